@@ -1,4 +1,4 @@
-//! The plan of the code: arrows between folders run downwards, files do not circle, and files and functions stay short.
+//! The structure of the code: arrows between folders point downwards, files do not form cycles, and files and functions stay short.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -8,7 +8,7 @@ use std::{
 
 use regex::Regex;
 
-/// The folders of `src/`, from the top floor down. Code names only what is on its own floor's folder or below.
+/// The folders of `src/`, from the top floor down. Code uses only its own folder and the floors below.
 const FLOORS: [&[&str]; 15] = [
     &["cli"],
     &["daemon"],
@@ -27,11 +27,11 @@ const FLOORS: [&[&str]; 15] = [
     &["process"],
 ];
 
-/// Lines of a file without the tests at its end: what is read in one sitting. Tests are read one at a time.
+/// The maximum lines of a file without the tests at its end: what can be read in one sitting. Tests are read one at a time.
 const MAX_FILE: usize = 450;
 const MAX_TEST_FILE: usize = 750;
 
-/// Lines of a function: what fits on a screen. A table of cases needs no more attention than one of its rows.
+/// The maximum lines of a function: what fits on a screen. A table of cases needs no more attention than one of its rows.
 const MAX_FUNCTION: usize = 75;
 const MAX_TEST_FUNCTION: usize = 105;
 
@@ -43,7 +43,7 @@ const LONG: [(&str, &str); 1] = [(
 
 /// One file of `src/`, without its unit tests.
 struct Source {
-    /// As `decision/board`; a `mod.rs` has its folder's name.
+    /// Its path as `decision/board`; a `mod.rs` has its folder's name.
     module: String,
     path: String,
     text: String,
@@ -93,7 +93,7 @@ fn source(path: &Path) -> Source {
     }
 }
 
-/// The text that is compiled into the program: without comments and the unit tests at its end.
+/// The text that is compiled into the program: without comments and without the unit tests at its end.
 fn code(source: &Source) -> String {
     let text = source.text.split("\n#[cfg(test)]\nmod tests {").next();
     let lines = text.expect("a first part").lines();
@@ -101,7 +101,7 @@ fn code(source: &Source) -> String {
     code.collect::<Vec<_>>().join("\n")
 }
 
-/// The paths that code names, from the root of the crate, as `decision/board/QueueKey`.
+/// The paths that the code uses, from the root of the crate, as `decision/board/QueueKey`.
 fn named(source: &Source) -> BTreeSet<String> {
     let path = Regex::new(r"\b(crate|super|self)::((?:\w+::)*)(\{|\w+|\*)").expect("a pattern");
     let code = code(source);
@@ -129,7 +129,7 @@ fn named(source: &Source) -> BTreeSet<String> {
     named
 }
 
-/// The paths of a tree such as `{a::{b, c}, d}`, or of one name.
+/// The paths in a tree such as `{a::{b, c}, d}`, or a single name.
 fn leaves(text: &str) -> Vec<String> {
     if !text.starts_with('{') {
         let name = text
@@ -171,7 +171,7 @@ fn folder(path: &str) -> &str {
 }
 
 #[test]
-fn arrows_between_folders_run_downwards() {
+fn arrows_between_folders_point_downwards() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| !source.is_test) {
         let from = folder(&source.module);
@@ -188,14 +188,14 @@ fn arrows_between_folders_run_downwards() {
     }
     assert!(
         wrong.is_empty(),
-        "these arrows run upwards:\n{}",
+        "these arrows point upwards:\n{}",
         wrong.join("\n")
     );
 }
 
-/// Inside `server/`, the parts that know nothing of the parts named after them.
-const IN_THE_DARK: [(&str, &[&str]); 4] = [
-    // HTTP's own words: parameters, problems, rules.
+/// Inside `server/`, the parts that must not use the parts listed after them.
+const MUST_NOT_USE: [(&str, &[&str]); 4] = [
+    // HTTP itself: parameters, problems, rules.
     (
         "server/http",
         &[
@@ -232,10 +232,10 @@ const IN_THE_DARK: [(&str, &[&str]); 4] = [
 ];
 
 #[test]
-fn the_parts_of_the_server_know_only_what_they_need() {
+fn the_parts_of_the_server_use_only_what_they_need() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| !source.is_test) {
-        for (part, unknown) in IN_THE_DARK {
+        for (part, unknown) in MUST_NOT_USE {
             if !Path::new(&source.module).starts_with(part) {
                 continue;
             }
@@ -249,12 +249,12 @@ fn the_parts_of_the_server_know_only_what_they_need() {
     }
     assert!(
         wrong.is_empty(),
-        "these know too much:\n{}",
+        "these use parts that they must not use:\n{}",
         wrong.join("\n")
     );
 }
 
-/// Which files each file names. A file may name the modules around it: they are read together with it.
+/// Which files each file uses. A file may use the modules around it, which are read together with it.
 fn arrows() -> BTreeMap<String, BTreeSet<String>> {
     let sources = sources();
     let program: Vec<_> = sources.iter().filter(|source| !source.is_test).collect();
@@ -275,7 +275,7 @@ fn arrows() -> BTreeMap<String, BTreeSet<String>> {
     arrows
 }
 
-/// The file that a path leads to: `decision/board` for `decision/board/QueueKey`.
+/// The file that a path belongs to: `decision/board` for `decision/board/QueueKey`.
 fn file<'a>(path: &'a str, modules: &BTreeSet<&str>) -> Option<&'a str> {
     let ancestors = Path::new(path).ancestors().filter_map(Path::to_str);
     ancestors
@@ -283,7 +283,7 @@ fn file<'a>(path: &'a str, modules: &BTreeSet<&str>) -> Option<&'a str> {
         .find(|ancestor| modules.contains(ancestor))
 }
 
-/// The shortest way from a file back to itself.
+/// The shortest path from a file back to itself.
 fn circle<'a>(
     from: &'a str,
     arrows: &'a BTreeMap<String, BTreeSet<String>>,
@@ -310,7 +310,7 @@ fn circle<'a>(
 }
 
 #[test]
-fn files_do_not_circle() {
+fn files_form_no_cycles() {
     let arrows = arrows();
     let mut circles = BTreeMap::new();
     for file in arrows.keys() {
@@ -322,7 +322,7 @@ fn files_do_not_circle() {
     let circles: Vec<_> = circles.into_values().collect();
     assert!(
         circles.is_empty(),
-        "these files circle:\n{}",
+        "these files form cycles:\n{}",
         circles.join("\n")
     );
 }
@@ -368,7 +368,7 @@ fn files_and_functions_stay_short() {
             if !has_body(&lines[start..]) {
                 continue;
             }
-            // rustfmt puts the end of a function right below its beginning.
+            // rustfmt puts the end of a function directly below its beginning.
             let end = format!("{}}}", &found[1]);
             let length = lines[start..].iter().position(|line| *line == end);
             if let Some(length) = length.filter(|length| *length > most) {
@@ -381,13 +381,13 @@ fn files_and_functions_stay_short() {
         long.retain(|(name, _)| name != what);
         assert!(
             long.len() < before,
-            "{what} is short now: take it out of LONG"
+            "{what} is short now: remove it from LONG"
         );
     }
     assert!(long.is_empty(), "these are too long: {long:#?}");
 }
 
-/// Whether a function that begins here is more than a trait's word that there is one.
+/// Whether a function that begins here has a body, unlike a declaration in a trait.
 fn has_body(lines: &[&str]) -> bool {
     let end = lines.iter().find(|line| line.ends_with([';', '{', '}']));
     end.is_some_and(|line| !line.ends_with(';'))

@@ -1,6 +1,6 @@
-//! The configuration as operators meet it: the example, good files, and bad ones with the messages that they get.
+//! The configuration as operators see it: the example, good files, and bad files with their messages.
 //!
-//! `UPDATE_EXPECTED=1 cargo test --test config` writes the messages anew; read the difference before you keep it.
+//! `UPDATE_EXPECTED=1 cargo test --test config` rewrites the messages; review the difference before you keep it.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../config.example.toml");
 
-/// Under systemd, with a credential, and nothing else.
+/// Under systemd, with a credential and nothing else.
 fn env(name: &str) -> Option<String> {
     (name == "CREDENTIALS_DIRECTORY").then(|| "/run/credentials/openseat.service".to_owned())
 }
@@ -38,7 +38,7 @@ fn files(folder: &str) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// Compares with the text beside the file, or writes it.
+/// Compares with the text next to the file, or writes it.
 fn assert_as_expected(path: &Path, said: &str) {
     let beside = path.with_extension("txt");
     let said = if said.is_empty() {
@@ -67,9 +67,9 @@ fn every_bad_file_gets_its_messages() {
     }
 }
 
-/// The text beside a good file has its warnings, then its notes; without such a text there are none.
+/// The text next to a good file has its warnings, then its notes; a file without such a text has none.
 #[test]
-fn every_good_file_is_taken() {
+fn every_good_file_is_accepted() {
     let files = files("good");
     assert!(!files.is_empty());
     for path in files {
@@ -80,7 +80,7 @@ fn every_good_file_is_taken() {
 }
 
 #[test]
-fn what_people_paste_is_taken() {
+fn pasted_values_are_accepted() {
     let config = good("pasted.toml");
     let accounts = config.accounts.as_slice();
     let urls = accounts
@@ -116,7 +116,7 @@ fn the_config_in_force_is_a_config_and_means_the_same() {
             assert_eq!((one.reserve, &one.budget), (other.reserve, &other.budget));
             assert_eq!(one.schedule, other.schedule);
             for (one, other) in one.queues.iter().zip(&other.queues) {
-                // A rule's defaults are written out, so that rules are not the same to the letter.
+                // A rule's defaults are written out, so the rules are not literally the same.
                 let rule = one.rule.clone();
                 let other = openseat::config::Queue {
                     rule,
@@ -130,7 +130,7 @@ fn the_config_in_force_is_a_config_and_means_the_same() {
             format!("{:?}", config.server),
             format!("{:?}", again.server)
         );
-        assert_eq!(again.to_toml(), shown, "nothing is left to add");
+        assert_eq!(again.to_toml(), shown, "showing it again changes nothing");
     }
 }
 
@@ -180,7 +180,7 @@ fn the_state_has_a_folder_without_a_line_of_config() {
     assert!(nowhere.warnings[0].starts_with("no [state] dir is set, nor $STATE_DIRECTORY"));
 }
 
-/// `# key = value` and `# [table]`, which the example's prose never looks like.
+/// Whether a line is `# key = value` or `# [table]`, which the example's prose never looks like.
 fn is_commented_out(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("# ") else {
         return false;
@@ -201,14 +201,14 @@ fn uncommented(line: &str) -> &str {
 }
 
 #[test]
-fn the_example_is_taken_as_it_stands() {
+fn the_example_is_accepted_unchanged() {
     let config = parse(EXAMPLE).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.accounts.len(), 1);
 }
 
 #[test]
-fn the_configs_for_systemd_and_containers_are_taken_without_a_warning() {
+fn the_configs_for_systemd_and_containers_are_accepted_without_warnings() {
     let env = |name: &str| match name {
         "CALLTOOLS_API_TOKEN" => Some("a token".to_owned()),
         name => env(name),
@@ -230,8 +230,8 @@ fn the_configs_for_systemd_and_containers_are_taken_without_a_warning() {
 }
 
 #[test]
-fn the_example_is_taken_with_any_one_of_its_keys_uncommented() {
-    // A commented-out table needs its keys: those lines are tried all together in the next test.
+fn the_example_is_accepted_with_any_one_key_uncommented() {
+    // A commented-out table needs several of its keys: the next test uncomments all of them together.
     let whole_tables = EXAMPLE.find("\n# [").expect("a commented-out table");
     let (keys, _) = EXAMPLE.split_at(whole_tables);
     let lines: Vec<_> = keys.lines().collect();
@@ -253,7 +253,7 @@ fn the_example_is_taken_with_any_one_of_its_keys_uncommented() {
 }
 
 #[test]
-fn the_example_is_taken_with_all_its_keys_uncommented() {
+fn the_example_is_accepted_with_all_keys_uncommented() {
     let lines: Vec<_> = EXAMPLE.lines().map(uncommented).collect();
     let config = parse(&lines.join("\n")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.accounts.len(), 2);
@@ -305,7 +305,7 @@ fn five_lines_are_enough_and_the_rest_has_defaults() {
 }
 
 #[test]
-fn what_the_file_says_is_what_there_is() {
+fn the_config_is_what_the_file_says() {
     let config = good("everything.toml");
     let listen = &config.server.listen;
     assert_eq!(listen[0], Listen::Tcp(([0, 0, 0, 0], 7717).into()));
@@ -355,7 +355,7 @@ fn what_the_file_says_is_what_there_is() {
 }
 
 #[test]
-fn a_rule_of_the_operators_brings_its_threshold_or_takes_the_queues() {
+fn a_custom_rule_has_its_own_threshold_or_uses_the_queues() {
     let config = good("rules.toml");
     let thresholds: Vec<_> = config.accounts[0]
         .queues
@@ -384,14 +384,14 @@ fn without_a_token_the_account_says_where_to_put_one() {
     }
 }
 
-/// All the files there are, the example too: material to make worse ones from.
+/// All config files, the example too, as material for broken ones.
 fn corpus() -> Vec<String> {
     let files = files("bad").into_iter().chain(files("good"));
     let texts = files.map(|path| fs::read_to_string(path).expect("it can be read"));
     texts.chain([EXAMPLE.to_owned()]).collect()
 }
 
-/// A file of the corpus with one line put in somewhere.
+/// A file of the corpus with an additional line somewhere.
 fn with_line(line: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     let file = prop::sample::select(corpus());
     (file, any::<prop::sample::Index>(), line).prop_map(|(file, place, line)| {
@@ -401,7 +401,7 @@ fn with_line(line: impl Strategy<Value = String>) -> impl Strategy<Value = Strin
     })
 }
 
-/// A file of the corpus that ends too early and goes on as another one from somewhere in the middle.
+/// A file of the corpus that breaks off and continues with the rest of another one.
 fn spliced() -> impl Strategy<Value = String> {
     let half = || (prop::sample::select(corpus()), any::<prop::sample::Index>());
     (half(), half()).prop_map(|((head, end), (tail, start))| {
@@ -411,7 +411,7 @@ fn spliced() -> impl Strategy<Value = String> {
     })
 }
 
-/// What every answer of the loader keeps to, whatever the text.
+/// Checks what every answer of the loader must satisfy, whatever the text, and returns the answer.
 fn said_about(text: &str) -> String {
     match parse(text) {
         Ok(config) => config.warnings.join("\n"),
@@ -434,7 +434,7 @@ fn said_about(text: &str) -> String {
 
 const CANARY: &str = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4";
 
-/// A key that seems to hold a secret, or to say where one is, with the secret as its value in one form or another.
+/// A key that seems to hold a secret, or to say where one is, with the secret as its value in some form.
 fn secret_line() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![
         "token",
@@ -504,18 +504,18 @@ proptest! {
 }
 
 #[test]
-fn a_file_full_of_mistakes_is_answered_briefly() {
+fn a_file_full_of_mistakes_gets_a_short_answer() {
     let text: String = (0..50_000)
         .map(|number| format!("key_{number} = 1\n"))
         .collect();
     let error = parse(&text).expect_err("no such keys").to_string();
     assert_eq!(error.lines().count(), 101);
-    // The missing [[account]] is one more.
+    // The missing [[account]] is one more mistake.
     assert!(error.ends_with("\nand 49901 more"), "{error}");
 }
 
 #[test]
-fn depth_is_refused_and_overflows_no_stack() {
+fn deep_nesting_is_rejected_and_does_not_overflow_the_stack() {
     let deep = |part: &str| part.repeat(100_000);
     for text in [
         format!("a = {}", deep("[")),
@@ -559,7 +559,7 @@ fn the_loader_says_what_is_wrong_with_a_file_that_it_cannot_read() {
 }
 
 #[test]
-fn a_byte_order_mark_in_front_of_the_config_is_no_mistake() {
+fn a_byte_order_mark_before_the_config_is_not_a_mistake() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("openseat.toml");
     let text = "\u{feff}[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"T\"\n[[account.queue]]\nqueue = 1\n";

@@ -1,4 +1,4 @@
-//! `openseat check`: what it shows, what it costs, and what it says where something is wrong.
+//! `openseat check`: what it shows, what it costs, and what it says if something is wrong.
 
 use std::{fs, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
     assert_eq!((rows[0], rows.last()), (verdict, Some(&verdict)));
     let rows = &rows[2..];
     assert_eq!(rows[0], format!("main/sales-queue  id {}", fixture.queue));
-    // Seats first, and then who is logged in.
+    // Agents with seats first, then the others who are logged in.
     for (row, start) in [
         (2, "   agent          status     available  logged in "),
         (4, "●  Ada Lovelace   Available  yes        yes "),
@@ -44,7 +44,7 @@ async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_cannot_matter_are_counted_and_listed_where_all_are_asked_for() {
+async fn agents_who_cannot_matter_are_counted_and_listed_only_with_all() {
     let fixture = Fixture::open().await;
     fixture.calltools.simulator.world(|world| {
         let agent = world.add_agent("Émilie du Châtelet", &[fixture.queue]);
@@ -61,7 +61,7 @@ async fn those_who_cannot_matter_are_counted_and_listed_where_all_are_asked_for(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reject_is_no_failure() {
+async fn a_reject_is_not_a_failure() {
     let fixture = Fixture::open().await;
     fixture.configure(&fixture.account("main", "\nqueue = \"sales-queue\"\nthreshold = 1\n"));
     let said = fixture.check(&["sales-queue"]).await.exits(0);
@@ -123,7 +123,7 @@ async fn json_has_the_decision_the_agents_the_requests_and_the_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_misspelt_queue_is_answered_with_what_there_is() {
+async fn a_misspelt_queue_is_answered_with_the_existing_queues() {
     let fixture = Fixture::open().await;
     let (sales, billing) = (
         fixture.queue,
@@ -143,7 +143,7 @@ async fn a_misspelt_queue_is_answered_with_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_queue_that_fails_takes_no_other_with_it() {
+async fn one_failing_queue_does_not_affect_the_others() {
     let fixture = Fixture::open().await;
     let missing = "[[account.queue]]\nqueue = \"Sales-Queue\"\n";
     let foreign = "[[account.queue]]\nqueue = 999\n";
@@ -167,12 +167,12 @@ async fn one_queue_that_fails_takes_no_other_with_it() {
     assert_eq!(json["queues"][0]["count"], Value::Null);
     assert_eq!(json["queues"][0]["agents"], Value::Null);
     assert_eq!(json["queues"][0]["fault"]["kind"], "no_such_queue");
-    // What was asked for failed; what was not, does not matter.
+    // The queue that was asked for failed; the others do not matter.
     fixture.check(&["sales-queue"]).await.exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_token_is_found_out_with_one_request_and_harms_no_other_account() {
+async fn a_bad_token_is_detected_with_one_request_and_does_not_affect_other_accounts() {
     let fixture = Fixture::open().await;
     fixture.home.set_token("lab", WRONG);
     let lab = fixture.account("lab", "\nqueue = \"sales-queue\"\n");
@@ -187,12 +187,12 @@ async fn a_bad_token_is_found_out_with_one_request_and_harms_no_other_account() 
         "accept  1 seat is more than",
         "main: 2 requests for this check; 2 of 1000",
     ]);
-    // Both queues say so, at the beginning, in the middle and at the end.
+    // The fault of both queues appears at the beginning, in the middle and at the end.
     assert_eq!(said.out.matches("bad_token").count(), 6, "{}", said.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_on_the_way_is_said_with_what_to_do() {
+async fn faults_on_the_way_are_reported_with_advice() {
     let fixture = Fixture::open().await;
     for (fault, endpoint, said, requests) in [
         (
@@ -241,7 +241,7 @@ async fn what_is_wrong_on_the_way_is_said_with_what_to_do() {
             "{fault:?}"
         );
     }
-    // The last one is still in force.
+    // The last pause is still in force.
     let before = fixture.calltools.simulator.requests();
     let said = fixture.check(&[]).await.exits(1);
     said.says(&[
@@ -251,7 +251,7 @@ async fn what_is_wrong_on_the_way_is_said_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statuses_that_cannot_be_read_are_a_note_where_names_tell_enough() {
+async fn unreadable_statuses_are_only_a_note_if_names_are_enough() {
     let fixture = Fixture::open().await;
     fixture.calltools.simulator.quirks(|quirks| {
         *quirks = Quirks {
@@ -267,7 +267,7 @@ async fn statuses_that_cannot_be_read_are_a_note_where_names_tell_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spent_hour_is_said_with_the_wait_and_nothing_is_sent() {
+async fn a_spent_hour_is_reported_with_the_wait_and_nothing_is_sent() {
     let fixture = Fixture::open().await;
     let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
     let account = account.replace(
@@ -275,7 +275,7 @@ async fn a_spent_hour_is_said_with_the_wait_and_nothing_is_sent() {
         "requests_per_hour = 2\nreserve = 1\n[[account.queue]]",
     );
     fixture.configure(&account);
-    // Another process has spent it: the same account in the same ledger.
+    // Another process has spent the hour: the same account in the same ledger.
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let path = fixture.path("state").join(daemon::LEDGER_FILE);
     let ledger = Arc::new(Ledger::keep(&path, Arc::clone(&clock)).expect("a ledger"));
@@ -301,7 +301,7 @@ async fn a_spent_hour_is_said_with_the_wait_and_nothing_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silence_is_said_with_the_time_left_and_nothing_is_sent() {
+async fn a_pause_is_reported_with_the_time_left_and_nothing_is_sent() {
     let fixture = Fixture::open().await;
     let simulator = &fixture.calltools.simulator;
     let silence = InjectedFault::Throttled(Some(Duration::from_secs(900)));
@@ -326,7 +326,7 @@ async fn a_silence_is_said_with_the_time_left_and_nothing_is_sent() {
     let json = fixture.check(&["--json"]).await.exits(1).json();
     assert_eq!(json["ok"], false);
     assert!(json["accounts"][0]["budget"]["throttled_until"].is_string());
-    assert_eq!(simulator.requests(), 1, "it is left alone");
+    assert_eq!(simulator.requests(), 1, "nothing more is sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,7 +342,7 @@ async fn without_a_state_folder_the_daemons_requests_are_not_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_criteria_show_what_they_looked_at() {
+async fn custom_criteria_show_what_they_evaluated() {
     let fixture = Fixture::open().await;
     let queue = |rule: &str| {
         fixture.account(
@@ -363,7 +363,7 @@ async fn own_criteria_show_what_they_looked_at() {
     ]);
     assert!(
         !said.out.contains('●'),
-        "nobody can tell who counts: {}",
+        "it is not clear who counts: {}",
         said.out
     );
 
@@ -404,7 +404,7 @@ async fn people_and_statuses_can_be_called_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_of_several_pages_costs_as_many_requests() {
+async fn a_queue_of_several_pages_costs_a_request_for_each() {
     let fixture = Fixture::open().await;
     fixture.calltools.simulator.world(|world| {
         for number in 0..600 {
@@ -417,7 +417,7 @@ async fn a_queue_of_several_pages_costs_as_many_requests() {
         json["queues"][0]["agents"].as_array().map(Vec::len),
         Some(603)
     );
-    // More than a pipe holds, to readers who take a line or nothing.
+    // Prints more than a pipe holds, to readers who take a line or nothing.
     for reader in ["head -1", "true"] {
         for command in ["check --json", "check", "completions zsh", "plan --json"] {
             let said = fixture
@@ -452,7 +452,7 @@ async fn a_check_without_a_daemon_sets_a_damaged_ledger_aside_and_counts_the_hou
     let path = fixture.path("state").join(daemon::LEDGER_FILE);
     fs::create_dir_all(fixture.path("state")).expect("a folder");
     fs::write(&path, "no database ".repeat(1_000)).expect("a file");
-    // It takes the folder as the daemon would. What leaves the lost hour meanwhile may be spent.
+    // It opens the folder as the daemon would. Requests that leave the lost hour meanwhile may be spent.
     for _ in 0..3 {
         fixture.check(&[]).await;
     }

@@ -1,4 +1,4 @@
-//! What all commands share: colours, outputs that cannot be written, mistakes that keep them from asking; and `plan`.
+//! What all commands share: colours, output that cannot be written, mistakes that stop them before they ask; and `plan`.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ async fn colours_and_the_spinner_are_for_terminals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_printed_is_told_and_is_a_failure() {
+async fn output_that_cannot_be_written_is_reported_and_is_a_failure() {
     let fixture = Fixture::open().await;
     for arguments in [
         &["check"] as &[&str],
@@ -70,7 +70,7 @@ async fn what_cannot_be_printed_is_told_and_is_a_failure() {
             "{arguments:?}: {err}"
         );
     }
-    // Who has read enough has been told enough.
+    // A reader that closes the pipe early is not an error.
     let said = fixture.shell("openseat completions bash | true").await;
     assert!(said.err.is_empty(), "{said:?}");
 }
@@ -100,7 +100,7 @@ async fn log_levels_are_checked_with_a_suggestion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_keeps_anything_from_being_asked_exits_with_2() {
+async fn mistakes_that_prevent_any_request_exit_with_2() {
     let fixture = Fixture::open().await;
     let said = fixture.check(&["sales-quene", "xyz"]).await.exits(2);
     let said = said.complains(&[
@@ -148,7 +148,7 @@ async fn a_state_folder_that_cannot_be_used_is_a_failure_with_advice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plan_shows_what_to_expect_without_asking_anybody() {
+async fn plan_shows_what_to_expect_without_a_request() {
     let fixture = Fixture::open().await;
     let queues = "\nqueue = \"sales-queue\"\nmax_age = \"11s\"\n[[account.queue]]\nqueue = 5450\n";
     let budget = "requests_per_hour = 1000\nreserve = 100\n[[account.queue]]";
@@ -230,7 +230,7 @@ async fn plan_says_what_does_not_fit_and_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_helps_with_examples_and_completes() {
+async fn every_command_has_help_with_examples_and_completions() {
     let folder = tempfile::tempdir().expect("a folder");
     for command in [
         "run",

@@ -1,4 +1,4 @@
-//! `openseat config`: checks, shows and starts configurations, and sends nothing.
+//! `openseat config`: checks, shows and writes configurations, and sends nothing.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use crate::{fixture::Fixture, support::TestFolder};
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_is_printed_as_it_is_and_is_a_config() {
+async fn the_example_is_printed_unchanged_and_is_a_valid_config() {
     let fixture = Fixture::open().await;
     let said = fixture.run(&["config", "example"]).await.exits(0);
     assert_eq!((&*said.out, &*said.err), (EXAMPLE, ""));
     fixture.home.write("example.toml", &said.out);
-    // It names files of a machine that has them.
+    // It names files that this machine does not have.
     let said = fixture
         .run(&["config", "check", "--config", "example.toml"])
         .await
@@ -48,7 +48,7 @@ async fn the_shown_config_has_every_default_no_secret_and_the_same_meaning() {
         .await
         .exits(0);
     assert_eq!(good.out, "good: 1 account, 1 queue\n");
-    // And it decides alike.
+    // And it decides the same.
     let decision = |json: serde_json::Value| json["queues"][0]["accept"].clone();
     let first = decision(fixture.check(&["--json"]).await.exits(0).json());
     let second = fixture.check(&["--json", "--config", "shown.toml"]).await;
@@ -108,7 +108,7 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn good_files_are_good_and_an_outdated_certificate_is_a_warning() {
+async fn good_files_pass_and_an_expired_certificate_is_a_warning() {
     let fixture = Fixture::open().await;
     let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
     let account = account.replace("token_file", "ca_file = \"./cert.pem\"\ntoken_file");
@@ -143,7 +143,7 @@ async fn good_files_are_good_and_an_outdated_certificate_is_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_config_is_told_whole_by_check_and_show() {
+async fn check_and_show_report_all_mistakes_in_a_config() {
     let home = TestFolder::new();
     home.write(
         "openseat.toml",

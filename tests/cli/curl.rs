@@ -34,7 +34,7 @@ curl -sS -H "Authorization: Token $CALLTOOLS_API_TOKEN" '{base}agentstatuses/?qu
     assert!(!fixture.path("state").exists(), "nothing is spent");
 }
 
-/// Types a script into an interactive shell, whose `curl` and `jq` only say what they were called with.
+/// Types a script into an interactive shell in which `curl` and `jq` only print their arguments.
 async fn typed(fixture: &Fixture, shell: &str, script: &str) -> String {
     fs::create_dir_all(fixture.path("bin")).expect("a folder");
     for (name, body) in [
@@ -48,7 +48,7 @@ async fn typed(fixture: &Fixture, shell: &str, script: &str) -> String {
     let _ = fs::remove_file(fixture.path("called"));
     fs::write(fixture.path("typed"), format!("{script}\nexit\n")).expect("it can be written");
     let mut command = Command::new(shell);
-    // Neither the user's own start-up files nor a prompt.
+    // Without the user's start-up files and without a prompt.
     match shell {
         "zsh" => command.args(["-f", "-i"]),
         "bash" => command.args(["--norc", "-i"]),

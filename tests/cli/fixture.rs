@@ -1,4 +1,4 @@
-//! A simulated account with a few people, and the program that is run beside it.
+//! A simulated account with a few agents, and the program that runs next to it.
 
 use std::{
     fs,
@@ -16,16 +16,16 @@ use tokio::task::spawn_blocking;
 
 use crate::support::{CallTools, TestDaemon, TestFolder, soon};
 
-/// The account's token: no output may have it in it.
+/// The account's token, which no output may contain.
 pub const CANARY: &str = "canary0that0must0not0be0seen0anywhere000";
 
-/// What is a token to nobody.
+/// A token that nobody has.
 pub const WRONG: &str = "another0canary0that0must0not0be0seen0000";
 
-/// How every colour begins.
+/// The beginning of every colour's escape sequence.
 pub const COLOUR: &str = "\x1b[";
 
-/// One account with one queue that has three people: one is available, one is on a call, one is available elsewhere.
+/// One account with one queue and three agents: one is available, one is on a call, one is available in another queue.
 pub struct Fixture {
     pub calltools: CallTools,
     pub home: TestFolder,
@@ -79,13 +79,13 @@ impl Fixture {
         )
     }
 
-    /// With a state folder.
+    /// Writes a config with a state folder.
     pub fn configure(&self, accounts: &str) {
         let text = format!("[state]\ndir = \"state\"\n{accounts}");
         fs::write(self.path("openseat.toml"), text).expect("it can be written");
     }
 
-    /// A daemon at a Unix socket, once it answers there and at its control socket.
+    /// Starts a daemon on a Unix socket, and waits until it answers there and on its control socket.
     pub async fn daemon(&self) -> TestDaemon {
         let config = self.path("openseat.toml");
         let text = fs::read_to_string(&config).expect("a config");
@@ -116,7 +116,7 @@ impl Fixture {
     }
 }
 
-/// What the program printed, in which no token is.
+/// What the program printed. It contains no token.
 #[derive(Debug)]
 pub struct Said {
     pub out: String,
@@ -143,7 +143,7 @@ impl Said {
         self
     }
 
-    /// Nothing is wrong. That a busy machine's disk was slow may be said all the same.
+    /// Fails if there are warnings. A warning that a busy machine's disk was slow is allowed.
     #[track_caller]
     pub fn is_content(&self) {
         let slow_disk = [
@@ -174,7 +174,7 @@ pub async fn say(mut command: Command, folder: &Path, env: &[(&str, &str)]) -> S
     command.current_dir(folder).env_clear().stdin(Stdio::null());
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.envs(env.iter().copied());
-    // The simulator lives in this runtime, and has to answer meanwhile.
+    // The simulator runs in this runtime, and must answer meanwhile.
     let output = spawn_blocking(move || command.output()).await;
     let Output {
         stdout,

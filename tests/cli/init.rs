@@ -21,17 +21,17 @@ use crate::{
     support::soon,
 };
 
-/// `openseat init` at a terminal of its own.
+/// `openseat init` on a terminal of its own.
 struct Terminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
-    /// The terminal's other end, to see how the program leaves it.
+    /// The terminal's other end, to see in which mode the program leaves it.
     desk: File,
 }
 
 impl Terminal {
-    /// Starts it in a folder. `setsid` makes the terminal its own, so that Ctrl-C reaches it.
+    /// Starts it in a folder. `setsid` makes this its controlling terminal, so that Ctrl-C reaches it.
     fn start(folder: &Path, arguments: &[&str]) -> Self {
         let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&host).expect("it is ours");
@@ -80,8 +80,8 @@ impl Terminal {
         self.screen.lock().expect("no panic").clone()
     }
 
-    /// Waits until the screen has these words and the question listens, then presses keys. Each question turns the echo off before it reads its
-    /// answer, and the one for the token forgets what was typed until then.
+    /// Waits until the screen has these words and the program reads, then presses keys. Each question turns the echo off before it reads its answer,
+    /// and the one for the token discards what was typed before.
     async fn answer(&mut self, words: &str, keys: &str) {
         let listens =
             async || self.shown().contains(words) && !self.modes().contains(LocalModes::ECHO);
@@ -93,7 +93,7 @@ impl Terminal {
         tcgetattr(&self.desk).expect("a terminal").local_modes
     }
 
-    /// How it ended.
+    /// Its exit code.
     async fn code(&mut self) -> i32 {
         let mut code = None;
         soon("an end", async || {
@@ -123,14 +123,14 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A folder of a new user, and the address of the simulated CallTools.
+/// An empty folder, and the address of the simulated CallTools.
 fn new_user(fixture: &Fixture) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder");
     (folder, fixture.calltools.serving.base_url().to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_at_a_terminal_gets_to_a_true_decision() {
+async fn a_person_at_a_terminal_gets_a_real_decision() {
     let fixture = Fixture::open().await;
     let (folder, url) = new_user(&fixture);
     let mut terminal = Terminal::start(folder.path(), &[]);
@@ -140,7 +140,7 @@ async fn a_person_at_a_terminal_gets_to_a_true_decision() {
     terminal
         .answer("API token", &format!("Authorization: Token {CANARY}\n"))
         .await;
-    // The only queue is picked already.
+    // The only queue is selected already.
     terminal.answer("space picks", "\r").await;
     terminal.answer("more free agents than", "\r").await;
     let code = terminal.code().await;
@@ -183,7 +183,7 @@ async fn a_wrong_token_is_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_leaves_no_file_and_a_sound_terminal() {
+async fn ctrl_c_leaves_no_file_and_restores_the_terminal() {
     let fixture = Fixture::open().await;
     for question in [
         "Login address",
@@ -210,7 +210,7 @@ async fn ctrl_c_leaves_no_file_and_a_sound_terminal() {
         assert!(names(folder.path()).is_empty(), "{question}");
         let before = LocalModes::ECHO | LocalModes::ICANON;
         assert!(terminal.modes().contains(before), "{question}");
-        // What the program wrote last may reach the screen after its end.
+        // The last output may reach the screen after the program's exit.
         soon("the cursor is back", async || {
             terminal.shown().contains("\x1b[?25h")
         })
@@ -234,7 +234,7 @@ async fn piped(folder: &Path, arguments: &[&str], input: &str) -> (i32, String) 
     let mut child = command.spawn().expect("it starts");
     let input = input.to_owned();
     let output = spawn_blocking(move || {
-        // It may end before it has read everything.
+        // It may exit before it has read everything.
         let _ = child
             .stdin
             .take()
@@ -260,7 +260,7 @@ async fn every_answer_can_come_from_a_pipe_or_a_flag() {
         said.contains("reject  1 seat is not more than the threshold of 1"),
         "{said}"
     );
-    // Nothing is replaced unasked.
+    // Nothing is replaced without `--force`.
     let before = fs::read(folder.path().join("openseat.toml")).expect("it is there");
     let (code, said) = piped(folder.path(), &[], &answers).await;
     assert_eq!(code, 2, "{said}");
@@ -293,7 +293,7 @@ async fn every_answer_can_come_from_a_pipe_or_a_flag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_work_is_told_with_what_to_do_and_writes_nothing() {
+async fn answers_that_cannot_work_are_rejected_with_advice_and_nothing_is_written() {
     let fixture = Fixture::open().await;
     let (folder, url) = new_user(&fixture);
     let dead = "http://127.0.0.1:9/api/";

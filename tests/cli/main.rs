@@ -1,4 +1,4 @@
-//! The command line as people and scripts use it: the real program, against a simulated CallTools over a real socket.
+//! The command line as people and scripts use it: the real program against a simulated CallTools over a real socket.
 
 mod check;
 mod commands;

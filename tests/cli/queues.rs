@@ -1,4 +1,4 @@
-//! `openseat queues`: what it lists, what that costs, and who is asked.
+//! `openseat queues`: what it lists, what that costs, and which process asks.
 
 use std::{fs, time::Duration};
 
@@ -6,7 +6,7 @@ use openseat::simulator::{Endpoint, InjectedFault};
 
 use crate::fixture::{Fixture, WRONG};
 
-/// The columns of a table, one space between them.
+/// The lines of a table, with one space between columns.
 fn rows(out: &str) -> Vec<String> {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     out.lines().map(words).collect()
@@ -72,10 +72,10 @@ async fn a_queue_that_cannot_be_counted_is_listed_without_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn seats_that_cost_more_than_the_reserve_are_counted_only_by_request() {
+async fn seats_that_cost_more_than_the_reserve_are_counted_only_with_yes() {
     let fixture = Fixture::open().await;
     let simulator = &fixture.calltools.simulator;
-    // The statuses and three queues are four requests, and three are kept back.
+    // The statuses and three queues take four requests, and the reserve is three.
     for name in ["billing", "claims"] {
         simulator.world(|world| world.add_queue(name));
     }
@@ -105,7 +105,7 @@ async fn seats_that_cost_more_than_the_reserve_are_counted_only_by_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_costs_one_request_and_takes_no_other_account_with_it() {
+async fn a_refused_token_costs_one_request_and_does_not_affect_other_accounts() {
     let fixture = Fixture::open().await;
     fixture.home.set_token("other", WRONG);
     fixture.configure(&format!(
@@ -125,7 +125,7 @@ async fn a_refused_token_costs_one_request_and_takes_no_other_account_with_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_sent_during_a_silence_and_none_without_a_token_or_a_config() {
+async fn nothing_is_sent_during_a_pause_or_without_a_token_or_a_config() {
     let fixture = Fixture::open().await;
     let simulator = &fixture.calltools.simulator;
     simulator.inject(
@@ -148,7 +148,7 @@ async fn nothing_is_sent_during_a_silence_and_none_without_a_token_or_a_config()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_daemon_the_daemon_asks_with_its_token_and_budget() {
+async fn a_running_daemon_asks_with_its_token_and_budget() {
     let fixture = Fixture::open().await;
     let _daemon = fixture.daemon().await;
     fs::remove_file(fixture.path("main.token")).expect("it was there");
@@ -159,7 +159,7 @@ async fn beside_a_daemon_the_daemon_asks_with_its_token_and_budget() {
     assert_eq!(simulator.requests_to(Endpoint::Queues), before + 1);
     let said = fixture.run(&["queues", "--seats"]).await.exits(0);
     assert!(rows(&said.out).contains(&format!("{} sales-queue 3 1", fixture.queue)));
-    // More queues than the reserve of 50 pays for.
+    // More queues than the reserve of 50 can pay for.
     simulator.world(|world| {
         for n in 0..50 {
             world.add_queue(&format!("queue-{n}"));
@@ -169,7 +169,7 @@ async fn beside_a_daemon_the_daemon_asks_with_its_token_and_budget() {
     said.says(&["not counted  counting the seats of 51 queues takes at least 52 requests"]);
     let said = fixture.run(&["queues", "--seats", "--yes"]).await.exits(0);
     said.says(&["53 requests spent"]);
-    // The daemon's token has gone bad meanwhile: what CallTools says now counts.
+    // The daemon's token has become invalid meanwhile: CallTools' current answer counts.
     simulator.set_token("another");
     let said = fixture.run(&["queues"]).await.exits(1);
     said.says(&["unknown  CallTools does not accept the token"]);

@@ -19,7 +19,7 @@ fn json(text: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_says_what_was_found_and_names_nobody() {
+async fn a_report_says_what_was_found_and_contains_no_names() {
     let fixture = Fixture::open().await;
     let said = fixture.check(&["--report", "report.json"]).await.exits(0);
     let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -46,7 +46,7 @@ async fn a_report_says_what_was_found_and_names_nobody() {
     assert!(queue.is_some_and(|id| !text.contains(&format!("queue={id}&"))));
     let report = json(&text);
     assert_eq!(report["found"]["unknown_queue"], "refused");
-    // The simulator is served over HTTP, so its clock is seen as well.
+    // The simulator is served over HTTP, so its clock is seen too.
     let ahead = report["found"]["clock_ahead_seconds"].as_i64();
     assert!(ahead.is_some_and(|ahead| ahead.abs() <= 2), "{ahead:?}");
     assert_eq!(report["answers"][2]["rows"], 3);
@@ -88,7 +88,7 @@ async fn no_file_is_replaced_and_no_request_is_spent_on_a_report_that_cannot_be_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn during_a_silence_nothing_is_sent_and_the_time_left_is_told() {
+async fn during_a_pause_nothing_is_sent_and_the_time_left_is_shown() {
     let fixture = Fixture::open().await;
     let simulator = &fixture.calltools.simulator;
     simulator.inject(
@@ -102,7 +102,7 @@ async fn during_a_silence_nothing_is_sent_and_the_time_left_is_told() {
         "What to do: ",
     ]);
     assert_eq!(simulator.requests(), 1);
-    // The pause is in the state folder, for the next command as for a daemon.
+    // The pause is in the state folder, for the next command and for a daemon.
     for _ in 0..2 {
         let said = fixture.check(&["--report", "report.json"]).await.exits(1);
         let left = said.err.split("the next one may be sent in ").nth(1);
@@ -131,7 +131,7 @@ async fn a_pause_in_the_middle_leaves_a_report_of_what_came_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_daemon_the_daemon_asks_out_of_its_budget() {
+async fn a_running_daemon_asks_within_its_budget() {
     let fixture = Fixture::open().await;
     let _daemon = fixture.daemon().await;
     // The command has no token of its own.
@@ -143,7 +143,7 @@ async fn beside_a_daemon_the_daemon_asks_out_of_its_budget() {
     said.says(&["main: 10 requests\n", "written to report.json"]);
     let report = json(&written(&fixture.home, "report.json"));
     assert_eq!(report["stopped"], Value::Null);
-    // And during a silence it sends nothing.
+    // During a pause the daemon sends nothing.
     let simulator = &fixture.calltools.simulator;
     let pause = InjectedFault::Throttled(Some(Duration::from_secs(900)));
     simulator.inject(1, None, pause);
@@ -162,7 +162,7 @@ async fn beside_a_daemon_the_daemon_asks_out_of_its_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_simulator_like_the_report_is_reported_alike() {
+async fn a_simulator_like_the_report_gives_the_same_report() {
     let fixture = Fixture::open().await;
     fixture.calltools.simulator.quirks(|quirks| {
         quirks.foreign_queue = openseat::simulator::ForeignQueue::Empty;

@@ -17,7 +17,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::support::{CallTools, PATIENCE, TestDaemon, TestFolder, soon};
 
-/// No output may have one of these in it.
+/// No output may contain one of these.
 const TOKEN: &str = "canary0that0must0not0be0seen0anywhere000";
 const BEARER: &str = "canary-bearer-not-to-be-seen";
 
@@ -29,7 +29,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With these queues in the config, besides `sales-queue`.
+    /// Opens it with these queues in the config, besides `sales-queue`.
     async fn open(queues: &[&str]) -> Self {
         let fixture = Self {
             calltools: CallTools::serve(simulate()).await,
@@ -71,12 +71,12 @@ impl Fixture {
 
     async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.home.command(arguments);
-        // The daemon lives in this runtime, and has to answer meanwhile.
+        // The daemon runs in this runtime, and must answer meanwhile.
         let output = spawn_blocking(move || command.output()).await;
         output.expect("no panic").expect("it runs")
     }
 
-    /// What it printed, to both, once it has ended with `code`.
+    /// Its standard output and standard error, once it has exited with `code`.
     async fn status(&self, arguments: &[&str], code: i32) -> (String, String) {
         let output = self.run(&[&["status"], arguments].concat()).await;
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
@@ -120,14 +120,14 @@ async fn every_queue_is_shown_with_its_decision_agents_and_what_is_left_of_the_h
     assert_eq!(
         (&feeds[3]["feed"], &feeds[3]["standing"]),
         (&"queues".into(), &"in_use".into()),
-        "one queue is polled alone: {feeds}"
+        "one queue is polled on its own: {feeds}"
     );
     assert_eq!(json["accounts"][0]["used"], 3);
     assert_eq!(json["queues"][0]["reason"], "seats");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_unknown_is_said_with_what_to_do_and_exits_with_1() {
+async fn an_unknown_queue_is_shown_with_advice_and_exits_with_1() {
     let fixture = Fixture::running(&["sales-quene"]).await;
     let (out, _) = fixture.status(&[], 1).await;
     assert!(out.contains("\nunknown  1 of 2 queues\n"), "{out}");
@@ -154,7 +154,7 @@ async fn what_is_unknown_is_said_with_what_to_do_and_exits_with_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_does_not_answer_is_not_a_daemon_that_knows() {
+async fn a_daemon_that_does_not_answer_exits_with_1() {
     let fixture = Fixture::open(&[]).await;
     let (out, err) = fixture.status(&[], 1).await;
     assert_eq!(out, "");
@@ -166,10 +166,10 @@ async fn a_daemon_that_does_not_answer_is_not_a_daemon_that_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_asked_exits_with_2() {
+async fn a_daemon_that_cannot_be_asked_exits_with_2() {
     let fixture = Fixture::running(&[]).await;
     let address = fixture.address();
-    // Another address is shown no token unless the config is named.
+    // A token is sent to another address only if the config is named.
     let (_, err) = fixture.status(&["--url", &address], 2).await;
     assert!(
         err.contains("The bearer token is missing or wrong"),
@@ -193,7 +193,7 @@ async fn what_cannot_be_asked_exits_with_2() {
     fs::remove_file(fixture.home.path().join("bearer")).expect("it is there");
     let (_, err) = fixture.status(&named, 2).await;
     assert!(err.contains("the bearer token file"), "{err}");
-    // At the control socket no token is needed.
+    // The control socket needs no token.
     fixture.status(&[], 0).await;
     fixture.status(&["--config", "nowhere.toml"], 2).await;
 }
@@ -214,7 +214,7 @@ fn simulate() -> Simulator {
     simulator
 }
 
-/// Ends the program with the test.
+/// Kills the program at the test's end.
 struct Watching(Child);
 
 impl Drop for Watching {
@@ -225,7 +225,7 @@ impl Drop for Watching {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_tells_what_changes_until_it_is_interrupted() {
+async fn a_watch_prints_changes_until_it_is_interrupted() {
     let fixture = Fixture::running(&[]).await;
     let child = fixture
         .home
@@ -242,7 +242,7 @@ async fn a_watch_tells_what_changes_until_it_is_interrupted() {
     });
     let mut next = async || {
         let line = tokio::time::timeout(PATIENCE, lines.recv()).await;
-        let line = line.expect("in time").expect("it goes on");
+        let line = line.expect("in time").expect("it continues");
         serde_json::from_str::<Value>(&line).expect("JSON")
     };
     assert_eq!(next().await["queues"][0]["count"], 1);
@@ -251,7 +251,7 @@ async fn a_watch_tells_what_changes_until_it_is_interrupted() {
         let busy = world.status_named("On a Call").expect("a usual status");
         assert!(world.set_status(&agents[0], busy));
     });
-    // What differs in ages alone is not told.
+    // Changes of ages alone are not printed.
     assert_eq!(next().await["queues"][0]["count"], 0);
     let pid = Pid::from_child(&watching.0);
     kill_process(pid, Signal::INT).expect("it is there");

@@ -1,4 +1,4 @@
-//! The hour's requests: who may spend them, and what happens when there are none left.
+//! The hour's requests: who may spend them, and what happens when none are left.
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
@@ -6,7 +6,7 @@ use openseat::{daemon::LEDGER_FILE, simulator::TOKEN};
 
 use crate::support::{CallTools, Program, TestDaemon, TestFolder, Time, get, known, post, soon};
 
-/// A daemon with so few requests that they can be counted: four for the cold start, and one kept back.
+/// A daemon with so few requests that they can be counted: four for the cold start, and one as the reserve.
 async fn frugal(calltools: &CallTools, home: &TestFolder, time: &Time) -> TestDaemon {
     home.set_token("main", TOKEN);
     let lines = calltools.account_with("requests_per_hour = 8\nreserve = 2", "max_age = \"25m\"");
@@ -16,7 +16,7 @@ async fn frugal(calltools: &CallTools, home: &TestFolder, time: &Time) -> TestDa
 }
 
 #[tokio::test]
-async fn refreshes_spend_the_reserve_and_are_refused_when_all_is_spent() {
+async fn refreshes_spend_the_reserve_and_are_refused_when_it_is_spent() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = frugal(&calltools, &home, &time).await;
@@ -41,7 +41,7 @@ async fn refreshes_spend_the_reserve_and_are_refused_when_all_is_spent() {
         "{wait:?}"
     );
     assert_eq!(calltools.simulator.requests(), 8);
-    // What is known is answered all the same, for as long as it may be.
+    // Known data still answers, until it is too old.
     assert_eq!(daemon.decision("sales").await["reason"], "seats");
     time.pass_by(Duration::from_secs(1_600), Duration::from_secs(5))
         .await;
@@ -63,16 +63,16 @@ async fn polling_leaves_the_reserve_alone() {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// So many may be sent in an hour, and so many are, before something happens to the state folder.
+/// How many requests an hour allows, and how many are sent before something happens to the state folder.
 const LIMIT: u64 = 40;
 const SPENT: u64 = 35;
 
-/// An account with a small hour, and no poll of its own while the test lasts but for the first ones.
+/// An account with a small hour, which does not poll during the test after the first polls.
 fn small_hour(calltools: &CallTools) -> String {
     calltools.account_with("requests_per_hour = 40\nreserve = 34", "max_age = \"25m\"")
 }
 
-/// Refreshes until so many were sent in all.
+/// Refreshes until this many requests have been sent in total.
 async fn spend(address: SocketAddr, calltools: &CallTools, up_to: u64) {
     while calltools.simulator.requests() < up_to {
         let answer = post(address, "/v1/queues/sales/refresh").await;
@@ -84,7 +84,7 @@ async fn spend(address: SocketAddr, calltools: &CallTools, up_to: u64) {
 async fn try_sixty(address: SocketAddr, calltools: &CallTools, what: &str) {
     for _ in 0..60 {
         let answer = post(address, "/v1/queues/sales/refresh").await;
-        // 504: the store with the queues' ids was lost as well, and there is no request left to ask for them.
+        // 504: the store with the queues' ids was lost too, and no request is left to look them up.
         assert!(
             [200, 429, 504].contains(&answer.status),
             "{what}: {answer:?}"
@@ -100,7 +100,7 @@ fn empty(folder: &Path) {
     }
 }
 
-/// Something that people or other programs do to a state folder, with an older copy of its ledger at hand.
+/// Something that people or other programs do to a state folder; they have an older copy of its ledger.
 type Accident = (&'static str, fn(&Path, &Path));
 
 fn accidents() -> [Accident; 5] {
@@ -123,7 +123,7 @@ fn accidents() -> [Accident; 5] {
 }
 
 #[tokio::test]
-async fn nothing_that_happens_to_the_files_gives_an_hour_more_requests() {
+async fn no_accident_with_the_files_gives_an_hour_more_requests() {
     for (what, happen) in accidents() {
         let (time, home) = (Time::new(), TestFolder::new());
         let calltools = CallTools::start(&time).await;
@@ -138,9 +138,9 @@ async fn nothing_that_happens_to_the_files_gives_an_hour_more_requests() {
         assert_eq!(
             calltools.simulator.requests(),
             LIMIT,
-            "{what}: what is left may be spent"
+            "{what}: the rest may be spent"
         );
-        // Nor does the next process: what is known was written again.
+        // The next process does not overspend either, because everything was written again.
         soon("a ledger", async || {
             let is_well = !daemon.is_degraded("ledger").await;
             is_well && home.state().join(LEDGER_FILE).exists()
@@ -153,7 +153,7 @@ async fn nothing_that_happens_to_the_files_gives_an_hour_more_requests() {
 }
 
 #[tokio::test]
-async fn a_check_in_a_folder_that_was_emptied_is_no_second_spender() {
+async fn a_check_in_an_emptied_folder_spends_no_second_hour() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
@@ -161,13 +161,13 @@ async fn a_check_in_a_folder_that_was_emptied_is_no_second_spender() {
     daemon.ready().await;
     spend(daemon.address, &calltools, SPENT).await;
     empty(&home.state());
-    // The folder is still held, so the command has the daemon ask, whose socket is soon there again, or asks nothing.
+    // The folder is still locked, so the command lets the daemon ask, whose socket is soon back, or asks nothing.
     let mut check = Program::start(&home, &["check"]);
     let code = check.ended().await.code();
     assert!([Some(0), Some(1)].contains(&code), "{}", check.log());
     let (sent, used) = (calltools.simulator.requests(), daemon.used().await);
     assert!(used >= sent as f64, "{used} counted, {sent} sent");
-    try_sixty(daemon.address, &calltools, "beside a check").await;
+    try_sixty(daemon.address, &calltools, "next to a check").await;
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn a_shell_that_holds_the_ledgers_lock_stops_neither_polls_nor_answers() {
         assert_eq!(daemon.get(target).await.status, 200, "{target}");
     }
     let took = openseat::clock::steady() - begun;
-    // SQLite alone would have waited that long for the lock, once for each.
+    // SQLite alone would have waited that long for the lock, each time.
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(daemon.is_degraded("ledger").await);
     assert_eq!(daemon.used().await, calltools.simulator.requests() as f64);
@@ -198,11 +198,11 @@ async fn a_shell_that_holds_the_ledgers_lock_stops_neither_polls_nor_answers() {
     let used = daemon.used().await;
     drop(daemon);
     let daemon = calltools.daemon(&home, &time).await;
-    assert!(daemon.used().await >= used, "all of it was written again");
+    assert!(daemon.used().await >= used, "everything was written again");
 }
 
 #[tokio::test]
-async fn a_ledger_that_lost_its_end_when_it_was_killed_gives_no_second_hour() {
+async fn a_ledger_that_lost_its_end_in_a_kill_gives_no_second_hour() {
     let accidents = [
         ("the log is gone", None),
         ("a bit near the log's beginning", Some(100)),
@@ -240,7 +240,7 @@ fn flip(file: &Path, place: usize) {
 }
 
 #[tokio::test]
-async fn another_name_and_another_spelling_of_the_address_are_one_hour() {
+async fn another_name_and_another_spelling_of_the_address_share_one_hour() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     for name in ["main", "other", "third"] {

@@ -1,4 +1,4 @@
-//! "Why was this call rejected?", asked of the whole daemon: how a held seat ended, over a restart, and with a disk that is full.
+//! "Why was this call rejected?", asked of the whole daemon: how a held seat ended, across a restart, and with a full disk.
 
 use std::{fs, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{CallTools, Disk, TestDaemon, TestFolder, Time, ask, known, soon};
 
-/// Room for the ledger and not much more.
+/// Room for the ledger and little more, in bytes.
 const SMALL: u64 = 6 * 1024 * 1024;
 
 async fn scene() -> (Time, TestFolder, CallTools) {
@@ -16,7 +16,7 @@ async fn scene() -> (Time, TestFolder, CallTools) {
     (time, TestFolder::new(), calltools)
 }
 
-/// What was answered about a call.
+/// The answers about a call.
 async fn call(daemon: &TestDaemon, id: &str) -> Vec<Value> {
     let answer = daemon.get(&format!("/v1/calls/{id}")).await;
     match answer.status {
@@ -34,7 +34,7 @@ async fn reserve(daemon: &TestDaemon, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn how_a_held_seat_ended_is_found_and_outlives_a_restart() {
+async fn how_a_held_seat_ended_is_found_and_survives_a_restart() {
     let (time, home, calltools) = scene().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
@@ -45,7 +45,7 @@ async fn how_a_held_seat_ended_is_found_and_outlives_a_restart() {
         .await
         .json();
     assert_eq!(full["reason"], "reserved");
-    // An agent takes a call: the oldest reservation was for that one.
+    // An agent takes a call, which ends the oldest reservation.
     time.pass(Duration::from_secs(5)).await;
     calltools.set_status(0, "On a Call");
     time.until("the departure", async || {
@@ -111,12 +111,12 @@ async fn without_a_state_folder_memory_knows_the_last_calls() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_deleted_while_it_runs_is_begun_anew() {
+async fn a_record_that_is_deleted_while_it_runs_is_created_again() {
     let (time, home, calltools) = scene().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
     let path = home.state().join(CALLS_FILE);
-    assert!(!path.exists(), "no router has named a call");
+    assert!(!path.exists(), "no router has sent a call_id");
     daemon.get("/v1/queues/sales/decision?call_id=a").await;
     soon("a file", async || path.exists()).await;
     for companion in ["", "-wal", "-shm"] {
@@ -132,7 +132,7 @@ async fn a_record_that_is_deleted_while_it_runs_is_begun_anew() {
 
 #[tokio::test]
 #[ignore = "needs root"]
-async fn a_full_disk_holds_up_no_decision_and_the_record_goes_on_when_there_is_room() {
+async fn a_full_disk_delays_no_decision_and_the_record_continues_once_there_is_room() {
     let (time, home, calltools) = scene().await;
     let folder = home.state();
     let disk = Disk::mount(&folder, SMALL);
@@ -149,10 +149,13 @@ async fn a_full_disk_holds_up_no_decision_and_the_record_goes_on_when_there_is_r
     })
     .await;
     let asked = call(&daemon, "meanwhile").await.len();
-    assert!(asked > 0, "memory knows it");
+    assert!(asked > 0, "memory has it");
     disk.free();
     daemon.get("/v1/queues/sales/decision?call_id=after").await;
-    soon("that it works", async || !daemon.is_degraded("calls").await).await;
+    soon("the record to work", async || {
+        !daemon.is_degraded("calls").await
+    })
+    .await;
     let lost = "openseat_state_dropped_total{part=\"calls\"}";
     assert_eq!(daemon.metric(lost).await, Some(0.0));
     daemon.stop().await;

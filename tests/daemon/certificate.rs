@@ -1,4 +1,4 @@
-//! A daemon that speaks TLS, and whose certificate is renewed while calls ring.
+//! A daemon that speaks TLS, and whose certificate is renewed while calls arrive.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -10,7 +10,7 @@ use reqwest::Certificate;
 
 use crate::support::{CallTools, TestDaemon, TestFolder, Time};
 
-/// Writes a new certificate with its key where the config looks for them, and says how to trust it.
+/// Writes a new certificate and its key where the config expects them; returns the certificate, to be trusted.
 fn renew(home: &TestFolder) -> Certificate {
     let names = ["localhost".to_owned()];
     let issued = generate_simple_self_signed(names).expect("a certificate");
@@ -20,7 +20,7 @@ fn renew(home: &TestFolder) -> Certificate {
     Certificate::from_der(issued.cert.der()).expect("a certificate")
 }
 
-/// A config with TLS, which listens at this address.
+/// A config with TLS that listens at this address.
 fn config(calltools: &CallTools, home: &TestFolder, listen: &str) -> PathBuf {
     let path = home.config(&[calltools.account()]);
     let text = fs::read_to_string(&path).expect("it is there");
@@ -29,7 +29,7 @@ fn config(calltools: &CallTools, home: &TestFolder, listen: &str) -> PathBuf {
     path
 }
 
-/// A client that trusts this certificate alone, on a connection of its own.
+/// A client that trusts only this certificate, on a connection of its own.
 struct Trusting(reqwest::Client, String);
 
 impl Trusting {
@@ -53,7 +53,7 @@ impl Trusting {
 }
 
 #[tokio::test]
-async fn a_reload_takes_a_renewed_certificate_and_refuses_a_broken_one() {
+async fn a_reload_uses_a_renewed_certificate_and_rejects_a_broken_one() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
@@ -76,11 +76,12 @@ async fn a_reload_takes_a_renewed_certificate_and_refuses_a_broken_one() {
     assert!(body.contains("unusable-config"), "{body}");
     assert!(body.contains("key.pem has no whole private key"), "{body}");
     let again = by_second.post("/v1/reload").await;
-    again.expect("it stays in force");
+    again.expect("the old one stays in force");
 }
 
 #[tokio::test]
-async fn a_reload_keeps_a_good_certificate_where_the_new_one_is_out_of_date_or_not_the_keys() {
+async fn a_reload_keeps_a_good_certificate_if_the_new_one_is_out_of_date_or_does_not_match_its_key()
+{
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
@@ -135,12 +136,12 @@ async fn health_asks_over_tls_whatever_the_certificate_says() {
 }
 
 #[tokio::test]
-async fn commands_name_the_daemons_address_with_the_scheme_that_it_speaks() {
+async fn commands_print_the_daemons_address_with_its_scheme() {
     let home = TestFolder::new();
     let calltools = CallTools::start(&Time::new()).await;
     home.set_token("main", openseat::simulator::TOKEN);
     renew(&home);
-    // Nobody listens at port 1.
+    // Port 1 has no listener.
     let with_tls = config(&calltools, &home, "127.0.0.1:1");
     let with_tls = fs::read_to_string(with_tls).expect("it is there");
     let plain = with_tls
@@ -172,7 +173,7 @@ async fn commands_name_the_daemons_address_with_the_scheme_that_it_speaks() {
     }
 }
 
-/// The certificates of two servers, by one authority: each alone, and with the authority's own as a chain.
+/// The certificates of two servers from one authority: each alone, and as a chain with the authority's.
 struct Siblings {
     leaves: [(String, String); 2],
     authority: String,
@@ -196,7 +197,7 @@ impl Siblings {
         }
     }
 
-    /// A certificate, or its whole chain.
+    /// A certificate, or its whole chain, as PEM.
     fn pem(&self, which: usize, with_authority: bool) -> String {
         let leaf = &self.leaves[which].0;
         match with_authority {
@@ -216,12 +217,12 @@ async fn status_sends_its_token_only_to_the_certificate_in_the_config() {
     write("cert.pem", &siblings.pem(0, true));
     write("key.pem", &siblings.leaves[0].1);
     let daemon = TestDaemon::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
-    // The daemon needs no token, and accepts one.
+    // The daemon needs no token, but accepts one.
     write("bearer", "0123456789abcdef");
     let path = config(&calltools, &home, &daemon.address.to_string());
     let text = fs::read_to_string(&path).expect("it is there");
     let with_token = "bearer_token_file = \"./bearer\"\ntls_cert";
-    // Without a state folder there is no control socket, so status uses TLS.
+    // Without a state folder there is no control socket, so `status` uses TLS.
     let text = text.replace("[state]\ndir = \"state\"\n", "[state]\ndir = false\n");
     fs::write(&path, text.replace("tls_cert", with_token)).expect("a config");
     for (which, with_authority) in [(0, true), (0, false), (1, true), (1, false)] {

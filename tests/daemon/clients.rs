@@ -1,4 +1,4 @@
-//! What clients can do to us: names that nobody has, paths that lead nowhere, bytes that are no request, and leaving without a word.
+//! What clients can do: ask for unknown queues, use strange paths, send bytes that are not a request, and vanish.
 
 use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
 
@@ -22,11 +22,11 @@ async fn scene() -> (CallTools, TestFolder, TestDaemon) {
     (calltools, home, daemon)
 }
 
-/// Sends these bytes and no more, and returns what came back until the server closed.
+/// Sends these bytes and nothing more, and returns what arrived until the server closed.
 async fn throw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.expect("it listens");
-        // It may have been cut off in the middle of what we say, and be right.
+        // The server may close before everything is sent, which is allowed.
         let _ = stream.write_all(bytes).await;
         let _ = stream.shutdown().await;
         let mut answer = Vec::new();
@@ -47,7 +47,7 @@ async fn series(daemon: &TestDaemon) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn k02_heads_beyond_all_bounds_are_refused_and_closed() {
+async fn k02_oversized_heads_are_refused_and_the_connection_is_closed() {
     let (_calltools, _home, daemon) = scene().await;
     let host = "Host: localhost\r\n";
     let many: String = (0..200).map(|n| format!("X-{n}: y\r\n")).collect();
@@ -59,14 +59,14 @@ async fn k02_heads_beyond_all_bounds_are_refused_and_closed() {
         format!("GET /livez HTTP/1.1\r\n{host}{many}\r\n"),
     ] {
         let answer = throw(daemon.address, head.as_bytes()).await;
-        // A reset may overtake the words, since not all was read that was sent.
+        // A reset may overtake the answer, because not everything was read.
         let refused = answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 ");
         assert!(refused, "{}", String::from_utf8_lossy(&answer));
     }
     assert!(known(&daemon.decision("sales").await));
 }
 
-/// Requests to be spoilt: ordinary ones, and some that smugglers like.
+/// Requests to corrupt: ordinary ones, and some that are known from request smuggling.
 const REQUESTS: [&str; 7] = [
     "GET /v1/queues/sales/decision?threshold=2&format=text HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "GET /api/agentstatuses/?queue=1&page=2 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Token abc\r\n\r\n",
@@ -77,7 +77,7 @@ const REQUESTS: [&str; 7] = [
     "GET /livez HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 ];
 
-/// The same with bytes changed, left out and doubled, or with another in its middle.
+/// One of them with bytes changed, removed and doubled, or with another request in its middle.
 fn spoilt(chance: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = REQUESTS[chance.usize(..REQUESTS.len())].as_bytes().to_vec();
     for _ in 0..chance.usize(1..6) {
@@ -98,9 +98,9 @@ fn spoilt(chance: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn k04_rubbish_is_refused_or_answered_and_harms_nobody() {
+async fn k04_garbage_is_refused_or_answered_and_harms_nobody() {
     let (calltools, _home, daemon) = scene().await;
-    // The refreshes among it shall cost nothing.
+    // CallTools fails, so that refreshes among the garbage do no work.
     calltools
         .simulator
         .inject(usize::MAX, None, InjectedFault::WebPage(503));
@@ -114,7 +114,7 @@ async fn k04_rubbish_is_refused_or_answered_and_harms_nobody() {
         let begins = answer.is_empty() || answer.starts_with("HTTP/1.");
         assert!(begins, "{shown:?}: {answer}");
     }
-    // Two lengths that differ, and a length beside chunks: at most one request is seen in it, and it is never half a body.
+    // Two different lengths, and a length next to chunks: at most one request is seen in it, and never half a body.
     let twice = throw(daemon.address, REQUESTS[5].as_bytes()).await;
     assert!(
         twice.starts_with(b"HTTP/1.1 400 "),
@@ -156,7 +156,7 @@ async fn k05_a_queue_that_nobody_configured_is_404_without_a_poll_or_a_new_serie
 }
 
 #[tokio::test]
-async fn k06_no_spelling_of_a_path_leads_anywhere_else() {
+async fn k06_no_spelling_of_a_path_reaches_anything_else() {
     let (_calltools, _home, daemon) = scene().await;
     for target in [
         "/v1/queues/../../../../etc/passwd",
@@ -182,12 +182,12 @@ async fn k06_no_spelling_of_a_path_leads_anywhere_else() {
         assert!(answer.json()["type"].is_string(), "{target}: {answer:?}");
         assert!(!answer.head.contains("\r\nx: y"), "{target}: {answer:?}");
     }
-    // What is merely another spelling of the same leads there.
+    // What is only another spelling of the same path leads to the same queue.
     assert_eq!(daemon.get("/v1/queues/%73ales/decision").await.status, 200);
 }
 
 #[tokio::test]
-async fn k13_whoever_leaves_without_a_word_leaves_nothing_behind() {
+async fn k13_clients_that_vanish_leave_nothing_behind() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
@@ -217,7 +217,7 @@ async fn k13_whoever_leaves_without_a_word_leaves_nothing_behind() {
         "GET /v1/queues HTTP/1.1\r\nHo",
     ] {
         for _ in 0..8 {
-            // Of the last round some may not have gone yet.
+            // Some of the last round may not be gone yet.
             soon("a free slot", async || {
                 let mut stream = TcpStream::connect(daemon.address)
                     .await
@@ -230,7 +230,7 @@ async fn k13_whoever_leaves_without_a_word_leaves_nothing_behind() {
             .await;
         }
     }
-    // All eight that loopback gets are free again, at once.
+    // All eight that loopback may use are free again, at once.
     soon("eight free slots", async || {
         let mut clients = Vec::new();
         for _ in 0..7 {

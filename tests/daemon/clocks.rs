@@ -1,18 +1,18 @@
-//! Clocks that are set, and machines that sleep.
+//! Clocks that are changed, and machines that are suspended.
 
 use std::time::Duration;
 
 use crate::support::{CallTools, TestFolder, Time, known};
 
 #[tokio::test]
-async fn after_a_sleep_nothing_old_passes_for_fresh() {
+async fn after_a_suspend_stale_data_does_not_look_fresh() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     assert!(known(&daemon.decision("sales").await));
     calltools.set_status(0, "Not Available");
-    // Timers stand still while a machine sleeps, so no poll comes to say it: the clocks do.
+    // Timers stand still during a suspend, so no poll notices it: the clocks do.
     time.0.suspend(Duration::from_secs(3_000));
     let woken = daemon.decision("sales").await;
     assert_eq!(woken["reason"], "too_old", "{woken}");
@@ -22,7 +22,7 @@ async fn after_a_sleep_nothing_old_passes_for_fresh() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_young() {
+async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_fresh() {
     for hours in [1, -1] {
         let (time, home) = (Time::new(), TestFolder::new());
         let calltools = CallTools::start(&time).await;
@@ -32,7 +32,7 @@ async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_young
         time.0.step_wall(hours * 3_600_000);
         let stepped = daemon.decision("sales").await;
         assert_eq!(known(&stepped), hours < 0, "{stepped}");
-        // What was spent stays spent, whatever the wall says.
+        // What was spent stays spent, whatever the wall clock says.
         assert_eq!(daemon.used().await, used);
         calltools.simulator.inject(
             usize::MAX,
@@ -49,7 +49,7 @@ async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_young
 }
 
 #[tokio::test]
-async fn c04_a_process_that_was_stalled_knows_how_old_its_answers_are_and_makes_up_for_nothing() {
+async fn c04_a_stalled_process_knows_the_age_of_its_answers_and_does_not_catch_up() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -62,7 +62,7 @@ async fn c04_a_process_that_was_stalled_knows_how_old_its_answers_are_and_makes_
         openseat::simulator::InjectedFault::WebPage(503),
     );
     let before = simulator.requests();
-    // Ten minutes in one step, as for a process that got no turn: all its timers are due at once.
+    // Ten minutes in one step, as for a process that was not scheduled: all its timers are due at once.
     time.pass_by(Duration::from_secs(600), Duration::from_secs(600))
         .await;
     let decision = daemon.decision("sales").await;
@@ -71,7 +71,7 @@ async fn c04_a_process_that_was_stalled_knows_how_old_its_answers_are_and_makes_
     simulator.clear_faults();
     let healed = daemon.comes_to(&time, "sales", "seats").await;
     assert!(healed["age_ms"].as_u64() < Some(20_000), "{healed}");
-    // Ten minutes hold some 150 turns; whatever was missed is not made up for.
+    // Ten minutes hold some 150 turns; missed turns are not made up for.
     let requests = simulator.requests() - before;
     assert!(requests <= 45, "{requests} requests after the stall");
 }

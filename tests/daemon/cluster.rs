@@ -1,4 +1,4 @@
-//! Three daemons of one account, as processes of their own, with a real Redis between them and a CallTools that counts.
+//! Three daemons of one account, each a process, with a real Redis between them and a CallTools that counts.
 
 mod cuts;
 mod engines;
@@ -24,7 +24,7 @@ use crate::support::{
 /// The shortest that a config may have.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// A machine that is busy with other tests.
+/// An allowance for a machine that is busy with other tests.
 const SLACK: Duration = Duration::from_secs(4);
 
 fn start() -> LocalEngine {
@@ -32,11 +32,11 @@ fn start() -> LocalEngine {
 }
 
 fn signal(redis: &LocalEngine, signal: Signal) {
-    let pid = Pid::from_raw(redis.id() as i32).expect("a process has a number");
+    let pid = Pid::from_raw(redis.id() as i32).expect("a process has an id");
     kill_process(pid, signal).expect("it runs");
 }
 
-/// A way to the engine over TCP that can be cut: then it takes connections and lets nothing through, until it is healed.
+/// A TCP connection to the engine that can be cut: then it accepts connections but lets nothing through, until it is healed.
 struct Way {
     url: String,
     cut: watch::Sender<bool>,
@@ -98,7 +98,7 @@ impl Node {
         Self::start_with(url, calltools, number, account, "").await
     }
 
-    /// The same with a line of its own in `[cluster]`.
+    /// The same with an additional line in `[cluster]`.
     async fn start_with(
         url: &str,
         calltools: &CallTools,
@@ -155,7 +155,8 @@ impl Node {
     }
 }
 
-/// Asks for a seat in `sales` as a router does: again after a 503. On a busy machine, the leader's answer may take longer than a node waits.
+/// Requests a seat in `sales` as a router does: it repeats the request after a 503. On a busy machine, the leader's answer may take longer than
+/// a node waits.
 async fn reserve(address: SocketAddr, body: &str) -> Answer {
     let mut answer = None;
     soon("the leader answers", async || {
@@ -163,7 +164,7 @@ async fn reserve(address: SocketAddr, body: &str) -> Answer {
         let is_said = said.status != 503;
         answer = Some(said);
         if !is_said {
-            // A hundred that ask again at once would keep the leader busy.
+            // A hundred callers that retry at once would keep the leader busy.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         is_said
@@ -210,7 +211,7 @@ async fn leader(nodes: &[Node]) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn followers_answer_and_one_of_them_goes_on_when_the_leader_is_killed() {
+async fn followers_answer_and_one_takes_over_when_the_leader_is_killed() {
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let mut nodes = three(&redis, &calltools, "").await;
@@ -230,7 +231,7 @@ async fn followers_answer_and_one_of_them_goes_on_when_the_leader_is_killed() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(killed.elapsed() < LEASE + SLACK, "no poll in time");
     }
-    // What the new leader reads reaches the other one.
+    // The other node gets what the new leader reads.
     calltools.set_status(0, "On a Call");
     for node in &nodes[1..] {
         soon("the change is known", async || {
@@ -260,7 +261,7 @@ async fn two_of_a_hundred_calls_on_three_nodes_get_the_two_seats() {
         .as_str()
         .expect("an id")
         .to_owned();
-    // Asked again on another node, the call gets its own.
+    // Another node returns the call's existing reservation.
     let elsewhere = nodes[(made[0] + 1) % 3].address;
     let target = format!(
         "/v1/queues/sales/decision?reserve=45s&call_id=call-{}",
@@ -270,7 +271,7 @@ async fn two_of_a_hundred_calls_on_three_nodes_get_the_two_seats() {
         get(elsewhere, &target).await.json()["reservation"]["id"] == *id
     })
     .await;
-    // Released there, it is free everywhere.
+    // Released there, the seat is free on every node.
     let release = format!("/v1/reservations/{id}/release");
     soon("the leader answers", async || {
         post(elsewhere, &release).await.status != 503
@@ -286,7 +287,7 @@ async fn two_of_a_hundred_calls_on_three_nodes_get_the_two_seats() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn nothing_that_happens_sends_more_than_the_hour_allows() {
+async fn no_failure_sends_more_than_the_hour_allows() {
     const LIMIT: usize = 60;
     let (mut redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
@@ -315,7 +316,7 @@ async fn nothing_that_happens_sends_more_than_the_hour_allows() {
             3 => {
                 signal(&redis, Signal::STOP);
                 tokio::time::sleep(LEASE).await;
-                // A follower's answer waits for no engine.
+                // A follower's answer does not wait for the engine.
                 let asked = Instant::now();
                 assert!(known(&nodes[0].decision().await));
                 assert!(asked.elapsed() < Duration::from_secs(1));
@@ -330,13 +331,13 @@ async fn nothing_that_happens_sends_more_than_the_hour_allows() {
         );
         assert_eq!(calltools.simulator.throttled(), 0);
     }
-    // They did ask: 14 times on a machine that is free, and less often where each step takes longer.
+    // They did ask: 14 times on an idle machine, and less often if each step takes longer.
     assert!(calltools.simulator.requests() > 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn a_node_that_is_cut_off_answers_from_memory_and_heals_by_itself() {
+async fn a_node_that_is_cut_off_answers_from_memory_and_recovers_by_itself() {
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let way = Way::to(&redis).await;
@@ -357,7 +358,7 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_heals_by_itself() {
         200
     );
     assert_eq!(near.decision().await["count"], 1);
-    // Longer than the lease, so that a node which believed that nobody leads would have begun to.
+    // Longer than the lease, so that a node which believed that nobody leads would have taken over.
     tokio::time::sleep_until(asked + LEASE + Duration::from_secs(1)).await;
     let later = far.decision().await;
     assert_eq!((known(&later), &later["count"]), (true, &2.into()));
@@ -376,7 +377,7 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_heals_by_itself() {
     })
     .await;
     assert_eq!(far.metric("openseat_cluster_up").await, Some(1.0));
-    // It asked CallTools for nothing, neither when it was cut off nor to catch up.
+    // It sent nothing to CallTools, neither while it was cut off nor to catch up.
     assert!(near.leads().await && !far.leads().await);
     let metrics = get(far.address, "/metrics").await.body;
     let sent = metrics
@@ -388,7 +389,7 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_heals_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn a_seat_held_through_one_node_is_free_on_all_when_its_time_is_up() {
+async fn a_seat_held_through_one_node_is_free_on_all_when_it_expires() {
     const TTL: Duration = Duration::from_secs(2);
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;

@@ -1,4 +1,4 @@
-//! The control socket: the commands of this machine reach the daemon there, whatever callers need or do.
+//! The control socket: commands on this machine reach the daemon there, whatever callers need or do.
 
 use std::{
     fs,
@@ -61,7 +61,7 @@ fn edit(config: &std::path::Path, from: &str, to: &str) {
     fs::write(config, text.replace(from, to)).expect("it can be written");
 }
 
-/// A CallTools, and a home with its config.
+/// A CallTools, and a folder with a config.
 async fn scene() -> (CallTools, TestFolder, PathBuf) {
     let home = TestFolder::new();
     home.set_token("main", TOKEN);
@@ -70,7 +70,7 @@ async fn scene() -> (CallTools, TestFolder, PathBuf) {
     (calltools, home, config)
 }
 
-/// A daemon that runs and has polled.
+/// A running daemon that has polled.
 async fn running(home: &TestFolder, config: &std::path::Path) -> Program {
     let program = Program::run(home, config);
     let address = program.address().await;
@@ -83,7 +83,7 @@ async fn running(home: &TestFolder, config: &std::path::Path) -> Program {
 }
 
 #[tokio::test]
-async fn a_check_beside_a_daemon_is_sent_by_the_daemon_with_its_token_and_budget() {
+async fn a_check_is_sent_by_the_running_daemon_with_its_token_and_budget() {
     let (calltools, home, config) = scene().await;
     let program = running(&home, &config).await;
     let address = program.address().await;
@@ -97,7 +97,7 @@ async fn a_check_beside_a_daemon_is_sent_by_the_daemon_with_its_token_and_budget
     assert_eq!(json["queues"][0]["queue"], "sales", "{json}");
     assert_eq!(json["accounts"][0]["budget"]["shared"], true, "{json}");
     assert!(requests() > before);
-    // What it cost is in the daemon's own count, which the memory keeps.
+    // The daemon counts what the check cost, in its memory.
     let metrics = get(address, "/metrics").await.body;
     let used = metrics
         .lines()
@@ -121,7 +121,7 @@ async fn a_check_beside_a_daemon_is_sent_by_the_daemon_with_its_token_and_budget
 }
 
 #[tokio::test]
-async fn during_a_silence_no_command_beside_a_daemon_sends_anything_and_each_tells_the_time_left() {
+async fn during_a_pause_no_command_sends_anything_and_each_shows_the_time_left() {
     let (calltools, home, config) = scene().await;
     let _program = running(&home, &config).await;
     let simulator = &calltools.simulator;
@@ -156,15 +156,15 @@ async fn during_a_silence_no_command_beside_a_daemon_sends_anything_and_each_tel
 }
 
 #[tokio::test]
-async fn without_a_daemon_a_check_asks_by_itself_whatever_a_killed_one_left_behind() {
+async fn without_a_daemon_a_check_sends_its_own_requests_whatever_a_killed_one_left_behind() {
     let (_calltools, home, config) = scene().await;
     let mut program = running(&home, &config).await;
     program.signal(Signal::KILL);
     program.ended().await;
-    assert!(socket(&home).exists(), "nobody could remove it");
+    assert!(socket(&home).exists(), "a killed daemon cannot remove it");
     let json = say(&home, &["check", "--json"]).await.exits(0).json();
     assert_eq!(json["asked_by"], "command", "{json}");
-    // The next daemon takes the place of the stale socket, and removes its own at the end.
+    // The next daemon replaces the stale socket, and removes its own at the end.
     let mut program = running(&home, &config).await;
     soon("the daemon", async || {
         say(&home, &["check"]).await.out.contains("running daemon")
@@ -176,7 +176,7 @@ async fn without_a_daemon_a_check_asks_by_itself_whatever_a_killed_one_left_behi
 }
 
 #[tokio::test]
-async fn commands_need_no_token_where_callers_do_and_no_place_among_their_connections() {
+async fn commands_need_neither_the_callers_token_nor_one_of_their_connections() {
     let (_calltools, home, config) = scene().await;
     fs::write(home.path().join("bearer"), "0123456789abcdef0123").expect("a file");
     edit(
@@ -186,7 +186,7 @@ async fn commands_need_no_token_where_callers_do_and_no_place_among_their_connec
     );
     let program = Program::run(&home, &config);
     let address = program.address().await;
-    // Its folder is private; its own mode follows a moment after it appears.
+    // The folder is private; the socket's own mode is set a moment after it appears.
     let mode = || {
         let found = fs::metadata(socket(&home)).ok()?;
         Some(found.permissions().mode() & 0o777)
@@ -201,7 +201,7 @@ async fn commands_need_no_token_where_callers_do_and_no_place_among_their_connec
 }
 
 #[tokio::test]
-async fn health_tells_of_accounts_and_queues_also_where_callers_show_a_token() {
+async fn health_reports_accounts_and_queues_even_if_callers_need_a_token() {
     let (_calltools, home, config) = scene().await;
     let bearer = home.path().join("bearer");
     fs::write(bearer, "0123456789abcdef0123").expect("a file");
@@ -215,7 +215,7 @@ async fn health_tells_of_accounts_and_queues_also_where_callers_show_a_token() {
         ),
     );
     let _program = Program::run(&home, &config);
-    soon("a word on each", async || {
+    soon("a line about each", async || {
         let said = say(&home, &["health"]).await;
         said.code == Some(0) && said.out.starts_with("ready\naccount main: ok\nmain/")
     })
@@ -253,7 +253,7 @@ async fn a_state_folder_with_a_long_path_has_a_control_socket() {
 }
 
 #[tokio::test]
-async fn a_socket_that_cannot_be_made_or_goes_is_made_again_and_stops_nothing_else() {
+async fn a_control_socket_that_cannot_be_created_or_disappears_is_created_again() {
     let (_calltools, home, config) = scene().await;
     fs::create_dir_all(socket(&home)).expect("a folder in its place");
     let program = Program::run(&home, &config);
@@ -271,7 +271,7 @@ async fn a_socket_that_cannot_be_made_or_goes_is_made_again_and_stops_nothing_el
     fs::remove_file(socket(&home)).expect("it was there");
     soon("another control socket", async || socket(&home).exists()).await;
     say(&home, &["status"]).await.exits(0);
-    // Another process that answers there is left alone.
+    // A socket on which another process answers is left alone.
     fs::remove_file(socket(&home)).expect("it was there");
     let _other = UnixListener::bind(socket(&home)).expect("the name is free");
     let log = program.logs("another process answers there").await;
@@ -279,7 +279,7 @@ async fn a_socket_that_cannot_be_made_or_goes_is_made_again_and_stops_nothing_el
 }
 
 #[tokio::test]
-async fn a_config_for_systemds_credentials_needs_none_for_commands() {
+async fn commands_work_without_the_credentials_that_systemd_passes() {
     let (_calltools, home, config) = scene().await;
     edit(&config, "token_file = \"./main.token\"\n", "");
     for arguments in [
@@ -300,13 +300,13 @@ async fn a_config_for_systemds_credentials_needs_none_for_commands() {
             .contains("start the service, or set token_file or token_env"),
         "{said:?}"
     );
-    // The daemon itself does need one.
+    // The daemon itself does need a token.
     let said = say(&home, &["run"]).await.exits(78);
     assert!(said.err.contains("there is no token"), "{said:?}");
 }
 
 #[tokio::test]
-async fn a_reload_waits_says_what_changed_and_fails_where_it_is_refused() {
+async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
     let (_calltools, home, config) = scene().await;
     let program = running(&home, &config).await;
     let address = program.address().await;
@@ -319,7 +319,7 @@ async fn a_reload_waits_says_what_changed_and_fails_where_it_is_refused() {
         "{said:?}"
     );
 
-    // A file with mistakes, one that needs a restart, a secret that cannot be used.
+    // A file with mistakes, a change that needs a restart, a secret that cannot be used.
     let good = fs::read_to_string(&config).expect("a config");
     for (from, to, words) in [
         ("[server]", "[sever]", "did you mean"),
@@ -338,7 +338,7 @@ async fn a_reload_waits_says_what_changed_and_fails_where_it_is_refused() {
         fs::write(&config, good.replace(from, to)).expect("it can be written");
         let state = home.state();
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
-        // As systemd has it: where the file is broken, its word is where the state folder is.
+        // As under systemd: if the file is broken, systemd's variable says where the state folder is.
         command
             .arg("reload")
             .env_clear()
@@ -354,7 +354,7 @@ async fn a_reload_waits_says_what_changed_and_fails_where_it_is_refused() {
         );
         program.logs(words).await;
     }
-    // Without systemd's word a broken file is what is told.
+    // Without systemd's variable, the broken file is reported.
     fs::write(&config, good.replace("[server]", "[sever]")).expect("it can be written");
     let said = say(&home, &["reload"]).await.exits(2);
     assert!(said.err.contains("did you mean"), "{said:?}");
@@ -378,21 +378,21 @@ async fn a_reload_waits_says_what_changed_and_fails_where_it_is_refused() {
 }
 
 #[tokio::test]
-async fn a_reload_changes_the_log_levels_where_it_is_told_to() {
+async fn a_reload_changes_the_log_levels_if_told_to() {
     let (_calltools, home, config) = scene().await;
     let mut program = running(&home, &config).await;
     assert!(!program.log().contains("\"TRACE\""));
     say(&home, &["reload", "--log-level", "openseat=TRACE"])
         .await
         .exits(0);
-    soon("a trace of its own steps", async || {
+    soon("trace lines of its own steps", async || {
         let log = program.log();
         let mut traces = log.lines().filter(|line| line.contains("\"TRACE\""));
         traces.any(|line| line.contains("\"target\":\"openseat::"))
     })
     .await;
     say(&home, &["reload", "--log-level", "OFF"]).await.exits(0);
-    // A reload without levels leaves them as they are: not even the signal that ends it is a line.
+    // A reload without levels leaves them as they are: not even the signal that ends it is logged.
     say(&home, &["reload"]).await.exits(0);
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0));
@@ -442,7 +442,7 @@ async fn the_journal_gets_a_priority_with_each_line() {
             "{log}"
         );
     }
-    // What a failed start says is an error in each of its lines.
+    // All lines of a failed start are errors.
     fs::write(&config, "[sever]\nport = 7\n").expect("it can be written");
     let file = fs::OpenOptions::new().write(true).truncate(true).open(&log);
     let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));

@@ -1,4 +1,4 @@
-//! Crowds of clients that take connections and ask nothing, and routers that ask meanwhile.
+//! Crowds of clients that take connections and send nothing, and routers that ask meanwhile.
 
 use std::{
     fs,
@@ -24,17 +24,17 @@ use crate::support::{CallTools, PATIENCE, Program, TestFolder, Time, get, soon};
 /// Half again as many as may be connected.
 const CROWD: usize = 1_500;
 
-/// What each router asks, one connection for each question.
+/// How many requests each router sends, each on a new connection.
 const QUESTIONS: usize = 60;
 
-/// How long a client waits before it comes back: often enough that none of its places stays free.
+/// How long a client waits before it reconnects: so short that none of its slots stays free.
 const AWAY: Duration = Duration::from_secs(1);
 
 const DECISION: &str = "/v1/queues/sales/decision";
 
 const BEARER: &str = "bearer-of-the-crowd-test";
 
-/// Clients that connect, say what cannot be answered, and connect again once they are cut.
+/// Clients that connect, send something that cannot be answered, and reconnect when they are cut.
 struct Crowd {
     /// How often one of them was cut or refused.
     cut: Arc<AtomicUsize>,
@@ -63,7 +63,7 @@ impl Crowd {
         }
     }
 
-    /// Waits until some of it were turned away, so that what it may have is taken.
+    /// Waits until some clients were turned away, so that every connection is taken.
     async fn is_there(&self) {
         soon("a crowd", async || {
             self.cut.load(Ordering::Relaxed) > CROWD / 8
@@ -72,7 +72,7 @@ impl Crowd {
     }
 }
 
-/// Until it is cut.
+/// Stays silent until it is cut.
 async fn be_silent(address: SocketAddr, from: IpAddr, words: &[u8]) -> std::io::Result<()> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -85,7 +85,7 @@ async fn be_silent(address: SocketAddr, from: IpAddr, words: &[u8]) -> std::io::
     Ok(())
 }
 
-/// An address of this machine that others can reach, if it has one. Nothing is sent.
+/// An address of this machine that others can reach, if there is one. Nothing is sent.
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
@@ -93,7 +93,7 @@ fn own_address() -> Option<IpAddr> {
     (!address.is_loopback()).then_some(address)
 }
 
-/// This process and the daemon have a descriptor for each client.
+/// Raises the limit of descriptors: this process and the daemon need one for each client.
 fn make_room() {
     let limit = getrlimit(Resource::Nofile);
     let most = Rlimit {
@@ -103,7 +103,7 @@ fn make_room() {
     setrlimit(Resource::Nofile, most).expect("the hard limit is allowed");
 }
 
-/// A daemon that also listens at a Unix socket, with these lines for what it listens at.
+/// A daemon that also listens on a Unix socket, with these lines under `[server]`.
 async fn start(home: &TestFolder, calltools: &CallTools, server: &str) -> (Program, PathBuf) {
     make_room();
     home.set_token("main", openseat::simulator::TOKEN);
@@ -121,7 +121,7 @@ async fn start(home: &TestFolder, calltools: &CallTools, server: &str) -> (Progr
     (program, socket)
 }
 
-/// A router's question at a Unix socket.
+/// Sends a router's request to a Unix socket.
 async fn ask_at(socket: &Path) -> Option<String> {
     let request = format!(
         "GET {DECISION} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {BEARER}\r\nConnection: close\r\n\r\n"
@@ -144,7 +144,7 @@ async fn every_question_is_answered_at(socket: &Path) {
 }
 
 #[tokio::test]
-async fn silent_agent_checks_take_no_routers_connection() {
+async fn silent_agent_checks_do_not_use_up_routers_connections() {
     let (home, calltools) = (TestFolder::new(), CallTools::start(&Time::new()).await);
     let server = "listen = [\"127.0.0.1:0\", \"SOCKET\"]\nagent_check_listen = \"127.0.0.1:0\"";
     let (program, socket) = start(&home, &calltools, server).await;
@@ -190,7 +190,7 @@ async fn silent_tls_clients_on_this_machine_leave_room_at_the_unix_socket() {
 
 #[tokio::test]
 #[ignore = "needs a network address"]
-async fn silent_tls_clients_of_one_address_take_no_routers_connection() {
+async fn silent_tls_clients_of_one_address_do_not_use_up_routers_connections() {
     let (home, calltools) = (TestFolder::new(), CallTools::start(&Time::new()).await);
     let (program, socket, certificate) = start_with_tls(&home, &calltools).await;
     let port = program.address().await.port();
@@ -216,7 +216,7 @@ async fn silent_tls_clients_of_one_address_take_no_routers_connection() {
     said_once(&program, &format!("address {far}")).await;
 }
 
-/// The log says once that a bound was met, however often it was.
+/// Checks that the log says exactly once that a limit was reached, however often it was.
 async fn said_once(program: &Program, bound: &str) {
     let log = program.logs(bound).await;
     let told = log.lines().filter(|line| line.contains("is refused"));

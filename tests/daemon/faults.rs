@@ -1,4 +1,4 @@
-//! What CallTools can do to us in HTTP: what is answered meanwhile, what the answer says of it afterwards, and that it heals by itself.
+//! What CallTools can do in HTTP: what openseat answers meanwhile, how the answer explains it, and that it recovers by itself.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     support::{CallTools, TestDaemon, TestFolder, Time, account, known, post, soon},
 };
 
-/// A daemon with two polled queues, and everything it stands on.
+/// A daemon with two polled queues, and everything that it depends on.
 struct Fixture {
     time: Time,
     home: TestFolder,
@@ -38,13 +38,13 @@ impl Fixture {
         }
     }
 
-    /// From now on this befalls every poll.
+    /// From now on every poll has this fault.
     fn befall(&self, fault: InjectedFault) {
         let polls = Some(Endpoint::AgentStatuses);
         self.calltools.simulator.inject(usize::MAX, polls, fault);
     }
 
-    /// Lives through the whole story of a fault that befalls all polls; returns the decision when nothing was known any more.
+    /// Follows a fault of all polls from its beginning to its end; returns the decision while the queue was unknown.
     async fn suffer(&self, fault: InjectedFault, outcome: &str, reason: &str) -> Value {
         let before = self.daemon.decision("sales").await;
         assert!(known(&before), "{before}");
@@ -63,7 +63,7 @@ impl Fixture {
         unknown
     }
 
-    /// While the snapshot is young it answers, whatever happens to the polls.
+    /// Checks that a young snapshot answers, whatever happens to the polls, until it is too old.
     async fn answers_until_too_old(&self) {
         self.time
             .until("too old", async || {
@@ -88,9 +88,9 @@ impl Fixture {
         assert_eq!(
             self.daemon.metric(seats).await,
             None,
-            "an unknown is no number"
+            "unknown is not a number"
         );
-        // Our troubles upstream are no reason to restart us.
+        // A fault of CallTools is no reason to restart openseat.
         assert_eq!(self.daemon.get("/livez").await.status, 200);
         assert_eq!(self.daemon.get("/readyz").await.status, 200);
     }
@@ -129,7 +129,7 @@ async fn a_maintenance_page_with_status_200() {
 }
 
 #[tokio::test]
-async fn pages_that_are_not_there() {
+async fn a_404_with_a_web_page() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let simulator = calltools.simulator.clone();
@@ -153,7 +153,7 @@ async fn no_permission() {
 }
 
 #[tokio::test]
-async fn not_found_as_the_api_says_it() {
+async fn a_404_in_the_apis_own_words() {
     let fixture = Fixture::start().await;
     let unknown = fixture
         .suffer(InjectedFault::NotFound, "no_such_queue", "no_such_queue")
@@ -207,7 +207,7 @@ async fn a_connection_that_is_closed_without_an_answer() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_bears_no_token_away() {
+async fn a_redirect_is_not_followed_and_gets_no_token() {
     let fixture = Fixture::start().await;
     let elsewhere = CallTools::start(&fixture.time).await;
     let target = format!("{}agentstatuses/", elsewhere.serving.base_url());
@@ -219,7 +219,7 @@ async fn a_redirect_is_not_followed_and_bears_no_token_away() {
 }
 
 #[tokio::test]
-async fn nobody_at_all_is_an_answer_and_no_fault() {
+async fn an_empty_list_is_an_answer_and_not_a_fault() {
     let fixture = Fixture::start().await;
     fixture.befall(InjectedFault::NoRows);
     let decision = fixture
@@ -230,7 +230,7 @@ async fn nobody_at_all_is_an_answer_and_no_fault() {
 }
 
 #[tokio::test]
-async fn what_an_unknown_queue_answers_is_the_operators_choice() {
+async fn the_operator_chooses_what_an_unknown_queue_answers() {
     for (choice, seats, accept) in [
         ("reject", true, false),
         ("accept", false, true),
@@ -258,7 +258,7 @@ async fn what_an_unknown_queue_answers_is_the_operators_choice() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_known_as_such_and_a_new_one_needs_no_restart() {
+async fn a_revoked_token_is_recognized_and_a_new_one_needs_no_restart() {
     let fixture = Fixture::start().await;
     fixture
         .calltools
@@ -279,7 +279,7 @@ async fn a_revoked_token_is_known_as_such_and_a_new_one_needs_no_restart() {
         )
         .await;
 
-    // Half a write, as rotation scripts have it, is no token; the old one is kept.
+    // A partly written token, as rotation scripts may leave, is not used; the old one is kept.
     fixture.home.set_token("main", "");
     fixture.time.pass(Duration::from_secs(30)).await;
     assert_eq!(
@@ -297,7 +297,7 @@ async fn a_revoked_token_is_known_as_such_and_a_new_one_needs_no_restart() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_tried_ever_more_seldom() {
+async fn a_bad_token_is_retried_less_and_less_often() {
     let fixture = Fixture::start().await;
     let (simulator, time) = (&fixture.calltools.simulator, &fixture.time);
     simulator.set_token("rotated0token0of0the0same0account0000000");
@@ -307,8 +307,11 @@ async fn a_bad_token_is_tried_ever_more_seldom() {
         .await;
     // After 5, 10, 20 … 300 s, each up to halved by jitter: 17 to 6 in half an hour, for both queues together.
     let tries = simulator.requests() - first;
-    assert!((4..=18).contains(&tries), "{tries} tries in half an hour");
-    // Time is pushed here, also while a busy machine has yet to send a request, so a try may come late. `hours` holds the waits to the
+    assert!(
+        (4..=18).contains(&tries),
+        "{tries} attempts in half an hour"
+    );
+    // Time is advanced here even while a busy machine has yet to send a request, so an attempt may come late. `hours` checks the waits to the
     // second, in virtual time.
     let gaps = gaps(&fixture.calltools, tries as usize);
     assert!(
@@ -318,7 +321,7 @@ async fn a_bad_token_is_tried_ever_more_seldom() {
 }
 
 #[tokio::test]
-async fn a_mended_token_ends_the_wait_of_the_whole_account() {
+async fn a_corrected_token_ends_the_wait_of_the_whole_account() {
     enum Way {
         Reload,
         Refresh,
@@ -329,7 +332,7 @@ async fn a_mended_token_ends_the_wait_of_the_whole_account() {
         let (simulator, time) = (&fixture.calltools.simulator, &fixture.time);
         simulator.set_token("rotated0token0of0the0same0account0000000");
         fixture.daemon.comes_to(time, "sales", "bad_token").await;
-        // By now the next try is minutes away.
+        // By now the next attempt is minutes away.
         time.pass_by(Duration::from_secs(1_800), Duration::from_secs(1))
             .await;
         const NEW: &str = "rotated0token0of0the0same0account0000000";
@@ -338,7 +341,7 @@ async fn a_mended_token_ends_the_wait_of_the_whole_account() {
                 fixture.home.set_token("main", NEW);
                 Some("/v1/reload")
             }
-            // CallTools accepts the old one again.
+            // CallTools accepts the old token again.
             Way::Refresh => {
                 simulator.set_token(openseat::simulator::TOKEN);
                 Some("/v1/queues/support/refresh")
@@ -356,7 +359,7 @@ async fn a_mended_token_ends_the_wait_of_the_whole_account() {
             fixture.daemon.comes_to(time, queue, "seats").await;
         }
         let waited = mended.elapsed();
-        // Two polls and the pace between them; a try in the back-off comes after 150 s and more.
+        // Two polls and the pace between them; an attempt in the back-off would come after 150 s or more.
         assert!(waited <= Duration::from_secs(30), "{post:?}: {waited:?}");
     }
 }
@@ -374,7 +377,7 @@ fn gaps(calltools: &CallTools, newest: usize) -> Vec<Duration> {
 /// The time between two requests of an account with the default budget: 1,000 an hour, less the reserve of 50.
 const USUAL_PERIOD: Duration = Duration::from_millis(3_600_000 / 950);
 
-/// How many requests come in the next `time`.
+/// How many requests arrive in the next `time`.
 async fn requests_in(fixture: &Fixture, time: Duration) -> u64 {
     let before = fixture.calltools.simulator.requests();
     fixture.time.pass(time).await;
@@ -382,8 +385,7 @@ async fn requests_in(fixture: &Fixture, time: Duration) -> u64 {
 }
 
 #[tokio::test]
-async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_and_a_slower_pace()
-{
+async fn a_429_is_followed_by_the_pause_it_asks_for_and_a_slower_pace() {
     for form in [RetryAfter::Seconds, RetryAfter::HttpDate] {
         let fixture = Fixture::start().await;
         fixture
@@ -399,7 +401,7 @@ async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_
         let simulator = &fixture.calltools.simulator;
         fixture.time.until("a 429", throttled).await;
         let refused = simulator.requests();
-        // Longer than the snapshots are good for, and shorter than the silence.
+        // Longer than `max_age`, and shorter than the pause.
         fixture.time.pass(Duration::from_secs(60)).await;
         let unknown = fixture.daemon.decision("sales").await;
         assert_eq!(unknown["reason"], "throttled", "{unknown}");
@@ -413,15 +415,15 @@ async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_
         let resumed = simulator.requests();
         let enough = async || simulator.requests() >= resumed + 12;
         fixture.time.until("a dozen requests", enough).await;
-        // The silence is the only gap of its length. A Retry-After with a date has whole seconds.
+        // Only the pause is a gap of this length. A Retry-After with a date has whole seconds.
         let gaps = gaps(
             &fixture.calltools,
             (simulator.requests() - refused) as usize + 1,
         );
         let silence = gaps.iter().max().expect("there are gaps");
         assert!(*silence >= Duration::from_secs(98), "{form:?}: {gaps:?}");
-        // A busy machine can only delay requests, so the pace is measured by how far they are apart at least. Each may be late by some
-        // steps of the test's time, which matters little over eleven gaps.
+        // A busy machine can only delay requests, so the pace is measured by their smallest distance. Each may be late by some steps of the test's
+        // time, which matters little over eleven gaps.
         let pace = gaps[gaps.len() - 11..].iter().sum::<Duration>() / 11;
         assert!(pace > USUAL_PERIOD.mul_f64(1.2), "{form:?}: {pace:?}");
         let share = fixture
@@ -436,7 +438,7 @@ async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_
 }
 
 #[tokio::test]
-async fn a_refusal_that_names_no_time_is_followed_by_a_minute_of_silence() {
+async fn a_429_without_a_time_is_followed_by_a_pause_of_a_minute() {
     let fixture = Fixture::start().await;
     fixture
         .calltools
@@ -444,9 +446,9 @@ async fn a_refusal_that_names_no_time_is_followed_by_a_minute_of_silence() {
         .inject(1, None, InjectedFault::Throttled(None));
     let throttled = async || fixture.daemon.outcomes("throttled").await > 0.0;
     fixture.time.until("a 429", throttled).await;
-    // The other poll that was on its way may have arrived.
+    // The other poll that was in flight may have arrived.
     assert!(requests_in(&fixture, Duration::from_secs(5)).await <= 1);
-    // Refused requests may prolong a lock, so nobody may send one: not for a refresh, not for fresh data, not for a new config's names.
+    // Refused requests may prolong a lock, so nothing may be sent: no refresh, no fresh data, no look-up for a new config's names.
     let before = fixture.calltools.simulator.requests();
     for _ in 0..5 {
         let refreshed = fixture.daemon.post("/v1/queues/sales/refresh").await;
@@ -469,7 +471,7 @@ async fn a_refusal_that_names_no_time_is_followed_by_a_minute_of_silence() {
 }
 
 #[tokio::test]
-async fn a_daemon_whose_calltools_is_away_at_the_start_says_so_and_finds_it_later() {
+async fn a_daemon_reports_that_calltools_is_down_at_the_start_and_recovers() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let simulator = calltools.simulator.clone();
@@ -487,7 +489,7 @@ async fn a_daemon_whose_calltools_is_away_at_the_start_says_so_and_finds_it_late
 }
 
 #[tokio::test]
-async fn a_fault_of_one_queue_leaves_the_others_alone_and_a_refresh_tells_it() {
+async fn a_fault_of_one_queue_leaves_the_others_alone_and_a_refresh_reports_it() {
     let fixture = Fixture::start().await;
     fixture
         .calltools
@@ -505,7 +507,7 @@ async fn a_fault_of_one_queue_leaves_the_others_alone_and_a_refresh_tells_it() {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens() {
+async fn a_port_without_a_listener() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let lines = calltools.account();
@@ -520,7 +522,7 @@ async fn a_port_where_nobody_listens() {
 }
 
 #[tokio::test]
-async fn encryption_where_the_other_side_speaks_plainly() {
+async fn tls_to_a_server_that_speaks_plain_http() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
@@ -561,7 +563,7 @@ async fn a_silo_that_does_not_exist() {
 }
 
 #[tokio::test]
-async fn a_count_that_does_not_fit_is_read_again_then_served_and_counted() {
+async fn a_list_that_does_not_match_its_count_is_read_again_then_served_and_counted() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools

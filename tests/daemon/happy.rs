@@ -1,4 +1,4 @@
-//! The good day.
+//! A good day without faults.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -86,7 +86,7 @@ async fn the_count_follows_what_agents_do() {
 }
 
 #[tokio::test]
-async fn everything_a_stranger_may_ask_is_answered_from_the_same_board() {
+async fn everything_that_callers_may_ask_is_answered_from_the_same_board() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -119,7 +119,7 @@ async fn everything_a_stranger_may_ask_is_answered_from_the_same_board() {
         Some(2.0)
     );
     assert_eq!(daemon.get("/livez").await.status, 200);
-    // None of it asked CallTools anything.
+    // None of it sent a request to CallTools.
     assert_eq!(calltools.simulator.requests(), 4);
 }
 
@@ -208,7 +208,7 @@ fn orderings(simulator: &Simulator) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn an_account_that_sorts_by_another_name_has_the_feed_of_changes_once_the_config_says_it() {
+async fn an_account_that_sorts_by_another_name_uses_the_feed_of_changes_if_configured() {
     let (feed, names) = feed_and_names("ordering_field = \"modified\"").await;
     assert_eq!((&*feed, names), ("delta", ["-modified".to_owned()].into()));
     let (feed, names) = feed_and_names("").await;
@@ -240,7 +240,7 @@ async fn a_bad_token_of_one_account_leaves_the_other_alone() {
     time.pass(Duration::from_secs(120)).await;
     let main = daemon.decision("main/sales").await;
     assert_eq!(main["reason"], "seats");
-    // At a request every 3.8 s for one queue.
+    // One request every 3.8 s for one queue.
     assert!(
         main["age_ms"].as_u64().expect("it is known") < 10_000,
         "{main}"
@@ -250,7 +250,7 @@ async fn a_bad_token_of_one_account_leaves_the_other_alone() {
 }
 
 #[tokio::test]
-async fn a_refresh_brings_what_polling_has_not_seen_yet() {
+async fn a_refresh_returns_what_polling_has_not_seen_yet() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;

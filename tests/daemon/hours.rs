@@ -1,4 +1,4 @@
-//! Hours of polling, in virtual time and without a network: what is spent, how evenly, and how old answers grow.
+//! Hours of polling, in virtual time and without a network: how much is spent, how evenly, and how old answers become.
 
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Nobody asks in these tests, and yet the account shall not fall asleep.
+/// Nobody asks in these tests, so the idle pace is turned off.
 const BUSY: ScheduleOptions = ScheduleOptions {
     sweep: true,
     idle_pace: 1.0,
@@ -121,7 +121,7 @@ impl SimulatedAccount {
         }
     }
 
-    /// The greatest age on the board; `None` while a queue has no snapshot.
+    /// The greatest age on the board; `None` if a queue has no snapshot.
     fn oldest(&self) -> Option<Duration> {
         let now = self.clock.now();
         let age = |key| {
@@ -134,7 +134,7 @@ impl SimulatedAccount {
             .try_fold(Duration::ZERO, |oldest, age| Some(oldest.max(age?)))
     }
 
-    /// Lives for so long, and returns the greatest age that was seen on the way.
+    /// Runs for this long, and returns the greatest age seen meanwhile.
     async fn live(&self, time: Duration) -> Duration {
         let end = self.clock.now().boot + time;
         let mut oldest = Duration::ZERO;
@@ -146,7 +146,7 @@ impl SimulatedAccount {
     }
 }
 
-/// Few people, since what they do is not what these tests look at and reading their rows takes real time.
+/// Few agents, because these tests do not look at them and reading their rows takes real time.
 fn lively(queues: usize, clock: &Arc<dyn Clock>) -> Simulator {
     let settings = Settings {
         world: WorldSettings {
@@ -167,20 +167,20 @@ fn gaps(received: &[Received]) -> Vec<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_hours_of_polling_stay_inside_the_budget_and_evenly_spread() {
+async fn three_hours_of_polling_stay_within_the_budget_and_evenly_spread() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
     let account = SimulatedAccount::open(lively(30, &clock), Arc::clone(&clock), 400, 20);
 
     sleep(Duration::from_secs(5)).await;
-    // The names, the statuses, half of the queues; and the first of the even ones.
+    // The names, the statuses and half of the queues, and the first request at the even pace.
     let cold = account.simulator.requests();
     assert!((17..=18).contains(&cold), "{cold} requests at the start");
-    // The others in every other slot.
+    // The other queues follow in every second slot.
     sleep(Duration::from_secs(16 * 2 * 10)).await;
     assert!(account.oldest().is_some(), "every queue has a snapshot");
 
     let oldest = account.live(3 * HOUR).await;
-    // The plan knows nothing of what the cold start has spent; where the first hour ends, that costs a request's time once.
+    // The plan does not include what the cold start has spent. Where the first hour ends, that delays one request once.
     let planned = worst_planned_age(30, 400, 20);
     let period = HOUR / 380;
     assert!(oldest < planned + period, "{oldest:?}, {planned:?} planned");
@@ -198,12 +198,12 @@ async fn three_hours_of_polling_stay_inside_the_budget_and_evenly_spread() {
     let crowded = crowded.count();
     assert!(
         crowded < even.len() / 20,
-        "{crowded} of {} come at once",
+        "{crowded} of {} arrive at once",
         even.len()
     );
 }
 
-/// The greatest age that `openseat plan` foresees for an account with so many queues.
+/// The greatest age that `openseat plan` predicts for an account with this many queues.
 fn worst_planned_age(queues: usize, requests_per_hour: u32, reserve: u32) -> Duration {
     let queues: String = (1..=queues)
         .map(|id| format!("[[account.queue]]\nqueue = {id}\n"))
@@ -227,7 +227,7 @@ async fn restarts_in_a_row_do_not_spend_more_than_the_hour_has() {
         Arc::new(Ledger::in_memory(clock.as_ref())),
     );
     for _ in 0..60 {
-        // A crash every two minutes, each time with a cold start of twelve requests.
+        // A crash every two minutes, each followed by a cold start of twelve requests.
         let account = SimulatedAccount::with_ledger(
             simulator.clone(),
             Arc::clone(&clock),
@@ -245,7 +245,7 @@ async fn restarts_in_a_row_do_not_spend_more_than_the_hour_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beside_greedy_software_the_own_share_falls_and_comes_back() {
+async fn next_to_greedy_software_the_share_falls_and_recovers() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
     let simulator = lively(10, &clock);
     let account = SimulatedAccount::open(simulator.clone(), Arc::clone(&clock), 200, 20);
@@ -254,7 +254,7 @@ async fn beside_greedy_software_the_own_share_falls_and_comes_back() {
     account.live(3 * HOUR).await;
     let usage = account.budget.usage();
     assert!(usage.share < 1.0, "{usage:?}");
-    // Each 429 is answered with silence: they are a few in hours, not one for each request.
+    // Each 429 is followed by a pause, so there are a few in hours and not one for each request.
     let refused = simulator.throttled();
     assert!((1..60).contains(&refused), "{refused} refusals");
 
@@ -266,7 +266,7 @@ async fn beside_greedy_software_the_own_share_falls_and_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_hour_that_begins_anew_on_the_clock_is_kept_too() {
+async fn a_limit_that_resets_at_each_full_hour_is_kept_too() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
     let simulator = lively(10, &clock);
     simulator.set_window(Window::FullHour);
@@ -285,18 +285,18 @@ async fn an_outage_of_an_hour_costs_little_and_ends_by_itself() {
     let before = simulator.requests();
     simulator.inject(usize::MAX, None, InjectedFault::WebPage(503));
     account.live(HOUR).await;
-    // Ten queues, each tried once in 30 to 60 s at the most often: no more than the pace of a good day.
+    // Ten queues, each retried every 30 to 60 s at most: no more than the pace of a good day.
     let tries = simulator.requests() - before;
     assert!((100..=950).contains(&tries), "{tries} tries");
     simulator.clear_faults();
-    // The longest back-off, and a round at the pace.
+    // The longest back-off, and one round at the pace.
     account.live(Duration::from_secs(120)).await;
     assert!(account.oldest().expect("all were polled") < Duration::from_secs(90));
     assert!(simulator.worst_sliding_hour() <= 950);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_token_is_tried_after_five_seconds_then_ever_later_up_to_five_minutes() {
+async fn a_bad_token_is_retried_after_five_seconds_then_later_up_to_five_minutes() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
     let simulator = lively(10, &clock);
     simulator.set_latency(Duration::ZERO);
@@ -308,7 +308,7 @@ async fn a_bad_token_is_tried_after_five_seconds_then_ever_later_up_to_five_minu
     let gaps = gaps(&simulator.received()[before..]);
     for (n, gap) in gaps.iter().enumerate() {
         let longest = Duration::from_secs(5 << n.min(6)).min(Duration::from_secs(300));
-        // Jitter takes up to half of it; the pace of polling may add its own step.
+        // Jitter takes up to half of it; the pace of polling may add a step.
         assert!(*gap >= longest / 2, "{n}: {gaps:?}");
         assert!(*gap <= longest + Duration::from_secs(5), "{n}: {gaps:?}");
     }

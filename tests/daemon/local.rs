@@ -1,4 +1,4 @@
-//! What the machine can do to us: descriptors used up, a log that nobody reads, a stop in the middle of a crowd.
+//! What the machine can do: run out of descriptors, block the log, stop openseat among many clients.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use tokio::{
 
 use crate::support::{CallTools, Program, TestFolder, Time, get, soon};
 
-/// A daemon of its own process that knows its queues.
+/// A daemon in a process of its own that knows its queues.
 async fn scene() -> (CallTools, TestFolder, Program, SocketAddr) {
     let (calltools, home) = (CallTools::start(&Time::new()).await, TestFolder::new());
     home.set_token("main", TOKEN);
@@ -44,7 +44,7 @@ async fn ready(address: SocketAddr) {
 
 const QUESTION: &[u8] = b"GET /v1/queues/sales/decision HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Asks on a connection that stays open. `None` once the connection is closed, between two answers and never within one.
+/// Sends a request on a connection that stays open. `None` if the connection was closed between two answers; within one is a failure.
 async fn ask(stream: &mut TcpStream) -> Option<String> {
     let mut answer = Vec::new();
     stream.write_all(QUESTION).await.ok()?;
@@ -94,7 +94,7 @@ async fn l05_a_stop_in_a_crowd_cuts_no_answer_short() {
     .await;
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
-    // Nobody was waiting for anything slow, so the stop did not take the time that it may, after which it says so.
+    // Nothing slow was in progress, so the stop did not take the time after which it logs that it cuts answers.
     assert!(
         !program.log().contains("cut while stopping"),
         "{}",
@@ -106,7 +106,7 @@ async fn l05_a_stop_in_a_crowd_cuts_no_answer_short() {
 }
 
 #[tokio::test]
-async fn l07_without_descriptors_who_is_there_is_served_and_polling_goes_on() {
+async fn l07_without_descriptors_connected_clients_are_served_and_polling_continues() {
     let (calltools, _home, program, address) = scene().await;
     let mut honest = TcpStream::connect(address).await.expect("it listens");
     assert!(ask(&mut honest).await.is_some());
@@ -141,7 +141,7 @@ async fn l07_without_descriptors_who_is_there_is_served_and_polling_goes_on() {
     program.logs("accepting connections again").await;
 }
 
-/// A pipe that takes nothing more, and the end that nobody reads.
+/// A full pipe, and its reading end, which nobody reads.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (unread, mut full) = std::io::pipe().expect("a pipe");
     let flags = fcntl_getfl(&full).expect("it is open");
@@ -153,7 +153,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 }
 
 #[tokio::test]
-async fn l11_a_log_that_nobody_reads_holds_up_neither_answers_nor_the_end() {
+async fn l11_a_log_that_nobody_reads_delays_neither_answers_nor_the_stop() {
     let (calltools, home) = (CallTools::start(&Time::new()).await, TestFolder::new());
     home.set_token("main", TOKEN);
     let socket = home.path().join("openseat.sock");

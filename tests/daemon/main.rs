@@ -1,6 +1,6 @@
-//! The daemon whole: over real sockets against a CallTools that behaves, one that does not, and one that is no CallTools at all; over
-//! restarts, through hours that pass in a second, and as the program that people start. `MATRIX.md` says which fault is brought about where,
-//! and what is answered meanwhile.
+//! The whole daemon: over real sockets against a CallTools that behaves, one that does not, and a server that is not CallTools; across
+//! restarts, through hours that pass in a second, and as the real program. `MATRIX.md` says which test causes which fault, and what openseat
+//! answers meanwhile.
 
 mod budget;
 mod calls;

@@ -8,16 +8,16 @@ use crate::support::{TestDaemon, Time, known};
 
 const MATRIX: &str = include_str!("MATRIX.md");
 
-/// The rows that there have to be, by letter: how many.
+/// How many rows there must be, by letter.
 const ROWS: [(char, usize); 4] = [('U', 29), ('C', 5), ('L', 14), ('K', 14)];
 
-/// The lines of the table of CallTools' faults, which claim an outcome and a reason.
+/// The rows of the table of CallTools' faults, which claim an outcome and a reason.
 fn fault_rows() -> impl Iterator<Item = Vec<&'static str>> {
     let rows = MATRIX.lines().filter(|line| line.starts_with("| U"));
     rows.map(|line| line.split('|').map(str::trim).collect())
 }
 
-/// The claims of a row: the outcome of the request (`–` where a test looks for none), and the reason of the decision.
+/// The claims of a row: the outcome of the request (`–` if no test checks it), and the reason of the decision.
 fn claims(row: &[&'static str]) -> Vec<(&'static str, &'static str)> {
     let claims = row[4]
         .split("; ")
@@ -27,8 +27,7 @@ fn claims(row: &[&'static str]) -> Vec<(&'static str, &'static str)> {
     plain.collect()
 }
 
-/// Fails if a row of the running test claims something else than this, which the test has just found. Tests that are in no row claim
-/// nothing.
+/// Fails if a row of the running test claims something else than what the test has just found. Tests that are in no row claim nothing.
 pub fn found(outcome: Option<&str>, reason: &str) {
     let thread = std::thread::current();
     let path = thread.name().unwrap_or("main");
@@ -48,8 +47,8 @@ pub fn found(outcome: Option<&str>, reason: &str) {
 }
 
 impl TestDaemon {
-    /// Advances time until the decision about a queue has this reason, and returns the decision. A row of the matrix has to claim the
-    /// reason of an unknown.
+    /// Advances time until the decision about a queue has this reason, and returns the decision. If the queue is unknown, a row of the matrix must
+    /// claim the reason.
     pub async fn comes_to(&self, time: &Time, queue: &str, reason: &str) -> Value {
         let mut last = Value::Null;
         let what = format!("{queue} {reason}");
@@ -74,7 +73,7 @@ fn body<'a>(text: &'a str, test: &str) -> &'a str {
 }
 
 #[test]
-fn every_claim_is_looked_for_by_a_test_of_its_row() {
+fn every_claim_is_checked_by_a_test_of_its_row() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     for row in fault_rows() {
         let mut bodies = String::new();
@@ -87,23 +86,23 @@ fn every_claim_is_looked_for_by_a_test_of_its_row() {
         }
         for (outcome, reason) in claims(&row) {
             let looked_for = |word: &str| bodies.contains(&format!("{word:?}"));
-            // `suffer` of wire.rs has the reason.
+            // `suffer` in wire.rs checks the reason.
             let reason = looked_for(reason) || bodies.contains(".suffer(");
             assert!(
                 reason && (outcome == "–" || looked_for(outcome)),
-                "{}: no test looks for {outcome}",
+                "{}: no test checks {outcome}",
                 row[1]
             );
         }
         assert!(
             !row[5].starts_with("Keeps") || !claims(&row).is_empty(),
-            "{} keeps, but does not claim what is answered then",
+            "{} keeps, but does not claim the reason",
             row[1]
         );
     }
 }
 
-/// The cells of the table's row with this id.
+/// The cells of the row with this id.
 fn cells(id: &str) -> Vec<&'static str> {
     let begin = format!("| {id} |");
     let rows: Vec<_> = MATRIX
@@ -114,13 +113,13 @@ fn cells(id: &str) -> Vec<&'static str> {
     rows[0].split('|').map(str::trim).collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(cell: &'static str) -> impl Iterator<Item = &'static str> {
     cell.split('`').skip(1).step_by(2)
 }
 
 #[test]
-fn every_row_is_there_and_every_test_that_it_names_exists() {
+fn every_row_exists_and_so_does_every_test_that_it_names() {
     for (letter, count) in ROWS {
         for number in 1..=count {
             let id = format!("{letter}{number:02}");
@@ -153,7 +152,7 @@ fn every_row_is_there_and_every_test_that_it_names_exists() {
 }
 
 #[test]
-fn every_test_that_is_named_after_a_row_stands_in_it() {
+fn every_test_named_after_a_row_is_listed_in_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemon");
     let mut seen = BTreeSet::new();
     for entry in fs::read_dir(folder).expect("a folder") {

@@ -1,4 +1,4 @@
-//! Notifications of the whole daemon, taken by a real HTTP server that fails at first, or hangs, or is gone for a while.
+//! Notifications of the whole daemon to a real HTTP server that fails at first, hangs, or is gone for a while.
 
 use std::{fs, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     support::{CallTools, Program, TestDaemon, TestFolder, Time, get, soon},
 };
 
-/// A daemon whose config has these tables beside the account.
+/// A daemon whose config has these tables after the account.
 async fn daemon(calltools: &CallTools, home: &TestFolder, time: &Time, notify: &str) -> TestDaemon {
     home.set_token("main", openseat::simulator::TOKEN);
     let path = home.config(&[calltools.account(), notify.to_owned()]);
@@ -20,8 +20,8 @@ async fn daemon(calltools: &CallTools, home: &TestFolder, time: &Time, notify: &
     daemon
 }
 
-/// A daemon, its recipients and the time. Time is pushed on only while nothing is under way to them, since a request that times out in pushed
-/// time would be sent again.
+/// A daemon, its recipients and the time. Time advances only while nothing is in flight to them, because a request that times out in virtual time
+/// would be sent again.
 struct Fixture<'a> {
     time: &'a Time,
     daemon: &'a TestDaemon,
@@ -57,7 +57,7 @@ impl<'a> Fixture<'a> {
     }
 
     async fn quiet(&self) {
-        soon("the end of what is under way", async || {
+        soon("the end of everything in flight", async || {
             self.count("sent").await + self.count("failed").await == self.attempts()
         })
         .await;
@@ -71,7 +71,7 @@ impl<'a> Fixture<'a> {
             }
             self.time.pass(Duration::from_millis(500)).await;
         }
-        panic!("in vain: {what}");
+        panic!("timed out: {what}");
     }
 
     async fn pass(&self, seconds: u64) {
@@ -92,7 +92,7 @@ fn refuse(calltools: &CallTools) {
 const FAULTS: &str = "\n[[notify]]\nurl_file = \"./chat.url\"\non = [\"bad_token\", \"upstream_down\"]\nafter = \"10s\"\n";
 
 #[tokio::test]
-async fn a_refused_token_is_told_once_and_so_is_its_end_to_a_recipient_that_fails_at_first() {
+async fn a_refused_token_and_its_end_are_each_reported_once_to_a_recipient_that_fails_at_first() {
     let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     chat.address_into(&home, "chat.url");
@@ -147,7 +147,7 @@ async fn a_restart_neither_repeats_nor_forgets_a_message() {
     let fixture = Fixture::new(&time, &second, &recipients);
     fixture.pass(60).await;
     assert_eq!(chat.told(), ["began bad_token"], "not repeated");
-    // The message of its end is still to be delivered when this daemon ends.
+    // The message about its end has not yet been delivered when this daemon stops.
     chat.behave(Manner::Answers(503, ""));
     calltools.simulator.clear_faults();
     let attempts = chat.attempts();
@@ -164,7 +164,7 @@ async fn a_restart_neither_repeats_nor_forgets_a_message() {
 }
 
 #[tokio::test]
-async fn a_reload_exchanges_addresses_without_losing_what_lasts() {
+async fn a_reload_replaces_addresses_without_losing_conditions_that_last() {
     let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, old, new) = (
         CallTools::start(&time).await,
@@ -194,7 +194,7 @@ async fn a_reload_exchanges_addresses_without_losing_what_lasts() {
 }
 
 #[tokio::test]
-async fn no_seats_are_told_while_questions_come() {
+async fn no_seats_are_reported_while_calls_arrive() {
     let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     chat.address_into(&home, "chat.url");
@@ -220,7 +220,7 @@ async fn no_seats_are_told_while_questions_come() {
 const PUSHES: &str = "\n[[notify]]\nurl_file = \"./router.url\"\non = [\"decision\"]\n";
 
 #[tokio::test]
-async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_holds_up_nobody() {
+async fn each_change_of_an_answer_is_pushed_in_order_and_a_hanging_recipient_delays_no_other() {
     let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, router, hanging) = (
         CallTools::start(&time).await,
@@ -242,7 +242,7 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_h
             .into_iter()
             .filter(|push| push["queue"] == "support" && push["count"].is_number());
         let mut accepts: Vec<_> = known.map(|push| push["accept"] == true).collect();
-        // One that times out while the machine is busy is sent twice.
+        // A request that times out while the machine is busy is sent twice.
         accepts.dedup();
         accepts
     };
@@ -281,7 +281,7 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_h
         .clone();
     assert!(crowd.iter().all(|(.., most)| *most == 1), "{crowd:?}");
     assert_eq!(of_support(&hanging), [] as [bool; 0]);
-    // Once it answers it gets the newest answer, and none of those in between.
+    // Once it answers, it gets the newest answer and none of those in between.
     hanging.behave(Manner::Answers(200, ""));
     time.until("the newest", async || !of_support(&hanging).is_empty())
         .await;
@@ -297,7 +297,7 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_h
         hanging.attempts() > before && of_support(&router).last() == Some(&true)
     })
     .await;
-    // While it hangs, the other recipient is told at once. No time is pushed on, so nothing times out.
+    // While it hangs, the other recipient gets its push at once. Time does not advance, so nothing times out.
     let failed = "openseat_notifications_total{outcome=\"failed\"}";
     let failures = daemon.metric(failed).await;
     let target = "/v1/queues/support/reservations";
@@ -314,7 +314,7 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_h
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_a_pause_that_is_asked_for_is_kept() {
+async fn a_redirect_is_not_followed_and_a_requested_pause_is_kept() {
     let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat, elsewhere) = (
         CallTools::start(&time).await,
@@ -339,7 +339,7 @@ async fn a_redirect_is_not_followed_and_a_pause_that_is_asked_for_is_kept() {
     assert_eq!(elsewhere.attempts(), 0);
 }
 
-/// The program itself, since its log and its exit code matter.
+/// The real program, because its log and its exit code matter.
 #[tokio::test]
 async fn the_address_is_in_no_log_line_answer_metric_or_file() {
     let (time, home) = (Time::new(), TestFolder::new());
@@ -410,7 +410,7 @@ async fn the_address_is_in_no_log_line_answer_metric_or_file() {
 }
 
 #[tokio::test]
-async fn notify_test_reports_who_takes_a_message() {
+async fn notify_test_reports_which_recipients_accept_a_message() {
     let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     home.set_token("main", openseat::simulator::TOKEN);
@@ -446,7 +446,7 @@ async fn notify_test_reports_who_takes_a_message() {
 }
 
 #[tokio::test]
-async fn a_recipient_has_to_show_a_certificate_that_this_machine_trusts() {
+async fn a_recipient_needs_a_certificate_that_this_machine_trusts() {
     let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     let (port, certificate) = behind_tls(&chat).await;

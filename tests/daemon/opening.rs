@@ -1,4 +1,4 @@
-//! Opening hours, from the config to the wire: nothing is polled for a closed queue, and the wall clock says when it opens.
+//! Opening hours, from the config to the wire: nothing is polled for a closed queue, and the wall clock decides when it opens.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const HOURS: &str = "open = \"Sun 10:10-10:14\"\ntime_zone = \"UTC\"";
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Steps for hours in which nothing may happen: short beside the time-outs, so that a poll that was sent is noticed.
+/// Steps for hours in which nothing may happen: short compared with the timeouts, so that a poll that was sent is noticed.
 const LONG_STEP: Duration = Duration::from_secs(5);
 
 /// `[[account]]` with the queue `sales` and these lines.
@@ -50,7 +50,7 @@ async fn a_closed_queue_is_not_polled_and_is_known_when_it_opens() {
     time.pass_by(7 * MINUTE, LONG_STEP).await;
     assert_eq!(polls(), 0);
 
-    // From one answer to the next: never unknown.
+    // From one answer to the next, the queue is never unknown.
     time.until("an opening", async || daemon.reason().await != "closed")
         .await;
     let open = daemon.decision("sales").await;
@@ -71,7 +71,7 @@ async fn a_closed_queue_is_not_polled_and_is_known_when_it_opens() {
     assert_eq!(polls(), before);
     assert_eq!(daemon.reason().await, "closed");
 
-    // A restart knows the hours before it knows the seats.
+    // A restart knows the opening hours before it knows the seats.
     daemon.stop().await;
     let daemon = start(&calltools, &home, &time, HOURS).await;
     daemon.ready().await;
@@ -98,7 +98,7 @@ async fn a_reload_closes_and_opens_a_queue_at_once() {
 }
 
 #[tokio::test]
-async fn c05_a_wall_clock_that_is_set_opens_and_closes_a_queue_at_once() {
+async fn c05_setting_the_wall_clock_opens_and_closes_a_queue_at_once() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = start(&calltools, &home, &time, HOURS).await;

@@ -1,4 +1,4 @@
-//! The program that people start: its signals, its exit codes, its secrets, and what crowds do to it.
+//! The real program: its signals, its exit codes, its secrets, and crowds of clients.
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
@@ -12,10 +12,10 @@ use tokio::{
 
 use crate::support::{CallTools, Program, TestFolder, Time, account, ask, get, post, soon};
 
-/// What the documentation promises is 3 s; the rest is for a machine that is busy with other tests. What these tests let hang hangs for ever.
+/// The documentation promises 3 s; the rest is for a machine that is busy with other tests. What hangs in these tests hangs forever.
 const STOPPED: Duration = Duration::from_secs(20);
 
-/// Everything that a program needs, and what it asks.
+/// Everything that a program needs, and the CallTools that it asks.
 async fn scene() -> (CallTools, TestFolder) {
     let home = TestFolder::new();
     home.set_token("main", TOKEN);
@@ -45,7 +45,7 @@ async fn sigterm_ends_a_hanging_poll_within_three_seconds_and_with_exit_code_0()
 }
 
 #[tokio::test]
-async fn sigterm_answers_whoever_waits() {
+async fn sigterm_answers_waiting_callers() {
     let (calltools, home) = scene().await;
     let mut program = Program::run(&home, &home.config(&[calltools.account()]));
     let address = program.address().await;
@@ -64,7 +64,7 @@ async fn sigterm_answers_whoever_waits() {
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
 }
 
-/// Asks for so much, without ever reading, that an answer stays under way: returns once nothing more arrives for `quiet`.
+/// Requests so much, without ever reading, that an answer stays in progress. Returns when nothing more arrives for `quiet`.
 async fn greedy(address: SocketAddr, queue: u64, quiet: Duration) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     let request = format!("GET /v1/queues/{queue} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -83,7 +83,7 @@ async fn greedy(address: SocketAddr, queue: u64, quiet: Duration) -> TcpStream {
     stream
 }
 
-/// One queue of 700 people: a list of some 100 kB.
+/// One queue of 700 agents: a list of some 100 kB.
 async fn crowded(time: &Time) -> (CallTools, u64) {
     let simulator = Simulator::new(Settings::new(WorldSettings::still(1, 700)), time.clock());
     let id = simulator.world(|world| {
@@ -99,7 +99,7 @@ async fn crowded(time: &Time) -> (CallTools, u64) {
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let (calltools, id) = crowded(&Time::new()).await;
-    // A machine so slow that its line was not full yet has ended at the first signal, and gets another try.
+    // On a machine so slow that the connection was not full yet, the first signal has ended it, and the test tries again.
     for quiet in [200, 1_000, 4_000].map(Duration::from_millis) {
         let home = TestFolder::new();
         home.set_token("main", TOKEN);
@@ -116,7 +116,7 @@ async fn a_second_signal_ends_it_at_once() {
             continue;
         }
         program.signal(Signal::TERM);
-        // It would have waited two seconds for the answer to be taken, and then ended with 0.
+        // Otherwise it would have waited two seconds for the answer to be read, and then exited with 0.
         assert_eq!(program.ended().await.code(), Some(130), "{}", program.log());
         return;
     }
@@ -164,7 +164,7 @@ async fn a_wrong_config_is_exit_code_78_and_says_where_it_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_told_with_its_address() {
+async fn a_port_in_use_is_reported_with_its_address() {
     let (calltools, home) = scene().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("it is bound").to_string();
@@ -186,12 +186,12 @@ async fn a_port_in_use_is_told_with_its_address() {
     assert_eq!(
         calltools.simulator.requests(),
         0,
-        "nothing was spent in vain"
+        "nothing was spent for nothing"
     );
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_there_is_told_with_its_place() {
+async fn a_missing_token_is_reported_with_its_path() {
     let (calltools, home) = scene().await;
     fs::remove_file(home.path().join("main.token")).expect("it is there");
     let mut program = Program::run(&home, &home.config(&[calltools.account()]));
@@ -201,7 +201,7 @@ async fn a_token_that_is_not_there_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn health_asks_the_running_daemon_and_exits_with_what_it_heard() {
+async fn health_asks_the_running_daemon_and_exits_with_its_answer() {
     let (calltools, home) = scene().await;
     let path = home.config(&[calltools.account()]);
     let text = fs::read_to_string(&path).expect("it is there");
@@ -256,7 +256,7 @@ async fn killed_again_and_again_it_never_overspends_and_always_starts() {
         .await;
         drop(program);
     }
-    // Of the ten, some were written down by a process that was killed before it sent them: lost, and rightly not sent again.
+    // Of the ten, some were recorded by a process that was killed before it sent them: lost, and rightly not sent again.
     assert!(
         requests() >= 3,
         "only {} requests: nothing was tried",
@@ -284,10 +284,10 @@ fn forget_what_is_known(home: &TestFolder) {
     }
 }
 
-/// How many requests the ledger knows of, read as any tool would.
+/// How many requests the ledger has, read as any tool would.
 fn written_down(home: &TestFolder) -> u64 {
     let path = home.state().join(openseat::daemon::LEDGER_FILE);
-    // Killed before there was a file or a table, it had not sent anything.
+    // If it was killed before there was a file or a table, it had not sent anything.
     let Ok(ledger) = rusqlite::Connection::open(path) else {
         return 0;
     };
@@ -301,11 +301,11 @@ async fn killed_a_hundred_times_at_random_the_ledger_knows_of_every_request() {
     let config = home.config(&[calltools.account_with("", "max_age = \"25m\"")]);
     let sent = || calltools.simulator.requests();
     for run in 0..100 {
-        // What is known would make most starts cost nothing.
+        // Stored data would make most starts cost nothing.
         forget_what_is_known(&home);
         let before = sent();
         let program = Program::run(&home, &config);
-        // On a busy machine a life this short may end before the first request, so some wait for it.
+        // On a busy machine a run this short may end before the first request, so some wait for it.
         if run % 4 == 0 {
             soon("a request", async || sent() > before).await;
         }
@@ -315,7 +315,7 @@ async fn killed_a_hundred_times_at_random_the_ledger_knows_of_every_request() {
         let (sent, written) = (sent(), written_down(&home));
         assert!(
             written >= sent,
-            "run {run}, after {life:?}: {sent} sent, {written} written down"
+            "run {run}, after {life:?}: {sent} sent, {written} recorded"
         );
     }
     assert!(sent() >= 25, "only {} requests: nothing was tried", sent());
@@ -338,7 +338,7 @@ async fn killed_a_hundred_times_at_random_the_ledger_knows_of_every_request() {
 }
 
 #[tokio::test]
-async fn the_token_is_nowhere_to_be_seen() {
+async fn the_token_appears_nowhere() {
     const CANARY: &str = "canary0f4c1d7e0token0of0a0careful0test00";
     let (calltools, home) = scene().await;
     calltools.simulator.set_token(CANARY);
@@ -398,7 +398,7 @@ async fn the_token_is_nowhere_to_be_seen() {
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0));
     let log = program.log();
-    assert!(log.contains("\"TRACE\""), "it logs all that it can");
+    assert!(log.contains("\"TRACE\""), "it logs everything");
     for step in [
         "the schedule's choice",
         "a list is read",
@@ -436,7 +436,7 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// A named pipe in the place of a file: whoever opens it to read waits for a writer.
+/// A named pipe in place of a file: opening it for reading waits for a writer.
 fn pipe_at(path: &Path) {
     let _ = fs::remove_file(path);
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -444,7 +444,7 @@ fn pipe_at(path: &Path) {
 }
 
 #[tokio::test]
-async fn a_token_file_that_hangs_stops_neither_another_account_nor_a_reload_nor_the_stop() {
+async fn a_token_file_that_hangs_blocks_neither_another_account_nor_a_reload_nor_the_stop() {
     let (calltools, home) = scene().await;
     let other = CallTools::start(&Time::new()).await;
     home.set_token("lab", TOKEN);
@@ -462,7 +462,7 @@ async fn a_token_file_that_hangs_stops_neither_another_account_nor_a_reload_nor_
     let refused = post(address, target).await;
     assert_ne!(refused.status, 200, "{refused:?}");
     program.logs("is a named pipe").await;
-    // The account goes on with the token that it has, and the other one does not notice.
+    // The account keeps the token that it has, and the other account is not affected.
     let before = other.simulator.requests();
     assert_eq!(
         post(address, "/v1/queues/lab/sales/refresh").await.status,
@@ -522,10 +522,10 @@ async fn no_file_that_the_config_names_can_hang_the_start() {
 }
 
 #[tokio::test]
-async fn a_hangup_at_any_moment_of_the_start_is_heard_and_ends_nothing() {
+async fn a_sighup_during_the_start_is_handled_and_ends_nothing() {
     let (calltools, home) = scene().await;
     let config = home.config(&[calltools.account()]);
-    // A predecessor that holds the folder.
+    // An earlier process that holds the folder.
     let first = Program::run(&home, &config);
     first.address().await;
     let text = fs::read_to_string(&config).expect("a config");
@@ -598,7 +598,7 @@ async fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
 }
 
 #[tokio::test]
-async fn where_even_the_hard_limit_is_low_callers_get_fewer_connections_and_polls_go_on() {
+async fn with_a_low_hard_limit_callers_get_fewer_connections_and_polls_continue() {
     let (calltools, home) = scene().await;
     let program = limited(&home, &home.config(&[calltools.account()]), "ulimit -n 128");
     let address = program.address().await;
@@ -612,7 +612,7 @@ async fn where_even_the_hard_limit_is_low_callers_get_fewer_connections_and_poll
     }
     let requests = || calltools.simulator.requests();
     let before = requests();
-    // Nobody can ask it, and it asks on: at the control socket there is room.
+    // Callers cannot reach it, but it keeps polling, and the control socket has room.
     let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_openseat"));
     check.arg("check").env_clear().current_dir(home.path());
     let output = tokio::task::spawn_blocking(move || check.output()).await;
@@ -650,12 +650,12 @@ async fn hundreds_of_clients_that_never_finish_do_not_slow_an_honest_one() {
         crowd.push(stream);
     }
     let in_crowd = hundred_answers().await;
-    // None has waited for the crowd, whose heads have 5 s to come. On a busy machine everything takes longer.
+    // None has waited for the crowd, whose heads may take 5 s. On a busy machine everything takes longer.
     let bound = Duration::from_secs(3).max(10 * alone);
     assert!(in_crowd < bound, "{in_crowd:?} against {alone:?}");
 }
 
-/// Reads until an answer's head is there.
+/// Reads until an answer's head is complete.
 async fn status_line(stream: &mut TcpStream) -> String {
     let mut buffer = [0; 4096];
     let length = tokio::time::timeout(crate::support::PATIENCE, stream.read(&mut buffer)).await;
@@ -665,7 +665,7 @@ async fn status_line(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn requests_that_came_whole_while_the_process_stood_still_are_answered() {
+async fn requests_that_arrived_completely_while_the_process_was_stopped_are_answered() {
     // A head and a body have 5 s, which pass meanwhile.
     const PAUSE: Duration = Duration::from_secs(7);
     let (calltools, home) = scene().await;
@@ -703,7 +703,7 @@ async fn requests_that_came_whole_while_the_process_stood_still_are_answered() {
     program.signal(Signal::CONT);
     for (n, (stream, _)) in halves.iter_mut().enumerate() {
         let line = status_line(stream).await;
-        // Whether there is a seat for the call is not the point.
+        // Whether there is a seat for the call does not matter.
         let is_answered = line.starts_with("HTTP/1.1 ") && !line.contains("408");
         assert!(is_answered, "{n}: {line:?}");
     }

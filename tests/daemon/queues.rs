@@ -1,4 +1,4 @@
-//! How queues are named: by name, by id, wrongly, twice.
+//! How queues are named in the config: by name, by id, misspelt, ambiguously.
 
 use std::time::Duration;
 
@@ -22,8 +22,7 @@ async fn a_queue_by_its_id_needs_no_list_of_queues() {
 }
 
 #[tokio::test]
-async fn a_misspelt_name_is_answered_with_the_nearest_spelling_and_heals_when_the_queue_is_renamed()
-{
+async fn a_misspelt_name_gets_the_nearest_spelling_and_recovers_when_the_queue_is_renamed() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = polling(&calltools, &home, &time, "queue = \"Sales\"").await;
@@ -54,20 +53,20 @@ async fn a_misspelt_name_is_answered_with_the_nearest_spelling_and_heals_when_th
 }
 
 #[tokio::test]
-async fn a_misspelt_name_holds_up_no_other_queue() {
+async fn a_misspelt_name_does_not_delay_other_queues() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     let queues = ["queue = \"Sales\"", "queue = \"sales\""];
     let account = account("main", &calltools.serving.base_url(), PATIENT, &queues);
     let daemon = home.start(&time, &[account]).await;
-    // Time stands still: no back-off may lie between the start and the first snapshot.
+    // Time stands still, so there can be no back-off between the start and the first snapshot.
     daemon.decides("sales", known).await;
     assert_eq!(calltools.simulator.requests_to(Endpoint::Statuses), 1);
 }
 
 #[tokio::test]
-async fn a_name_that_two_queues_bear_must_be_given_as_an_id() {
+async fn a_name_shared_by_two_queues_must_be_given_as_an_id() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.world(|world| world.add_queue("sales"));
@@ -85,7 +84,7 @@ async fn a_name_that_two_queues_bear_must_be_given_as_an_id() {
 }
 
 #[tokio::test]
-async fn a_foreign_id_is_refused_or_has_nobody() {
+async fn an_unknown_id_is_refused_or_has_no_agents() {
     for (quirk, reason) in [
         (ForeignQueue::Refused, "no_such_queue"),
         (ForeignQueue::Empty, "below_threshold"),
@@ -103,7 +102,7 @@ async fn a_foreign_id_is_refused_or_has_nobody() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_made_anew_is_found_under_its_name_again() {
+async fn a_queue_that_is_created_again_is_found_by_its_name() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = polling(&calltools, &home, &time, "queue = \"sales\"").await;
@@ -149,7 +148,7 @@ async fn agents_are_read_in_every_form() {
 }
 
 #[tokio::test]
-async fn without_the_list_of_statuses_the_name_available_tells() {
+async fn without_the_list_of_statuses_the_name_available_counts() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.quirks(|quirks| {
@@ -163,7 +162,7 @@ async fn without_the_list_of_statuses_the_name_available_tells() {
 }
 
 #[tokio::test]
-async fn a_renamed_status_still_means_what_it_does() {
+async fn a_renamed_status_keeps_its_meaning() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.world(|world| {

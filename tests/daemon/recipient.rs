@@ -1,4 +1,4 @@
-//! A server that takes notifications: it fails or hangs as a test wants, and remembers every request.
+//! A server that receives notifications. It fails or hangs as a test wants, and records every request.
 
 use std::{
     net::SocketAddr,
@@ -19,25 +19,25 @@ use tokio_rustls::{
 
 use crate::support::TestFolder;
 
-/// What every address of these tests has in it, and nothing that openseat writes may have.
+/// Part of every address in these tests, which nothing that openseat writes may contain.
 pub const SECRET: &str = "T0SECRET0B0SECRET";
 
-/// What becomes of a message.
+/// How the server answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Manner {
-    /// This status, with these further headers.
+    /// This status, with these additional headers.
     Answers(u16, &'static str),
-    /// Nothing, ever.
+    /// No answer, ever.
     Hangs,
 }
 
-/// A server that people's messages and routers' pushes are sent to.
+/// A server that messages and pushes are sent to.
 pub struct Recipient {
     pub address: SocketAddr,
     manner: Arc<Mutex<Manner>>,
-    /// Every request in the order of its arrival: its body, and whether it was answered with 200.
+    /// Every request in the order of arrival: its body, and whether it was answered with 200.
     requests: Arc<Mutex<Vec<(Value, bool)>>>,
-    /// Requests under way now, and the most at once, by queue.
+    /// By queue: requests in progress, and the most at once.
     pub crowd: Arc<Mutex<Vec<(String, usize, usize)>>>,
     task: JoinHandle<()>,
 }
@@ -91,7 +91,7 @@ impl Recipient {
         taken.map(|(body, _)| body.clone()).collect()
     }
 
-    /// `event condition` of each message that it took.
+    /// `event condition` of each message that it answered with 200.
     pub fn told(&self) -> Vec<String> {
         let word =
             |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
@@ -100,7 +100,7 @@ impl Recipient {
         self.taken().iter().map(told).collect()
     }
 
-    /// How many requests there were, taken or not.
+    /// How many requests there were, whatever the answer.
     pub fn attempts(&self) -> usize {
         self.requests.lock().expect("no test panics in there").len()
     }
@@ -143,7 +143,7 @@ async fn serve(mut stream: TcpStream, (told, seen, crowd): Parts) -> std::io::Re
             leave(&crowd, &queue);
             return Ok(());
         };
-        // Long enough that a second request would meet the first.
+        // Long enough that a second request would overlap the first.
         tokio::time::sleep(Duration::from_millis(1)).await;
         leave(&crowd, &queue);
         let answer = format!("HTTP/1.1 {status} x\r\n{headers}Content-Length: 2\r\n\r\nok");
@@ -168,7 +168,7 @@ fn leave(crowd: &Mutex<Vec<(String, usize, usize)>>, queue: &str) {
     of_queue.expect("it has entered").1 -= 1;
 }
 
-/// Ends TLS in front of a recipient, for the name `localhost`. Returns the port and the certificate, which nobody has issued.
+/// Terminates TLS in front of a recipient, for the name `localhost`. Returns the port and the self-signed certificate.
 pub async fn behind_tls(recipient: &Recipient) -> (u16, String) {
     let issued =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");

@@ -1,4 +1,4 @@
-//! Another config while calls ring.
+//! Reloading the config while calls arrive.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{CallTools, Program, TestDaemon, TestFolder, Time, get, known, soon};
 
 impl TestDaemon {
-    /// Has the config read again; the answer's status and body.
+    /// Reloads; returns the answer's status and body.
     async fn reload(&self) -> (u16, Value) {
         let answer = self.post("/v1/reload").await;
         (answer.status, answer.json())
@@ -46,7 +46,7 @@ async fn the_same_config_again_changes_nothing_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn queues_come_and_go_and_those_that_stay_keep_what_is_known() {
+async fn queues_are_added_and_removed_and_the_others_keep_their_data() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -59,7 +59,7 @@ async fn queues_come_and_go_and_those_that_stay_keep_what_is_known() {
         world.add_agent("Cy", &[billing]);
         billing
     });
-    // Nobody answers from now on: what is known is what was known.
+    // CallTools does not answer from now on, so the data stays what it was.
     calltools.simulator.inject(
         usize::MAX,
         None,
@@ -91,7 +91,7 @@ async fn queues_come_and_go_and_those_that_stay_keep_what_is_known() {
 }
 
 #[tokio::test]
-async fn a_new_threshold_holds_at_once_and_a_new_rule_measures_what_is_known() {
+async fn a_new_threshold_applies_at_once_and_a_new_rule_measures_known_rows() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -159,7 +159,7 @@ async fn a_bad_config_changes_nothing_and_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn seats_stay_held_and_the_budget_stays_spent_over_any_number_of_configs() {
+async fn seats_stay_held_and_the_budget_stays_spent_across_any_number_of_configs() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
@@ -275,7 +275,7 @@ async fn a_renamed_account_keeps_its_board_its_seats_and_its_hour_and_says_so() 
         used == calltools.simulator.requests() as f64
     })
     .await;
-    // Back again, and polled on.
+    // The old name again, and polling continues.
     home.config(&[calltools.account()]);
     let (_, body) = daemon.reload().await;
     let back = json!([{"from": "acme", "to": "main"}]);
@@ -288,7 +288,7 @@ async fn a_renamed_account_keeps_its_board_its_seats_and_its_hour_and_says_so() 
 }
 
 #[tokio::test]
-async fn an_account_comes_and_another_goes() {
+async fn an_account_is_added_and_another_removed() {
     let (time, home) = (Time::new(), TestFolder::new());
     let (one, other) = (CallTools::start(&time).await, CallTools::start(&time).await);
     let daemon = one.daemon(&home, &time).await;
@@ -324,7 +324,7 @@ async fn an_account_comes_and_another_goes() {
 }
 
 #[tokio::test]
-async fn sighup_has_the_config_read_again_and_rubbish_in_it_does_no_harm() {
+async fn sighup_reloads_the_config_and_a_broken_one_does_no_harm() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);

@@ -1,4 +1,4 @@
-//! What a daemon knows when it starts again, after a crash as after a stop.
+//! What a daemon knows when it starts again, after a crash and after a stop.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use openseat::simulator::{Endpoint, TOKEN};
 use crate::support::{CallTools, PATIENT, TestDaemon, TestFolder, Time, account, known, soon};
 
 #[tokio::test]
-async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
+async fn spent_requests_are_remembered_and_names_are_not_looked_up_again() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
@@ -16,7 +16,7 @@ async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
     first.stop().await;
     for run in 2..=4 {
         let daemon = calltools.daemon(&home, &time).await;
-        // Each later start asks for its two queues and for nothing else.
+        // Each later start asks only for its two queues.
         let spent = 2 + 2 * run;
         soon("two polls", async || {
             calltools.simulator.requests() >= spent
@@ -33,7 +33,7 @@ async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn however_often_it_is_restarted_the_hour_is_not_overspent() {
+async fn any_number_of_restarts_does_not_overspend_the_hour() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
@@ -52,7 +52,7 @@ async fn however_often_it_is_restarted_the_hour_is_not_overspent() {
     assert_eq!(decision["reason"], "seats", "{decision}");
     while daemon.post("/v1/queues/sales/refresh").await.status == 200 {}
     drop(daemon);
-    // Spent to the last, it stays spent.
+    // A spent hour stays spent.
     let daemon = home.start(&time, &config).await;
     time.pass_by(Duration::from_secs(1_600), Duration::from_secs(5))
         .await;
@@ -70,7 +70,7 @@ async fn however_often_it_is_restarted_the_hour_is_not_overspent() {
 }
 
 #[tokio::test]
-async fn a_silence_that_was_asked_for_is_kept_over_a_restart() {
+async fn a_requested_pause_survives_a_restart() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -96,7 +96,7 @@ async fn a_silence_that_was_asked_for_is_kept_over_a_restart() {
 }
 
 #[tokio::test]
-async fn another_token_is_another_account_and_its_names_are_read_anew() {
+async fn another_token_is_another_account_and_its_names_are_read_again() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -114,12 +114,12 @@ async fn another_token_is_another_account_and_its_names_are_read_anew() {
     let daemon = home.start(&time, &[lines]).await;
     daemon.decides("sales", known).await;
     assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), 2);
-    // But what the name has spent counts: the token may be a new one of the same account.
+    // But the requests under this name count: the token may be a new one of the same account.
     assert_eq!(daemon.used().await, 7.0);
 }
 
 #[tokio::test]
-async fn what_was_known_answers_at_once_with_its_true_age() {
+async fn stored_data_answers_at_once_with_its_true_age() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -129,7 +129,7 @@ async fn what_was_known_answers_at_once_with_its_true_age() {
     calltools
         .simulator
         .inject(usize::MAX, None, openseat::simulator::InjectedFault::Hang);
-    // Down for a while: time passes for its clock, which is no timer's.
+    // Down for a while: time passes for the clock, but for no timer.
     time.0.suspend(Duration::from_secs(12));
     let daemon = calltools.daemon(&home, &time).await;
     let after = daemon.decision("sales").await;
@@ -143,7 +143,7 @@ async fn what_was_known_answers_at_once_with_its_true_age() {
     let agents = daemon.get("/v1/queues/sales").await.json();
     assert_eq!(agents["agents"][0]["status"], "Available", "{agents}");
     drop(daemon);
-    // And what is too old is not made young by a restart.
+    // And a restart does not make stale data fresh.
     time.0.suspend(Duration::from_secs(12));
     let daemon = calltools.daemon(&home, &time).await;
     let old = daemon.decision("sales").await;
@@ -161,7 +161,7 @@ async fn a_crash_loses_no_more_than_the_last_seconds_of_statuses() {
         daemon.decision("sales").await["count"] == 1
     })
     .await;
-    // Statuses are kept every 20 s.
+    // Statuses are stored every 20 s.
     time.pass(Duration::from_secs(40)).await;
     drop(daemon);
     calltools
@@ -178,7 +178,7 @@ async fn a_crash_loses_no_more_than_the_last_seconds_of_statuses() {
 }
 
 #[tokio::test]
-async fn seats_that_are_held_stay_held_over_a_crash_and_open_when_their_call_is_answered() {
+async fn seats_stay_held_across_a_crash_until_their_call_is_answered() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
@@ -196,7 +196,7 @@ async fn seats_that_are_held_stay_held_over_a_crash_and_open_when_their_call_is_
     let daemon = calltools.daemon(&home, &time).await;
     let after = daemon.decides("sales", known).await;
     assert_eq!(after["count"].as_u64(), open);
-    // Whoever left before the new process has looked may have been counted by the old one. So it looks first.
+    // An agent who left before the new process has looked may have been counted by the old one, so the new one looks first.
     time.until("polls of its own", async || {
         daemon.outcomes("ok").await >= 2.0
     })
@@ -217,7 +217,7 @@ async fn seats_that_are_held_stay_held_over_a_crash_and_open_when_their_call_is_
 }
 
 #[tokio::test]
-async fn a_seat_that_a_decision_held_stays_held_over_a_crash() {
+async fn a_seat_held_by_a_decision_stays_held_across_a_crash() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
@@ -234,7 +234,7 @@ async fn a_seat_that_a_decision_held_stays_held_over_a_crash() {
 }
 
 #[tokio::test]
-async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_after_it() {
+async fn calls_answered_before_a_restart_end_no_other_reservation_after_it() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.world(|world| {
@@ -266,7 +266,7 @@ async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_afte
     assert_eq!(held(&daemon).await, 2);
     time.pass(Duration::from_secs(60)).await;
     assert_eq!(held(&daemon).await, 2, "nobody else has left");
-    // A reload hands on what was counted as well.
+    // A reload keeps what was counted, too.
     assert_eq!(daemon.post("/v1/reload").await.status, 200);
     time.pass(Duration::from_secs(30)).await;
     assert_eq!(held(&daemon).await, 2, "nor by a reload");
@@ -304,7 +304,7 @@ async fn names_that_are_a_day_old_are_read_before_they_answer() {
     assert_eq!(id(&daemon, "sales").await, before[1]);
     assert_eq!(id(&daemon, "support").await, before[0]);
     daemon.stop().await;
-    // Where the list cannot be read, names from before are better than none.
+    // If the list cannot be read, old names are better than none.
     time.0.suspend(Duration::from_secs(86_400));
     calltools.simulator.inject(
         usize::MAX,

@@ -1,4 +1,4 @@
-//! A state folder that is full, read-only, missing, damaged, from the future, or somebody else's.
+//! A state folder that is full, read-only, missing, damaged, from a newer version, or in use by another process.
 
 use std::{fs, time::Duration};
 
@@ -11,10 +11,10 @@ use openseat::{
 use crate::support::{CallTools, Disk, Program, TestDaemon, TestFolder, Time, known, soon};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// A poll waits for the disk in real time, while this much passes in simulated time with every 2 ms.
+/// A poll waits for the disk in real time, while this much simulated time passes with every 2 ms.
 const STEP: Duration = Duration::from_secs(2);
 
-/// Room for the ledger and not much more.
+/// Room for the ledger and little more, in bytes.
 const SMALL: u64 = 6 * 1024 * 1024;
 
 async fn scene() -> (Time, TestFolder, CallTools) {
@@ -23,10 +23,10 @@ async fn scene() -> (Time, TestFolder, CallTools) {
     (time, TestFolder::new(), calltools)
 }
 
-/// What an hour of 950 polls comes to at three quarters of the even pace, with what a simulated hour is longer for steps.
+/// 950 polls an hour at three quarters of the even pace, with an allowance because steps make a simulated hour longer.
 const CAREFUL_HOUR: u64 = 720;
 
-/// Polls go on, without a burst, at three quarters of the even pace. `before` were sent before.
+/// Checks that polling continues without a burst, at three quarters of the even pace. `before` requests were sent before.
 async fn assert_careful(daemon: &TestDaemon, calltools: &CallTools, time: &Time, before: u64) {
     daemon.comes_to(time, "sales", "seats").await;
     let at_once = calltools.simulator.requests() - before;
@@ -34,13 +34,13 @@ async fn assert_careful(daemon: &TestDaemon, calltools: &CallTools, time: &Time,
     time.pass_by(30 * MINUTE, STEP).await;
     let sent = calltools.simulator.requests() - before;
     assert!(sent <= CAREFUL_HOUR / 2 + at_once, "{sent} in half an hour");
-    // About 85 are due at the idle pace; a slow disk takes its part of simulated time.
-    assert!(sent > 30, "{sent} in half an hour, so polling had stopped");
+    // About 85 are due at the idle pace; a slow disk uses up some of the simulated time.
+    assert!(sent > 30, "{sent} in half an hour: polling had stopped");
     let decision = daemon.comes_to(time, "sales", "seats").await;
     assert!(known(&decision), "{decision}");
 }
 
-/// What was set aside, by the beginnings of the names.
+/// The files that were set aside, by the beginnings of their names.
 fn set_aside(home: &TestFolder) -> Vec<String> {
     let entries = fs::read_dir(home.state()).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
@@ -53,7 +53,7 @@ fn set_aside(home: &TestFolder) -> Vec<String> {
 
 fn damage(home: &TestFolder, file: &str) {
     fs::create_dir_all(home.state()).expect("a folder");
-    let nonsense = "no database at all, but long enough to be taken for one".repeat(100);
+    let nonsense = "not a database, but long enough to look like one".repeat(100);
     fs::write(home.state().join(file), nonsense).expect("a file");
 }
 
@@ -67,15 +67,15 @@ async fn a_disk_that_fills_up_stops_neither_the_ledger_nor_the_polls() {
     daemon.ready().await;
     disk.fill();
     time.pass_by(70 * MINUTE, STEP).await;
-    // An hour and more of polls went into the room that the ledger has in advance.
+    // More than an hour of polls fitted into the space that the ledger has reserved.
     assert!(!daemon.is_degraded("ledger").await);
     assert!(calltools.simulator.requests() > 100, "at the idle pace");
-    // A poll of a busy machine may be under way just now.
+    // On a busy machine a poll may be in progress just now.
     time.until("an answer from polls that go on", async || {
         daemon.decision("sales").await["reason"] == "seats"
     })
     .await;
-    // What was not that careful is done without, and comes back by itself.
+    // Files without reserved space cannot be used meanwhile, and recover by themselves.
     time.until("a part without room", async || {
         daemon.is_degraded("history").await || daemon.is_degraded("store").await
     })
@@ -108,19 +108,19 @@ async fn a_disk_that_is_full_at_the_start_makes_polling_careful_and_stops_nothin
     let used = daemon.used().await;
     daemon.stop().await;
     let next = calltools.daemon(&home, &time).await.used().await;
-    // One of the evenly spent leaves every four seconds meanwhile.
+    // Meanwhile one of the evenly spent requests leaves the window every four seconds.
     assert!((next - used).abs() < 50.0, "{used} before, {next} after");
     drop(disk);
 }
 
 #[tokio::test]
 #[ignore = "needs root"]
-async fn a_folder_that_is_read_only_is_done_without_and_each_start_is_careful() {
+async fn with_a_read_only_folder_polling_continues_and_each_start_is_careful() {
     let (time, home, calltools) = scene().await;
     let folder = home.state();
     let disk = Disk::mount(&folder, SMALL);
     disk.set_read_only(true);
-    // Nothing can be left for the next process, so twenty of them may not have a burst each.
+    // Nothing can be left for the next process, so twenty of them must not each have a burst.
     let begun = time.clock().now();
     for n in 1..=20 {
         let daemon = calltools.daemon(&home, &time).await;
@@ -144,7 +144,7 @@ async fn a_folder_that_is_read_only_is_done_without_and_each_start_is_careful() 
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_told_with_its_path_and_heals() {
+async fn a_folder_that_cannot_be_created_is_reported_with_its_path_and_recovers() {
     let (time, home, calltools) = scene().await;
     fs::write(home.state(), "in the way").expect("a file");
     let daemon = calltools.daemon(&home, &time).await;
@@ -157,35 +157,41 @@ async fn a_folder_that_cannot_be_made_is_told_with_its_path_and_heals() {
 }
 
 #[tokio::test]
-async fn a_damaged_ledger_is_set_aside_and_counts_the_hour_as_spent_evenly() {
+async fn a_damaged_ledger_is_set_aside_and_the_hour_counts_as_evenly_spent() {
     let (time, home, calltools) = scene().await;
     damage(&home, LEDGER_FILE);
     let daemon = calltools.daemon(&home, &time).await;
-    assert!(daemon.used().await >= 990.0, "all that there may be");
+    assert!(
+        daemon.used().await >= 990.0,
+        "the whole hour counts as spent"
+    );
     assert_eq!(set_aside(&home), [LEDGER_FILE]);
     daemon.comes_to(&time, "sales", "seats").await;
-    // A restart does not make it forget what it does not know.
+    // A restart does not make it forget that the hour is unknown.
     drop(daemon);
     let before = calltools.simulator.requests();
     assert!(before <= 10, "{before}");
     let daemon = calltools.daemon(&home, &time).await;
     assert!(daemon.used().await >= 990.0);
     assert_careful(&daemon, &calltools, &time, before).await;
-    // What counts as spent leaves as if it had been: half of it after half an hour.
+    // What counts as spent leaves the window as if it had been sent: half of it after half an hour.
     let used = daemon.used().await;
     let sent = calltools.simulator.requests() as f64;
     assert!((450.0..=540.0).contains(&(used - sent)), "{used}");
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_removed_while_it_runs_is_written_again_whole() {
+async fn a_ledger_that_is_deleted_while_it_runs_is_written_again_completely() {
     let (time, home, calltools) = scene().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     let ledger = home.state().join(LEDGER_FILE);
     fs::remove_file(&ledger).expect("it is there");
     time.until("a ledger", async || ledger.exists()).await;
-    soon("a good one", async || !daemon.is_degraded("ledger").await).await;
+    soon("a good ledger", async || {
+        !daemon.is_degraded("ledger").await
+    })
+    .await;
     let sent = calltools.simulator.requests() as f64;
     assert!(daemon.used().await >= sent);
     drop(daemon);
@@ -195,7 +201,7 @@ async fn a_ledger_that_is_removed_while_it_runs_is_written_again_whole() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_damaged_while_it_runs_under_counts_nothing() {
+async fn a_ledger_that_is_damaged_while_it_runs_loses_no_request() {
     let (time, home, calltools) = scene().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -226,7 +232,7 @@ async fn a_damaged_store_or_history_is_set_aside_and_harms_nothing_else() {
 }
 
 #[tokio::test]
-async fn seats_are_held_over_a_restart_though_the_file_was_deleted_meanwhile() {
+async fn seats_stay_held_across_a_restart_although_the_file_was_deleted() {
     let (time, home, calltools) = scene().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
@@ -246,7 +252,10 @@ async fn seats_are_held_over_a_restart_though_the_file_was_deleted_meanwhile() {
         home.state().join(STORE_FILE).exists()
     })
     .await;
-    soon("that it works", async || !daemon.is_degraded("store").await).await;
+    soon("the store to work", async || {
+        !daemon.is_degraded("store").await
+    })
+    .await;
     daemon.stop().await;
     let daemon = calltools.daemon(&home, &time).await;
     let held = daemon.get("/v1/reservations").await.json();
@@ -270,7 +279,7 @@ async fn a_ledger_from_a_newer_openseat_is_refused_and_left_alone() {
     home.set_token("main", TOKEN);
     let config = Config::load(&home.config(&[calltools.account()])).expect("it is good");
     let error = Daemon::new(&config, time.clock()).await.map(drop);
-    let error = format!("{:#}", error.expect_err("it is from the future"));
+    let error = format!("{:#}", error.expect_err("it is from a newer version"));
     assert!(
         error.contains("budget.sqlite3") && error.contains("newer openseat"),
         "{error}"
@@ -279,7 +288,7 @@ async fn a_ledger_from_a_newer_openseat_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_second_daemon_with_the_same_folder_is_told_so_and_ends() {
+async fn a_second_daemon_with_the_same_folder_says_so_and_exits() {
     let (_, home, calltools) = scene().await;
     home.set_token("main", TOKEN);
     let config = home.config(&[calltools.account()]);

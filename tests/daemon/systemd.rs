@@ -1,4 +1,4 @@
-//! The program as systemd meets it: what it tells, when it feeds the watchdog, the sockets that it takes over, and what it exits with.
+//! The program under systemd: what it reports, when it pings the watchdog, the sockets that it takes over, and its exit codes.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::support::{CallTools, PATIENCE, Program, TestFolder, Time, get};
 
-/// What systemd would have for us: an ear, and variables.
+/// What systemd would provide: a socket for notifications, and variables.
 struct Systemd {
     ear: UnixDatagram,
     variables: Vec<(&'static str, String)>,
@@ -55,7 +55,7 @@ impl Systemd {
         String::from_utf8_lossy(&message[..length]).into_owned()
     }
 
-    /// Waits for a message with this in it.
+    /// Waits for a message that contains this.
     async fn hears(&self, part: &str) -> String {
         loop {
             let message = self.next().await;
@@ -73,7 +73,7 @@ async fn scene() -> (CallTools, TestFolder) {
 }
 
 #[tokio::test]
-async fn it_is_ready_once_it_answers_although_calltools_hangs() {
+async fn it_is_ready_when_it_answers_even_if_calltools_hangs() {
     let (calltools, home) = scene().await;
     calltools
         .simulator
@@ -92,7 +92,7 @@ async fn it_is_ready_once_it_answers_although_calltools_hangs() {
 }
 
 #[tokio::test]
-async fn the_status_tells_of_queues_budget_and_faults() {
+async fn the_status_shows_queues_budget_and_faults() {
     let (calltools, home) = scene().await;
     let systemd = Systemd::listening(&home);
     let _program = systemd.run(&home, &home.config(&[calltools.account()]));
@@ -108,7 +108,7 @@ async fn the_status_tells_of_queues_budget_and_faults() {
 }
 
 #[tokio::test]
-async fn the_watchdog_is_fed_while_everything_turns() {
+async fn the_watchdog_is_pinged_while_everything_works() {
     let (calltools, home) = scene().await;
     let systemd = Systemd::listening(&home).with_watchdog(Duration::from_millis(400));
     let mut program = systemd.run(&home, &home.config(&[calltools.account()]));
@@ -126,7 +126,7 @@ async fn the_watchdog_is_fed_while_everything_turns() {
     drop(program);
 }
 
-/// Starts the program with this socket as systemd passes it: number 3, and variables that name its own process.
+/// Starts the program with this socket as systemd passes it: as descriptor 3, with variables that name its own process.
 fn activated(home: &TestFolder, config: &Path, socket: impl Into<OwnedFd>) -> Program {
     let mut command = Command::new("sh");
     command.env_clear().args([
@@ -165,7 +165,7 @@ async fn a_restart_loses_no_connection_to_a_socket_that_systemd_holds() {
     let config = config_at(&home, &calltools, &[address.to_string()]);
     let held = || socket.try_clone().expect("one more descriptor");
 
-    // Before the first start, between two, and after a crash: who comes then waits, and is answered.
+    // Before the first start, between two, and after a crash: a client that connects then waits, and is answered.
     for signal in [Some(Signal::TERM), None, Some(Signal::TERM)] {
         let mut early = TcpStream::connect(address).await.expect("systemd listens");
         early.write_all(REQUEST.as_bytes()).await.expect("a line");
@@ -181,7 +181,7 @@ async fn a_restart_loses_no_connection_to_a_socket_that_systemd_holds() {
 }
 
 #[tokio::test]
-async fn a_passed_unix_socket_is_served_beside_what_the_config_names() {
+async fn a_passed_unix_socket_is_served_in_addition_to_the_configs_addresses() {
     let (calltools, home) = scene().await;
     let path = home.path().join("passed.sock");
     let socket = UnixListener::bind(&path).expect("a path");
@@ -193,11 +193,11 @@ async fn a_passed_unix_socket_is_served_beside_what_the_config_names() {
     stream.write_all(REQUEST.as_bytes()).await.expect("a line");
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(path.exists(), "it is not ours to remove");
+    assert!(path.exists(), "only systemd removes it");
 }
 
 #[tokio::test]
-async fn a_passed_unix_socket_that_the_config_names_is_taken_and_not_bound_anew() {
+async fn a_passed_unix_socket_that_the_config_names_is_used_and_not_bound_again() {
     let (calltools, home) = scene().await;
     let path = home.path().join("passed.sock");
     let socket = UnixListener::bind(&path).expect("a path");
@@ -210,7 +210,7 @@ async fn a_passed_unix_socket_that_the_config_names_is_taken_and_not_bound_anew(
 }
 
 #[tokio::test]
-async fn a_passed_socket_for_agent_checks_is_known_by_its_address() {
+async fn a_passed_socket_for_agent_checks_is_recognized_by_its_address() {
     let (calltools, home) = scene().await;
     let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = socket.local_addr().expect("it is bound");
@@ -226,7 +226,7 @@ async fn a_passed_socket_for_agent_checks_is_known_by_its_address() {
 }
 
 #[tokio::test]
-async fn a_passed_socket_opens_no_door_that_the_config_keeps_shut() {
+async fn a_passed_socket_does_not_bypass_the_configs_access_rules() {
     let (calltools, home) = scene().await;
     let socket = TcpListener::bind("0.0.0.0:0").expect("a port");
     let address = socket.local_addr().expect("it is bound");
@@ -259,7 +259,7 @@ async fn a_state_folder_that_may_not_be_written_is_exit_code_77() {
     let (calltools, home) = scene().await;
     let config = home.config(&[calltools.account()]);
     let text = fs::read_to_string(&config).expect("it is there");
-    // Not even root makes folders there.
+    // Not even root can create folders there.
     let text = text.replace("dir = \"state\"", "dir = \"/sys/openseat\"");
     fs::write(&config, text).expect("a file");
     let mut program = Program::run(&home, &config);

@@ -1,4 +1,4 @@
-//! Certificates that are wrong, in front of a CallTools that is well.
+//! Invalid certificates in front of a healthy CallTools.
 
 use std::{
     sync::{Arc, Mutex},
@@ -25,7 +25,7 @@ use tokio_rustls::{
 
 use crate::support::{PATIENT, TestDaemon, TestFolder, Time, Wire, account, known};
 
-/// What a client meets before a word of HTTP.
+/// What a client gets before any HTTP.
 #[derive(Clone)]
 enum Front {
     /// A certificate, and behind it CallTools.
@@ -34,7 +34,7 @@ enum Front {
     Says(&'static [u8]),
 }
 
-/// Ends TLS in front of a server.
+/// Terminates TLS in front of a server.
 struct Gate {
     port: u16,
     front: Arc<Mutex<Front>>,
@@ -88,7 +88,7 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, key).expect("a certificate")
 }
 
-/// A server with a certificate of this authority, changed as a test likes.
+/// A server with a certificate from this authority, changed as the test wants.
 fn shows(authority: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Front {
     let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
     change(&mut params);
@@ -136,7 +136,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn u10_a_certificate_that_does_not_hold_is_never_overlooked() {
+async fn u10_an_invalid_certificate_is_never_accepted() {
     let (ours, foreign, forged) = (authority("ours"), authority("foreign"), authority("ours"));
     let good = || shows(&ours, "localhost", |_| {});
     let fixture = Fixture::start(&ours, good()).await;
@@ -210,7 +210,7 @@ async fn u10_a_certificate_that_does_not_hold_is_never_overlooked() {
         );
         assert!(detail.contains(says), "{what}: {detail}");
         assert!(fixture.daemon.outcomes("tls").await > 0.0, "{what}");
-        // Not a word of HTTP was said any more.
+        // No HTTP was sent any more.
         let heads = fixture.wire.heads().len();
         fixture.time.pass(Duration::from_secs(20)).await;
         assert_eq!(fixture.wire.heads().len(), heads, "{what}");

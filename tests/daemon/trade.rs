@@ -1,4 +1,4 @@
-//! What routers of the trade rely on while an operator changes things: tokens that move from old to new, and two tokens that share one hour.
+//! What pay-per-call routers rely on while an operator changes things: tokens that are rotated, and two tokens that share one hour.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ async fn guarded(calltools: &CallTools, home: &TestFolder, time: &Time) -> TestD
     daemon
 }
 
-/// The status of an answer to a caller with this token.
+/// The status that a caller with this token gets.
 async fn status(daemon: &TestDaemon, token: &str) -> u16 {
     let header = format!("Authorization: Bearer {token}\r\n");
     let by_header = ask(daemon.address, "GET", QUESTION, &header).await.status;
@@ -42,7 +42,7 @@ async fn status(daemon: &TestDaemon, token: &str) -> u16 {
     by_header
 }
 
-/// Asks on a connection that stays open, and returns the status line.
+/// Sends a request on a connection that stays open, and returns the status line.
 async fn ask_on(stream: &mut TcpStream, token: &str) -> String {
     let request = format!(
         "GET {QUESTION}?format=status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -69,7 +69,7 @@ async fn reload(daemon: &TestDaemon) {
 }
 
 #[tokio::test]
-async fn a_clients_token_is_rotated_by_reloads_without_a_gap_or_a_restart() {
+async fn reloads_rotate_a_clients_token_without_a_gap_or_a_restart() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = guarded(&calltools, &home, &time).await;
@@ -79,7 +79,7 @@ async fn a_clients_token_is_rotated_by_reloads_without_a_gap_or_a_restart() {
     assert!(ask_on(&mut open, OLD).await.contains("204"));
     assert_eq!(status(&daemon, OLD).await, 200);
     assert_eq!(status(&daemon, NEW).await, 401);
-    // Both lines are valid, so that the router can change over at any time.
+    // Both lines are valid, so the router can change over at any time.
     home.set_token("buyer", &format!("{NEW}\n{OLD}\n"));
     assert_eq!(
         status(&daemon, NEW).await,
@@ -94,10 +94,10 @@ async fn a_clients_token_is_rotated_by_reloads_without_a_gap_or_a_restart() {
     home.set_token("buyer", &format!("{NEW}\n"));
     reload(&daemon).await;
     assert_eq!(status(&daemon, NEW).await, 200);
-    // A connection that is open from before has no older rights.
+    // A connection that was open before gets no outdated rights.
     assert!(ask_on(&mut open, NEW).await.contains("204"));
     assert!(ask_on(&mut open, OLD).await.contains("401"));
-    // Its queues stay what they were.
+    // Its queues are unchanged.
     let header = format!("Authorization: Bearer {NEW}\r\n");
     let other = ask(
         daemon.address,
@@ -125,7 +125,7 @@ async fn a_token_file_that_cannot_be_used_leaves_the_old_tokens_in_force() {
     }
 }
 
-/// So many requests may both accounts send in an hour, together.
+/// How many requests both accounts together may send in an hour.
 const SHARED: usize = 40;
 
 /// Two tokens of one CallTools account.
@@ -137,7 +137,7 @@ fn two_tokens(wire: &Wire, queue_lines: &str) -> [String; 2] {
     })
 }
 
-/// Asks for more than the hour has, by both accounts.
+/// Requests more than the hour has, by both accounts.
 async fn overspend(daemon: &TestDaemon, wire: &Wire, what: &str) {
     for _ in 0..30 {
         for name in ["main", "night"] {
@@ -150,7 +150,7 @@ async fn overspend(daemon: &TestDaemon, wire: &Wire, what: &str) {
 }
 
 #[tokio::test]
-async fn two_tokens_that_share_a_budget_share_one_hour_over_a_reload_and_a_restart() {
+async fn two_tokens_with_one_budget_share_one_hour_across_a_reload_and_a_restart() {
     let (time, home) = (Time::new(), TestFolder::new());
     let wire = Wire::start().await;
     wire.behave(Behaviour::good());
@@ -158,7 +158,7 @@ async fn two_tokens_that_share_a_budget_share_one_hour_over_a_reload_and_a_resta
     home.set_token("night", "wire0token0of0the0night0000000000000000");
     let daemon = home.start(&time, &two_tokens(&wire, "")).await;
     daemon.ready().await;
-    // Most of the hour, half of it by each.
+    // Most of the hour, half of it by each account.
     while wire.heads().len() < SHARED - 6 {
         for name in ["main", "night"] {
             let answer = daemon
@@ -169,7 +169,7 @@ async fn two_tokens_that_share_a_budget_share_one_hour_over_a_reload_and_a_resta
     }
     home.config(&two_tokens(&wire, "threshold = 1"));
     assert_eq!(daemon.post("/v1/reload").await.status, 200);
-    // The second account alone, and with its name in the budget's place.
+    // Only the second account, and with its name as the budget's.
     home.config(&two_tokens(&wire, "")[1..]);
     assert_eq!(daemon.post("/v1/reload").await.status, 200);
     home.config(&two_tokens(&wire, ""));
@@ -187,7 +187,7 @@ async fn two_tokens_that_share_a_budget_share_one_hour_over_a_reload_and_a_resta
     assert!(tokens.contains("the0day") && tokens.contains("the0night"));
 }
 
-/// Refused requests may prolong a lock, so a wait of nothing that is refused again means nothing.
+/// Refused requests may prolong a lock, so a `Retry-After: 0` that is followed by another refusal is ignored.
 #[tokio::test]
 async fn a_server_that_always_says_retry_after_0_is_soon_left_alone() {
     let (time, home) = (Time::new(), TestFolder::new());

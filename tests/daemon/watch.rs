@@ -1,4 +1,4 @@
-//! Decisions as they change, told to a client that goes and comes back.
+//! Decisions as they change, streamed to a client that disconnects and comes back.
 
 use openseat::simulator::{InjectedFault, TOKEN};
 use rustix::process::Signal;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{CallTools, Event, Events, Program, TestFolder, Time, get, soon};
 
-/// Pushes time on until an event has come.
+/// Advances time until an event has arrived.
 async fn comes(time: &Time, events: &mut Events) -> Event {
     let mut event = None;
     time.until("an event", async || {
@@ -18,7 +18,7 @@ async fn comes(time: &Time, events: &mut Events) -> Event {
 }
 
 #[tokio::test]
-async fn a_watch_follows_what_agents_do_also_while_its_client_was_away() {
+async fn a_watch_resumes_with_what_changed_while_its_client_was_away() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -47,7 +47,7 @@ async fn a_watch_follows_what_agents_do_also_while_its_client_was_away() {
         let (queue, reason, _) = event.decision();
         missed.push(format!("{queue} {reason}"));
     }
-    // Which queue comes first is a matter of polls.
+    // The order of the queues depends on the polls.
     missed.sort();
     assert_eq!(
         missed,
@@ -67,7 +67,7 @@ async fn a_watch_follows_what_agents_do_also_while_its_client_was_away() {
         ("end", &json!("stopping"))
     );
     assert!(events.next().await.is_none());
-    // The next run knows nothing of this one's ids.
+    // The next process does not know this one's ids.
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     let mut events = Events::watch(daemon.address, query, last.as_deref()).await;
@@ -76,7 +76,7 @@ async fn a_watch_follows_what_agents_do_also_while_its_client_was_away() {
 }
 
 #[tokio::test]
-async fn a_watch_tells_when_knowledge_ends_and_when_it_is_back() {
+async fn a_watch_reports_when_data_becomes_unknown_and_known_again() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -89,7 +89,7 @@ async fn a_watch_tells_when_knowledge_ends_and_when_it_is_back() {
     let event = comes(&time, &mut events).await;
     let unknown = ("sales", "upstream_down", &Value::Null);
     assert_eq!(event.decision(), unknown);
-    // Its snapshots are good for 20 s, and it is told as soon as that is over; time goes on in steps of half a second.
+    // Its snapshots are valid for 20 s, and the event follows at once; time advances in steps of half a second.
     let age = event.data["age_ms"].as_u64().expect("it has an age");
     assert!((20_001..21_000).contains(&age), "{age}");
     calltools.simulator.clear_faults();
@@ -98,7 +98,7 @@ async fn a_watch_tells_when_knowledge_ends_and_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn sigterm_ends_streams_well_and_without_waiting_for_them() {
+async fn sigterm_ends_streams_cleanly_and_without_waiting() {
     let (calltools, home) = (CallTools::start(&Time::new()).await, TestFolder::new());
     home.set_token("main", TOKEN);
     let mut program = Program::run(&home, &home.config(&[calltools.account()]));
@@ -115,7 +115,7 @@ async fn sigterm_ends_streams_well_and_without_waiting_for_them() {
     }
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
-    // Answers under way would have had 2 s, and then been cut.
+    // Answers in progress would have had 2 s, and then been cut.
     assert!(!program.log().contains("cut while stopping"));
     for events in &mut streams {
         let end = events.next().await.expect("an end");

@@ -1,4 +1,4 @@
-//! What CallTools, or whatever stands in its place, can do to us below HTTP and in its bodies.
+//! What CallTools, or a server in its place, can do below HTTP and in its bodies.
 
 use std::{io::Write, sync::Arc, time::Duration};
 
@@ -40,7 +40,7 @@ impl Fixture {
         }
     }
 
-    /// Lives through the whole story: known while young, then the cause, then well again.
+    /// Follows a fault from its beginning to its end: known while young, then unknown with the cause, then known again.
     async fn suffer(&self, behaviour: Behaviour, outcome: &str) -> Value {
         self.wire.behave(behaviour);
         let happened = async || self.daemon.outcomes(outcome).await > 0.0;
@@ -73,7 +73,7 @@ fn gzipped(body: impl Fn(&mut flate2::write::GzEncoder<Vec<u8>>)) -> Behaviour {
 }
 
 #[tokio::test]
-async fn a_slow_drip_ends_with_the_time_out() {
+async fn a_body_that_drips_ends_with_the_timeout() {
     let fixture = Fixture::with("timeout = \"2s\"").await;
     fixture.suffer(Behaviour::Drip, "timeout").await;
 }
@@ -86,7 +86,7 @@ async fn half_a_body_and_then_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_is_no_shorter_list() {
+async fn a_truncated_body_is_not_a_shorter_list() {
     let whole = agents_page(1..=3, 3, None).to_string();
     let cut = |head: &str| {
         Behaviour::Raw([head.as_bytes(), &whole.as_bytes()[..whole.len() - 2]].concat())
@@ -106,7 +106,7 @@ async fn a_body_that_is_cut_is_no_shorter_list() {
             )),
             "connection_lost",
         ),
-        // Where the end of the connection ends the body, only the JSON tells.
+        // If the end of the connection ends the body, only the JSON shows it.
         (
             cut("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
             "not_json",
@@ -149,7 +149,7 @@ async fn a_huge_body() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_json() {
+async fn bodies_that_are_not_json() {
     let deep = "[".repeat(20_000);
     let bodies: [&[u8]; 7] = [
         b"{\"count\":1,",
@@ -182,7 +182,7 @@ async fn bodies_that_are_no_json() {
 }
 
 #[tokio::test]
-async fn json_that_is_no_list_of_agents_is_not_an_empty_queue() {
+async fn json_without_a_list_of_agents_is_not_an_empty_queue() {
     let fixture = Fixture::start().await;
     for body in [
         json!({"detail": "moved"}),
@@ -208,7 +208,7 @@ async fn json_that_is_no_list_of_agents_is_not_an_empty_queue() {
 }
 
 #[tokio::test]
-async fn a_next_page_at_another_host_is_asked_for_at_ours() {
+async fn a_next_page_at_another_host_is_requested_from_our_host() {
     let (fixture, elsewhere) = (Fixture::start().await, Wire::start().await);
     let next = format!(
         "{}agentstatuses/?page=2&page_size=250&queue=1",
@@ -226,7 +226,7 @@ async fn a_next_page_at_another_host_is_asked_for_at_ours() {
 }
 
 #[tokio::test]
-async fn pages_without_end_are_no_snapshot() {
+async fn endless_pages_are_not_a_snapshot() {
     let fixture = Fixture::with(&format!("{PATIENT}\nrequests_per_hour = 20000")).await;
     fixture.wire.behave(Behaviour::Pages(Arc::new(|page| {
         agents_page(
@@ -250,7 +250,7 @@ async fn pages_without_end_are_no_snapshot() {
 #[tokio::test]
 async fn rows_that_move_between_pages_are_counted_once() {
     let fixture = Fixture::start().await;
-    // Agent 2 slips to the second page while the first is being read; nobody is missing.
+    // Agent 2 moves to the second page while the first is being read; nobody is missing.
     fixture
         .wire
         .behave(Behaviour::Pages(Arc::new(|page| match page {
@@ -263,7 +263,7 @@ async fn rows_that_move_between_pages_are_counted_once() {
     assert_eq!(whole["complete"], true);
 }
 
-/// A page whose fields a test chooses, of so many available agents.
+/// A page with this many available agents, and fields that the test chooses.
 fn listing(agents: u32, fields: &Value) -> Behaviour {
     let mut page = agents_page(1..=agents, agents, None);
     let page_fields = page.as_object_mut().expect("an object");
@@ -272,7 +272,7 @@ fn listing(agents: u32, fields: &Value) -> Behaviour {
 }
 
 #[tokio::test]
-async fn u23_a_list_that_lacks_many_of_those_it_counts_is_no_snapshot() {
+async fn u23_a_list_that_lacks_many_of_its_agents_is_not_a_snapshot() {
     let fixture = Fixture::start().await;
     for (agents, count, said) in [
         (0, json!(8), "counts 8 agents and lists 0"),
@@ -299,7 +299,7 @@ async fn u23_a_list_that_lacks_many_of_those_it_counts_is_no_snapshot() {
 }
 
 #[tokio::test]
-async fn u23_a_count_that_is_a_little_off_for_good_costs_no_second_reading_each_time() {
+async fn u23_a_count_that_is_always_a_little_off_is_not_read_twice_each_time() {
     let fixture = Fixture::start().await;
     fixture.wire.behave(listing(20, &json!({"count": 21})));
     let twenty = async || fixture.daemon.decision("sales").await["count"] == 20;
@@ -323,7 +323,7 @@ async fn u23_a_count_that_is_a_little_off_for_good_costs_no_second_reading_each_
 }
 
 #[tokio::test]
-async fn u23_counts_and_links_that_say_nothing_are_none() {
+async fn u23_meaningless_counts_and_links_are_ignored() {
     let fixture = Fixture::start().await;
     for (agents, fields) in [
         (2, json!({"count": i64::MAX})),
@@ -345,7 +345,7 @@ async fn u23_counts_and_links_that_say_nothing_are_none() {
 }
 
 #[tokio::test]
-async fn u14_an_odd_character_costs_no_list() {
+async fn u14_an_odd_character_does_not_cost_the_list() {
     let fixture = Fixture::start().await;
     let page = |agents| agents_page(1..=agents, agents, None).to_string();
     let named = |agents, name: &[u8]| {
@@ -366,7 +366,7 @@ async fn u14_an_odd_character_costs_no_list() {
         let names = queue["agents"].as_array().expect("agents");
         assert!(names.iter().any(|agent| agent["name"] == shown), "{queue}");
     }
-    // A byte-order mark before everything, and a field that nobody reads.
+    // A byte-order mark at the beginning, and a field that openseat does not read.
     let odd_field = page(7).replacen("\"full_name\"", "\"x\":\"\\ud800\",\"full_name\"", 1);
     let marked = ["\u{feff}", &page(8)].concat();
     for (agents, body) in [(7, odd_field), (8, marked)] {
@@ -377,7 +377,7 @@ async fn u14_an_odd_character_costs_no_list() {
 }
 
 #[tokio::test]
-async fn an_answer_of_a_cache_is_as_old_as_it_says() {
+async fn a_cached_answer_is_as_old_as_it_says() {
     let list = agents_page(1..=3, 3, None).to_string();
     for headers in [
         "Age: 3000\r\n",
@@ -400,7 +400,7 @@ async fn an_answer_of_a_cache_is_as_old_as_it_says() {
             .comes_to(&fixture.time, "sales", "seats")
             .await;
     }
-    // The first answer there is, and one that is young enough.
+    // The first answer is always used, and one that is young enough.
     let fixture = Fixture::start().await;
     fixture
         .wire
@@ -416,7 +416,7 @@ async fn an_answer_of_a_cache_is_as_old_as_it_says() {
 }
 
 #[tokio::test]
-async fn u07_a_success_without_a_list_is_no_snapshot() {
+async fn u07_a_success_without_a_list_is_not_a_snapshot() {
     let fixture = Fixture::with("timeout = \"2s\"").await;
     let list = agents_page(1..=3, 3, None).to_string();
     for status in ["204 No Content", "206 Partial Content", "418 I'm a teapot"] {
@@ -425,13 +425,13 @@ async fn u07_a_success_without_a_list_is_no_snapshot() {
         let said = format!("CallTools answered {status}");
         assert!(unknown["detail"].to_string().contains(&said), "{unknown}");
     }
-    // Interim answers are none, however many come.
+    // Interim answers do not count, however many arrive.
     let flood = Behaviour::Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec());
     fixture.suffer(flood, "timeout").await;
 }
 
 #[tokio::test]
-async fn u04_a_refusal_counts_even_with_a_body_that_cannot_be_read() {
+async fn u04_a_429_counts_even_if_its_body_cannot_be_read() {
     let head = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\n";
     for rest in [
         "Content-Encoding: gzip\r\nConnection: close\r\n\r\nno gzip",
@@ -450,7 +450,7 @@ async fn u04_a_refusal_counts_even_with_a_body_that_cannot_be_read() {
     }
 }
 
-/// Neither polls nor people who ask send anything until the time that CallTools named.
+/// Neither polls nor callers send anything until the time that CallTools named.
 #[tokio::test]
 async fn u06_a_server_that_names_a_time_is_left_alone_until_then() {
     let rest = "Content-Length: 4\r\nConnection: close\r\n\r\nsoon";
@@ -498,7 +498,7 @@ async fn u08_a_server_that_goes_away_and_comes_back() {
         unknown["detail"].to_string().contains("firewall"),
         "{unknown}"
     );
-    // An attempt costs a permit even if nobody listens: who can say what a firewall in between has let through?
+    // An attempt costs a permit even without a listener: a firewall in between may have let it through.
     let wire = Wire::at(address).await;
     let healed = daemon.comes_to(&time, "sales", "seats").await;
     assert_eq!(healed["count"], 1);
@@ -506,7 +506,7 @@ async fn u08_a_server_that_goes_away_and_comes_back() {
 }
 
 #[tokio::test]
-async fn u15_an_odd_row_is_left_out_and_many_odd_rows_are_no_list() {
+async fn u15_an_odd_row_is_skipped_and_many_odd_rows_are_a_fault() {
     let fixture = Fixture::start().await;
     let rows = |odd: &Value, times: usize| {
         let mut page = agents_page(1..=20, 20, None);
@@ -544,19 +544,19 @@ async fn u15_an_odd_row_is_left_out_and_many_odd_rows_are_no_list() {
 }
 
 #[tokio::test]
-async fn u19_an_encoding_that_was_not_asked_for_is_a_fault() {
+async fn u19_an_encoding_that_was_not_requested_is_a_fault() {
     let fixture = Fixture::start().await;
     let list = agents_page(1..=3, 3, None).to_string();
     let mut twice = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     twice.write_all(list.as_bytes()).expect("memory is enough");
     let once = twice.finish().expect("memory is enough");
     let twice = gzipped(|encoder| encoder.write_all(&once).expect("memory is enough"));
-    // What brotli makes of an empty text: no JSON, and nothing that we could unpack.
+    // What brotli makes of an empty text: not JSON, and not an encoding that openseat can unpack.
     let brotli = Behaviour::response("200 OK", "Content-Encoding: br\r\n", b"\x3b");
     let mut cut = once.clone();
     cut.truncate(once.len() - 9);
     let cut = Behaviour::response("200 OK", "Content-Encoding: gzip\r\n", &cut);
-    // Members one after the other, under a name of another spelling, are one body.
+    // Several gzip members in a row, under another spelling of the name, are one body.
     let mut members = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let (begin, end) = list.as_bytes().split_at(list.len() / 2);
     members.write_all(begin).expect("memory is enough");
@@ -584,7 +584,7 @@ async fn u19_an_encoding_that_was_not_asked_for_is_a_fault() {
 }
 
 #[tokio::test]
-async fn u20_of_a_next_link_nothing_but_the_number_is_believed() {
+async fn u20_only_the_page_number_of_a_next_link_is_used() {
     let fixture = Fixture::start().await;
     for link in [
         "http://user:secret@elsewhere.invalid/api/agentstatuses/?page=2",
@@ -615,14 +615,14 @@ async fn u20_of_a_next_link_nothing_but_the_number_is_believed() {
 }
 
 #[tokio::test]
-async fn u27_a_connection_that_was_closed_while_idle_costs_one_request_and_no_snapshot() {
+async fn u27_a_connection_that_was_closed_while_idle_costs_one_request_but_no_snapshot() {
     let fixture = Fixture::start().await;
     fixture.wire.behave(Behaviour::Fickle);
     let lost = async || fixture.daemon.outcomes("connection_lost").await >= 3.0;
     fixture.time.until("lost connections", lost).await;
     let decision = fixture.daemon.decision("sales").await;
     assert!(known(&decision), "every other poll succeeds: {decision}");
-    // A request that may have arrived is never sent again for the same permit.
+    // A request that may have arrived is never sent again with the same permit.
     let sent = fixture.wire.heads().len() as f64;
     assert!(sent <= fixture.daemon.used().await);
     fixture.wire.behave(Behaviour::good());
@@ -633,7 +633,7 @@ async fn u27_a_connection_that_was_closed_while_idle_costs_one_request_and_no_sn
 }
 
 #[tokio::test]
-async fn the_token_and_our_name_go_with_every_request_and_nothing_else_does() {
+async fn every_request_carries_only_the_token_and_our_name() {
     let fixture = Fixture::start().await;
     fixture.time.pass(Duration::from_secs(10)).await;
     let heads = fixture.wire.heads();

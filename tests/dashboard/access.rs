@@ -9,7 +9,7 @@ use crate::{
     fixture::Fixture,
 };
 
-/// The source of axe-core, which finds what keeps people out.
+/// The source of axe-core, which checks the accessibility of pages.
 pub fn axe() -> String {
     let given = env::var_os("OPENSEAT_AXE").map(PathBuf::from);
     let usual =
@@ -23,7 +23,7 @@ pub fn axe() -> String {
     })
 }
 
-/// What axe-core finds wrong with the page as it is now.
+/// The problems that axe-core finds in the page as it is now.
 pub async fn findings(browser: &Browser, axe: &str) -> Vec<String> {
     browser.run(axe).await;
     let script =
@@ -41,11 +41,11 @@ pub async fn findings(browser: &Browser, axe: &str) -> Vec<String> {
 
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
-async fn nobody_is_kept_out_in_light_or_dark_on_phone_or_desktop() {
+async fn pages_are_accessible_in_light_and_dark_on_phone_and_desktop() {
     let axe = axe();
     let queues: [(&str, &[&str]); 2] = [("sales", &["Ann", "Bob"]), ("no-such", &[])];
     let fixture = Fixture::open(&queues).await;
-    // One queue is in trouble, so that its texts and colours are checked, too.
+    // One queue is in trouble, so that its texts and colours are checked too.
     fixture.simulator.world(|world| {
         let gone = world.queue_named("no-such").map(|queue| queue.id);
         assert!(world.remove_queue(gone.expect("it was added")));
@@ -53,7 +53,7 @@ async fn nobody_is_kept_out_in_light_or_dark_on_phone_or_desktop() {
     let closed = Fixture::behind_a_token(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     let what_if = "/queues/main/sales?field=$.results[*].status&value=1";
-    // A call that was rejected, with all that its page can show.
+    // A rejected call, whose page shows everything that it can.
     let asked = "/v1/queues/no-such/decision?call_id=a84b4c76e66710&tag_campaign=solar";
     assert_eq!(fixture.get(asked).await.status, 200);
     let held = "/v1/queues/sales/decision?call_id=a84b4c76e66710&reserve=45s";
@@ -125,7 +125,7 @@ async fn the_keyboard_reaches_everything_and_keeps_its_place_through_changes() {
         [
             "Skip to content",
             "openseat",
-            // What to do next, as nobody has asked yet.
+            // The next steps, because nobody has asked yet.
             "Copy",
             "The reference",
             "sales",

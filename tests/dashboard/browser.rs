@@ -1,6 +1,6 @@
 //! A real Chromium, driven over WebDriver, which is JSON over HTTP.
 //!
-//! Clients such as fantoccini and thirtyfour bring twenty more crates to compile. They would not replace much: half of these commands are
+//! Clients such as fantoccini and thirtyfour would add twenty crates to compile. They would not replace much: half of these commands are
 //! Chromium's own (devices, logs, pictures), and neither ends the processes of a driver whose test has panicked, as [`Driver`] does.
 
 use std::{env, fs, path::PathBuf, time::Duration};
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::driver::{Driver, Family};
 
-/// How long a test waits for what has to happen. Far more than a busy machine needs.
+/// How long a test waits for something that must happen. Far more than a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The pause between two tries.
+/// The pause between two attempts.
 pub const BREATH: Duration = Duration::from_millis(50);
 
 /// A browser with one window. Dropping it ends the browser and its driver.
@@ -46,7 +46,7 @@ impl Browser {
         };
         let mut args = vec!["--headless=new", "--disable-gpu", "--disable-dev-shm-usage"];
         if rustix::process::geteuid().is_root() {
-            // Chromium's sandbox does not work for root, which containers run as. The pages are our own.
+            // Chromium's sandbox does not work as root, which containers use. The pages are our own.
             args.push("--no-sandbox");
         }
         let wanted = json!({ "capabilities": { "alwaysMatch": {
@@ -121,7 +121,7 @@ impl Browser {
         };
         if tokio::time::timeout(PATIENCE, wait).await.is_err() {
             self.shoot("failed").await;
-            panic!("{selector} never has the expected text; the last one was {last:?}");
+            panic!("{selector} never had the expected text, last {last:?}");
         }
     }
 
@@ -149,7 +149,7 @@ impl Browser {
         self.command(&format!("{element}/value"), body).await;
     }
 
-    /// Presses Tab and returns what has the focus then.
+    /// Presses Tab and returns what then has the focus.
     pub async fn tab(&self) -> String {
         let key = |kind| json!({ "type": kind, "value": "\u{e004}" });
         let keys =
@@ -174,7 +174,7 @@ impl Browser {
         answer["value"].take()
     }
 
-    /// Shows pages from now on as this device does, in a light or dark scheme.
+    /// Shows all further pages as this device does, in a light or dark scheme.
     pub async fn becomes(&self, device: Device, scheme: &str) {
         let (width, height) = device.size();
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": device == Device::Phone });
@@ -184,13 +184,13 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// Puts the browser's clock into a time zone.
+    /// Sets the browser's time zone.
     pub async fn lives_in(&self, zone: &str) {
         let zone = json!({ "timezoneId": zone });
         self.devtools("Emulation.setTimezoneOverride", zone).await;
     }
 
-    /// Saves a picture of the whole page.
+    /// Saves a screenshot of the whole page.
     pub async fn shoot(&self, name: &str) {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.devtools("Page.captureScreenshot", parameters).await;
@@ -202,7 +202,7 @@ impl Browser {
         fs::write(path, picture).expect("room for a picture");
     }
 
-    /// Warnings and errors of the console.
+    /// Warnings and errors in the console.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.command("/se/log", json!({ "type": "browser" })).await;
         let entries = log.as_array().expect("a log").iter();
@@ -227,7 +227,7 @@ impl Browser {
     }
 }
 
-/// What a page is shown on.
+/// The device that a page is shown on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
     Phone,
@@ -237,14 +237,14 @@ pub enum Device {
 impl Device {
     fn size(self) -> (u32, u32) {
         match self {
-            // A small one.
+            // A small phone.
             Device::Phone => (375, 812),
             Device::Desktop => (1280, 900),
         }
     }
 }
 
-/// Where pictures are saved, for people to look at.
+/// The folder where screenshots are saved, for people to look at.
 fn pictures() -> PathBuf {
     let folder = env::var_os("OPENSEAT_SCREENSHOTS").map(PathBuf::from);
     folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots"))

@@ -1,4 +1,4 @@
-//! Browsers where the API wants a token.
+//! Logging in, where the API needs a token.
 
 use crate::{
     browser::Browser,
@@ -22,13 +22,13 @@ async fn a_person_logs_in_looks_and_logs_out() {
         .sees(".wrong", |text| text == "This token is wrong.")
         .await;
     assert_eq!(browser.cookie(COOKIE).await["error"], "no such cookie");
-    // The wrong token is a 401, and browsers say so.
+    // The wrong token is a 401, which browsers log.
     browser.complaints().await;
 
     browser.type_into("#token", BEARER).await;
     browser.click(".login button").await;
     browser.sees("h1", |text| text.starts_with("sales")).await;
-    // The stream, too, is open to it.
+    // The session may read the stream too.
     browser.is_live().await;
     let cookie = browser.cookie(COOKIE).await;
     assert_eq!(
@@ -37,7 +37,7 @@ async fn a_person_logs_in_looks_and_logs_out() {
     );
     let id = cookie["value"].as_str().expect("an id");
     assert!(id.len() == 64 && !id.contains(BEARER));
-    // Scripts may read the zone of the viewer, and not the session.
+    // Scripts may read the viewer's time zone, but not the session.
     let readable = browser.run("return document.cookie").await;
     assert!(!readable.to_string().contains(COOKIE), "{readable}");
     browser.open(&fixture.url("/")).await;

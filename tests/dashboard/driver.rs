@@ -1,4 +1,4 @@
-//! A chromedriver in a process group of its own. When it is dropped, nothing that it started is left.
+//! A chromedriver in a process group of its own. Dropping it ends everything that it started.
 
 use std::{
     fs,
@@ -21,14 +21,14 @@ use tokio::time::Instant;
 
 use crate::browser::{BREATH, PATIENCE};
 
-/// With `--port=0` a driver takes a free IPv6 port and ends if the same IPv4 port is in use, which happens in one of a hundred starts where
-/// several start side by side. Five such starts in a row do not happen.
+/// With `--port=0` a driver takes a free IPv6 port and exits if the same IPv4 port is in use. If several start in parallel, that happens in
+/// one start of a hundred; five such starts in a row do not happen.
 const TRIES: usize = 5;
 
-/// How long a driver and its browsers may take to end by themselves. A busy machine needs seconds.
+/// How long a driver and its browsers may take to exit by themselves. A busy machine needs seconds.
 const ENDING: Duration = Duration::from_secs(20);
 
-/// In the environment of the driver and of all that it starts, with a value of its own for each.
+/// An environment variable of the driver and of everything that it starts, with a value of its own for each driver.
 const MARK: &str = "OPENSEAT_TEST_DRIVER";
 
 /// See the [module](self).
@@ -36,14 +36,14 @@ pub struct Driver {
     child: Child,
     pub port: u16,
     mark: String,
-    /// The path of the session that is open, if one is.
+    /// The path of the open session, if there is one.
     pub session: Option<String>,
     /// Where the driver and its browsers keep their files.
     _folder: TempDir,
 }
 
 impl Driver {
-    /// Starts one that listens.
+    /// Starts a driver and waits until it listens.
     pub async fn start() -> Self {
         let start = tokio::task::spawn_blocking(|| {
             Self::start_by(|| {
@@ -69,15 +69,15 @@ impl Driver {
                 result => return result,
             }
         }
-        Err(error.unwrap_or_else(|| io::Error::other("it was never started")))
+        Err(error.unwrap_or_else(|| io::Error::other("no attempt was made")))
     }
 
-    /// Starts one. [`io::ErrorKind::UnexpectedEof`] says that it ended before it listened.
+    /// Starts a driver. [`io::ErrorKind::UnexpectedEof`] means that it exited before it listened.
     fn try_start(mut command: Command) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}-{number}", std::process::id());
-        // Browsers whose driver has ended become ours, so that we can wait for them. Not every machine has an init that does.
+        // Browsers whose driver has exited become children of this process, so that it can wait for them. Not every machine has an init that does.
         set_child_subreaper(Some(getpid()))?;
         let folder = tempfile::tempdir()?;
         let child = command
@@ -101,7 +101,7 @@ impl Driver {
         Ok(driver)
     }
 
-    /// What can find the processes of this driver, also after it has been dropped.
+    /// Finds the processes of this driver, even after it has been dropped.
     pub fn family(&self) -> Family {
         Family {
             group: self.child.id(),
@@ -109,7 +109,7 @@ impl Driver {
         }
     }
 
-    /// Ends the session, and with it the session's browser. A driver that is merely stopped leaves its browsers behind.
+    /// Ends the session, and with it the session's browser. A driver that is only stopped leaves its browsers behind.
     fn end_session(&self) -> io::Result<()> {
         let Some(session) = &self.session else {
             return Ok(());
@@ -119,7 +119,7 @@ impl Driver {
         stream.set_write_timeout(Some(ENDING))?;
         let head = "HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
         stream.write_all(format!("DELETE {session} {head}").as_bytes())?;
-        // The answer comes once the browser has ended. The connection may stay open after that.
+        // The answer comes when the browser has exited. The connection may stay open after that.
         stream.read_exact(&mut [0; 12])
     }
 }
@@ -127,7 +127,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         let family = self.family();
-        // What does not end well is killed below.
+        // Anything that does not exit cleanly is killed below.
         let _ = self.end_session();
         if let Some(driver) = Pid::from_raw(self.child.id() as i32) {
             let _ = kill_process(driver, Signal::TERM);
@@ -148,19 +148,19 @@ impl Drop for Driver {
     }
 }
 
-/// A driver and all that it has started. Browsers stay in its process group; their crash handlers leave it, and keep its environment.
+/// A driver and everything that it has started. Browsers stay in its process group; their crash handlers leave it, but keep its environment.
 pub struct Family {
     group: u32,
     mark: String,
 }
 
 impl Family {
-    /// The driver's process, which leads the group.
+    /// The id of the driver's process, which leads the group.
     pub fn group(&self) -> u32 {
         self.group
     }
 
-    /// The processes that live.
+    /// The ids of the live processes.
     pub fn living(&self) -> Vec<i32> {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
@@ -188,7 +188,7 @@ impl Family {
         group == self.group.to_string() || windows.any(|window| *window == *mark)
     }
 
-    /// Whether all end in this time.
+    /// Whether all of them end in this time.
     pub fn ends_within(&self, time: Duration) -> bool {
         let begun = Instant::now();
         while !self.living().is_empty() {
@@ -201,7 +201,7 @@ impl Family {
     }
 
     fn kill(&self) {
-        // The group of a driver that has ended can be another's by now, if nothing of it lives.
+        // If nothing in the group lives, its id may by now be another group's.
         let living = self.living();
         if living.is_empty() {
             return;
@@ -209,7 +209,7 @@ impl Family {
         for pid in living.into_iter().filter_map(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL);
         }
-        // And those that were started meanwhile.
+        // Also those that were started meanwhile.
         if !self.living().is_empty()
             && let Some(group) = Pid::from_raw(self.group as i32)
         {
@@ -218,10 +218,10 @@ impl Family {
     }
 }
 
-/// Waits for a browser's process that has ended and has become ours.
+/// Waits for a browser's process that has exited and has become a child of this one.
 fn bury(pid: i32, name: &str, parent: &str) {
     let name = name.rsplit('(').next().unwrap_or_default();
-    // Drivers are waited for by those who have started them.
+    // The code that started a driver waits for it.
     let is_browser = name.starts_with("chrom") && name != "chromedriver";
     if let Some(pid) = Pid::from_raw(pid)
         && is_browser
@@ -231,13 +231,13 @@ fn bury(pid: i32, name: &str, parent: &str) {
     }
 }
 
-/// Reads the port from what the driver says once it listens. Whatever it says after that is read, too: it would wait for a reader.
+/// Reads the port from the driver's output once it listens. It keeps reading, because the driver would block on a full pipe.
 fn port(mut said: impl BufRead + Send + 'static) -> io::Result<u16> {
     let mut all = String::new();
     loop {
         let begin = all.len();
         if said.read_line(&mut all)? == 0 {
-            let ended = format!("it ended before it listened, and said {all:?}");
+            let ended = format!("it exited before it listened; output: {all:?}");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, ended));
         }
         let line = all[begin..].trim_end().trim_end_matches('.');
@@ -250,7 +250,7 @@ fn port(mut said: impl BufRead + Send + 'static) -> io::Result<u16> {
 }
 
 #[test]
-fn a_driver_that_finds_no_port_is_started_again_but_not_for_ever() {
+fn a_driver_without_a_port_is_restarted_but_not_forever() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = "echo try >> tries; test $(wc -l < tries) -gt $BAD || { echo 'IPv4 port not available. Exiting...'; exit 1; }; \
                   echo 'ChromeDriver was started successfully on port 4711.'; exec sleep 600";

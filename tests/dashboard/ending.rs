@@ -8,7 +8,7 @@ use crate::browser::Browser;
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn a_test_that_ends_well_leaves_no_process_behind() {
+async fn a_test_that_passes_leaves_no_process_behind() {
     let browser = Browser::start().await;
     let family = browser.family();
     assert!(family.living().len() > 2, "a driver, a browser, its parts");
@@ -38,7 +38,10 @@ async fn a_driver_that_was_killed_leaves_no_browser_behind() {
     let family = browser.family();
     let driver = Pid::from_raw(family.group() as i32).expect("a process");
     kill_process(driver, Signal::KILL).expect("it lives");
-    assert!(!family.ends_within(Duration::ZERO), "its browser goes on");
+    assert!(
+        !family.ends_within(Duration::ZERO),
+        "its browser still runs"
+    );
     drop(browser);
     assert_eq!(family.living(), [0; 0]);
 }

@@ -1,4 +1,4 @@
-//! A call centre in which only the test changes anything, and a daemon that watches it.
+//! A contact centre in which only the test changes anything, and a daemon that watches it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use openseat::{
 
 use crate::support::{Answer, CallTools, TestDaemon, TestFolder};
 
-/// The token that browsers have to send, where one is needed.
+/// The token that browsers must send, if one is needed.
 pub const BEARER: &str = "0123456789abcdef-bearer";
 
 /// Requests per hour. With this many, no test waits long for a poll.
@@ -17,7 +17,7 @@ const PLENTY: u32 = 20_000;
 
 const STATE: &str = "[state]\ndir = \"state\"\n";
 
-/// Both end when it is dropped.
+/// A simulated CallTools and a daemon. Dropping it ends both.
 pub struct Fixture {
     pub simulator: Simulator,
     daemon: TestDaemon,
@@ -26,7 +26,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Queues by name, each with the names of its agents, who are available and logged in.
+    /// Opens a centre with these queues, each with the names of its agents, who are available and logged in.
     pub async fn open(queues: &[(&str, &[&str])]) -> Self {
         Self::with(queues, STATE).await
     }
@@ -36,7 +36,7 @@ impl Fixture {
         Self::with(queues, "[state]\ndir = false\n").await
     }
 
-    /// The same behind a token.
+    /// The same, but callers need a token.
     pub async fn behind_a_token(queues: &[(&str, &[&str])]) -> Self {
         let bearer = format!("bearer_token_file = \"./bearer\"\n{STATE}");
         Self::with(queues, &bearer).await
@@ -73,12 +73,12 @@ impl Fixture {
         format!("http://{}{path}", self.daemon.address)
     }
 
-    /// Asks the daemon, as a router does.
+    /// Sends a request to the daemon, as a router does.
     pub async fn get(&self, target: &str) -> Answer {
         self.daemon.get(target).await
     }
 
-    /// Gives every agent a status, by name.
+    /// Sets every agent to a status, by its name.
     pub fn everybody_is(&self, status: &str) {
         self.simulator.world(|world| {
             let status = world.status_named(status).expect("there is such a status");

@@ -1,4 +1,4 @@
-//! What the pages show, live and without scripts, whatever things are called.
+//! What the pages show, live and without scripts, whatever the names are.
 
 use openseat::simulator::TOKEN;
 
@@ -17,7 +17,7 @@ fn card(n: usize, part: &str) -> String {
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_healing() {
+async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_recovery() {
     let queues: [(&str, &[&str]); 2] = [("sales", &["Ann", "Bob"]), ("support", &["Cy"])];
     let fixture = Fixture::open(&queues).await;
     let browser = Browser::start().await;
@@ -105,7 +105,7 @@ async fn a_queue_has_a_page_that_follows_its_agents() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn a_daemon_that_is_gone_is_said_to_be() {
+async fn the_page_says_when_the_daemon_is_gone() {
     let fixture = Fixture::open(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
@@ -119,7 +119,7 @@ async fn a_daemon_that_is_gone_is_said_to_be() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn names_are_texts_and_nothing_else() {
+async fn names_are_only_text() {
     let queues: [(&str, &[&str]); 2] = [(HOSTILE, &[HOSTILE, BACKWARDS]), (BACKWARDS, &["Ann"])];
     let fixture = Fixture::open(&queues).await;
     fixture.simulator.world(|world| {
@@ -155,10 +155,10 @@ async fn names_are_texts_and_nothing_else() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn pages_say_the_same_without_scripts() {
+async fn pages_show_the_same_without_scripts() {
     let fixture = Fixture::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::without_scripts().await;
-    // A plain reload shows the present.
+    // Reloading the page shows the current state.
     while browser.text(".number").await != "2" {
         browser.open(&fixture.url("/")).await;
     }
@@ -175,12 +175,12 @@ async fn pages_say_the_same_without_scripts() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
+async fn a_queues_page_shows_its_history_and_tries_other_rules_on_it() {
     let fixture = Fixture::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::start().await;
     browser.becomes(Device::Desktop, "light").await;
     browser.open(&fixture.url("/queues/main/sales")).await;
-    // History is written down every few seconds; the page shows it without being asked.
+    // The history is written every few seconds; the page shows it without a reload.
     browser
         .sees("figcaption", |text| {
             text.starts_with("Seats always 2, known for")
@@ -217,7 +217,7 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
         .sees(".outcome", |text| text.contains("the other rule for 100 %"))
         .await;
 
-    // The page goes on to follow the agents, without asking about the rule again.
+    // The page keeps following the agents, without evaluating the other rule again.
     browser.is_live().await;
     browser.requests().await;
     fixture.everybody_is("On a Call");
@@ -251,7 +251,7 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn without_a_state_folder_a_page_says_why_it_has_no_past() {
+async fn without_a_state_folder_a_page_says_why_it_has_no_history() {
     let fixture = Fixture::forgetful(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/queues/main/sales")).await;
@@ -260,7 +260,7 @@ async fn without_a_state_folder_a_page_says_why_it_has_no_past() {
             text.contains("Nothing is recorded")
         })
         .await;
-    // What changed since the start is known all the same.
+    // Changes since the start are shown all the same.
     browser
         .sees("[aria-labelledby=changes] tbody", |text| {
             text.contains("accept")

@@ -1,4 +1,4 @@
-//! One queue, hundreds of queues, several accounts: found, ordered, folded, and looked at on every device.
+//! One queue, hundreds of queues, several accounts: filtering, ordering and folding, on every device.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -16,12 +16,12 @@ use crate::{
 /// Requests per hour of each account. With this many, hundreds of queues are known in seconds.
 const PLENTY: u32 = 20_000;
 
-/// Every so many queues the account has no such queue, so that its seats stay unknown.
+/// In the account every seventeenth queue is missing, so that its seats stay unknown.
 const ONE_IS_MISSING: usize = 17;
 
 const ACCOUNTS: [&str; 3] = ["east", "north", "west"];
 
-/// Several accounts, each a CallTools of its own, and a daemon that watches them.
+/// Several accounts, each with a CallTools of its own, and a daemon that watches them.
 struct Accounts {
     daemon: TestDaemon,
     calltools: Vec<CallTools>,
@@ -34,7 +34,7 @@ fn queue_name(n: usize) -> String {
     format!("{} {} {n}", lines[n * 7 % 5], tiers[n * 5 % 3])
 }
 
-/// A CallTools with the queues of one account, whose agents do this and that.
+/// A CallTools with the queues of one account, whose agents are in different statuses.
 fn simulator(queues: &[usize], clock: Arc<dyn Clock>) -> Simulator {
     let settings = Settings {
         requests_per_hour: PLENTY,
@@ -55,7 +55,7 @@ fn simulator(queues: &[usize], clock: Arc<dyn Clock>) -> Simulator {
 }
 
 impl Accounts {
-    /// So many queues, spread over the accounts.
+    /// Starts this many queues, spread over the accounts.
     async fn with(queues: usize, accounts: &[&str]) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let home = TestFolder::new();
@@ -93,7 +93,7 @@ impl Accounts {
         }
     }
 
-    /// The same after a restart of the daemon, which has read nothing of its history yet.
+    /// The same after a restart of the daemon, which has not yet read its history.
     async fn restarted(self) -> Self {
         self.daemon.stop().await;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -108,7 +108,7 @@ impl Accounts {
     }
 }
 
-/// The texts of all elements that a selector matches and that are shown.
+/// The visible texts of all elements that a selector matches.
 async fn shown(browser: &Browser, selector: &str) -> Vec<String> {
     let script = format!(
         "return [...document.querySelectorAll({selector:?})].filter((e) => e.checkVisibility()).map((e) => e.innerText)"
@@ -127,7 +127,7 @@ async fn choose(browser: &Browser, order: &str) {
     browser.run(&script).await;
 }
 
-/// Looks at a page on every device, in light and dark: nothing keeps anybody out, and nothing is too wide.
+/// Looks at a page on every device, in light and dark: it is accessible, and nothing is too wide.
 async fn look_everywhere(browser: &Browser, axe: &str, name: &str) {
     for device in [Device::Desktop, Device::Phone] {
         for scheme in ["light", "dark"] {
@@ -170,31 +170,31 @@ async fn pages_with(queues: usize, accounts: &[&str]) {
 
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
-async fn one_queue_is_a_page() {
+async fn a_page_with_one_queue_is_accessible() {
     pages_with(1, &ACCOUNTS[..1]).await;
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
-async fn six_queues_of_three_accounts_are_a_page() {
+async fn a_page_with_six_queues_of_three_accounts_is_accessible() {
     pages_with(6, &ACCOUNTS).await;
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
-async fn sixty_queues_of_three_accounts_are_a_page() {
+async fn a_page_with_sixty_queues_of_three_accounts_is_accessible() {
     pages_with(60, &ACCOUNTS).await;
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
-async fn three_hundred_queues_of_three_accounts_are_a_page() {
+async fn a_page_with_three_hundred_queues_of_three_accounts_is_accessible() {
     pages_with(300, &ACCOUNTS).await;
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
-async fn many_queues_are_found_and_ordered_and_accounts_fold() {
+async fn many_queues_can_be_filtered_and_ordered_and_accounts_folded() {
     let fixture = Accounts::with(40, &ACCOUNTS).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
@@ -216,7 +216,7 @@ async fn many_queues_are_found_and_ordered_and_accounts_fold() {
         found.iter().all(|name| name.contains("tier-2")),
         "{found:?}"
     );
-    // It stays so while the page goes on to be renewed.
+    // It stays so while the page is updated.
     browser.requests().await;
     fixture.calltools[0].simulator.world(|world| {
         let available = world.status_named("Available").expect("there is one");
@@ -259,7 +259,7 @@ async fn many_queues_are_found_and_ordered_and_accounts_fold() {
         (0..40).step_by(3).map(queue_name).collect::<Vec<_>>()
     );
 
-    // What is folded stays folded, and the order stays, too.
+    // Folded accounts stay folded, and the order stays, too.
     browser.click("[data-key=north] > summary").await;
     let closed = || async {
         browser
@@ -282,13 +282,13 @@ async fn many_queues_are_found_and_ordered_and_accounts_fold() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn a_row_that_moves_keeps_the_focus() {
+async fn a_moving_row_keeps_the_focus() {
     let fixture = Accounts::with(40, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     choose(&browser, "seats").await;
-    // The last row has the most seats; soon all have none.
+    // The last row has the most seats; soon all rows have none.
     let last = "[...document.querySelectorAll('[data-queues] tr')].at(-1)";
     browser
         .run(&format!("{last}.querySelector('a').focus()"))
@@ -305,7 +305,7 @@ async fn a_row_that_moves_keeps_the_focus() {
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
-async fn the_address_of_a_decision_is_copied() {
+async fn a_decisions_address_can_be_copied() {
     let fixture = Accounts::with(4, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
@@ -332,13 +332,13 @@ async fn the_address_of_a_decision_is_copied() {
     assert_eq!(browser.complaints().await, [""; 0]);
 }
 
-/// The hour of a moment in UTC.
+/// The UTC hour of a time in milliseconds.
 fn hour_of(ms: i64) -> i64 {
     ms.rem_euclid(86_400_000) / 3_600_000
 }
 
-/// Writes a week into the history of the first queue: four agents who come at the same hour each day and leave eight hours later. Returns the hour,
-/// in UTC. It is six hours from now, so that the last day begins and ends while nobody is there.
+/// Writes a week into the history of the first queue: four agents who arrive at the same hour each day and leave eight hours later. Returns
+/// that hour, in UTC. It is six hours from now, so that the last day begins and ends while nobody is there.
 fn write_a_week(fixture: &Accounts) -> i64 {
     let path = fixture.home.state().join("history.sqlite3");
     let file = rusqlite::Connection::open(path).expect("the history");
@@ -379,13 +379,13 @@ fn write_a_week(fixture: &Accounts) -> i64 {
 
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
-async fn a_queues_page_shows_the_week_and_who_was_there_in_local_time() {
+async fn a_queues_page_shows_the_week_and_who_was_available_in_local_time() {
     let fixture = Accounts::with(1, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
     browser.lives_in("America/New_York").await;
     let page = fixture.url("/queues/east/Sales%20tier-1%200?range=24h");
     browser.open(&page).await;
-    // The page is there in UTC, and then in the zone of the browser.
+    // The page is first rendered in UTC, and then in the browser's zone.
     browser
         .sees("#history", |text| text.starts_with("The last day, in E"))
         .await;
@@ -402,7 +402,7 @@ async fn a_queues_page_shows_the_week_and_who_was_there_in_local_time() {
         .sees("figcaption", |text| text.contains("known for"))
         .await;
     let comes = write_a_week(&fixture);
-    // The page goes on to show the pattern that it has read, so the second one shows the new one.
+    // A page keeps showing the pattern that it has read, so this opens another one.
     let fixture = fixture.restarted().await;
     let page = fixture.url("/queues/east/Sales%20tier-1%200?range=24h");
     browser.open(&page).await;

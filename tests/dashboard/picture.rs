@@ -1,4 +1,4 @@
-//! The picture of the dashboard in README.md: `openseat demo`, as a newcomer sees it.
+//! The screenshot of the dashboard in README.md: `openseat demo`, as a newcomer sees it.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::browser::{Browser, Device};
 
-/// Enough for the first chart of seats to have a line.
+/// Long enough for the first chart of seats to have a line.
 const WATCHED: Duration = Duration::from_secs(90);
 
 /// A running demo, stopped when dropped.
@@ -22,7 +22,7 @@ impl Drop for Demo {
 }
 
 impl Demo {
-    /// Starts the demo; returns it with the address that it prints.
+    /// Starts the demo; returns it and the address that it prints.
     fn start() -> (Self, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         command.args(["demo", "--listen", "127.0.0.1:0"]);
@@ -35,14 +35,14 @@ impl Demo {
     }
 }
 
-/// Takes minutes and checks little: it is for whoever renews the picture.
+/// Takes minutes and checks little. It is run to renew the screenshot.
 #[tokio::test]
-#[ignore = "only makes docs/dashboard.png anew; see docs/contributing.md"]
-async fn the_demo_is_photographed_for_the_readme() {
+#[ignore = "only renews docs/dashboard.png; see docs/contributing.md"]
+async fn the_demo_gets_a_screenshot_for_the_readme() {
     let (_demo, url) = Demo::start();
     let browser = Browser::start().await;
     browser.becomes(Device::Desktop, "light").await;
-    // A router has asked, so that the page shows queues and no first steps.
+    // A router has asked, so that the page shows queues instead of first steps.
     let decision = format!("{url}v1/queues/sales-queue/decision");
     let asked = reqwest::get(decision).await.expect("an answer");
     assert!(asked.status().is_success(), "{asked:?}");

@@ -1,4 +1,4 @@
-//! `docs/configuration.md` has the keys of `config.example.toml`, and every config that a page shows is valid.
+//! `docs/configuration.md` has the keys of `config.example.toml`, and every config in a page is valid.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use openseat::{config::Config, simulator::TOKEN};
 
 use crate::{pages, read};
 
-/// Stands in for what an excerpt leaves out.
+/// Completes excerpts that have no account.
 const ACCOUNT: &str = "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"CALLTOOLS_API_TOKEN\"\n\
                        queue = [{ queue = \"sales-queue\" }]\n";
 
@@ -21,7 +21,7 @@ fn is_key(text: &str) -> bool {
     !text.is_empty() && letters.all(|byte| byte == b'_' || byte.is_ascii_lowercase())
 }
 
-/// The keys of the example, commented out or not.
+/// The keys in the example, commented out or not.
 fn in_the_example() -> Keys {
     let mut keys = Keys::new();
     let mut table = String::new();
@@ -41,7 +41,7 @@ fn in_the_example() -> Keys {
 }
 
 #[test]
-fn every_key_is_in_the_reference_and_no_other() {
+fn the_reference_has_exactly_the_keys_of_the_example() {
     let page = read("docs/configuration.md");
     let expected = in_the_example();
     assert!(expected.len() > 4, "{expected:?}");

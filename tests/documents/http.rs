@@ -1,4 +1,4 @@
-//! Endpoints, reasons, problems, and the examples with curl.
+//! Endpoints, reasons, problems, and the curl examples in the pages.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::{PATIENCE, Page, pages, read, running::Running};
 
-/// Where the pages' examples find openseat.
+/// The address of openseat in the pages' examples.
 const HOME: &str = "http://127.0.0.1:7717";
 
-/// Where they find it behind a Unix socket.
+/// Its address in examples that use a Unix socket.
 const HOME_AT_A_SOCKET: &str = "http://openseat";
 
 const METHODS: [&str; 3] = ["GET ", "POST ", "DELETE "];
@@ -38,7 +38,7 @@ fn is_request(text: &str) -> bool {
     METHODS.iter().any(|method| text.starts_with(method))
 }
 
-/// A request as pages write it, without the query.
+/// A request as the pages write it, without its query.
 fn without_query(request: &str) -> &str {
     request.split('?').next().unwrap_or_default()
 }
@@ -55,7 +55,7 @@ fn means(said: &str, request: &str) -> bool {
 }
 
 #[tokio::test]
-async fn every_endpoint_is_documented_and_no_other() {
+async fn exactly_the_existing_endpoints_are_documented() {
     let requests = requests().await;
     let pages = pages();
     let said: BTreeSet<String> = pages
@@ -69,7 +69,7 @@ async fn every_endpoint_is_documented_and_no_other() {
     }
     for said in said {
         let is_there = requests.iter().any(|request| means(&said, request));
-        assert!(is_there, "docs/ has {said}, and the daemon has not");
+        assert!(is_there, "docs/ has {said}, but the daemon does not");
     }
 }
 
@@ -119,7 +119,7 @@ async fn problems() -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_problem_is_documented_and_no_other() {
+async fn exactly_the_existing_problems_are_documented() {
     let problems = problems().await;
     let page = read("docs/http-api.md");
     let mut said = BTreeSet::new();
@@ -135,7 +135,7 @@ async fn every_problem_is_documented_and_no_other() {
     assert_eq!(said, problems, "docs/http-api.md");
 }
 
-/// A command line split into words, as a shell does it, up to a comment or an operator.
+/// Splits a command line into words, as a shell does, up to a comment or an operator.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -156,7 +156,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// What a command line with curl asks for.
+/// The request of a curl command line.
 struct Example {
     method: Method,
     path: String,
@@ -165,7 +165,7 @@ struct Example {
 }
 
 impl Example {
-    /// Reads a command line; `None` where it asks somebody else.
+    /// Reads a command line; `None` if it does not ask openseat.
     fn parse(line: &str) -> Option<Self> {
         let mut words = words(line).into_iter();
         if words.next()? != "curl" {
@@ -185,11 +185,13 @@ impl Example {
                     let (name, value) = header.split_once(": ").expect("a header");
                     headers.push((name.to_owned(), value.to_owned()));
                 }
-                option if option.starts_with('-') => panic!("{line}: teach this test {option}"),
+                option if option.starts_with('-') => {
+                    panic!("{line}: this test does not support {option}")
+                }
                 _ => url = Some(word),
             }
         }
-        let url = url.expect("curl asks somebody");
+        let url = url.expect("curl has a URL");
         let path = [HOME, HOME_AT_A_SOCKET]
             .iter()
             .find_map(|home| url.strip_prefix(home))?;
@@ -205,7 +207,7 @@ impl Example {
         })
     }
 
-    /// Sends it; `call` names the call whose seat is held where the example gives one back.
+    /// Sends it; `call` is the id of a reservation for examples that release one.
     async fn send(&self, running: &Running, call: &str) -> StatusCode {
         let path = match self.path.contains("$id") {
             true => self.path.replace("$id", &running.reserve(call).await),
@@ -218,11 +220,11 @@ impl Example {
         if let Some(body) = &self.body {
             request = request.body(body.clone());
         }
-        // A stream has no end, so nothing is read but the head.
+        // A stream has no end, so only its head is read.
         request.send().await.expect("an answer").status()
     }
 
-    /// Whether this is what a reader may expect. Seats come and go.
+    /// Whether a reader may expect this status. Seats come and go.
     fn may_get(&self, status: StatusCode) -> bool {
         status.is_success()
             || status == StatusCode::FORBIDDEN && self.path.contains("format=status")

@@ -1,4 +1,4 @@
-//! Links and anchors lead somewhere, and the README stays short.
+//! Links and anchors resolve, and the README stays short.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ fn the_readme_is_short() {
     assert!(readme <= MAX_README_BYTES, "README.md has {readme} bytes");
 }
 
-/// A heading as GitHub names its anchor.
+/// The anchor that GitHub gives a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().chars().filter_map(|letter| match letter {
         ' ' => Some('-'),
@@ -35,7 +35,7 @@ fn anchors(page: &Page) -> Vec<String> {
         .collect()
 }
 
-/// The path without `..`.
+/// The path with `..` resolved.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -48,7 +48,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn links_and_anchors_lead_somewhere() {
+fn links_and_anchors_resolve() {
     let mut documents = pages();
     documents.extend(
         [

@@ -1,5 +1,5 @@
-//! The documents are true: every endpoint, reason, command, exit code, metric and config key that exists is in `docs/`,
-//! those that the pages name exist, and their examples work.
+//! The documents are true: every endpoint, reason, command, exit code, metric and config key is in `docs/`,
+//! every one that the pages name exists, and their examples work.
 
 mod commands;
 mod config;
@@ -15,7 +15,7 @@ use std::{fs, path::Path};
 /// Far more than a busy machine needs.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// A file of Markdown.
+/// A Markdown file.
 pub struct Page {
     /// Its path in the repository.
     name: String,
@@ -30,7 +30,7 @@ fn read(name: &str) -> Page {
     Page { name, text }
 }
 
-/// The README and every page of `docs/`.
+/// The README and every page in `docs/`.
 fn pages() -> Vec<Page> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let entries = fs::read_dir(folder).expect("there is a folder docs");
@@ -47,17 +47,17 @@ fn pages() -> Vec<Page> {
 }
 
 impl Page {
-    /// The text without its blocks of code.
+    /// The text without its code blocks.
     fn prose(&self) -> String {
         self.text.split("```").step_by(2).collect()
     }
 
-    /// What stands between backquotes, outside of blocks.
+    /// The texts between backquotes, outside code blocks.
     fn quoted(&self) -> Vec<String> {
         quoted(&self.prose()).map(str::to_owned).collect()
     }
 
-    /// The blocks of code in a language.
+    /// The code blocks in a language.
     fn blocks(&self, language: &str) -> Vec<&str> {
         let blocks = self.text.split("```").skip(1).step_by(2);
         blocks
@@ -65,7 +65,7 @@ impl Page {
             .collect()
     }
 
-    /// The lines that people type into a shell.
+    /// The lines that a reader would type into a shell.
     fn shell_lines(&self) -> Vec<String> {
         let scripts = self.blocks("sh").into_iter().flat_map(str::lines);
         let typed = self.blocks("console").into_iter().flat_map(str::lines);
@@ -73,7 +73,7 @@ impl Page {
         scripts.chain(typed).map(str::to_owned).collect()
     }
 
-    /// The first cell of each row of a table below a heading.
+    /// The first cell of each row of the table below a heading.
     fn first_cells(&self, heading: &str) -> Vec<String> {
         let below = self.text.split(&format!("\n{heading}\n")).nth(1);
         let below = below.unwrap_or_else(|| panic!("{} has no \"{heading}\"", self.name));
@@ -84,12 +84,12 @@ impl Page {
     }
 }
 
-/// What stands between backquotes.
+/// The texts between backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Whether some page has this between backquotes.
+/// Whether a page has this text between backquotes.
 fn is_quoted(pages: &[Page], wanted: &str) -> bool {
     pages
         .iter()

@@ -16,7 +16,7 @@ fn page() -> Page {
 /// A metric's type and labels.
 type Families = BTreeMap<String, (String, BTreeSet<String>)>;
 
-/// What a scrape in the text format shows.
+/// The metrics in a scrape in the text format.
 fn scraped(text: &str) -> Families {
     let mut families = Families::new();
     for line in text.lines() {
@@ -37,7 +37,7 @@ fn scraped(text: &str) -> Families {
     families
 }
 
-/// A sample's name and the names of its labels; good for label values without `,` and `=`.
+/// A sample's name and the names of its labels. Label values must not contain `,` or `=`.
 fn sample(line: &str) -> (&str, impl Iterator<Item = String>) {
     let end = line.find(['{', ' ']).expect("a name");
     let labels = line[end..]
@@ -48,7 +48,7 @@ fn sample(line: &str) -> (&str, impl Iterator<Item = String>) {
     (&line[..end], names.map(|(name, _)| name.to_owned()))
 }
 
-/// What the page's tables of metrics say.
+/// The metrics in the page's tables.
 fn documented(page: &Page) -> Families {
     let mut families = Families::new();
     for line in page.text.lines() {
@@ -65,10 +65,10 @@ fn documented(page: &Page) -> Families {
     families
 }
 
-/// The first needs a `[[server.client]]`, the second an hour of calls; tests of the server and of the account scrape them.
+/// The first needs a `[[server.client]]`, the second an hour of calls; tests of the server and of the account check them.
 const NOT_HERE: [&str; 2] = ["openseat_client_requests_total", "openseat_soon_total"];
 
-/// Need a `[cluster]`; `tests/daemon/cluster.rs` scrapes them.
+/// These need a `[cluster]`; `tests/daemon/cluster.rs` checks them.
 const OF_CLUSTERS: &str = "openseat_cluster_";
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
     for name in said.keys().filter(is_expected) {
         assert!(
             there.contains_key(name),
-            "docs/metrics.md has {name}, and a scrape has not"
+            "docs/metrics.md has {name}, but a scrape does not"
         );
     }
     let bound = format!("at most {MAX_STATUS_LABELS} of them");
@@ -113,7 +113,10 @@ fn rules_and_dashboard_use_metrics_that_exist() {
             .collect();
         assert!(names.len() > 5, "{file}");
         for name in names {
-            assert!(samples(name), "{file} use {name}, docs/metrics.md lacks it");
+            assert!(
+                samples(name),
+                "{file} uses {name}, which docs/metrics.md lacks"
+            );
         }
     }
 }
@@ -124,7 +127,7 @@ fn pages_name_metrics_that_exist() {
     for page in crate::pages() {
         for name in page.quoted() {
             let end = name.find(['{', ' ']).unwrap_or(name.len());
-            // Those that end in an underscore, and names of parts of the program, are no metrics.
+            // Prefixes that end in an underscore, and names of parts of the program, are not metrics.
             if name.starts_with("openseat_") && !name.ends_with('_') {
                 let name = &name[..end];
                 assert!(known.contains_key(name), "{} on {name}", page.name);
@@ -133,7 +136,7 @@ fn pages_name_metrics_that_exist() {
     }
 }
 
-/// An expression or a rule's file without comments, line ends and indents.
+/// An expression or a rules file without comments, line ends and indentation.
 fn flat(text: &str) -> String {
     let code = text.lines().filter_map(|line| line.split('#').next());
     let words = code.flat_map(str::split_whitespace);
@@ -141,7 +144,7 @@ fn flat(text: &str) -> String {
 }
 
 #[test]
-fn the_expressions_shown_are_those_of_the_rules() {
+fn the_expressions_in_the_page_are_those_of_the_rules() {
     let rules = flat(RULES);
     let page = page();
     let blocks = page.blocks("promql");
@@ -155,13 +158,13 @@ fn the_expressions_shown_are_those_of_the_rules() {
         ];
         assert!(
             rule.iter().any(|rule| rules.contains(rule)),
-            "docs/metrics.md shows an expression of no rule: {expression}"
+            "docs/metrics.md shows an expression that no rule has: {expression}"
         );
     }
 }
 
 #[test]
-fn rules_and_dashboard_tell_known_from_unknown_reasons() {
+fn rules_and_dashboard_distinguish_known_from_unknown_reasons() {
     for (file, text) in [("the rules", RULES), ("the dashboard", DASHBOARD)] {
         let text = text.replace("\\\"", "\"");
         let listed: Vec<_> = text.split("reason!~\"").skip(1).collect();

@@ -1,4 +1,4 @@
-//! A daemon with its simulated CallTools, for examples to be sent to.
+//! A daemon with a simulated CallTools, which examples are sent to.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::support::{TestDaemon, TestFolder, account};
 
-/// Both are gone when it is dropped.
+/// Dropping it ends both.
 pub struct Running {
     pub daemon: TestDaemon,
     _calltools: Serving,
@@ -41,14 +41,14 @@ impl Running {
         }
     }
 
-    /// A request to it, by a client that keeps no connection open: the tests count them.
+    /// A request to the daemon. The client keeps no connection open, because the tests count connections.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let client = openseat::process::tls::client_builder().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
         client.request(method, format!("http://{}{path}", self.daemon.address))
     }
 
-    /// Asks until there is an answer: while all connections are taken there is none.
+    /// Asks until there is an answer: none comes while all connections are in use.
     pub async fn ask(&self, path: &str) -> (StatusCode, String) {
         loop {
             if let Ok(response) = self.request(Method::GET, path).send().await {
@@ -70,7 +70,7 @@ impl Running {
         (answer.status(), answer.text().await.expect("a text"))
     }
 
-    /// Reserves a seat, as a router does that sends a call; gives the reservation's id.
+    /// Reserves a seat, as a router does that sends a call; returns the reservation's id.
     pub async fn reserve(&self, call_id: &str) -> String {
         let body = serde_json::json!({ "call_id": call_id }).to_string();
         let (status, text) = self.post("/v1/queues/sales-queue/reservations", body).await;
@@ -79,7 +79,7 @@ impl Running {
         made["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Opens more connections than may be: two that hold, one in case that an earlier one still counted, one too many.
+    /// Opens more connections than allowed: two that hold, one in case an earlier one still counts, and one too many.
     pub async fn overfill(&self) {
         let mut open = Vec::new();
         for _ in 0..4 {
@@ -88,6 +88,6 @@ impl Running {
         }
         let mut newest = open.pop().expect("four were opened");
         let read = newest.read(&mut [0]).await;
-        assert!(!matches!(read, Ok(1..)), "nobody asked anything");
+        assert!(!matches!(read, Ok(1..)), "no request was sent");
     }
 }

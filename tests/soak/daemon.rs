@@ -1,5 +1,5 @@
-//! The program that people start, for as long as there is time: a full budget, routers that ask and hold seats, faults, kills, and reloads of good
-//! and bad configs. Its memory and its descriptors stay flat, no hour has more requests than it may, and no answer is one that it cannot stand behind.
+//! The real program for as long as time allows: a full budget, routers that ask and hold seats, faults, kills, and reloads of good and bad
+//! configs. Its memory and its descriptors stay flat, no hour has too many requests, and no answer claims more than the data supports.
 //!
 //! `scripts/soak.sh 8h` runs it.
 
@@ -18,29 +18,29 @@ use crate::{
     support::{CallTools, Program, TestFolder, account, get, post, soon},
 };
 
-/// How long it runs, unless `OPENSEAT_SOAK_SECONDS` says otherwise.
+/// How long it runs in seconds, unless `OPENSEAT_SOAK_SECONDS` says otherwise.
 const SECONDS: u64 = 600;
 
-/// The most that an account may have: 5.5 requests a second. What goes wrong with many goes wrong sooner.
+/// The maximum for an account: 5.5 requests a second. A fault that depends on the number of requests shows sooner.
 const REQUESTS_PER_HOUR: u32 = 20_000;
 
-/// Kept back from polling, a twentieth as by default.
+/// What polling leaves alone: a twentieth, as by default.
 const RESERVE: u32 = REQUESTS_PER_HOUR / 20;
 
-/// The lives of the program: each but the last ends by a kill. The longer they are, the more of memory's growth is seen.
+/// How often the program is started. Each run but the last ends by a kill. The longer they are, the more of a leak shows.
 const LIVES: u32 = 6;
 
-/// In milliseconds. Answers are known for so long.
+/// `max_age` in milliseconds.
 const MAX_AGE_MS: u64 = 20_000;
 
-/// What memory may grow by from the first third of a life to its end: an hour of requests, the last calls of each queue, caches of SQLite. A leak of
-/// 100 bytes a decision would be as much in three hours.
+/// How much memory may grow from the first third of a run to its end: an hour of requests, the last calls of each queue, SQLite's caches. A leak
+/// of 100 bytes a decision would be as much in three hours.
 const MAX_GROWTH_KB: u64 = 24 * 1_024;
 
 /// Descriptors that come and go: connections of this test, files that are being read.
 const SPARE_DESCRIPTORS: usize = 12;
 
-/// A program, its account, and what has been seen of it.
+/// A program, its account, and what the test has seen of it.
 struct Centre {
     calltools: CallTools,
     home: TestFolder,
@@ -121,7 +121,7 @@ impl Centre {
         }
     }
 
-    /// Unknown is not zero, and stale is not fresh.
+    /// Checks that unknown is not zero and stale is not fresh.
     fn judge(&mut self, decision: &Value) {
         self.asked += 1;
         let is_known = decision["count"].is_number();
@@ -134,12 +134,12 @@ impl Centre {
         self.held += u64::from(decision["reservation"].is_object());
     }
 
-    /// Ten seconds in which something goes wrong, or nothing.
+    /// Ten seconds with a fault, or without.
     async fn spell(&mut self, program: &Program, address: SocketAddr) {
         match self.chance.u8(..6) {
             0 | 1 => {
                 let fault = match fault(&mut self.chance) {
-                    // Twenty minutes of silence would be all that a short run sees.
+                    // A short run would see nothing but a pause of twenty minutes.
                     InjectedFault::Throttled(_) => {
                         InjectedFault::Throttled(Some(Duration::from_secs(5)))
                     }
@@ -170,16 +170,16 @@ impl Centre {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         self.calltools.simulator.clear_faults();
-        // A bad config must not be what the next life begins with.
+        // The next run must not begin with a bad config.
         self.configure(0);
     }
 
-    /// Lives for so long, and returns the memory and the descriptors after a third of it and in the end.
+    /// Runs for this long. Returns memory and descriptors after a third of it and at the end.
     async fn live(&mut self, time: Duration) -> [(u64, usize); 2] {
         self.configure(0);
         let mut program = Program::run(&self.home, &self.config);
         let address = program.address().await;
-        // Whether it is ready may take as long as a silence that an earlier life was told of.
+        // It may become ready only after a pause that CallTools asked an earlier run for.
         soon("an answer", async || {
             get(address, "/livez").await.status == 200
         })
@@ -199,7 +199,7 @@ impl Centre {
     }
 }
 
-/// The memory of the program in kB, and its open descriptors.
+/// The program's memory in kB, and its open descriptors.
 fn measured(program: &Program) -> (u64, usize) {
     let number = program.pid().as_raw_nonzero().to_string();
     let open = fs::read_dir(format!("/proc/{number}/fd")).expect("it runs");
@@ -208,7 +208,7 @@ fn measured(program: &Program) -> (u64, usize) {
 
 #[tokio::test]
 #[ignore = "takes as long as it is told to: scripts/soak.sh"]
-async fn hours_of_faults_kills_and_reloads_leave_no_trace_and_break_no_promise() {
+async fn hours_of_faults_kills_and_reloads_grow_nothing_and_break_no_promise() {
     let wanted = std::env::var("OPENSEAT_SOAK_SECONDS").ok();
     let seconds = wanted.map_or(SECONDS, |text| text.parse().expect("a number of seconds"));
     let mut centre = Centre::open().await;
@@ -217,7 +217,7 @@ async fn hours_of_faults_kills_and_reloads_leave_no_trace_and_break_no_promise()
     for n in 1..=LIVES {
         let [settled, end] = centre.live(life).await;
         println!(
-            "life {n} of {LIVES}: {} kB and {} descriptors after a third, {} kB and {} in the end; {} requests, {} decisions, {} of them unknown, {} seats",
+            "run {n} of {LIVES}: {} kB and {} descriptors after a third, {} kB and {} at the end; {} requests, {} decisions, {} of them unknown, {} seats",
             settled.0,
             settled.1,
             end.0,
@@ -242,7 +242,7 @@ async fn hours_of_faults_kills_and_reloads_leave_no_trace_and_break_no_promise()
     let least = lives.iter().map(|(settled, _)| *settled);
     let (kb, open) = least
         .reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))
-        .expect("it has lived");
+        .expect("it has run");
     for (settled, end) in lives {
         assert!(
             end.0 < settled.0 + MAX_GROWTH_KB,
@@ -252,12 +252,12 @@ async fn hours_of_faults_kills_and_reloads_leave_no_trace_and_break_no_promise()
         );
         assert!(
             end.0 < kb + 2 * MAX_GROWTH_KB,
-            "{} kB, and {kb} kB in another life",
+            "{} kB, and {kb} kB in another run",
             end.0
         );
         assert!(
             end.1 <= open + SPARE_DESCRIPTORS,
-            "{} descriptors, and {open} in another life",
+            "{} descriptors, and {open} in another run",
             end.1
         );
     }

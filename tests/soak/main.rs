@@ -1,6 +1,7 @@
-//! Long runs: a month in virtual time, which is a test like any other, and hours of the whole program in real time, on demand (`scripts/soak.sh`).
+//! Long runs: a month in virtual time, which runs like any other test, and hours of the whole program in real time, on demand
+//! (`scripts/soak.sh`).
 //!
-//! A test binary of its own, since the month looks at the memory of its process.
+//! A test binary of its own, because the month checks the memory of its process.
 
 mod daemon;
 mod month;
@@ -11,7 +12,7 @@ use std::{fs, time::Duration};
 
 use openseat::simulator::InjectedFault;
 
-/// Resident memory of a process, by its number or as `self`.
+/// The resident memory of a process in kB, by its id or as `self`.
 fn resident_kb(process: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/status")).expect("a Linux kernel tells");
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -21,7 +22,7 @@ fn resident_kb(process: &str) -> u64 {
         .expect("a number")
 }
 
-/// What can befall all requests for a while.
+/// A fault that all requests may have for a while.
 fn fault(chance: &mut fastrand::Rng) -> InjectedFault {
     match chance.u8(..11) {
         0 => InjectedFault::WebPage(503),

@@ -1,8 +1,8 @@
-//! A month in the life of an account: its task, budget, board, reservations, metrics and decisions against the simulator, in virtual
-//! time, with four bad hours a day and a crash every third day. Afterwards the memory is as large as in the first days, no hour had more
-//! requests than it may, and nothing has stopped.
+//! A month of an account: its task, budget, board, reservations, metrics and decisions against the simulator, in virtual time, with four
+//! bad hours a day and a crash every third day. Afterwards memory is as large as in the first days, no hour had too many requests, and nothing
+//! has stopped.
 //!
-//! A month of a full budget is for a machine that has the time:
+//! A month with a full budget takes a machine with time to spare:
 //! `OPENSEAT_SOAK_REQUESTS=1000 cargo test --release --test soak -- --nocapture`.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -41,16 +41,16 @@ const MONTH_HOURS: u64 = 720;
 /// By then everything that is kept for an hour or a day has been full once.
 const SETTLED_HOURS: u64 = 72;
 
-/// What the allocator may keep beyond that: a leak of a hundred bytes a request would be four times as much.
+/// How much the allocator may keep beyond that: a leak of a hundred bytes a request would be four times as much.
 const MAX_GROWTH_KB: u64 = 1_024;
 
 /// Few, so that a month is short: what goes wrong after ten thousand requests goes wrong after as many of these.
 const REQUESTS_PER_HOUR: u32 = 12;
 
-/// Answers are known for so long. After an outage the longest back-off, and the silence after a 429, end within an hour.
+/// After an outage the longest back-off, and the pause after a 429, end within an hour.
 const MAX_AGE: Duration = HOUR;
 
-/// The account, and everybody who looks at it.
+/// The account, and everything that reads from it.
 struct SimulatedAccount {
     clock: Arc<dyn Clock>,
     simulator: Simulator,
@@ -64,7 +64,7 @@ struct SimulatedAccount {
     calls: u64,
 }
 
-/// The part of it that crashes.
+/// The part that crashes.
 struct Run {
     task: JoinHandle<anyhow::Result<()>>,
     budget: Arc<Budget>,
@@ -116,7 +116,7 @@ impl SimulatedAccount {
         self.limit.get() / 20
     }
 
-    /// Starts polling; what was polling before has crashed.
+    /// Starts polling; the task that polled before has crashed.
     fn start(&mut self) {
         self.running = None;
         let owner = BudgetOwner {
@@ -171,7 +171,7 @@ impl SimulatedAccount {
         });
     }
 
-    /// A call for each queue: the decision, and a seat held for every other call that is accepted. Returns how many were known.
+    /// A call for each queue: decides, and holds a seat for every other call that is accepted. Returns how many queues were known.
     fn ring(&mut self) -> usize {
         let (now, policy) = (self.clock.now(), self.policy());
         let mut known = 0;
@@ -204,7 +204,7 @@ impl SimulatedAccount {
         }
     }
 
-    /// Lives for so long; with `well`, every answer is known all the time.
+    /// Runs for this long; with `well`, every queue must be known all the time.
     async fn live(&mut self, time: Duration, well: bool) {
         let end = self.clock.now().boot + time;
         while self.clock.now().boot < end {
@@ -217,18 +217,18 @@ impl SimulatedAccount {
         }
     }
 
-    /// Six hours, one of them bad.
+    /// Six hours with one bad hour.
     async fn quarter_of_a_day(&mut self, fault: InjectedFault, minutes: u64) {
         self.simulator.inject(usize::MAX, None, fault);
         self.live(MINUTE * minutes as u32, false).await;
         self.simulator.clear_faults();
-        // The silence after a 429 is an hour at the most, and then comes the slower pace.
+        // The pause after a 429 is at most an hour, and then the slower pace follows.
         let bad = Duration::from_secs(2 * 3_600 + 1_800);
         self.live(bad - MINUTE * minutes as u32, false).await;
         self.live(6 * HOUR - bad, true).await;
     }
 
-    /// What a scraper would get.
+    /// The text that a scraper would get.
     async fn scrape(&self) -> String {
         let now = self.clock.now();
         let run = self.running.as_ref().expect("it was started");
@@ -256,7 +256,7 @@ impl SimulatedAccount {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() {
+async fn a_month_does_not_grow_memory_and_no_hour_has_too_many_requests() {
     let wanted = std::env::var("OPENSEAT_SOAK_REQUESTS").ok();
     let limit = wanted.map_or(REQUESTS_PER_HOUR, |text| text.parse().expect("a number"));
     let begun = SystemClock::new().now();
@@ -275,7 +275,7 @@ async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() 
             settled = (resident_kb("self"), scrape.lines().count());
         }
         if quarter > SETTLED_HOURS / 6 {
-            // A series for each outcome that was not met before, and no more.
+            // One series for each outcome that had not occurred before, and no more.
             assert!(scrape.lines().count() < settled.1 + 60, "{scrape}");
         }
     }

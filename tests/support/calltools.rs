@@ -1,4 +1,4 @@
-//! A simulated CallTools at a port of its own, with two queues whose people do what a test tells them.
+//! A simulated CallTools at a port of its own, with two queues whose agents change only when a test changes them.
 
 use openseat::simulator::{Serving, Settings, Simulator, WorldSettings};
 use tokio::net::TcpListener;
@@ -27,7 +27,7 @@ fn still_world(time: &Time, settings: Settings) -> Simulator {
     simulator
 }
 
-/// A simulator that is served.
+/// A simulator that serves HTTP.
 #[derive(Debug)]
 pub struct CallTools {
     pub simulator: Simulator,
@@ -35,7 +35,7 @@ pub struct CallTools {
 }
 
 impl CallTools {
-    /// The still world of two queues.
+    /// Starts the simulator with its two queues.
     pub async fn start(time: &Time) -> Self {
         Self::serve(still_world(time, Settings::default())).await
     }
@@ -46,12 +46,12 @@ impl CallTools {
         Self { simulator, serving }
     }
 
-    /// `[[account]]` "main" for this account, with both queues, whose snapshots are good for 20 s.
+    /// `[[account]]` "main" for this account, with both queues and a `max_age` of 20 s.
     pub fn account(&self) -> String {
         self.account_with("", "")
     }
 
-    /// The same, with lines of the test's own for the account and for each queue.
+    /// The same, with additional lines for the account and for each queue.
     pub fn account_with(&self, account_lines: &str, queue_lines: &str) -> String {
         let max_age = match queue_lines.contains("max_age") {
             true => "",
@@ -73,7 +73,7 @@ impl CallTools {
         home.start(time, &[self.account()]).await
     }
 
-    /// Gives an agent of `sales` another status, by name.
+    /// Sets an agent of `sales` to another status, by its name.
     pub fn set_status(&self, agent: usize, status: &str) {
         self.simulator.world(|world| {
             let status = world.status_named(status).expect("there is such a status");

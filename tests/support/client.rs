@@ -1,4 +1,4 @@
-//! A client of one request: what it sends is seen, and nothing is kept, retried or followed behind our backs.
+//! A client for one request: it sends exactly what it is given, and does not keep connections, retry or follow redirects.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use super::PATIENCE;
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -29,7 +29,7 @@ impl Answer {
         }
     }
 
-    /// The value of a header, its name in lower case.
+    /// The value of a header; `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = |line: &'_ str| line.strip_prefix(name)?.strip_prefix(": ").map(str::len);
         let line = self.head.lines().find(|line| value(line).is_some())?;
@@ -49,14 +49,14 @@ pub async fn post(address: SocketAddr, target: &str) -> Answer {
     ask(address, "POST", target, "").await
 }
 
-/// Sends a body of JSON.
+/// Sends a JSON body.
 pub async fn post_json(address: SocketAddr, target: &str, body: &str) -> Answer {
     let headers = format!("Content-Length: {}\r\n", body.len());
     let head = head("POST", target, &headers);
     send(address, format!("{head}{body}")).await
 }
 
-/// Asks with headers of our own, each ended by a line break.
+/// Sends a request with these headers, each ended by a line break.
 pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &str) -> Answer {
     send(address, head(method, target, headers)).await
 }

@@ -31,7 +31,7 @@ impl<'a> Disk<'a> {
         Self(at)
     }
 
-    /// Writes until not one more byte fits.
+    /// Writes until not another byte fits.
     pub fn fill(&self) {
         let mut file = File::create(self.0.join("filler")).expect("a file");
         for block in [65_536, 4_096, 1] {
@@ -39,7 +39,7 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// Frees what `fill` has taken.
+    /// Frees the space that `fill` has taken.
     pub fn free(&self) {
         fs::remove_file(self.0.join("filler")).expect("it was filled");
     }

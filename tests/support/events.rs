@@ -1,4 +1,4 @@
-//! A client of `/v1/watch` that knows where it was, over an HTTP library of its own.
+//! A client of `/v1/watch` that remembers its position, on an independent HTTP library.
 
 use std::net::SocketAddr;
 
@@ -47,7 +47,7 @@ impl Drop for Events {
 }
 
 impl Events {
-    /// Connects, with the id of the last event that an earlier stream had, if there was one.
+    /// Connects, with the last event's id from an earlier stream, if there was one.
     pub async fn watch(address: SocketAddr, query: &str, last: Option<&str>) -> Self {
         let client = openseat::process::tls::client_builder().no_proxy().build();
         let url = format!("http://{address}/v1/watch{query}");
@@ -65,7 +65,7 @@ impl Events {
         }
     }
 
-    /// The next event, if one has come.
+    /// The next event, if one has arrived.
     pub fn come(&mut self) -> Option<Event> {
         let (id, event) = self.events.try_recv().ok()?;
         self.last = id.or(self.last.take());

@@ -1,7 +1,7 @@
 //! What tests of the whole program share: a folder with a config, a simulated CallTools, a daemon that stops when it is dropped, and a clock.
 //!
-//! Sockets are real; time need not be. [`Time`] is one clock for the daemon, its timers and the simulator, and it can be advanced in
-//! small steps while the sockets keep working, so that a minute of backoff takes a fraction of a second.
+//! Sockets are real; time need not be. [`Time`] is one clock for the daemon, its timers and the simulator. It can be advanced in small steps
+//! while the sockets keep working, so that a minute of back-off takes a fraction of a second.
 
 #![allow(
     dead_code,
@@ -42,16 +42,16 @@ pub use events::{Event, Events};
 pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
 
-/// How long a test waits in real time for what has to happen. Far more than a busy machine needs.
+/// How long a test waits in real time for something that must happen. Far more than a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The longest wait in the daemon's time: longer than any backoff in these tests.
+/// The longest wait in the daemon's time: longer than any back-off in these tests.
 const LONGEST: Duration = Duration::from_secs(900);
 
-/// The step by which time advances. It must be small compared with every timeout, so that an answer in flight arrives.
+/// The step by which time advances. It must be small compared with every timeout, so that an answer in flight still arrives.
 const STEP: Duration = Duration::from_millis(500);
 
-/// The real time for the sockets between two steps.
+/// The real time that sockets get between two steps.
 const BREATH: Duration = Duration::from_millis(2);
 
 /// One clock for everything in a test.
@@ -59,12 +59,12 @@ const BREATH: Duration = Duration::from_millis(2);
 pub struct Time(pub Arc<VirtualClock>);
 
 impl Time {
-    /// Begins.
+    /// Starts the clock.
     pub fn new() -> Self {
         Self(Arc::new(VirtualClock::default()))
     }
 
-    /// As the daemon and the simulator want it.
+    /// The clock as the daemon and the simulator take it.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.0) as Arc<dyn Clock>
     }
@@ -74,7 +74,7 @@ impl Time {
         self.pass_by(time, STEP).await;
     }
 
-    /// The same in steps of one's own: long ones for long waits in which little happens.
+    /// The same in other steps: long ones for long waits in which little happens.
     pub async fn pass_by(&self, time: Duration, step: Duration) {
         let end = tokio::time::Instant::now() + time;
         loop {
@@ -114,7 +114,7 @@ pub async fn soon(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     assert!(outcome.is_ok(), "timed out: {what}");
 }
 
-/// One `[[account]]` of a config. `more` is lines of its own; each queue is a table's lines.
+/// An `[[account]]` of a config. `more` has additional lines, and each queue is a table's lines.
 pub fn account(name: &str, base_url: &str, more: &str, queues: &[&str]) -> String {
     let queues: String = queues
         .iter()
@@ -145,7 +145,7 @@ impl TestFolder {
         self.path().join("state")
     }
 
-    /// Writes a file that only its owner may read, as secrets have to be.
+    /// Writes a file that only its owner may read, as secrets need.
     pub fn write(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt;
         let path = self.path().join(name);
@@ -158,7 +158,7 @@ impl TestFolder {
         self.write(&format!("{account}.token"), token);
     }
 
-    /// The program, to be run in this folder with nothing in its environment.
+    /// The program, to be run in this folder with an empty environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         command.args(arguments).current_dir(self.path());
@@ -166,12 +166,12 @@ impl TestFolder {
         command
     }
 
-    /// Writes a config of these accounts, which listens where there is room and keeps its state here.
+    /// Writes a config with these accounts. It listens on any free port and keeps its state here.
     pub fn config(&self, accounts: &[String]) -> PathBuf {
         self.config_of("", accounts)
     }
 
-    /// The same, with lines of its own for the server.
+    /// The same, with additional lines for the server.
     pub fn config_of(&self, server: &str, accounts: &[String]) -> PathBuf {
         let path = self.path().join("openseat.toml");
         let head =
@@ -186,10 +186,10 @@ impl TestFolder {
     }
 }
 
-/// A daemon at work. Dropping it is a crash: nothing is finished, nothing said.
+/// A running daemon. Dropping it is a crash: it finishes and logs nothing.
 #[derive(Debug)]
 pub struct TestDaemon {
-    /// Where it answers; 0.0.0.0:0 if it listens at a Unix socket.
+    /// Its address; 0.0.0.0:0 if it listens on a Unix socket.
     pub address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
@@ -202,12 +202,12 @@ impl Drop for TestDaemon {
 }
 
 impl TestDaemon {
-    /// Starts a daemon with a config of the test's own.
+    /// Starts a daemon with this config.
     pub async fn start(config: &Path, time: &Time) -> Self {
         Self::start_by(config, time.clock()).await
     }
 
-    /// Starts one that runs by this clock.
+    /// Starts a daemon that uses this clock.
     pub async fn start_by(config: &Path, clock: Arc<dyn Clock>) -> Self {
         let file = config.to_owned();
         let config = Config::load(config).unwrap_or_else(|error| panic!("{error}"));
@@ -224,7 +224,7 @@ impl TestDaemon {
         }
     }
 
-    /// Stops it as SIGTERM would.
+    /// Stops it like SIGTERM.
     pub async fn stop(mut self) {
         self.stop.cancel();
         let ended = tokio::time::timeout(PATIENCE, &mut self.task).await;
@@ -242,7 +242,7 @@ impl TestDaemon {
         post(self.address, target).await
     }
 
-    /// Sends a body of JSON.
+    /// Sends a JSON body.
     pub async fn post_json(&self, target: &str, body: &str) -> Answer {
         post_json(self.address, target, body).await
     }
@@ -254,7 +254,7 @@ impl TestDaemon {
         answer.json()
     }
 
-    /// Waits in real time for the first snapshot of every queue, or its first fault.
+    /// Waits in real time until every queue has a first snapshot or fault.
     pub async fn ready(&self) {
         soon("ready", async || self.get("/readyz").await.status == 200).await;
     }
@@ -276,14 +276,14 @@ impl TestDaemon {
         last
     }
 
-    /// The value of a sample, as in `openseat_budget_used_requests{account="main"}`; `None` where there is none.
+    /// The value of a sample, such as `openseat_budget_used_requests{account="main"}`; `None` if it is absent.
     pub async fn metric(&self, sample: &str) -> Option<f64> {
         let text = self.get("/metrics").await.body;
         let line = text.lines().find_map(|line| line.strip_prefix(sample))?;
         Some(line.trim().parse().expect("a sample is a number"))
     }
 
-    /// How many requests of the account "main" to the list of agents have ended so.
+    /// How many requests of the account "main" to the list of agents had this outcome.
     pub async fn outcomes(&self, outcome: &str) -> f64 {
         let sample = format!(
             "openseat_upstream_requests_total{{account=\"main\",endpoint=\"agentstatuses\",outcome=\"{outcome}\"}}"
@@ -291,20 +291,20 @@ impl TestDaemon {
         self.metric(&sample).await.unwrap_or(0.0)
     }
 
-    /// Whether a part of the state folder is done without.
+    /// Whether a part of the state folder cannot be used.
     pub async fn is_degraded(&self, part: &str) -> bool {
         let sample = format!("openseat_state_degraded{{part=\"{part}\"}}");
         self.metric(&sample).await.expect("it has a state folder") == 1.0
     }
 
-    /// Requests of the account "main" in the last hour, by its own account.
+    /// Requests of the account "main" in the last hour, as the daemon counts them.
     pub async fn used(&self) -> f64 {
         let sample = "openseat_budget_used_requests{account=\"main\"}";
         self.metric(sample).await.expect("the budget can be read")
     }
 }
 
-/// Whether a decision rests on knowledge.
+/// Whether a decision has usable data.
 pub fn known(decision: &Value) -> bool {
     decision["count"].is_number()
 }

@@ -1,4 +1,4 @@
-//! The program that people start, as a process of its own.
+//! The real program, in a process of its own.
 
 use std::{
     fs::{self, File},
@@ -25,7 +25,7 @@ impl Drop for Program {
     }
 }
 
-/// A process that a test has started in a way of its own, and whose log is not kept.
+/// A process that a test has started itself; its log is not kept.
 impl From<Child> for Program {
     fn from(child: Child) -> Self {
         let log = PathBuf::from("/dev/null");
@@ -34,7 +34,7 @@ impl From<Child> for Program {
 }
 
 impl Program {
-    /// Starts `openseat` with these arguments in a home; its outputs go to files there.
+    /// Starts `openseat` with these arguments in a folder; its output goes to files there.
     pub fn start(home: &TestFolder, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         command
@@ -45,7 +45,7 @@ impl Program {
         Self::launch(home, command)
     }
 
-    /// Starts a command of the test's own in a home; its log goes to a file there.
+    /// Starts a test's own command in a folder; its log goes to a file there.
     pub fn launch(home: &TestFolder, mut command: Command) -> Self {
         let log = home.path().join("stderr.txt");
         let child = command
@@ -62,8 +62,8 @@ impl Program {
         Self::start(home, &["run", "--config", config])
     }
 
-    /// Waits for a line of the log with these words, and returns the log. A thread of its own writes the log, so a line may come after the answer
-    /// that it is about.
+    /// Waits for a log line with these words, and returns the log. A separate thread writes the log, so a line may come after the answer that it
+    /// is about.
     pub async fn logs(&self, words: &str) -> String {
         let wait = async {
             loop {
@@ -80,17 +80,17 @@ impl Program {
         }
     }
 
-    /// What it wrote to standard error so far. It is all of it once the program has ended.
+    /// What it has written to standard error so far; everything, once the program has exited.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("its log")
     }
 
-    /// Where it listens, once it does.
+    /// Waits until it listens, and returns the address.
     pub async fn address(&self) -> SocketAddr {
         self.address_of("openseat answers").await
     }
 
-    /// The listener in the log line with these words, once it is there.
+    /// The listener in the log line with these words; waits for the line.
     pub async fn address_of(&self, words: &str) -> SocketAddr {
         let found = || {
             let log = self.log();
@@ -106,15 +106,15 @@ impl Program {
     }
 
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id() as i32).expect("a process has a number")
+        Pid::from_raw(self.child.id() as i32).expect("a process has an id")
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has exited.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it can be waited for")
     }
 
-    /// Waits for its end.
+    /// Waits for its exit.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         soon("an end", async || {

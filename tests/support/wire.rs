@@ -1,5 +1,5 @@
-//! A CallTools that can misbehave below HTTP, where the simulator cannot: it answers `queues/` and `statuses/` well, and the list of
-//! agents as it is told.
+//! A CallTools that can misbehave below HTTP, where the simulator cannot. It answers `queues/` and `statuses/` normally, and the list of
+//! agents as the test wants.
 
 use std::{
     net::SocketAddr,
@@ -17,19 +17,19 @@ use tokio::{
 /// The response to a request for agents.
 #[derive(Clone)]
 pub enum Behaviour {
-    /// These bytes, then the end.
+    /// These bytes, then the connection ends.
     Raw(Vec<u8>),
-    /// These bytes, and then nothing more, ever.
+    /// These bytes, and then nothing more.
     Stall(Vec<u8>),
     /// A byte now and then, forever.
     Drip,
     /// These bytes again and again, forever.
     Flood(Vec<u8>),
-    /// A good answer on a connection that stays open, and is closed when the next request comes on it.
+    /// A good answer on a connection that stays open, and is closed when the next request arrives on it.
     Fickle,
     /// The connection is reset.
     Reset,
-    /// A body for each page that is asked for.
+    /// A body for each requested page.
     Pages(Arc<dyn Fn(u32) -> Value + Send + Sync>),
 }
 
@@ -39,12 +39,12 @@ impl Behaviour {
         Self::response("200 OK", "Content-Type: application/json\r\n", body)
     }
 
-    /// A response of one's own.
+    /// A response with this status, headers and body.
     pub fn response(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
         Behaviour::Raw(response(status, headers, body.as_ref()))
     }
 
-    /// All is well: one agent with a seat.
+    /// A good list: one agent with a seat.
     pub fn good() -> Self {
         Behaviour::Pages(Arc::new(|_| agents_page(1..=1, 1, None)))
     }
@@ -58,7 +58,7 @@ fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A page of available agents with these numbers.
+/// A page of available agents with these ids.
 pub fn agents_page(
     numbers: impl IntoIterator<Item = u32>,
     count: u32,
@@ -86,12 +86,12 @@ impl Drop for Wire {
 }
 
 impl Wire {
-    /// Behaves well until told otherwise.
+    /// Starts a server that behaves well until told otherwise.
     pub async fn start() -> Self {
         Self::at(([127, 0, 0, 1], 0).into()).await
     }
 
-    /// The same at an address of one's own: where one was that has gone.
+    /// The same at a given address, where an earlier server has gone.
     pub async fn at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");

@@ -1,4 +1,4 @@
-//! A leader that loses the engine, an engine that comes back with its data or without, and messages that come twice.
+//! A leader that loses the engine, an engine that comes back with its data or without, and messages that arrive twice.
 
 use std::process::{Command, Stdio};
 
@@ -14,7 +14,7 @@ fn say(redis: &LocalEngine, command: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn a_leader_that_is_cut_off_sends_nothing_more_and_follows_once_it_is_back() {
+async fn a_leader_that_is_cut_off_sends_nothing_and_follows_when_it_is_back() {
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let way = Way::to(&redis).await;
@@ -49,7 +49,7 @@ async fn a_leader_that_is_cut_off_sends_nothing_more_and_follows_once_it_is_back
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn a_held_seat_and_the_hour_outlive_an_engine_with_its_data_and_one_that_was_emptied() {
+async fn a_held_seat_and_the_hour_survive_an_engine_restart_with_and_without_its_data() {
     let keep = ["--appendonly", "yes", "--appendfsync", "always"];
     let mut redis =
         LocalEngine::with(&keep).expect("redis-server, of Debian's package of that name");
@@ -66,7 +66,7 @@ async fn a_held_seat_and_the_hour_outlive_an_engine_with_its_data_and_one_that_w
         } else {
             redis.start_again().expect("it starts");
         }
-        // What a leader asks CallTools for now is logged in the engine as it is.
+        // The engine's log has the leader's polls of CallTools.
         soon("polls go on", async || {
             for node in &nodes {
                 let refresh = post(node.address, "/v1/queues/sales/refresh");
@@ -86,7 +86,7 @@ async fn a_held_seat_and_the_hour_outlive_an_engine_with_its_data_and_one_that_w
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn a_question_that_comes_twice_or_late_holds_one_seat() {
+async fn a_duplicate_or_late_request_holds_one_seat() {
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let nodes = three(&redis, &calltools, "").await;
@@ -96,7 +96,7 @@ async fn a_question_that_comes_twice_or_late_holds_one_seat() {
         (account != "trial").then(|| account.to_owned())
     });
     let channel = format!("openseat:ask:{}", key.expect("an account's lease"));
-    // The node that asks is none, so it hears no answer, as one that has given up.
+    // The node that asks is not a real one, so it gets no answer, like a node that has given up.
     let question = "{\"id\":7,\"node\":\"gone\",\"what\":{\"reserve\":{\"queue\":\"sales\",\"call_id\":\"call\",\"ttl_ms\":300000,\"threshold\":0.0,\"max_age_ms\":null,\"on_unknown\":\"reject\"}}}";
     for _ in 0..2 {
         soon("three nodes hear it", async || {

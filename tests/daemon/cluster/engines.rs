@@ -1,4 +1,4 @@
-//! Engines of several servers: behind Sentinel, with replicas that must confirm, and as a Redis Cluster.
+//! Engines with several servers: behind Sentinel, with replicas that must confirm, and as a Redis Cluster.
 
 use std::{
     net::TcpListener as StdListener,
@@ -13,7 +13,7 @@ use openseat::cluster::{
 
 use super::*;
 
-/// Ports that the system gives to nobody by itself, so that no connection of another test has one.
+/// Ports below the system's ephemeral ports, so that no connection of another test has one.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// A port that is free now.
@@ -26,14 +26,14 @@ fn port() -> u16 {
     }
 }
 
-/// A server at a port, with more lines of its `redis.conf`.
+/// A server at a port, with additional lines in its `redis.conf`.
 fn server(port: u16, more: &str) -> LocalEngine {
     let more = format!("--port {port} {more}");
     let arguments: Vec<_> = more.split_whitespace().collect();
     LocalEngine::with(&arguments).expect("redis-server, of Debian's package of that name")
 }
 
-/// Asks a server until its answer has these words.
+/// Sends a command to a server until the answer has these words.
 async fn until_it_says(server: &LocalEngine, command: &[&str], words: &str) {
     soon(words, async || {
         say(server, command).is_some_and(|answer| answer.contains(words))
@@ -41,7 +41,7 @@ async fn until_it_says(server: &LocalEngine, command: &[&str], words: &str) {
     .await;
 }
 
-/// What a server answers, as `redis-cli` prints it.
+/// A server's answer, as `redis-cli` prints it.
 fn say(server: &LocalEngine, command: &[&str]) -> Option<String> {
     let mut cli = Command::new("redis-cli");
     cli.arg("-s").arg(server.socket()).args(command);
@@ -51,7 +51,7 @@ fn say(server: &LocalEngine, command: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
-/// A process of a test's own. Dropping it is kill -9.
+/// A process that the test has started. Dropping it is `kill -9`.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -129,12 +129,12 @@ fn ask_sentinel(port: u16, command: &[&str]) -> String {
     String::from_utf8_lossy(&said.stdout).into_owned()
 }
 
-/// Refreshes the queue on every node until CallTools was asked once more, and all nodes know what it said.
-async fn polls_go_on(nodes: &[Node], calltools: &CallTools, limit: usize) {
+/// Refreshes the queue on every node until CallTools gets another request, and all nodes know its answer.
+async fn polls_continue(nodes: &[Node], calltools: &CallTools, limit: usize) {
     let before = calltools.simulator.requests();
     for node in nodes {
         soon("polls go on, and every node hears of it", async || {
-            // A question to a leader that has gone would wait for half a minute.
+            // A request to a leader that is gone would wait for half a minute.
             let refresh = post(node.address, "/v1/queues/sales/refresh");
             let _ = tokio::time::timeout(Duration::from_secs(2), refresh).await;
             calltools.simulator.requests() > before && known(&node.decision().await)
@@ -147,7 +147,7 @@ async fn polls_go_on(nodes: &[Node], calltools: &CallTools, limit: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn polls_go_on_after_sentinels_fail_over_planned_or_not_and_the_limit_holds() {
+async fn polls_continue_after_a_planned_or_unplanned_fail_over_and_the_limit_holds() {
     const LIMIT: usize = 120;
     let (mut watched, time) = (Watched::start().await, Time::new());
     let calltools = CallTools::start(&time).await;
@@ -178,24 +178,24 @@ async fn polls_go_on_after_sentinels_fail_over_planned_or_not_and_the_limit_hold
         "master_link_status:up",
     )
     .await;
-    polls_go_on(&nodes, &calltools, LIMIT).await;
+    polls_continue(&nodes, &calltools, LIMIT).await;
 
-    // By kill -9: nothing is sent until as many replicas as wanted confirm again.
+    // By kill -9: nothing is sent until the configured number of replicas confirms again.
     let port = watched.ports[1];
     watched.servers[1].kill();
     until_it_says(&watched.servers[0], &["info", "replication"], "role:master").await;
     let of_old = format!("--replicaof 127.0.0.1 {}", watched.ports[0]);
     watched.servers[1] = server(port, &of_old);
-    polls_go_on(&nodes, &calltools, LIMIT).await;
+    polls_continue(&nodes, &calltools, LIMIT).await;
     for node in &nodes {
-        soon("the seat is held yet", async || {
+        soon("the seat is still held", async || {
             node.decision().await["capacity"] == 1
         })
         .await;
     }
 }
 
-/// Runs a command again until it is answered: on a busy machine an answer may take longer than an engine waits.
+/// Repeats a command until it is answered: on a busy machine an answer may take longer than an engine waits.
 async fn answered(engine: &RedisEngine, account: &str, command: &EngineCommand) -> Reply {
     let mut reply = None;
     soon("the engine answers", async || {
@@ -241,7 +241,7 @@ async fn a_write_counts_once_all_replicas_have_it() {
     answered(&one, "a", &take).await;
     let held = say(&replica, &["get", "p:{a}:lease"]);
     assert_eq!(held.as_deref(), Some("n 1 1\n"));
-    // A replica alone is no engine.
+    // A replica alone is not an engine.
     assert!(engine(0, replica.url()).run("a", &claim).await.is_err());
     replica.kill();
     let renew = EngineCommand::Renew {
@@ -259,7 +259,7 @@ async fn a_write_counts_once_all_replicas_have_it() {
     .await;
 }
 
-/// Three masters that share the slots, each a process of its own.
+/// Three masters that share the slots, each a process.
 async fn slots() -> Vec<(LocalEngine, u16)> {
     let ports: Vec<_> = (0..3).map(|_| (port(), port())).collect();
     let nodes: Vec<_> = ports
@@ -299,7 +299,7 @@ async fn slots() -> Vec<(LocalEngine, u16)> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn in_a_redis_cluster_each_account_is_asked_for_where_its_slot_is() {
+async fn in_a_redis_cluster_each_account_uses_the_server_of_its_slot() {
     let (mut slots, time) = (slots().await, Time::new());
     let url = format!("redis-cluster://127.0.0.1:{}", slots[0].1);
     let engine = RedisEngine::new(&Address {
@@ -318,7 +318,7 @@ async fn in_a_redis_cluster_each_account_is_asked_for_where_its_slot_is() {
         let seen = answered(&engine, &format!("account-{account}"), &look).await;
         assert!(matches!(seen, Reply::Seen(_)), "{seen:?}");
     }
-    // Each node has some of them, all keys of an account together.
+    // Each server has some of them, with all keys of an account together.
     for (node, _) in &slots {
         let keys = say(node, &["keys", "p:{account-*}:generation"]).expect("keys");
         assert!(keys.lines().count() > 0);
@@ -337,12 +337,12 @@ async fn in_a_redis_cluster_each_account_is_asked_for_where_its_slot_is() {
     }
     let leader = leader(&nodes).await;
     let follower = nodes[1 - leader].address;
-    // The question and its answer go through any node, and the seat through the account's own.
+    // The request and its answer may go through any server, and the seat through the account's own.
     let body = "{\"call_id\":\"call\"}";
     let made = reserve(follower, body).await;
     assert!(holds(&made), "{made:?}");
     assert_eq!(post(follower, "/v1/queues/sales/refresh").await.status, 200);
-    // Each server of the cluster is killed and started again once, whichever has the account.
+    // Each server of the cluster is killed and restarted once, so the account's own is among them.
     for (node, _) in &mut slots {
         node.kill();
         node.start_again().expect("it starts");
@@ -350,7 +350,7 @@ async fn in_a_redis_cluster_each_account_is_asked_for_where_its_slot_is() {
     for (node, _) in &slots {
         until_it_says(node, &["cluster", "info"], "cluster_state:ok").await;
     }
-    polls_go_on(&nodes, &calltools, 1_000).await;
+    polls_continue(&nodes, &calltools, 1_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -421,7 +421,7 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
         let said = as_openseat(refused);
         assert!(said.contains("NOPERM"), "{refused:?}: {said}");
     }
-    // A right that is missing is told at the start.
+    // A missing permission is reported at the start.
     let less = rights.replace(" +xtrim", "");
     assert_ne!(less, rights);
     folder.write("less.acl", &less);
@@ -471,7 +471,7 @@ async fn the_demo_shows_nodes_that_share_an_account() {
         leaders == 1
     })
     .await;
-    // A demo that is killed could not end its engine.
+    // If the demo were killed, it could not end its engine.
     demo.signal(Signal::TERM);
     assert!(demo.ended().await.success());
     let mut lonely = home.command(&["demo", "--nodes", "2", "--listen", "127.0.0.1:0"]);
