@@ -219,7 +219,7 @@ impl Account {
         !self.schedule.is_distrustful(now) && !is_on_trial
     }
 
-    /// Whether the rule may act.
+    /// Checks whether the rule may act.
     fn may_foresee(&self, now: Moment) -> Result<(), Off> {
         self.foresight.may_act(self.is_feed_proven(), now)
     }

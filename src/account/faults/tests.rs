@@ -1,4 +1,4 @@
-//! What follows from how requests end, and what the log says of it.
+//! Tests which faults follow from the ends of requests, and which lines are logged.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// An account that has answered once.
+    /// Returns the faults of an account that has answered once.
     fn new(queues: usize) -> Self {
         let now = Moment {
             boot: Duration::from_secs(1_000),
@@ -55,7 +55,7 @@ impl Fixture {
         self.faults.present().map(PresentFault::kind)
     }
 
-    fn words(&self) -> Vec<Option<&'static str>> {
+    fn of_queues(&self) -> Vec<Option<&'static str>> {
         let queues = 0..self.faults.queues.len();
         queues
             .map(|place| self.faults.of_queue(place).map(|fault| fault.as_str()))
@@ -72,7 +72,7 @@ fn gone(id: u64) -> Fault {
 }
 
 #[test]
-fn a_refused_token_is_the_accounts_fault_at_once_and_one_line() {
+fn a_refused_token_is_the_accounts_fault_at_once_and_logged_once() {
     let (logged, _guard) = listen();
     let mut fixture = Fixture::new(QUEUES);
     for place in 0..QUEUES {
@@ -80,7 +80,7 @@ fn a_refused_token_is_the_accounts_fault_at_once_and_one_line() {
         fixture.pass(1);
     }
     assert_eq!(fixture.kind(), Some(FaultKind::BadToken));
-    assert_eq!(fixture.words(), [Some("bad_token"); QUEUES]);
+    assert_eq!(fixture.of_queues(), [Some("bad_token"); QUEUES]);
     fixture.well(Asked::Queue(3));
     assert_eq!(fixture.kind(), None);
     fixture.pass(3600);
@@ -88,31 +88,31 @@ fn a_refused_token_is_the_accounts_fault_at_once_and_one_line() {
 }
 
 #[test]
-fn three_failures_in_a_row_are_the_accounts_and_one_is_not() {
+fn three_failures_in_a_row_are_the_accounts_fault_but_one_is_not() {
     let mut fixture = Fixture::new(QUEUES);
     fixture.badly(Asked::Queue(1), refused());
     fixture.badly(Asked::Feed, refused());
     assert_eq!(fixture.kind(), None);
     fixture.badly(Asked::Queue(2), refused());
     assert_eq!(fixture.kind(), Some(FaultKind::UpstreamDown));
-    assert_eq!(fixture.words(), [Some("refused"); QUEUES]);
-    // The present fault was met with before this was asked.
+    assert_eq!(fixture.of_queues(), [Some("refused"); QUEUES]);
+    // This request is sent after the current fault was seen.
     fixture.pass(1);
     fixture.well(Asked::Feed);
     assert_eq!(fixture.kind(), None);
 }
 
 #[test]
-fn an_account_that_never_answered_has_a_fault_from_the_first_failure_on() {
+fn an_account_that_never_answered_has_a_fault_after_the_first_failure() {
     let mut fixture = Fixture::new(1);
     fixture.faults = Faults::new("main".into(), 2);
     fixture.badly(Asked::Names, refused());
     assert_eq!(fixture.kind(), Some(FaultKind::UpstreamDown));
-    assert_eq!(fixture.words(), [Some("refused"); 2]);
+    assert_eq!(fixture.of_queues(), [Some("refused"); 2]);
 }
 
 #[test]
-fn an_answer_that_was_asked_for_before_the_fault_does_not_end_it() {
+fn an_answer_to_a_request_from_before_the_fault_does_not_end_it() {
     let mut fixture = Fixture::new(QUEUES);
     let before = fixture.now;
     fixture.pass(5);
@@ -122,23 +122,23 @@ fn an_answer_that_was_asked_for_before_the_fault_does_not_end_it() {
 }
 
 #[test]
-fn what_is_over_explains_a_queue_until_something_newer_is_known_of_it() {
+fn a_past_fault_explains_a_queue_until_it_has_newer_data() {
     let mut fixture = Fixture::new(3);
     fixture.badly(Asked::Queue(0), Fault::BadToken);
     fixture.pass(60);
     fixture.well(Asked::Queue(0));
     assert_eq!(fixture.kind(), None);
     assert_eq!(
-        fixture.words(),
+        fixture.of_queues(),
         [None, Some("bad_token"), Some("bad_token")]
     );
     fixture.pass(5);
     fixture.faults.renewed(1, fixture.now);
-    assert_eq!(fixture.words(), [None, None, Some("bad_token")]);
+    assert_eq!(fixture.of_queues(), [None, None, Some("bad_token")]);
 }
 
 #[test]
-fn queues_that_are_gone_are_no_fault_of_the_account_until_all_are() {
+fn missing_queues_are_the_accounts_fault_only_if_all_are_missing() {
     let mut fixture = Fixture::new(4);
     for place in 0..3 {
         fixture.badly(Asked::Queue(place), gone(7));
@@ -153,18 +153,21 @@ fn queues_that_are_gone_are_no_fault_of_the_account_until_all_are() {
     fixture.well(Asked::Queue(2));
     assert_eq!(fixture.kind(), None);
     let gone = Some("no_such_queue");
-    assert_eq!(fixture.words(), [gone, gone, None, gone]);
+    assert_eq!(fixture.of_queues(), [gone, gone, None, gone]);
 }
 
 #[test]
-fn a_list_of_everybody_that_fails_is_the_fault_of_the_queues_that_it_feeds() {
+fn a_failing_list_of_all_agents_is_the_fault_of_the_queues_that_it_feeds() {
     let mut fixture = Fixture::new(3);
     fixture.faults.is_fed(2, false);
     fixture.badly(Asked::Feed, refused());
     fixture.well(Asked::Queue(0));
-    assert_eq!(fixture.words(), [Some("refused"), Some("refused"), None]);
+    assert_eq!(
+        fixture.of_queues(),
+        [Some("refused"), Some("refused"), None]
+    );
     fixture.well(Asked::Feed);
-    assert_eq!(fixture.words(), [None; 3]);
+    assert_eq!(fixture.of_queues(), [None; 3]);
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn a_hundred_queues_that_fail_share_a_handful_of_lines() {
 }
 
 #[test]
-fn a_fault_that_comes_and_goes_is_one_story() {
+fn a_fault_that_comes_and_goes_is_one_fault() {
     for (away, back) in [(1, 1), (30, 90), (300, 300)] {
         let (logged, _guard) = listen();
         let mut fixture = Fixture::new(QUEUES);
@@ -209,7 +212,7 @@ fn a_fault_that_comes_and_goes_is_one_story() {
 }
 
 #[test]
-fn a_hiccup_of_one_queue_is_not_worth_a_line() {
+fn a_single_failure_of_a_queue_is_not_logged() {
     let (logged, _guard) = listen();
     let mut fixture = Fixture::new(QUEUES);
     for place in 0..QUEUES {
@@ -221,8 +224,8 @@ fn a_hiccup_of_one_queue_is_not_worth_a_line() {
 }
 
 #[test]
-fn every_kind_has_a_word_of_its_own() {
-    let words: std::collections::HashSet<_> =
+fn every_kind_has_its_own_name() {
+    let names: std::collections::HashSet<_> =
         FaultKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    assert_eq!(words.len(), FaultKind::ALL.len());
+    assert_eq!(names.len(), FaultKind::ALL.len());
 }

@@ -10,7 +10,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A stay in wrap-up of 20 s that has just ended.
+/// Returns a stay of 20 s in wrap-up that has just ended.
 fn wrap_up(available: bool, onto_call: bool, at: Moment) -> StayPassed {
     StayPassed {
         agent: AgentId("ann".into()),
@@ -27,7 +27,7 @@ fn wrap_up(available: bool, onto_call: bool, at: Moment) -> StayPassed {
     }
 }
 
-/// Looks at a queue with nobody free. Returns whether settled situations came true.
+/// Looks at a queue where no agent is free. Returns whether the settled predictions came true.
 fn look(foresight: &mut Foresight, now: Moment) -> Vec<bool> {
     let settled = foresight.look(0, |_| Some(7), (now, false), now);
     settled.iter().map(|one| one.seen).collect()
@@ -38,8 +38,8 @@ const LIKELY: AtZero = AtZero {
     terms: Terms::DEFAULT,
 };
 
-/// Calls that come every 20 s, each accepted by the rule and taken by its agent at once, so that nobody is ever seen free. In between agents
-/// go from wrap-up onto calls of others, so long as `others`.
+/// Simulates calls every 20 s, each accepted by the rule and taken by its agent at once, so that no agent is ever seen free. If `others`, agents
+/// also go from wrap-up straight to calls of other software.
 fn closed_loop(others: bool) -> Foresight {
     let clock = Still::new();
     let mut foresight = Foresight::new(1, clock.now());
@@ -65,18 +65,18 @@ fn an_agent_who_takes_the_call_at_once_was_free_for_it() {
     assert_eq!(
         foresight.may_act(true, later),
         Ok(()),
-        "it is not switched off by its own success"
+        "its own success does not switch it off"
     );
     let calls = foresight.record.calls(7, later);
     assert_eq!((calls.accepted, calls.judged, calls.found), (400, 400, 400));
 }
 
 #[test]
-fn a_call_explains_one_agent_and_no_others() {
+fn a_call_explains_only_one_agent() {
     let clock = Still::new();
     let later = clock.now().later(seconds(8_000));
     let foresight = closed_loop(true);
-    // Half of the wrap-ups end in calls of others, so that wrap-up is no way back to available.
+    // Half of the wrap-ups end in calls of other software, so they do not lead back to available.
     let stored = foresight.learnt.to_stored(later);
     let stored = serde_json::to_value(&stored).unwrap();
     let status = &stored["statuses"][0];
@@ -85,7 +85,7 @@ fn a_call_explains_one_agent_and_no_others() {
 }
 
 #[test]
-fn without_calls_of_ours_nobody_was_free_who_goes_onto_a_call() {
+fn an_agent_who_takes_a_call_of_other_software_was_not_free() {
     let clock = Still::new();
     let mut foresight = Foresight::new(1, clock.now());
     foresight.count_calls((0, Some(7)), (1, 0), Some(LIKELY), clock.now());
@@ -97,7 +97,7 @@ fn without_calls_of_ours_nobody_was_free_who_goes_onto_a_call() {
 }
 
 #[test]
-fn a_week_is_told_and_older_days_are_not() {
+fn the_report_covers_a_week() {
     let clock = Still::new();
     let mut foresight = Foresight::new(1, clock.now());
     for _ in 0..9 {
@@ -108,18 +108,18 @@ fn a_week_is_told_and_older_days_are_not() {
     assert_eq!(
         (calls.came, calls.would),
         (12, 12),
-        "the day that has just begun has none"
+        "the day that has just begun has no calls"
     );
     clock.pass(seconds(6 * 86_400));
     assert_eq!(foresight.record.calls(7, clock.now()), Calls::default());
-    // A wall clock that was set back counts on.
+    // Counting continues after the wall clock was set back.
     clock.step_wall_back(seconds(3 * 86_400));
     foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), clock.now());
     assert_eq!(foresight.record.calls(7, clock.now()).came, 2 + 6);
 }
 
 #[test]
-fn what_is_stored_is_read_again_and_nonsense_is_not() {
+fn stored_knowledge_is_read_back_but_nonsense_is_not() {
     let clock = Still::new();
     let now = clock.now().later(seconds(8_000));
     let before = closed_loop(false);
@@ -142,7 +142,7 @@ fn what_is_stored_is_read_again_and_nonsense_is_not() {
 }
 
 #[test]
-fn a_lead_longer_than_calls_take_is_said_once() {
+fn a_lead_longer_than_calls_take_is_reported_once() {
     let clock = Still::new();
     let mut foresight = Foresight::new(2, clock.now());
     let terms = Terms::new(seconds(5), seconds(5), 2.0).unwrap();
@@ -150,7 +150,7 @@ fn a_lead_longer_than_calls_take_is_said_once() {
         assert_eq!(
             foresight.arrived(0, seconds(3), terms),
             None,
-            "few calls say little"
+            "too few calls to tell"
         );
     }
     assert_eq!(foresight.arrived(0, seconds(3), terms), Some(seconds(3)));

@@ -1,8 +1,8 @@
-//! Checks whether sweeps, lists of all agents of the account, can be trusted.
+//! Checks whether sweeps, which read the list of all agents of the account, can be trusted.
 //!
-//! A sweep refreshes every agent at the price of a few requests. But CallTools does not promise that this list is complete and current for
-//! every token. So the first sweep is compared with polls of the queues before it is used, and each later poll with the sweep before it.
-//! Sweeps are distrusted if they lack members of queues, or have statuses that contradict the polls. Pure.
+//! A sweep refreshes every agent with a few requests. But CallTools does not promise that this list is complete and current for every token. So
+//! the first sweep is compared with polls of the queues before it is used, and each later poll with the last sweep. Sweeps lose trust if
+//! they lack members of queues, or if their statuses contradict the polls. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -25,15 +25,15 @@ use crate::{
     },
 };
 
-/// CallTools' clock and ours may differ by this much. A date that is closer proves nothing.
+/// CallTools' clock and ours may differ by this much, so a date within this time proves nothing.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
-/// Rows without dates can be compared if they are this close in time: people change their status every minute or so.
+/// Rows without dates can be compared if they were read within this time: people change their status about once a minute.
 ///
 /// A queue is polled two thirds of a period after the last sweep: 2.5 s with CallTools' limit.
 const SAME_MOMENT: Duration = Duration::from_secs(3);
 
-/// One contradiction can be an accident: a row that was written while it was read.
+/// One contradiction may be an accident, such as a row that changed while it was read.
 const MAX_ACCIDENTS: u32 = 1;
 
 /// Sweeps are distrusted if more than this percentage of comparisons contradict them.
@@ -52,7 +52,7 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    /// What was seen, for the log.
+    /// Describes it, for the log.
     pub fn sentence(self) -> &'static str {
         match self {
             Doubt::Missing => "agents of queues are missing from the account's list of agents",
@@ -66,18 +66,18 @@ impl Doubt {
 /// The verdict on a page.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Trusted, and taken into the roster.
+    /// It is trusted, and in the roster.
     Taken,
-    /// Kept until the first sweep is complete and can be compared.
+    /// It is kept until the first sweep is complete and can be compared.
     Kept,
-    /// Distrusted.
+    /// It is distrusted.
     Doubted(Doubt),
 }
 
 /// One page of a sweep.
 #[derive(Debug)]
 pub struct SweptPage {
-    /// When CallTools looked, at the earliest.
+    /// The earliest time at which CallTools may have read it.
     pub as_of: Moment,
     /// The page's number, from 1.
     pub page: u32,
@@ -101,7 +101,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Takes a page. If it is trusted, `roster` gets its rows.
+    /// Adds a page. If sweeps are trusted, `roster` gets its rows.
     pub fn take(&mut self, page: SweptPage, roster: &mut Roster) -> Verdict {
         if page.page == 1 {
             self.begin(page.as_of);
@@ -133,12 +133,12 @@ impl Sweep {
         }
     }
 
-    /// Compares a poll of a queue with what sweeps said. Call it before the roster takes the poll.
+    /// Compares a poll of a queue with the sweeps. Call it before the roster takes the poll.
     pub fn compare(&mut self, agents: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
         let swept = |agent: &Agent| {
             roster
                 .newest(&agent.id)
-                // A status that is not known is what a filtered list leaves of an agent.
+                // After a filtered list, the status of absent agents is unknown.
                 .filter(|sighting| sighting.by_sweep && sighting.agent.status.is_some())
                 .cloned()
         };
@@ -153,17 +153,17 @@ impl Sweep {
         )
     }
 
-    /// Whether a whole sweep has proved true.
+    /// Returns whether a whole sweep agreed with the polls.
     pub fn is_trusted(&self) -> bool {
         self.trusted
     }
 
-    /// A whole sweep has proved true lately, to somebody else.
+    /// Trusts sweeps, because an earlier task recently did.
     pub fn trust(&mut self) {
         self.trusted = true;
     }
 
-    /// Begins anew, trusting nothing.
+    /// Starts over without trust.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
@@ -176,7 +176,7 @@ impl Sweep {
 
     fn end(&mut self, roster: &mut Roster) -> Verdict {
         let Some(begun) = self.begun.take() else {
-            return Verdict::Kept; // The rest of a sweep whose beginning was lost.
+            return Verdict::Kept; // The rest of a sweep whose start was lost.
         };
         let doubt = if self.trusted {
             None
@@ -193,7 +193,7 @@ impl Sweep {
         Verdict::Taken
     }
 
-    /// The first sweep against the polls before it.
+    /// Compares the first sweep with the polls before it.
     fn first_comparison(&mut self, roster: &Roster) -> Option<Doubt> {
         let polled = |swept: &Sighting| roster.newest(&swept.agent.id).cloned();
         let pairs: Vec<_> = self
@@ -220,8 +220,8 @@ impl Sweep {
         doubt.then_some(Doubt::Contradicted)
     }
 
-    /// A member who is missing may have left the account, or moved between pages while they were read. Whom a later poll of the queue
-    /// still shows, and a later sweep still does not, is missing.
+    /// Looks for members who are missing from the sweep. Such a member may have left the account, or moved between pages while they were read. If
+    /// a later poll of the queue shows them and a later sweep still does not, the sweep is wrong.
     fn look_for_missing(&mut self, begun: Moment, roster: &Roster) -> Option<Doubt> {
         let mut missed = HashMap::new();
         let mut doubt = None;
@@ -239,19 +239,19 @@ impl Sweep {
         doubt
     }
 
-    /// Members whom the last whole sweep did not show: their queues should be polled soon.
+    /// Returns the members who are missing from the last whole sweep. Their queues should be polled soon.
     pub fn missed(&self) -> impl Iterator<Item = &AgentId> {
         self.missed.keys()
     }
 }
 
-/// Whether two rows of one agent cannot both be true, the first read before the second; `None` where it cannot be told.
+/// Returns whether two rows of one agent, the first read before the second, contradict each other; `None` if that is unclear.
 fn contradict(
     (first, first_at): (&Agent, Moment),
     (second, second_at): (&Agent, Moment),
 ) -> Option<bool> {
     if first_at.boot > second_at.boot {
-        return None; // They overtook each other on the way.
+        return None; // The answers arrived in the other order.
     }
     let same = first.status == second.status && first.available == second.available;
     match (first.status_since, second.status_since) {
@@ -262,10 +262,9 @@ fn contradict(
             };
             match second_since.cmp(&first_since) {
                 Ordering::Equal => Some(!same),
-                // What changed well before the first reading was there to be read.
+                // The first look must show a change that happened well before it.
                 Ordering::Greater => Some(!same && had_changed(second_since, first_at)?),
-                // The second was read from a copy of CallTools' data that lags. Where it lags by seconds, both are true, each at its
-                // moment.
+                // The second look read a copy of CallTools' data that lags. If it lags only by seconds, both are true, each at its moment.
                 Ordering::Less => had_changed(first_since, second_at)?.then_some(!same),
             }
         }

@@ -1,4 +1,4 @@
-//! Which sweeps are believed.
+//! Tests which sweeps are trusted.
 
 use super::*;
 use crate::fixtures::agent;
@@ -11,7 +11,7 @@ fn at(seconds: u64) -> Moment {
     start.later(Duration::from_secs(seconds))
 }
 
-/// Somebody who has had this status since so many seconds after the start.
+/// Returns an agent who has had this status since `since` seconds after the start.
 fn since(id: &str, status: &str, since: i64) -> Agent {
     Agent {
         status_since: Some(jiff::Timestamp::from_second(1_795_341_600 + since).unwrap()),
@@ -26,7 +26,7 @@ fn undated(id: &str, status: &str) -> Agent {
     }
 }
 
-/// So many agents with one status, who have had it for long.
+/// Returns `count` agents who have had this status for long.
 fn people(count: usize, status: &str) -> Vec<Agent> {
     (0..count)
         .map(|n| since(&format!("p{n}"), status, -600))
@@ -75,7 +75,7 @@ impl Judge {
 }
 
 #[test]
-fn a_first_sweep_that_agrees_is_taken() {
+fn a_first_sweep_that_agrees_is_trusted() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     let mut changed = people(5, "Available");
@@ -90,7 +90,7 @@ fn a_first_sweep_that_agrees_is_taken() {
 }
 
 #[test]
-fn nothing_of_a_first_sweep_is_believed_before_it_is_whole() {
+fn a_first_sweep_is_not_used_before_it_is_complete() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(2, "Available"));
     let page = judge.page(10, 1, false, vec![since("p0", "On a Call", 8)]);
@@ -116,12 +116,12 @@ fn a_first_sweep_that_contradicts_the_polls_is_dropped() {
 }
 
 #[test]
-fn a_poll_that_contradicts_a_trusted_sweep_is_told() {
+fn a_poll_that_contradicts_a_trusted_sweep_is_noticed() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     assert_eq!(judge.sweep(10, people(5, "Available")), Verdict::Taken);
     judge.sweep(1_000, people(5, "Available"));
-    // They were on a call long before the sweep looked, and the sweep did not know.
+    // They were on a call long before the sweep, which did not show it.
     let busy = (0..5)
         .map(|n| since(&format!("p{n}"), "On a Call", 500))
         .collect();
@@ -129,7 +129,7 @@ fn a_poll_that_contradicts_a_trusted_sweep_is_told() {
 }
 
 #[test]
-fn a_single_contradiction_is_an_accident_and_few_among_many_are() {
+fn a_single_contradiction_or_few_among_many_are_accidents() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     let mut one_off = people(5, "Available");
@@ -154,17 +154,17 @@ fn a_single_contradiction_is_an_accident_and_few_among_many_are() {
 }
 
 #[test]
-fn what_is_not_a_contradiction() {
+fn contradictions_are_told_from_changes_and_lag() {
     let earlier = at(0);
     let cases = [
-        // It changed between the two looks.
+        // The status changed between the two looks.
         (
             since("a", "Available", -600),
             since("a", "On a Call", 5),
             10,
             Some(false),
         ),
-        // It changed just before, and clocks may differ.
+        // It changed just before the first look, and clocks may differ.
         (
             since("a", "Available", -600),
             since("a", "On a Call", -30),
@@ -178,21 +178,21 @@ fn what_is_not_a_contradiction() {
             10,
             Some(true),
         ),
-        // The later look shows what was earlier: it was at a copy that lags a little, …
+        // The second look shows an older status: it read a copy that lags a little, …
         (
             since("a", "Available", -5),
             since("a", "On a Call", -600),
             10,
             None,
         ),
-        // … or at one that is not kept up to date.
+        // … or a copy that is not kept up to date.
         (
             since("a", "Available", -55),
             since("a", "On a Call", -600),
             10,
             Some(true),
         ),
-        // Nobody has two statuses since one moment.
+        // An agent cannot have two statuses since the same moment.
         (
             since("a", "Available", -5),
             since("a", "On a Call", -5),
@@ -205,7 +205,7 @@ fn what_is_not_a_contradiction() {
             10,
             Some(false),
         ),
-        // Without dates, only looks at one moment can be compared.
+        // Without dates, only looks at about the same moment can be compared.
         (
             undated("a", "Available"),
             undated("a", "On a Call"),
@@ -232,9 +232,9 @@ fn what_is_not_a_contradiction() {
         ),
     ];
     for (first, second, seconds, expected) in cases {
-        let told = contradict((&first, earlier), (&second, at(seconds)));
+        let found = contradict((&first, earlier), (&second, at(seconds)));
         assert_eq!(
-            told, expected,
+            found, expected,
             "{first:?} then {second:?} {seconds} s later"
         );
     }
@@ -242,7 +242,7 @@ fn what_is_not_a_contradiction() {
     assert_eq!(
         contradict((&newer, at(10)), (&older, at(9))),
         None,
-        "overtaken on the way"
+        "the answers arrived in the other order"
     );
 }
 
@@ -256,7 +256,7 @@ fn an_agent_is_missing_once_a_later_poll_and_a_later_sweep_agree() {
     assert_eq!(
         judge.sweep(20, without_one()),
         Verdict::Taken,
-        "nobody has looked since"
+        "no poll since"
     );
     judge.poll(0, 30, people(5, "Available"));
     assert_eq!(
@@ -278,14 +278,14 @@ fn an_agent_who_left_is_not_missing() {
 }
 
 #[test]
-fn an_agent_who_fell_between_two_pages_is_seen_the_next_time() {
+fn an_agent_missed_between_two_pages_is_seen_the_next_time() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     judge.sweep(10, people(4, "Available"));
     judge.poll(0, 20, people(5, "Available"));
     assert_eq!(judge.sweep(30, people(5, "Available")), Verdict::Taken);
     assert_eq!(judge.sweep.missed().count(), 0);
-    // And is not held against later sweeps.
+    // And it does not count against later sweeps.
     assert_eq!(judge.sweep(40, people(4, "Available")), Verdict::Taken);
 }
 
@@ -303,7 +303,7 @@ fn an_agent_first_polled_during_the_sweep_is_not_missing() {
 }
 
 #[test]
-fn the_rest_of_a_sweep_whose_beginning_was_lost_says_nothing() {
+fn the_rest_of_a_sweep_whose_start_was_lost_is_ignored() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     judge.page(10, 1, false, people(2, "Available"));
@@ -317,7 +317,7 @@ fn the_rest_of_a_sweep_whose_beginning_was_lost_says_nothing() {
 }
 
 #[test]
-fn a_reset_forgets_what_was_compared() {
+fn a_reset_forgets_earlier_comparisons() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     judge.sweep(10, people(5, "Not Available"));
@@ -325,6 +325,6 @@ fn a_reset_forgets_what_was_compared() {
     assert_eq!(
         judge.sweep(30, people(5, "Available")),
         Verdict::Taken,
-        "a new beginning"
+        "after the reset"
     );
 }

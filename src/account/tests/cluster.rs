@@ -402,7 +402,7 @@ async fn only_the_leader_counts_on_agents_who_will_be_free() {
     };
     let fixture = setting.start();
     sleep(90 * MINUTE).await;
-    let (known, same) = (fixture.what_it_knows().await, fixture.what_it_knows().await);
+    let (known, same) = (fixture.knowledge().await, fixture.knowledge().await);
     fixture.task.abort();
     let exchange = Exchange::new();
     let leader = Running::with(&fixture, &exchange, "one", known);

@@ -1,4 +1,4 @@
-//! Which feed statuses come from, in accounts whose roster has several pages.
+//! Tests which feed statuses come from, in accounts whose roster has several pages.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::{
     simulator::{Ordering as SimulatedOrdering, PageSizeMax, Quirks},
 };
 
-/// Six pages of agents, in as many queues as make sweeps pay.
+/// Returns an account with six pages of agents, and enough queues for sweeps to pay.
 fn large(seed: u64) -> Setting {
     Setting::new(WorldSettings {
         seed,
@@ -29,14 +29,14 @@ fn feed(fixture: &Fixture) -> Feed {
     fixture.health.borrow().feed
 }
 
-/// How delta, available, sweep and queues stand.
+/// Returns the standings of delta, available, sweep and queues.
 fn standings(fixture: &Fixture) -> Vec<Standing> {
     let health = fixture.health.borrow();
     health.feeds.iter().map(|feed| feed.standing).collect()
 }
 
-/// Lines of the log about feeds, the first words of each.
-fn said(logged: &Logged) -> Vec<String> {
+/// Returns the log lines about feeds.
+fn feed_lines(logged: &Logged) -> Vec<String> {
     let lines = logged.lines().into_iter();
     lines.filter(|line| line.contains("feed")).collect()
 }
@@ -59,7 +59,7 @@ async fn a_large_roster_is_as_fresh_as_a_small_one() {
         .await;
     assert!(oldest < 4 * fixture.budget.usual_period(), "{oldest:?}");
     assert_eq!((feed(&fixture), fixture.distrusted()), (Feed::Delta, 0));
-    assert_eq!(said(&logged).len(), 1, "{:?}", said(&logged));
+    assert_eq!(feed_lines(&logged).len(), 1, "{:?}", feed_lines(&logged));
     assert!(fixture.simulator.worst_sliding_hour() <= 1000);
 }
 
@@ -88,16 +88,16 @@ async fn lists_that_are_not_ordered_or_filtered_are_given_up_within_two_sweeps()
             logged.lines()
         );
         sleep(20 * MINUTE).await;
-        let said = said(&logged);
-        assert_eq!(feed(&fixture), expected, "{ordering:?}: {said:?}");
-        assert_eq!(said.len(), lines, "{ordering:?}: {said:?}");
+        let logged = feed_lines(&logged);
+        assert_eq!(feed(&fixture), expected, "{ordering:?}: {logged:?}");
+        assert_eq!(logged.len(), lines, "{ordering:?}: {logged:?}");
         assert_eq!(fixture.distrusted(), 0);
         assert!(fixture.simulator.worst_sliding_hour() <= 1000);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_where_statuses_take_several_requests() {
+async fn callers_do_not_wait_if_statuses_take_several_requests() {
     let quirk = |quirks: &mut Quirks| {
         quirks.ordering = SimulatedOrdering::Off;
         quirks.status_filter_ignored = true;
@@ -117,12 +117,12 @@ async fn nobody_waits_where_statuses_take_several_requests() {
     let waited = fixture.clock.now().longest_since(asked);
     assert!(
         waited < 2 * SECOND,
-        "{waited:?}: only polls that were on their way were waited for"
+        "{waited:?}: callers wait only for polls under way"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_feed_tells_why_it_is_not_used() {
+async fn each_feed_says_why_it_is_not_used() {
     use Standing::*;
     let good: fn(&mut Quirks) = |_| {};
     let unordered: fn(&mut Quirks) = |quirks| quirks.ordering = SimulatedOrdering::Off;
@@ -176,7 +176,7 @@ async fn each_feed_tells_why_it_is_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_small_account_has_nothing_to_gain_and_one_without_sweeps_nothing_to_try() {
+async fn a_small_account_gains_nothing_and_one_without_sweeps_tries_nothing() {
     use Standing::*;
     let small = || Setting::new(WorldSettings::study());
     let fixture = small().start();
@@ -190,7 +190,7 @@ async fn a_small_account_has_nothing_to_gain_and_one_without_sweeps_nothing_to_t
         [Impossible, Impossible, Impossible, InUse],
         "from the start"
     );
-    // Criteria that read the name of a status cannot be fed by a list of those who are available.
+    // A list of available agents does not have what criteria about other statuses read.
     let mut setting = large(5);
     setting.rules = vec![custom("$.results[?@.agent_status == 'Lunch']")];
     let fixture = with(|quirks| quirks.ordering = SimulatedOrdering::Off, setting);
@@ -199,7 +199,7 @@ async fn a_small_account_has_nothing_to_gain_and_one_without_sweeps_nothing_to_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_comes_at_once_is_swept_with_one_request() {
+async fn a_list_given_at_once_is_swept_with_one_request() {
     let whole = |quirks: &mut Quirks| quirks.page_size_max = PageSizeMax::Whole;
     let fixture = with(whole, large(7));
     sleep(5 * MINUTE).await;
@@ -223,7 +223,7 @@ async fn a_list_that_comes_at_once_is_swept_with_one_request() {
     let (at_once, others) = sweeps(&fixture);
     assert!(at_once > 100 && others == 0, "{at_once} {others}");
     assert!(oldest < 3 * fixture.budget.usual_period(), "{oldest:?}");
-    // From now on it is clipped: its pages, and a list that proves true, tell the same.
+    // If it is clipped later, its pages and then a trusted list replace it.
     fixture
         .simulator
         .quirks(|quirks| quirks.page_size_max = PageSizeMax::Clipped);
@@ -234,7 +234,7 @@ async fn a_list_that_comes_at_once_is_swept_with_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_does_not_come_at_once_is_asked_for_so_once() {
+async fn a_list_that_is_not_given_at_once_is_tried_once() {
     let large = |queues| {
         Setting::new(WorldSettings {
             queues,
@@ -257,7 +257,7 @@ async fn a_list_that_does_not_come_at_once_is_asked_for_so_once() {
     assert!(!sent.iter().any(|path| path.contains("page_size=max")));
 }
 
-/// When each agent was last seen on a call, and on none, in the world.
+/// When each agent was last off and on a call in the simulated world.
 #[derive(Default)]
 struct Calls(HashMap<AgentId, [Option<Duration>; 2]>);
 
@@ -277,7 +277,7 @@ impl Calls {
 }
 
 #[tokio::test(start_paused = true)]
-async fn criteria_that_read_what_changes_without_a_date_are_no_fresher_than_their_rows() {
+async fn criteria_on_undated_fields_are_no_fresher_than_their_rows() {
     let mut setting = large(6);
     setting.world.calls_without_status = 60;
     // Both count on every agent of their queue.
@@ -301,11 +301,11 @@ async fn criteria_that_read_what_changes_without_a_date_are_no_fresher_than_thei
             }
             let snapshot = fixture.state(by_calls).snapshot.clone().unwrap();
             if snapshot.as_of.boot < began {
-                return; // What was true then was not looked at.
+                return; // The world was not observed then.
             }
             for agent in snapshot.agents.iter() {
                 let last = calls.0[&agent.id][usize::from(agent.on_call)];
-                // It is looked once a second.
+                // The world is observed once a second.
                 let is_true = last.is_some_and(|last| last + 2 * SECOND >= snapshot.as_of.boot);
                 assert!(
                     is_true,

@@ -1,4 +1,4 @@
-//! What an account learns about calls at zero seats, while it polls as it always does.
+//! Tests what an account learns about calls at zero seats from its usual polls.
 
 use super::*;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// One queue that is often without a seat, and whose agents write up their calls for 20 s on average.
+/// Returns a queue that often has no seat, and whose agents spend 20 s in wrap-up on average.
 pub(super) fn busy(seed: u64) -> Setting {
     Setting::new(WorldSettings {
         seed,
@@ -24,7 +24,7 @@ pub(super) fn busy(seed: u64) -> Setting {
 }
 
 impl Fixture {
-    /// A call every two seconds.
+    /// Asks about a call every two seconds.
     async fn calls(&self, time: Duration) {
         let end = self.clock.now().boot + time;
         while self.clock.now().boot < end {
@@ -34,12 +34,12 @@ impl Fixture {
     }
 
     fn report(&self) -> Arc<AccountReport> {
-        self.health.borrow().soon.clone().expect("told by now")
+        self.health.borrow().soon.clone().expect("a report by now")
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn situations_at_zero_seats_are_foretold_followed_and_told() {
+async fn situations_at_zero_seats_are_predicted_followed_and_reported() {
     let fixture = busy(3).start();
     fixture.calls(30 * MINUTE).await;
     let State::Measured(Err(too_new)) = fixture.report().queues[0].state else {
@@ -69,7 +69,7 @@ async fn situations_at_zero_seats_are_foretold_followed_and_told() {
         queue.outcome()
     );
 
-    // Wrap-ups have no memory in this world, so what is foretold is never sure, and comes about as often as it says.
+    // Wrap-ups have no memory in this world, so predictions are never certain, and come true as often as they say.
     let (mut foretold, mut seen, mut all) = (0.0, 0.0, 0.0);
     for (tenth, [without, with]) in report.tenths.iter().enumerate() {
         let situations = f64::from(without + with);
@@ -93,7 +93,7 @@ async fn situations_at_zero_seats_are_foretold_followed_and_told() {
     assert_eq!(sum, all);
 }
 
-/// Everything that is sent in an hour and a half.
+/// Returns everything that is sent in an hour and a half.
 async fn sent(soon: Soon) -> Vec<String> {
     // Pauses after failures are random.
     fastrand::seed(7);
@@ -114,7 +114,7 @@ async fn no_request_is_sent_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_learnt_is_known_after_a_restart_and_a_reload() {
+async fn knowledge_survives_a_restart_and_a_reload() {
     let mut fixture = busy(3).start();
     fixture.calls(90 * MINUTE).await;
     let before = fixture.report();

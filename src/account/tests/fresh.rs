@@ -1,4 +1,4 @@
-//! Questions that wait for a fresher answer.
+//! Tests questions that wait for a fresher answer.
 
 use super::*;
 
@@ -7,7 +7,7 @@ const PRESSING: Staleness = Staleness {
     of_membership: 0.0,
 };
 
-/// Lets permits be saved up: somebody asks now and then who would wait.
+/// Lets permits be saved up, by asking from time to time for callers that would wait.
 async fn save_up(fixture: &Fixture) {
     for _ in 0..10 {
         fixture
@@ -30,7 +30,7 @@ impl Fixture {
         wait_for_newer(&self.asks, &self.keys[place], staleness, longest).await;
     }
 
-    /// Until just after a request was answered: the next one of the background is some seconds away.
+    /// Waits until just after a request was answered, so that the next request of the background is seconds away.
     async fn quiet(&self) {
         self.sent();
         while self.sent().is_empty() {
@@ -43,7 +43,7 @@ impl Fixture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fifty_who_ask_at_once_are_served_by_one_request() {
+async fn one_request_serves_fifty_callers_at_once() {
     let fixture = still(20, 60).start();
     save_up(&fixture).await;
     fixture.quiet().await;
@@ -57,7 +57,7 @@ async fn fifty_who_ask_at_once_are_served_by_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_is_no_longer_than_asked_for() {
+async fn a_wait_is_no_longer_than_requested() {
     let fixture = still(20, 60).start();
     save_up(&fixture).await;
     fixture
@@ -75,7 +75,7 @@ async fn a_wait_is_no_longer_than_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_will_not_be_asked_is_not_waited_for() {
+async fn a_caller_does_not_wait_if_no_request_is_sent() {
     let fixture = still(20, 60).start();
     save_up(&fixture).await;
     fixture.quiet().await;
@@ -83,7 +83,7 @@ async fn what_will_not_be_asked_is_not_waited_for() {
     fixture.wait(5, Staleness::NONE, 5 * SECOND).await;
     assert!(began.elapsed() < SECOND, "the answer is not stale");
     assert_eq!(fixture.sent().len(), 0);
-    // A queue that has just failed is not asked again for everybody who wonders.
+    // A queue that has just failed is not polled again for each caller.
     fixture
         .simulator
         .world(|world| world.remove_queue(fixture.ids[7]));
@@ -98,7 +98,7 @@ async fn what_will_not_be_asked_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_doubt_about_who_belongs_to_a_queue_is_settled_by_polling_it() {
+async fn a_doubt_about_a_queues_members_is_settled_by_polling_it() {
     let fixture = still(20, 60).start();
     save_up(&fixture).await;
     fixture.quiet().await;
@@ -108,7 +108,7 @@ async fn a_doubt_about_who_belongs_to_a_queue_is_settled_by_polling_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_questions_that_would_wait_spends_no_more_than_the_budget() {
+async fn a_flood_of_waiting_questions_stays_within_the_budget() {
     let fixture = still(12, 30).start();
     for _ in 0..4200 {
         let places = [3, 5, 5];

@@ -1,4 +1,4 @@
-//! What goes from task to task, and to reservations.
+//! Tests what passes from task to task, and to reservations.
 
 use super::*;
 
@@ -30,14 +30,14 @@ async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
         sleep(SECOND).await;
     }
     sleep(MINUTE / 6).await;
-    assert_eq!(calls().len(), 2, "nobody has left");
+    assert_eq!(calls().len(), 2, "no agent has left");
     set_status("On a Call");
     sleep(MINUTE / 6).await;
     assert_eq!(calls(), ["second"], "it was one call");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_task_knows_another_takes_over_with_its_age() {
+async fn a_task_takes_over_the_knowledge_of_another_with_its_age() {
     let fixture = still(5, 20).start();
     sleep(2 * MINUTE).await;
     let (reply, known) = tokio::sync::oneshot::channel();
@@ -99,7 +99,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
         let snapshot = state
             .snapshot
             .clone()
-            .expect("known before anything was asked");
+            .expect("known before the first request");
         let now = fixture.clock.now();
         assert_eq!(
             snapshot.measured.as_ref().unwrap().count,

@@ -1,4 +1,4 @@
-//! An account's task against a simulated CallTools, in virtual time.
+//! Tests an account's task against a simulated CallTools, in virtual time.
 
 use std::{
     num::NonZeroU32,
@@ -76,18 +76,18 @@ struct Fixture {
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-/// What a test changes about it.
+/// The settings of a test.
 struct Setting {
     world: WorldSettings,
     requests_per_hour: u32,
     options: ScheduleOptions,
-    /// Rules of the last queues; the others count seats.
+    /// The rules of the last queues; the others count seats.
     rules: Vec<Rule>,
     max_age: Option<Duration>,
     sweep: SweepQuirk,
-    /// The config has the queues' names rather than their ids.
+    /// Whether the config has the queues' names rather than their ids.
     by_name: bool,
-    /// Opening hours of the first queues; the others are always open.
+    /// The opening hours of the first queues; the others are always open.
     hours: Vec<Option<Arc<OpeningHours>>>,
     soon: crate::config::Soon,
 }
@@ -180,14 +180,14 @@ impl Setting {
             health: watch::channel(Health::default()).1,
             asks: mpsc::channel(1).0,
         };
-        fixture.employ(Known::default());
+        fixture.start_task(Known::default());
         fixture
     }
 }
 
 impl Fixture {
-    /// Puts a task to work that begins with this knowledge, in the place of the one before it.
-    fn employ(&mut self, known: Known) {
+    /// Replaces the task with one that starts with this knowledge.
+    fn start_task(&mut self, known: Known) {
         self.task.abort();
         let (asks, asked) = mpsc::channel(64);
         let (health, healths) = watch::channel(Health::default());
@@ -222,29 +222,30 @@ impl Fixture {
         self.task = tokio::spawn(account.run(CancellationToken::new()));
     }
 
-    /// Ends the task and starts another, with an empty board and what was kept.
-    async fn what_it_knows(&self) -> Known {
+    /// Returns the task's knowledge.
+    async fn knowledge(&self) -> Known {
         let (reply, known) = tokio::sync::oneshot::channel();
         self.asks.send(Ask::Known { reply }).await.unwrap();
         known.await.unwrap()
     }
 
+    /// Replaces the task with one that has an empty board and the knowledge of the old one.
     async fn restart(&mut self) {
-        let known = self.what_it_knows().await;
+        let known = self.knowledge().await;
         self.board = Arc::new(Board::new(self.keys.clone()));
-        self.employ(known);
+        self.start_task(known);
     }
 }
 
 /// The body of a page.
 type Body = fn(u32) -> Value;
 
-/// The way to the simulator, which remembers what went over it and can fail for sweeps alone.
+/// The connection to the simulator. It records requests, and can fail for sweeps alone.
 #[derive(Debug)]
 struct Wire {
     inner: Arc<dyn Transport>,
     sweeps_fail: AtomicBool,
-    /// Bodies that take the place of the simulator's for the pages of sweeps.
+    /// Bodies that replace the simulator's for the pages of sweeps.
     sweeps: Mutex<Option<Body>>,
     sent: Mutex<Vec<String>>,
 }
@@ -315,7 +316,7 @@ impl Fixture {
         Quantity::from(self.simulator.seats(self.ids[place]) as u32)
     }
 
-    /// Paths sent since this was last asked.
+    /// Returns the paths sent since the last call.
     fn sent(&self) -> Vec<String> {
         std::mem::take(&mut self.wire.sent.lock().unwrap())
     }
@@ -340,7 +341,7 @@ impl Fixture {
             .world(|world| world.status_named(name).unwrap())
     }
 
-    /// Somebody with seats in two queues at least.
+    /// Returns an agent with seats in at least two queues, and the places of all their queues.
     fn busy_agent(&self) -> (AgentId, Vec<usize>) {
         let (id, queues) = self.simulator.world(|world| {
             let agents = world.agents();
@@ -370,7 +371,7 @@ impl Fixture {
         }
     }
 
-    /// What an answer says of its count, its age and its end must go together.
+    /// Asserts that an answer's count, age and end are consistent.
     fn assert_coherent(&self, place: usize) {
         let (decision, now) = (self.decide(place), self.clock.now());
         let max_age = self.state(place).planned_max_age;
@@ -393,7 +394,7 @@ impl Fixture {
         }
     }
 
-    /// The world stands still, so what is known must be what is.
+    /// Asserts that known counts are true. The world must stand still.
     fn assert_true(&self) {
         for place in self.places() {
             if let Some(count) = self.decide(place).count {

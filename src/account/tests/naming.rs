@@ -1,4 +1,4 @@
-//! Queues that are renamed, exchanged, made and deleted while they are polled by name, and statuses that change what they do.
+//! Tests queues that are renamed, swapped, created and deleted while they are polled by name, and statuses whose action changes.
 
 use super::*;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     simulator::{Endpoint, ForeignQueue, QueueAction},
 };
 
-/// A look at names every half hour, and a poll of each queue after it.
+/// Enough for a new reading of the names, which happens every half hour, and a poll of each queue after it.
 const HALF_AN_HOUR: Duration = Duration::from_secs(31 * 60);
 
 fn named(queues: usize, agents: usize) -> Setting {
@@ -19,7 +19,7 @@ fn named(queues: usize, agents: usize) -> Setting {
 }
 
 impl Fixture {
-    fn look_ups(&self) -> u64 {
+    fn lookups(&self) -> u64 {
         self.simulator.requests_to(Endpoint::Queues)
     }
 
@@ -31,12 +31,12 @@ impl Fixture {
         &self.keys[place].queue
     }
 
-    fn exchange(&self) {
+    fn swap_names(&self) {
         self.rename(self.ids[0], self.name(1));
         self.rename(self.ids[1], self.name(0));
     }
 
-    /// The answer about a queue of the config is about this one of CallTools, and about its people.
+    /// Asserts that a queue of the config shows this queue of CallTools and its agents.
     fn assert_is(&self, place: usize, id: u64) {
         let state = self.state(place);
         assert_eq!(state.id, Some(id), "{place}");
@@ -46,15 +46,15 @@ impl Fixture {
             .iter()
             .map(|agent| agent.id.0.clone())
             .collect();
-        let mut true_ones: Vec<_> = self
+        let mut real: Vec<_> = self
             .simulator
             .world(|world| world.agents_of(id))
             .into_iter()
             .map(|agent| agent.0)
             .collect();
         shown.sort();
-        true_ones.sort();
-        assert_eq!(shown, true_ones, "{place}");
+        real.sort();
+        assert_eq!(shown, real, "{place}");
     }
 
     fn why(&self, place: usize) -> Option<NoSuchQueue> {
@@ -66,12 +66,12 @@ impl Fixture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_that_were_exchanged_are_followed_and_so_are_ids_as_spellings() {
+async fn swapped_names_are_followed_and_so_are_ids_used_as_names() {
     let fixture = named(3, 30).start();
     sleep(2 * MINUTE).await;
     (0..3).for_each(|place| fixture.assert_is(place, fixture.ids[place]));
-    fixture.exchange();
-    // From the moment at which the name means another queue on, nothing of the one before answers.
+    fixture.swap_names();
+    // Once the name means another queue, no data of the old queue is used.
     let ids = fixture.ids.clone();
     fixture
         .watch(HALF_AN_HOUR, |fixture| {
@@ -89,12 +89,12 @@ async fn names_that_were_exchanged_are_followed_and_so_are_ids_as_spellings() {
     let find = |spelling: u64| fixture.board.find(None, &spelling.to_string());
     assert_eq!(find(ids[0]), Ok(fixture.keys[1].clone()));
     assert_eq!(find(ids[1]), Ok(fixture.keys[0].clone()));
-    assert_eq!(fixture.look_ups(), 2);
+    assert_eq!(fixture.lookups(), 2);
     fixture.assert_all_known();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_queue_of_an_old_name_is_followed() {
+async fn a_new_queue_with_an_old_name_is_followed() {
     let fixture = named(2, 20).start();
     sleep(2 * MINUTE).await;
     fixture.rename(fixture.ids[0], "retired");
@@ -115,7 +115,7 @@ async fn a_new_queue_of_an_old_name_is_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_queue_is_looked_up_at_once_and_one_of_its_name_is_found() {
+async fn a_deleted_queue_is_looked_up_at_once_and_its_successor_is_found() {
     for foreign in [ForeignQueue::Refused, ForeignQueue::Empty] {
         for sweep in [true, false] {
             let mut setting = named(3, 30);
@@ -134,9 +134,9 @@ async fn a_deleted_queue_is_looked_up_at_once_and_one_of_its_name_is_found() {
                 fixture.state(0).fault
             );
             assert!(
-                (2..=12).contains(&fixture.look_ups()),
+                (2..=12).contains(&fixture.lookups()),
                 "{}",
-                fixture.look_ups()
+                fixture.lookups()
             );
             let name = fixture.name(0).to_owned();
             let new = fixture.simulator.world(|world| {
@@ -152,7 +152,7 @@ async fn a_deleted_queue_is_looked_up_at_once_and_one_of_its_name_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_is_refused_for_a_while_costs_few_look_ups() {
+async fn an_id_that_is_refused_for_a_while_costs_few_lookups() {
     let mut setting = named(2, 20);
     setting.options.sweep = false;
     let fixture = setting.start();
@@ -164,9 +164,9 @@ async fn an_id_that_is_refused_for_a_while_costs_few_look_ups() {
     );
     sleep(60 * MINUTE).await;
     assert!(
-        (2..=11).contains(&fixture.look_ups()),
+        (2..=11).contains(&fixture.lookups()),
         "{}",
-        fixture.look_ups()
+        fixture.lookups()
     );
     fixture.simulator.clear_faults();
     sleep(2 * MINUTE).await;
@@ -175,7 +175,7 @@ async fn an_id_that_is_refused_for_a_while_costs_few_look_ups() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_two_queues_have_means_none_until_it_is_plain_again() {
+async fn a_name_of_two_queues_means_neither_until_it_is_unique_again() {
     let fixture = named(2, 20).start();
     sleep(2 * MINUTE).await;
     let name = fixture.name(0).to_owned();
@@ -206,7 +206,7 @@ async fn a_name_in_another_case_is_another_name() {
         Some(NoSuchQueue::Name { nearest, .. }) => assert_eq!(nearest[0], upper),
         other => panic!("{other:?}"),
     }
-    // The log may know every queue.
+    // The log may list every queue.
     let id = format!("(id {})", fixture.ids[0]);
     let lines = logged.lines();
     let shown = lines
@@ -232,11 +232,11 @@ async fn a_list_of_names_that_cannot_be_read_changes_nothing() {
     sleep(2 * HALF_AN_HOUR).await;
     fixture.assert_all_known();
     assert!(
-        (2..=12).contains(&fixture.look_ups()),
+        (2..=12).contains(&fixture.lookups()),
         "{}",
-        fixture.look_ups()
+        fixture.lookups()
     );
-    fixture.exchange();
+    fixture.swap_names();
     fixture.simulator.clear_faults();
     sleep(HALF_AN_HOUR).await;
     fixture.assert_is(0, fixture.ids[1]);
@@ -244,7 +244,7 @@ async fn a_list_of_names_that_cannot_be_read_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_that_does_something_else_counts_by_that_within_half_an_hour() {
+async fn a_changed_action_of_a_status_counts_within_half_an_hour() {
     for by_name in [true, false] {
         let mut setting = still(2, 20);
         setting.by_name = by_name;

@@ -1,9 +1,9 @@
-//! Opening hours: a closed queue is not polled, and is known when it opens.
+//! Tests opening hours: a closed queue is not polled, and is known when it opens.
 
 use super::*;
 use crate::fixtures::opening_hours;
 
-/// The tests begin on a Sunday at 10:00 UTC.
+/// Parses opening hours in UTC. The tests start on a Sunday at 10:00 UTC.
 fn hours(open: &str) -> Option<Arc<OpeningHours>> {
     opening_hours(&[open], "UTC")
 }
@@ -13,7 +13,7 @@ impl Fixture {
         sleep(MINUTE * minutes).await;
     }
 
-    /// How many requests named each queue since this was last asked.
+    /// Returns how many requests named each queue since the last call.
     fn polls(&self) -> Vec<usize> {
         let sent = self.sent();
         let polls = |id: &u64| {
@@ -33,7 +33,7 @@ async fn a_closed_account_sends_nothing_and_is_known_when_it_opens() {
     }
     .start();
     fixture.pass(1).await;
-    // Whether its names are right is worth one request even then.
+    // Checking its names is worth one request even while it is closed.
     let sent = fixture.sent();
     assert!(
         matches!(&*sent, [one] if one.starts_with("queues/")),
@@ -42,7 +42,7 @@ async fn a_closed_account_sends_nothing_and_is_known_when_it_opens() {
     fixture.pass(27).await;
     assert_eq!(fixture.sent(), Vec::<String>::new(), "28 minutes");
     assert_eq!(fixture.decide(0).reason, Reason::Closed);
-    // To the second before it opens.
+    // Until a second before it opens.
     sleep(2 * MINUTE - SECOND).await;
     assert_eq!(fixture.decide(0).reason, Reason::Closed);
     sleep(SECOND).await;
@@ -57,7 +57,7 @@ async fn a_closed_account_sends_nothing_and_is_known_when_it_opens() {
     assert_eq!(fixture.decide(0).reason, Reason::Closed);
 }
 
-/// Thirty queues without sweeps take turns of 114 s, so polling begins that long before the opening, and a minute to spare.
+/// Thirty queues without sweeps take turns of 114 s, so polling starts that long, and a minute more, before the opening.
 #[tokio::test(start_paused = true)]
 async fn a_queue_is_polled_again_one_round_before_it_opens() {
     let mut setting = Setting {
@@ -108,7 +108,7 @@ async fn open_queues_share_the_slots_of_closed_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_polls_a_closed_queue_all_the_same() {
+async fn a_refresh_polls_even_a_closed_queue() {
     let fixture = Setting {
         hours: vec![hours("Mon 08:00-09:00"); 2],
         ..still(2, 12)
@@ -128,9 +128,9 @@ async fn a_refresh_polls_a_closed_queue_all_the_same() {
     assert_eq!(fixture.decide(0).reason, Reason::Closed);
 }
 
-/// At the end of the day the lists go empty, and nobody has to hear of that.
+/// At the end of the day the lists become empty, which is no news.
 #[tokio::test(start_paused = true)]
-async fn lists_that_were_empty_at_the_closing_are_no_news_during_the_night() {
+async fn lists_that_were_empty_at_closing_time_are_no_news_at_night() {
     let fixture = Setting {
         hours: vec![hours("Sun 09:00-10:30"); 2],
         ..still(2, 12)

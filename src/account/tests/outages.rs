@@ -1,9 +1,9 @@
-//! Failures of CallTools: what becomes unknown, and when it is known again.
+//! Tests failures of CallTools: what becomes unknown, and when it is known again.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_whose_own_polls_fail_for_longer_than_max_age_becomes_unknown_and_not_before() {
+async fn a_queue_becomes_unknown_once_its_own_polls_have_failed_for_max_age() {
     let fixture = still(20, 60).start();
     sleep(5 * MINUTE).await;
     fixture
@@ -20,7 +20,7 @@ async fn a_queue_whose_own_polls_fail_for_longer_than_max_age_becomes_unknown_an
             fixture.assert_coherent(7);
             if decision.reason.is_known() {
                 assert!(known_until.is_none(), "it came back");
-                // What was known when it began to fail may be used for as long as any knowledge.
+                // Data from before the failures may be used until max_age.
                 assert!(
                     failing.is_none_or(|failing| failing <= MINUTE + SECOND),
                     "{failing:?}"
@@ -35,12 +35,12 @@ async fn a_queue_whose_own_polls_fail_for_longer_than_max_age_becomes_unknown_an
             }
         })
         .await;
-    assert!(known_until.is_some(), "it was found out");
+    assert!(known_until.is_some(), "it became unknown");
     assert_eq!(fixture.distrusted(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_failure_leaves_no_trace() {
+async fn a_single_failure_makes_nothing_unknown() {
     let fixture = still(30, 60).start();
     sleep(5 * MINUTE).await;
     fixture
@@ -65,18 +65,18 @@ async fn after_an_outage_everything_is_known_again_at_once() {
                 || fixture.decide(place).reason == Reason::TooOld)
     );
     fixture.simulator.clear_faults();
-    // The longest back-off, and a sweep.
+    // The longest backoff, and a sweep.
     sleep(MINUTE + fixture.between_sweeps() * 2).await;
     fixture.watch(5 * MINUTE, Fixture::assert_all_known).await;
     assert_eq!(
         fixture.distrusted(),
         0,
-        "an outage is nothing against sweeps"
+        "an outage is no reason to distrust sweeps"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_calltools_asked_for_ends_for_all_queues_together() {
+async fn a_pause_requested_by_calltools_ends_for_all_queues_together() {
     let fixture = still(30, 60).start();
     sleep(10 * MINUTE).await;
     fixture
@@ -89,7 +89,7 @@ async fn a_pause_that_calltools_asked_for_ends_for_all_queues_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_that_are_all_empty_at_once_are_told_once_and_shown() {
+async fn lists_that_all_become_empty_are_logged_once_and_shown() {
     let (logged, _guard) = crate::logged::listen();
     let fixture = still(10, 40).start();
     sleep(5 * MINUTE).await;
@@ -116,11 +116,11 @@ async fn lists_that_are_all_empty_at_once_are_told_once_and_shown() {
     let emptied = fixture.health.borrow().emptied.expect("all is empty");
     assert_eq!(emptied.agents_before, people.len());
     assert!(emptied.since.boot >= begin.boot);
-    let said = |words: &str| {
+    let count = |text: &str| {
         let lines = logged.lines();
-        lines.iter().filter(|line| line.contains(words)).count()
+        lines.iter().filter(|line| line.contains(text)).count()
     };
-    assert_eq!(said("list of agents is empty"), 1);
+    assert_eq!(count("list of agents is empty"), 1);
     let (queue, agents) = &members[3];
     let name = format!("{}", agents[0]);
     fixture
@@ -128,6 +128,6 @@ async fn lists_that_are_all_empty_at_once_are_told_once_and_shown() {
         .world(|world| world.add_agent(&name, &[*queue]));
     sleep(10 * MINUTE).await;
     assert_eq!(fixture.health.borrow().emptied, None);
-    assert_eq!(said("there are agents in the queues again"), 1);
-    assert_eq!(said("list of agents is empty"), 1);
+    assert_eq!(count("there are agents in the queues again"), 1);
+    assert_eq!(count("list of agents is empty"), 1);
 }

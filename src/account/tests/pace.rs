@@ -1,4 +1,4 @@
-//! How often an account and its queues are polled.
+//! Tests how often an account and its queues are polled.
 
 use super::*;
 
@@ -53,7 +53,7 @@ async fn max_age_follows_from_how_the_account_is_polled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poor_account_with_one_queue_in_demand_knows_all_its_queues() {
+async fn a_small_budget_with_one_queue_in_demand_keeps_all_queues_known() {
     for sweep in [true, false] {
         let mut setting = still(20, 30);
         setting.requests_per_hour = 200;
@@ -80,7 +80,7 @@ async fn an_idle_account_is_polled_slowly_and_wakes_on_the_first_question() {
     let slow = fixture.sent().len();
     let earned = (10 * MINUTE).as_secs_f64() / fixture.budget.usual_period().as_secs_f64();
     assert!((slow as f64) < earned * 0.3, "{slow} of {earned}");
-    // In the midst of a wait.
+    // In the middle of a wait.
     while fixture.sent().is_empty() {
         sleep(Duration::from_millis(100)).await;
     }

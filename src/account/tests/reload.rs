@@ -1,15 +1,15 @@
-//! A new config for an account that is at work.
+//! Tests a new config for a running account.
 
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::metrics::Metrics;
 
-/// Requests that an account makes beyond its pace may be this few: what was due at the moment of a reload.
+/// The maximum of requests beyond the pace: those due at the moment of a reload.
 const SLACK: f64 = 3.0;
 
 impl Fixture {
-    /// Has the task go on with these queues, as a reload does.
+    /// Makes the task continue with these queues, as a reload does.
     async fn take(&mut self, queues: Vec<QueueSettings>) {
         self.keys = queues.iter().map(|queue| queue.key.clone()).collect();
         self.ids = queues.iter().map(id_of_queue).collect();
@@ -29,13 +29,13 @@ impl Fixture {
         self.asks
             .send(Ask::Take(Box::new(terms)))
             .await
-            .expect("it is at work");
+            .expect("it is running");
         taken.await.expect("it answers");
         self.board.drop_stale();
         self.queues = queues;
     }
 
-    /// Requests that the pace allows for in this time.
+    /// Returns the number of requests that the pace allows in this time.
     fn earned(&self, time: Duration) -> f64 {
         time.as_secs_f64() / self.budget.usual_period().as_secs_f64()
     }
@@ -130,9 +130,9 @@ async fn an_added_queue_costs_one_poll_and_a_removed_one_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_under_way_finds_its_queue_wherever_it_is_now() {
+async fn polls_under_way_find_their_queues_at_new_places() {
     let mut fixture = still(30, 60).start();
-    // Polls of the start are on their way while the queues change places, and some go.
+    // Polls of the start are under way while the queues change places, and some are removed.
     for step in 0..20 {
         sleep(SECOND / 10).await;
         let mut queues = fixture.queues.clone();
@@ -150,7 +150,7 @@ async fn what_is_under_way_finds_its_queue_wherever_it_is_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_that_reads_what_polls_alone_tell_costs_a_poll_where_the_last_is_too_old() {
+async fn a_rule_that_needs_polls_costs_one_only_if_the_last_is_too_old() {
     let mut fixture = still(10, 40).start();
     sleep(5 * MINUTE).await;
     fixture.sent();
@@ -167,7 +167,7 @@ async fn a_rule_that_reads_what_polls_alone_tell_costs_a_poll_where_the_last_is_
     fixture.assert_all_known();
     let sent = fixture.sent().len();
     assert!(sent <= 4, "{sent} requests for three new rules");
-    // What is young enough is not asked for again.
+    // Data that is young enough is not requested again.
     queues[2].rule = custom("$.results[?@.first_name]");
     fixture.take(queues).await;
     fixture.assert_all_known();
@@ -180,7 +180,7 @@ async fn a_rule_that_reads_what_polls_alone_tell_costs_a_poll_where_the_last_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_before_a_task_began_are_no_new_demand() {
+async fn questions_before_a_task_started_are_no_new_demand() {
     let fixture = still(3, 6).start();
     sleep(5 * SECOND).await;
     for _ in 0..1_000 {

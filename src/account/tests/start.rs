@@ -1,4 +1,4 @@
-//! How an account begins: from nothing, and after a restart.
+//! Tests how an account starts: without knowledge, and after a restart.
 
 use super::{super::schedule::Need, *};
 use crate::{account::schedule::Expected, logged::listen};
@@ -20,13 +20,13 @@ impl Fixture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_queues_share_out_the_first_hour() {
+async fn a_thousand_queues_share_the_first_hour() {
     let (logged, _guard) = listen();
     let fixture = still(1_000, 300).start();
     sleep(15 * SECOND).await;
     let burst = u64::from(fixture.budget.burst());
     assert_eq!(burst, 38, "4 % of 950");
-    // The statuses, the ration, and what the pace allows for.
+    // The statuses, the ration, and the polls that the pace allows.
     let spent = fixture.simulator.requests();
     assert!(spent <= 1 + burst + 5, "{spent} requests in 15 s");
     assert!(fixture.known() >= 38);
@@ -69,7 +69,7 @@ async fn a_small_account_is_known_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn twenty_restarts_in_a_row_cost_hardly_more_than_none() {
+async fn twenty_restarts_in_a_row_cost_almost_nothing() {
     let mut fixture = still(60, 120).start();
     sleep(20 * MINUTE).await;
     fixture.assert_all_known();
@@ -90,7 +90,7 @@ async fn twenty_restarts_in_a_row_cost_hardly_more_than_none() {
     let mut sent = fixture.sent();
     sent.retain(|path| !path.contains("/statuses/"));
     let sent = sent.len() as f64;
-    // A task begins with a slot, so one request for each restart and no more.
+    // A task starts with a slot, so each restart costs at most one request.
     assert!(
         sent <= earned + 20.0,
         "{sent} requests in a time that earns {earned}"
@@ -109,13 +109,13 @@ async fn sweeps_that_were_trusted_are_trusted_after_a_restart() {
     assert_eq!(
         fixture.planned_max_ages(),
         planned,
-        "and as long as they were"
+        "with as many pages as before"
     );
     fixture.watch(3 * MINUTE, Fixture::assert_all_known).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn sweeps_that_were_found_wanting_are_not_trusted_after_a_restart() {
+async fn distrusted_sweeps_are_not_trusted_after_a_restart() {
     let mut setting = still(20, 60);
     setting.sweep = SweepQuirk::Stale;
     let mut fixture = setting.start();
@@ -138,13 +138,13 @@ async fn a_long_pause_makes_old_queues_due_at_once() {
     fixture.task.abort();
     sleep(60 * MINUTE).await;
     fixture.board = Arc::new(Board::new(fixture.keys.clone()));
-    fixture.employ(known);
+    fixture.start_task(known);
     sleep(10 * SECOND).await;
     fixture.assert_all_known();
 }
 
 #[tokio::test(start_paused = true)]
-async fn max_age_is_the_plans_from_the_first_moment_on() {
+async fn max_age_follows_the_plan_from_the_start() {
     for (queues, agents) in [(60, 100), (20, 60), (1, 5)] {
         let fixture = still(queues, agents).start();
         let planned = plan_of(queues);
@@ -153,7 +153,7 @@ async fn max_age_is_the_plans_from_the_first_moment_on() {
                 assert_eq!(fixture.planned_max_ages(), [planned]);
             })
             .await;
-        // Spent to the last: what is left of the hour is nothing to max_age.
+        // With every request spent: max_age does not depend on the rest of the hour.
         while let Ok(permit) = fixture.budget.permit(Purpose::OnDemand).await {
             drop(permit);
         }
@@ -165,7 +165,7 @@ async fn max_age_is_the_plans_from_the_first_moment_on() {
     }
 }
 
-/// What `openseat plan` says of so many queues that count seats.
+/// Returns the `max_age` in `openseat plan` for this many queues that count seats.
 fn plan_of(queues: usize) -> Duration {
     let need = Need {
         id: false,

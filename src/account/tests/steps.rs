@@ -1,16 +1,16 @@
-//! What the log tells of an account's work, to those who ask for it.
+//! Tests the detailed log lines about an account's work, which are off by default.
 
 use tracing::{Level, subscriber::DefaultGuard};
 
 use super::*;
 use crate::logged::{Logged, listen, listen_to};
 
-/// Lines of the log with these words.
-fn with<'l>(lines: &'l [String], words: &str) -> Vec<&'l String> {
-    lines.iter().filter(|line| line.contains(words)).collect()
+/// Returns the lines that contain this text.
+fn with<'l>(lines: &'l [String], text: &str) -> Vec<&'l String> {
+    lines.iter().filter(|line| line.contains(text)).collect()
 }
 
-/// The lines of some minutes, in which some polls fail.
+/// Returns the lines of some minutes in which some polls fail.
 async fn lines_of_minutes(listen: impl FnOnce() -> (Logged, DefaultGuard)) -> Vec<String> {
     let (logged, _guard) = listen();
     let fixture = still(3, 6).start();
@@ -23,7 +23,7 @@ async fn lines_of_minutes(listen: impl FnOnce() -> (Logged, DefaultGuard)) -> Ve
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_step_of_a_poll_is_told_to_those_who_ask_for_it() {
+async fn each_step_of_a_poll_is_logged_in_detail_if_requested() {
     let lines = lines_of_minutes(|| listen_to(Level::TRACE)).await;
     let (begun, ended) = (
         with(&lines, "a list is read"),
@@ -43,17 +43,20 @@ async fn each_step_of_a_poll_is_told_to_those_who_ask_for_it() {
     }
     assert_eq!(with(&lines, "error=").len(), 2, "{ended:#?}");
     for step in ["the schedule's choice", "the board has changed"] {
-        let told = with(&lines, step);
-        assert!(!told.is_empty(), "{step}");
-        assert!(told.iter().all(|line| line.starts_with("TRACE")), "{step}");
+        let logged = with(&lines, step);
+        assert!(!logged.is_empty(), "{step}");
+        assert!(
+            logged.iter().all(|line| line.starts_with("TRACE")),
+            "{step}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_else_is_told() {
+async fn steps_are_not_logged_by_default() {
     let lines = lines_of_minutes(listen).await;
-    let told = lines
+    let detailed = lines
         .iter()
         .filter(|line| line.contains("TRACE") || line.contains("DEBUG"));
-    assert_eq!(told.count(), 0, "{lines:#?}");
+    assert_eq!(detailed.count(), 0, "{lines:#?}");
 }

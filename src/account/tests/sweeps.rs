@@ -1,4 +1,4 @@
-//! Sweeps: what they renew, and when they are not believed.
+//! Tests sweeps: what they renew, and when they lose trust.
 
 use super::*;
 
@@ -88,7 +88,7 @@ async fn sweeps_that_are_refused_are_given_up_for_an_hour() {
         assert_eq!(
             (fixture.sweeps_sent(), fixture.distrusted()),
             (0, 1),
-            "said once"
+            "distrusted once"
         );
         // Polls have the whole budget meanwhile.
         assert_eq!(
@@ -106,7 +106,7 @@ async fn sweeps_that_are_refused_are_given_up_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_list_is_found_out_before_anything_of_it_is_served() {
+async fn a_stale_list_is_noticed_before_any_of_it_is_used() {
     let mut setting = still(20, 60);
     setting.sweep = SweepQuirk::Stale;
     let fixture = setting.start();
@@ -118,7 +118,7 @@ async fn a_stale_list_is_found_out_before_anything_of_it_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_goes_stale_later_is_found_out_by_polls() {
+async fn polls_reveal_a_list_that_becomes_stale_later() {
     let fixture = still(20, 60).start();
     let ready = fixture.status("Available");
     fixture.simulator.world(|world| world.set_everyone(ready));
@@ -133,7 +133,7 @@ async fn a_list_that_goes_stale_later_is_found_out_by_polls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_leaves_people_out_is_found_out() {
+async fn a_list_that_omits_agents_is_noticed() {
     let mut setting = still(10, 60);
     setting.sweep = SweepQuirk::Partial;
     let fixture = setting.start();
@@ -146,12 +146,12 @@ async fn a_list_that_leaves_people_out_is_found_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_who_leaves_the_account_is_no_reason_for_distrust_and_soon_forgotten() {
+async fn an_agent_who_leaves_the_account_causes_no_distrust_and_is_soon_forgotten() {
     let fixture = still(20, 60).start();
     sleep(5 * MINUTE).await;
     let (agent, places) = fixture.busy_agent();
     fixture.simulator.world(|world| world.remove_agent(&agent));
-    // A slot for queues for each of theirs, and one for whichever was on its way.
+    // One queue slot for each of their queues, and one for a poll under way.
     sleep(fixture.budget.usual_period() * 4 * (places.len() as u32 + 2)).await;
     assert!(
         places
@@ -168,7 +168,7 @@ async fn somebody_who_leaves_the_account_is_no_reason_for_distrust_and_soon_forg
 }
 
 #[tokio::test(start_paused = true)]
-async fn sweeps_that_keep_failing_while_polls_do_not_are_given_up() {
+async fn sweeps_that_keep_failing_while_polls_succeed_are_given_up() {
     let fixture = still(30, 60).start();
     sleep(5 * MINUTE).await;
     fixture.wire.sweeps_fail.store(true, Ordering::Relaxed);
@@ -177,7 +177,7 @@ async fn sweeps_that_keep_failing_while_polls_do_not_are_given_up() {
     fixture.watch(10 * MINUTE, Fixture::assert_all_known).await;
 }
 
-/// A page of strangers, with a link to the next.
+/// Returns a page of strangers, with a link to the next page.
 fn strangers(page: u32) -> Value {
     let row =
         |n| json!({"app_user": format!("{page}-{n}"), "status": "Available", "logged_in": true});
@@ -185,14 +185,14 @@ fn strangers(page: u32) -> Value {
     json!({"count": i64::MAX, "next": format!("?page={}", page + 1), "results": rows})
 }
 
-/// As if nobody were there, though the count says otherwise.
+/// Returns a page without agents, although the count says otherwise.
 fn nobody(_: u32) -> Value {
     json!({"count": 300, "next": null, "results": []})
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_without_end_or_without_anybody_is_given_up() {
-    // With few queues, half as many pages cost more than polling them; with many, the bounds of every list end it.
+    // With few queues, reading half as many pages costs more than polling; with many, the maximum length of any list ends the sweep.
     for (body, queues, pages, distrusted) in [
         (strangers as Body, 40, 20, 0),
         (strangers, 400, 100, 1),
@@ -216,14 +216,14 @@ async fn a_sweep_without_end_or_without_anybody_is_given_up() {
             "{queues} queues, {sweeps} pages"
         );
         assert!(sweeps <= pages, "{queues} queues: {sweeps} pages");
-        // A delta is tried beside the pages of a sweep, and never takes more requests than they do.
+        // A delta is tried beside the pages of a sweep, and never takes more requests.
         assert!(deltas <= sweeps, "{queues} queues: {deltas} of {sweeps}");
         fixture.assert_true();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn criteria_see_joined_rows_if_they_read_what_sweeps_tell_and_their_own_polls_if_not() {
+async fn criteria_see_joined_rows_only_if_sweeps_have_what_they_read() {
     let mut setting = still(20, 60);
     setting.rules = vec![
         custom("$.results[?@.status=='Available' && @.queue_logged_in==true]"),
