@@ -2,7 +2,7 @@ use super::*;
 use crate::fixtures::available;
 
 #[tokio::test]
-async fn requests_that_leave_room_for_doubt_are_refused() {
+async fn ambiguous_requests_are_rejected() {
     let server = World::with(&["main/sales"]).serve().await;
     let cases = [
         ("GET /livez HTTP/1.1\r\n\r\n", 400),
@@ -30,7 +30,7 @@ async fn requests_that_leave_room_for_doubt_are_refused() {
             "GET /livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
             421,
         ),
-        // HTTP/2 from the start: closed without a word, which is what hyper does with it.
+        // HTTP/2 without an upgrade: hyper closes the connection without an answer.
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0),
         ("GET /livez HTTP/1.1\r\nHost localhost\r\n\r\n", 400),
     ];
@@ -43,7 +43,7 @@ async fn requests_that_leave_room_for_doubt_are_refused() {
 }
 
 #[tokio::test]
-async fn requests_that_are_merely_unusual_are_answered() {
+async fn unusual_but_valid_requests_are_answered() {
     let server = World::with(&["main/sales"]).serve().await;
     let cases = [
         "GET /livez HTTP/1.0\r\n\r\n",
@@ -59,7 +59,7 @@ async fn requests_that_are_merely_unusual_are_answered() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn a_wrong_method_gets_the_list_of_allowed_ones() {
     let server = World::with(&["main/sales"]).serve().await;
     let cases = [
         ("DELETE", "/v1/queues/sales/decision", "GET,HEAD,POST"),
@@ -79,7 +79,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 }
 
 #[tokio::test]
-async fn every_answer_bears_the_security_headers() {
+async fn every_answer_has_the_security_headers() {
     let server = World::with(&["main/sales"]).serve().await;
     for target in ["/", "/v1/queues", "/nowhere", "/api/queues/", "/metrics"] {
         let answer = server.get(target).await;
@@ -141,13 +141,13 @@ async fn with_a_bearer_token_only_probes_and_the_drop_in_are_open() {
         server.get("/api/queues/").await.header("www-authenticate"),
         Some("Token")
     );
-    // Who knows the token may call the server by any name.
+    // A caller with the token may use any host name.
     let named = "GET /v1/queues HTTP/1.1\r\nHost: openseat.example\r\nConnection: close\r\nAuthorization: Bearer s3cret\r\n\r\n";
     assert_eq!(server.raw(named).await.status, 200);
 }
 
 #[tokio::test]
-async fn names_in_allowed_hosts_are_answered_to_and_the_refusal_of_others_names_the_key() {
+async fn names_in_allowed_hosts_are_answered_and_the_rejection_of_others_names_the_key() {
     let mut world = World::with(&["main/sales"]);
     world.allowed_hosts = vec![
         "openseat.default.svc.cluster.local".to_owned(),
@@ -185,7 +185,7 @@ async fn names_in_allowed_hosts_are_answered_to_and_the_refusal_of_others_names_
 }
 
 #[tokio::test]
-async fn an_empty_token_opens_nothing() {
+async fn an_empty_token_is_never_accepted() {
     let mut world = World::with(&["main/sales"]);
     world.bearer = Some("".into());
     let server = world.serve().await;

@@ -7,7 +7,7 @@ use crate::account::{
 };
 use crate::{budget::Purpose, fixtures::available, model::fault::Down};
 
-/// Two accounts, of which the second has two queues.
+/// Two accounts; the second has two queues.
 fn world() -> (World, [AccountEnds; 2]) {
     let mut world = World::with(&["main/sales", "other/day", "other/night"]);
     let ends = [
@@ -19,7 +19,7 @@ fn world() -> (World, [AccountEnds; 2]) {
 }
 
 #[tokio::test]
-async fn each_account_shows_what_is_spent_of_its_hour() {
+async fn each_account_shows_how_much_of_its_hour_is_spent() {
     let (world, _ends) = world();
     let budget = Arc::clone(&world.accounts[1].budget);
     let server = world.serve().await;
@@ -52,7 +52,7 @@ async fn each_account_shows_what_is_spent_of_its_hour() {
 }
 
 #[tokio::test]
-async fn a_fault_is_the_accounts_once_all_its_queues_have_it() {
+async fn a_fault_that_all_queues_have_is_the_accounts() {
     let (world, _ends) = world();
     world.fail("other/day", Fault::BadToken);
     let server = world.serve().await;
@@ -99,14 +99,17 @@ async fn a_fault_of_the_account_is_shown_with_its_start() {
     let told = account().await;
     assert_eq!(told["fault"]["kind"], "bad_token");
     assert_eq!(told["fault_since"], server.clock.now().rfc3339());
-    assert_eq!(told["faulty_queues"], 0, "which is of the queues alone");
+    assert_eq!(
+        told["faulty_queues"], 0,
+        "which counts only queues' own faults"
+    );
     let metrics = server.get("/metrics").await.body;
     let line = "openseat_account_fault{account=\"main\",kind=\"bad_token\"} 1.0";
     assert!(metrics.contains(line), "{metrics}");
 }
 
 #[tokio::test]
-async fn lists_that_are_all_empty_show_since_when_and_how_many_agents_there_were() {
+async fn lists_that_are_all_empty_show_when_it_happened_and_how_many_agents_there_were() {
     let mut world = World::with(&["main/a"]);
     let ends = world.account("main", "t");
     let server = world.serve().await;
@@ -127,7 +130,7 @@ async fn lists_that_are_all_empty_show_since_when_and_how_many_agents_there_were
 }
 
 #[tokio::test]
-async fn each_feed_is_shown_with_how_it_stands_and_why() {
+async fn each_feed_is_shown_with_its_standing_and_why() {
     let mut world = World::with(&["main/a"]);
     let ends = world.account("main", "t");
     let server = world.serve().await;

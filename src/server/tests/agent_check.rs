@@ -1,10 +1,10 @@
 use super::*;
 use crate::{fixtures::available, server::serve_agent_checks};
 
-/// Long enough for a machine that is busy with other tests, short enough to tell a hang.
+/// Long enough for a machine that is busy with other tests, short enough to notice a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// HAProxy's view of a server.
+/// HAProxy's side of an agent-check.
 struct Agent {
     address: SocketAddr,
     server: Server,
@@ -32,13 +32,13 @@ impl Agent {
 async fn rest(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await;
-    // One that was cut while it was still sending hears of it as an error, and that is an end, too.
+    // A client that is cut while it is still sending gets an error, which is an end too.
     let _ = read.expect("it does not hang");
     text
 }
 
 #[tokio::test]
-async fn a_queue_with_seats_is_up_and_weighs_as_many_and_one_without_weighs_nothing() {
+async fn a_queues_weight_is_its_number_of_seats() {
     let world = World::with(&["main/sales", "main/support"]);
     world.publish("main/sales", available(3));
     world.publish("main/support", available(0));
@@ -49,7 +49,7 @@ async fn a_queue_with_seats_is_up_and_weighs_as_many_and_one_without_weighs_noth
 }
 
 #[tokio::test]
-async fn what_is_unknown_follows_on_unknown() {
+async fn an_unknown_queue_follows_on_unknown() {
     let mut world = World::with(&["main/careful", "main/bold"]);
     world.policy("main/bold").on_unknown = OnUnknown::Accept;
     let agent = Agent::with_world(world).await;
@@ -58,7 +58,7 @@ async fn what_is_unknown_follows_on_unknown() {
 }
 
 #[tokio::test]
-async fn a_queue_that_nobody_watches_is_down_with_the_cause() {
+async fn an_unconfigured_queue_is_down_with_the_cause() {
     let agent = Agent::with_world(World::with(&["one/sales", "two/sales"])).await;
     for (asked, said) in [
         ("slaes\n", "fail #no such queue"),
@@ -89,7 +89,7 @@ async fn a_check_is_counted_as_a_decision() {
 }
 
 #[tokio::test]
-async fn a_line_that_does_not_end_is_cut_by_its_length_or_by_time() {
+async fn an_endless_line_is_cut_by_length_or_by_time() {
     let mut world = World::with(&["main/sales"]);
     world.publish("main/sales", available(1));
     world.limits.head = Duration::from_millis(200);
@@ -111,7 +111,7 @@ async fn checks_and_requests_share_the_connections() {
     world.limits.connections = 1;
     let agent = Agent::with_world(world).await;
     let holding = agent.server.connect().await;
-    // The slot is taken once the server has accepted the connection.
+    // The connection counts once the server has accepted it.
     let mut answer = agent.check("sales\n").await;
     while !answer.is_empty() {
         answer = agent.check("sales\n").await;

@@ -1,11 +1,11 @@
-//! The record of calls: every way to ask, who may read it, and that it never has a key.
+//! The record of calls: every way to ask, who may read it, and that it never contains a key.
 
 use super::*;
 use crate::{config::May, fixtures::available};
 
 const BEARER: &str = "s3cret-s3cret-s3cret";
 
-/// Three queues with a record in memory: two seats, none, and one that nothing is known about.
+/// Three queues with a record in memory: one with two seats, one without, and one that is unknown.
 async fn world() -> World {
     let mut world = World::with(&["main/sales", "main/full", "main/dark"]);
     let clock: Arc<dyn Clock> = world.clock.clone();
@@ -18,7 +18,7 @@ async fn world() -> World {
 }
 
 impl Server {
-    /// What was answered about a call.
+    /// The answers about a call.
     async fn call(&self, id: &str) -> Vec<Value> {
         let answer = self.get(&format!("/v1/calls/{id}")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -27,7 +27,7 @@ impl Server {
         call["answers"].as_array().expect("a list").clone()
     }
 
-    /// Asks, and returns the one answer that is recorded of it.
+    /// Sends a request, and returns the only answer that is recorded for it.
     async fn recorded(&self, method: &str, target: &str, id: &str) -> Value {
         let answer = self.ask(method, target, "").await;
         assert!(answer.status < 404, "{answer:?}");
@@ -42,7 +42,7 @@ async fn every_way_to_ask_about_a_call_is_recorded() {
     let server = world().await.serve().await;
     let decision = "/v1/queues/full/decision";
     for (n, (method, target)) in [
-        // On the fast path, and by the router.
+        // On the fast path, and through the router.
         ("GET", format!("{decision}?call_id=ID")),
         ("GET", format!("{decision}?zip=1&call_id=ID&tag_a=1")),
         ("GET", format!("{decision}?call_id=ID&threshold=0")),
@@ -80,7 +80,7 @@ async fn every_way_to_ask_about_a_call_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_asked_about_often_has_all_answers_in_order() {
+async fn a_call_with_many_answers_has_all_of_them_in_order() {
     let server = world().await.serve().await;
     for queue in ["dark", "full", "sales"] {
         let target = format!("/v1/queues/{queue}/decision?call_id=a%2Fb");
@@ -116,7 +116,7 @@ async fn a_reservation_is_recorded_with_how_it_ended() {
     let server = world().await.serve().await;
     let reserve = "/v1/queues/sales/decision?call_id=a&reserve=45s";
     let id = server.get(reserve).await.json()["reservation"]["id"].clone();
-    // The same call again, by either way, has the same seat.
+    // The same call, by either way, gets the same seat.
     server.clock.pass(Duration::from_secs(1));
     server.get(reserve).await;
     let body = r#"{"call_id":"a","ttl":"45s"}"#;
@@ -142,7 +142,7 @@ async fn a_reservation_is_recorded_with_how_it_ended() {
         (&ended["ended"], &ended["ended_at"]),
         (&"released".into(), &"2026-11-22T10:00:03.123Z".into())
     );
-    // One whose time runs out, and one that finds no seat.
+    // One reservation that expires, and one request that finds no seat.
     let target = format!("{reservations}?tag_x=1");
     let make = async |call: &str| {
         let body = format!(r#"{{"call_id":"{call}","ttl":"30s"}}"#);
@@ -174,7 +174,7 @@ async fn a_reservation_is_recorded_with_how_it_ended() {
 }
 
 #[tokio::test]
-async fn the_drop_in_records_what_it_listed_and_no_decision() {
+async fn the_drop_in_records_what_it_listed_and_not_a_decision() {
     let world = world().await;
     world.board.identify(&key("main/sales"), 5450, None);
     world.board.identify(&key("main/dark"), 5451, None);
@@ -216,7 +216,7 @@ async fn the_drop_in_records_what_it_listed_and_no_decision() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_about_a_call_is_not_recorded() {
+async fn only_answers_about_a_call_are_recorded() {
     let server = world().await.serve().await;
     for target in [
         "/v1/queues/sales/decision",
@@ -254,7 +254,7 @@ async fn what_is_no_answer_about_a_call_is_not_recorded() {
     );
 }
 
-/// Clients with different rights, and one whose token comes in the URL.
+/// Clients with different rights, and one that sends its token in the URL.
 async fn with_clients() -> World {
     let mut world = world().await;
     world.bearer = Some(BEARER.into());
@@ -282,7 +282,7 @@ fn shows(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_client_reads_what_concerns_its_queues_and_each_answer_has_its_client() {
+async fn a_client_reads_only_answers_about_its_queues_and_each_has_its_client() {
     let server = with_clients().await.serve().await;
     for queue in ["sales", "full"] {
         let target = format!("/v1/queues/{queue}/decision?call_id=a");
@@ -318,7 +318,7 @@ async fn a_client_reads_what_concerns_its_queues_and_each_answer_has_its_client(
     assert_eq!(
         read("b", &shows("reads-one")).await.0,
         404,
-        "as if there were none"
+        "as if it did not exist"
     );
     let page = server
         .ask("GET", "/calls?call_id=a", &shows("reads-one"))
@@ -397,7 +397,7 @@ async fn a_person_finds_out_why_a_call_was_rejected() {
     ] {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }
-    // The queue's page leads there.
+    // The queue's page links there.
     let queue = server.ask("GET", "/queues/main/full", PERSON).await.body;
     let link = format!("href=\"/calls?call_id={encoded}\"");
     assert!(queue.contains(&link), "{queue}");
@@ -410,7 +410,7 @@ async fn a_person_finds_out_why_a_call_was_rejected() {
     let empty = server.ask("GET", "/calls", PERSON).await;
     assert_eq!(empty.status, 200);
     assert!(!empty.body.contains("Nothing is recorded"), "{empty:?}");
-    // Looking is no answer.
+    // Looking does not count as an answer.
     server.get(&format!("/v1/calls/{encoded}")).await;
     assert_eq!(server.call(encoded).await.len(), 2);
 }

@@ -28,13 +28,13 @@ async fn crowded(by_status: bool) -> Server {
     world.serve().await
 }
 
-/// The series and the bytes of a scrape, as the page rounds them.
+/// The number of series and the size of a scrape, as the page rounds them.
 async fn measured(by_status: bool) -> (usize, String) {
     let server = crowded(by_status).await;
     let text = server.get("/metrics").await.body;
     let series = text.lines().filter(|line| !line.starts_with('#')).count();
     let rounded = (series + 500) / 1000 * 1000;
-    // Beside the queues, a scrape has some dozens.
+    // Besides the queues' series, a scrape has some dozens.
     assert!(series.abs_diff(rounded) < 200, "{series} series");
     let is_there =
         ["openseat_queue_agents{", "openseat_account_agents{"].map(|name| text.contains(name));
@@ -44,7 +44,7 @@ async fn measured(by_status: bool) -> (usize, String) {
 }
 
 #[tokio::test]
-async fn the_series_of_a_thousand_queues_are_as_many_as_the_page_says() {
+async fn a_thousand_queues_have_as_many_series_as_the_page_says() {
     let (_, section) = PAGE.split_once("## How many series").expect("a section");
     assert!(section.contains("1,000 queues and 8 statuses"));
     for by_status in [true, false] {

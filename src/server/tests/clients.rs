@@ -1,11 +1,11 @@
-//! Callers of the config with tokens of their own: what each may do, and that a key in a URL is shown nowhere.
+//! Callers of the config with tokens of their own: what each may do, and that a key in a URL is never shown.
 
 use super::*;
 use crate::{config::May, fixtures::available, logged::listen_to};
 
 const BEARER: &str = "s3cret-s3cret-s3cret";
 
-/// Queues that one client may name and one that it may not.
+/// Queues that one client may ask about, and one that it may not.
 fn world() -> World {
     let mut world = World::with(&["main/sales", "main/support", "main/private"]);
     world.bearer = Some(BEARER.into());
@@ -152,14 +152,14 @@ async fn only_a_client_that_may_reserve_holds_and_releases_seats() {
     assert_eq!(
         release(&other, &shows("reserves")).await,
         404,
-        "as if there were none"
+        "as if it did not exist"
     );
     assert_eq!(release(&id, &shows("reserves")).await, 204);
     assert_eq!(release(&other, &bearer).await, 204);
 }
 
 #[tokio::test]
-async fn a_key_in_the_url_opens_for_its_client_alone_and_wrong_ones_are_slowed() {
+async fn a_key_in_the_url_works_only_for_its_client_and_wrong_ones_are_slowed_down() {
     let server = world().serve().await;
     let decide = async |key: &str| {
         server
@@ -182,7 +182,7 @@ async fn a_key_in_the_url_opens_for_its_client_alone_and_wrong_ones_are_slowed()
         (slowed.status, slowed.header("retry-after")),
         (401, Some("1"))
     );
-    // Who shows a token in a header does not wait for others' guesses.
+    // A caller with a token in a header does not wait because of others' guesses.
     let answer = server
         .ask("GET", "/v1/queues/sales/decision", &shows("asks"))
         .await;

@@ -3,7 +3,7 @@ use tokio::net::UnixStream;
 use super::*;
 use crate::fixtures::available;
 
-/// Long enough for a machine that is busy with other tests, short enough to tell a hang.
+/// Long enough for a machine that is busy with other tests, short enough to notice a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn within<T>(what: impl Future<Output = T>) -> T {
@@ -49,7 +49,7 @@ async fn hundreds_of_slow_clients_do_not_slow_an_honest_one() {
     let mut drippers = Vec::new();
     for n in 0..300 {
         let mut stream = server.connect().await;
-        // A third says nothing, a third half a head, a third asks and never reads.
+        // A third sends nothing, a third half a head, a third asks and never reads.
         let words = [
             "",
             "GET / HTTP/1.1\r\nHo",
@@ -71,7 +71,7 @@ async fn hundreds_of_slow_clients_do_not_slow_an_honest_one() {
             200
         );
     }
-    // Well below the 5 s that a slow head may take: the honest client waited for none of them.
+    // Well below the 5 s that a slow head may take: the honest client did not wait for any of them.
     assert!(
         begun.elapsed() < Duration::from_secs(3),
         "{:?}",
@@ -95,7 +95,7 @@ async fn a_slow_head_is_cut_and_an_idle_connection_is_kept_longer() {
     assert_eq!(closed(&mut silent).await, b"");
     assert_eq!(closed(&mut half).await, b"");
     assert!(dropped(&metrics, "slow_request", 2));
-    // The idle one has outlived both; once it begins a request, it has to finish it.
+    // The idle one has outlasted both; once it begins a request, it must finish it.
     assert_eq!(keep_alive(&mut idle, "/livez").await.status, 200);
     idle.write_all(b"G").await.expect("it is open");
     assert_eq!(closed(&mut idle).await, b"");
@@ -103,7 +103,7 @@ async fn a_slow_head_is_cut_and_an_idle_connection_is_kept_longer() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_in_the_end_and_blamed_for_nothing() {
+async fn an_idle_connection_is_closed_eventually_and_not_counted_as_dropped() {
     let mut world = World::with(&["main/sales"]);
     world.limits.idle = Duration::from_millis(50);
     let metrics = world.metrics.clone();
@@ -115,7 +115,7 @@ async fn an_idle_connection_is_closed_in_the_end_and_blamed_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_take_its_answer_is_cut() {
+async fn a_client_that_does_not_read_its_answer_is_cut() {
     let mut world = World::with(&["main/sales"]);
     world.limits.write = Duration::from_millis(100);
     // Some megabytes: more than the sockets' buffers hold.
@@ -149,7 +149,7 @@ async fn one_connection_too_many_is_closed_at_once_and_counted() {
     assert_eq!(closed(&mut server.connect().await).await, b"");
     assert!(dropped(&metrics, "over_limit", 1));
     drop(first);
-    // The slot is free once the server has seen the end of the first one.
+    // The connection is free once the server has seen the end of the first one.
     within(async {
         while server.get("/livez").await.status != 200 {
             tokio::task::yield_now().await;
@@ -159,7 +159,7 @@ async fn one_connection_too_many_is_closed_at_once_and_counted() {
 }
 
 #[tokio::test]
-async fn clients_at_tcp_leave_room_at_the_unix_socket() {
+async fn tcp_clients_leave_room_at_the_unix_socket() {
     let mut world = World::with(&["main/sales"]);
     world.limits = Limits::with_connections(16);
     let metrics = world.metrics.clone();
@@ -191,7 +191,7 @@ async fn clients_at_tcp_leave_room_at_the_unix_socket() {
 }
 
 #[tokio::test]
-async fn who_shows_no_token_does_not_keep_its_connection_for_long() {
+async fn a_client_without_a_token_does_not_keep_its_connection_for_long() {
     let mut world = World::with(&["main/sales"]);
     world.bearer = Some("s3cret".into());
     world.limits.head = Duration::from_millis(300);
@@ -234,11 +234,11 @@ async fn a_stop_lets_answers_finish_and_closes_the_rest() {
     assert_eq!(answer.header("connection"), Some("close"));
     within(&mut server.task).await.expect("it ended well");
     let refused = TcpStream::connect(server.address.expect("it listens on TCP")).await;
-    assert!(refused.is_err(), "nobody listens any more");
+    assert!(refused.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
-async fn who_had_connected_before_the_stop_is_answered_after_it() {
+async fn clients_that_connected_before_a_stop_are_still_answered() {
     let server = World::with(&["main/sales"]).serve().await;
     let newcomer = server.connect().await;
     while server.app.connections.open() == 0 {
@@ -285,12 +285,14 @@ async fn a_unix_socket_is_for_its_owner_and_group() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o660);
-    // No browser gets here, so the name does not matter.
+    // No browser reaches a Unix socket, so the host name does not matter.
     let request = "GET /livez HTTP/1.1\r\nHost: any.name\r\nConnection: close\r\n\r\n";
     let stream = UnixStream::connect(&path).await.expect("it listens");
     assert_eq!(exchange(stream, request).await.status, 200);
 
-    let error = bind(&listen).await.expect_err("somebody answers there");
+    let error = bind(&listen)
+        .await
+        .expect_err("another server answers there");
     assert!(
         error
             .to_string()
@@ -301,14 +303,14 @@ async fn a_unix_socket_is_for_its_owner_and_group() {
 }
 
 #[tokio::test]
-async fn only_a_dead_socket_is_removed() {
+async fn only_a_stale_socket_is_removed() {
     let folder = tempfile::tempdir().expect("a folder");
     let dead = folder.path().join("dead.sock");
     drop(std::os::unix::net::UnixListener::bind(&dead).expect("a free path"));
     assert!(dead.exists());
     let listener = bind(&Listen::Unix(dead.clone()))
         .await
-        .expect("nobody answers there");
+        .expect("no server answers there");
     assert_eq!(listener.to_string(), format!("unix:{}", dead.display()));
 
     let file = folder.path().join("notes.txt");
@@ -354,6 +356,6 @@ async fn threads_share_the_address_and_the_limit_and_end_together() {
     let address = server.address.expect("it listened on TCP");
     assert!(
         TcpStream::connect(address).await.is_err(),
-        "nobody listens any more"
+        "the listener is closed"
     );
 }

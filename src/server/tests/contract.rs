@@ -1,4 +1,4 @@
-//! The document against the server: every answer in every test of the server must be in the document.
+//! The OpenAPI document matches the server: every answer in every test of the server must be in the document.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -15,7 +15,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(&json).expect("the document is JSON")
 });
 
-/// The operation of the document that a request uses, if any.
+/// The document's operation for a request, if there is one.
 fn described(method: &str, path: &str) -> Option<(String, &'static Value)> {
     let method = if method == "HEAD" { "GET" } else { method };
     let paths = DOCUMENT["paths"].as_object().expect("paths");
@@ -23,7 +23,7 @@ fn described(method: &str, path: &str) -> Option<(String, &'static Value)> {
         .iter()
         .filter(|(known, _)| fits(known, path))
         .collect();
-    // If two paths fit, the one with fewer parameters.
+    // If two paths match, the one with fewer parameters.
     fitting.sort_by_key(|(known, _)| known.matches('{').count());
     let (known, operations) = fitting.first()?;
     let method = method.to_lowercase();
@@ -66,7 +66,7 @@ pub(super) fn check(request: &str, answer: &Answer) {
     let response = &operation["responses"][&status];
     assert!(
         response.is_object(),
-        "{method} {path} answers {status}, which the document does not know: {answer:?}"
+        "{method} {path} answers {status}, which the document does not describe: {answer:?}"
     );
     let media = answer
         .header("content-type")
@@ -79,7 +79,7 @@ pub(super) fn check(request: &str, answer: &Answer) {
     let known = contents.is_some_and(|contents| contents.contains_key(media));
     assert!(
         known,
-        "{method} {path} answers {status} as {media}, which the document does not know"
+        "{method} {path} answers {status} as {media}, which the document does not describe"
     );
     if media.ends_with("json") && method != "HEAD" {
         let media = media.replace('/', "~1");
@@ -104,7 +104,7 @@ fn validate(pointer: &str, value: &Value) {
     }
 }
 
-/// The document, with no further members allowed in objects that list their members.
+/// The document, changed so that objects which list their members allow no others.
 fn strict() -> Value {
     let mut document = DOCUMENT.clone();
     let schemas = document["components"]["schemas"]
@@ -147,7 +147,7 @@ fn every_operation_is_fully_described() {
 }
 
 #[test]
-fn every_example_fits_its_schema() {
+fn every_example_matches_its_schema() {
     let mut seen = 0;
     for (path, operations) in DOCUMENT["paths"].as_object().expect("paths") {
         let path = path.replace('/', "~1");
@@ -194,15 +194,15 @@ fn every_example_fits_its_schema() {
 }
 
 #[test]
-#[should_panic(expected = "which the document does not know")]
-fn an_undocumented_answer_is_found() {
+#[should_panic(expected = "which the document does not describe")]
+fn an_undocumented_answer_is_detected() {
     let answer = Answer::parse("HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\n\r\n{}");
     check("GET /v1/queues HTTP/1.1\r\n", &answer);
 }
 
 #[test]
 #[should_panic(expected = "additional")]
-fn an_undocumented_member_is_found() {
+fn an_undocumented_member_is_detected() {
     let answer = Answer::parse(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"queues\":[],\"more\":1}",
     );
@@ -214,7 +214,7 @@ async fn the_document_and_the_router_have_the_same_operations() {
     let server = World::with(&["main/sales"]).serve().await;
     for operation in routes::operations() {
         let path = operation.path().replace(['{', '}'], "");
-        // A wrong method is answered with the methods of the path.
+        // The answer to a wrong method lists the path's methods.
         let answer = server.ask("PATCH", &path, "").await;
         assert_eq!(answer.status, 405, "{path}");
         let allowed: BTreeSet<_> = answer
@@ -274,7 +274,7 @@ fn first_word(text: &str) -> &str {
     text.split('"').next().unwrap_or_default()
 }
 
-/// Whether a text fits the documented schema of a parameter, or of a member of a body.
+/// Whether a text matches the documented schema of a parameter, or of a member of a body.
 pub(super) fn documented(schema: &Value) -> impl Fn(&str) -> bool + use<> {
     let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
     compiler
@@ -292,7 +292,7 @@ pub(super) fn parameter(path: &str, name: &str) -> &'static Value {
     &found.expect("it is documented")["schema"]
 }
 
-/// Durations around every bound, and texts that are no durations.
+/// Durations around every limit, and texts that are not durations.
 fn durations() -> Vec<String> {
     let numbers = [
         0, 1, 2, 4, 5, 6, 9, 10, 11, 59, 60, 61, 99, 100, 599, 600, 601, 999, 1000, 1500, 4999,
@@ -356,7 +356,7 @@ async fn durations_are_accepted_exactly_as_documented() {
         let answer = server
             .post_json("/v1/queues/sales/reservations", &body)
             .await;
-        // 409: nothing is known about the queue, so no seat is held.
+        // 409: the queue is unknown, so no seat is held.
         assert_eq!(answer.status == 409, ttl(&text), "ttl {text:?} {answer:?}");
     }
 }

@@ -18,7 +18,7 @@ fn behind_a_token() -> World {
 }
 
 impl Server {
-    /// Sends a form as a browser does.
+    /// Submits a form as a browser does.
     async fn submit(&self, target: &str, headers: &str, form: &str) -> Answer {
         let length = form.len();
         self.raw(&format!(
@@ -28,7 +28,7 @@ impl Server {
         .await
     }
 
-    /// Logs in; gives the header with which a browser comes back.
+    /// Logs in; returns the header that a browser then sends.
     pub(super) async fn log_in(&self) -> String {
         let answer = self.submit("/login", "", &format!("token={BEARER}")).await;
         let cookie = answer.header("set-cookie").expect("a cookie");
@@ -38,7 +38,7 @@ impl Server {
 }
 
 #[tokio::test]
-async fn a_person_without_a_session_is_led_to_the_form_and_a_program_is_refused() {
+async fn a_person_without_a_session_gets_the_form_and_a_program_is_rejected() {
     let server = behind_a_token().serve().await;
     for (page, form) in [
         ("/", "/login?next=%2F"),
@@ -67,7 +67,7 @@ async fn a_person_without_a_session_is_led_to_the_form_and_a_program_is_refused(
 }
 
 #[tokio::test]
-async fn a_session_opens_what_looks_and_nothing_that_acts() {
+async fn a_session_may_look_but_not_act() {
     let server = behind_a_token().serve().await;
     let cookie = server.log_in().await;
     for target in [
@@ -116,7 +116,7 @@ async fn logging_out_ends_the_session_for_everyone_with_the_cookie() {
 }
 
 #[tokio::test]
-async fn the_cookie_is_for_this_server_alone_and_never_the_token() {
+async fn the_cookie_is_only_for_this_server_and_never_the_token() {
     let server = behind_a_token().serve().await;
     let form = format!("token=+{BEARER}%0A&next=%2Fqueues%2Fmain%2Fsales");
     let cases = [
@@ -139,14 +139,14 @@ async fn the_cookie_is_for_this_server_alone_and_never_the_token() {
 }
 
 #[tokio::test]
-async fn the_form_leads_to_no_strangers_page() {
+async fn the_form_never_redirects_to_another_site() {
     let server = behind_a_token().serve().await;
     let form = format!("token={BEARER}&next=https%3A%2F%2Fevil.example");
     let answer = server.submit("/login", "", &form).await;
     assert_eq!(answer.header("location"), Some("/"));
 }
 
-/// Tries to log in from an address, without a network between.
+/// Tries to log in from an address, without a network in between.
 async fn try_token(router: &Router, from: &str, token: &str) -> Response {
     let body = Body::from(format!("token={token}"));
     let peer = Some(from.parse().expect("an address"));
@@ -156,7 +156,7 @@ async fn try_token(router: &Router, from: &str, token: &str) -> Response {
 }
 
 #[tokio::test]
-async fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
+async fn guessing_is_slow_only_for_the_guesser() {
     let world = behind_a_token();
     let clock = world.clock.clone();
     let router = router(world.app(), Arc::new(Pages::new()));
@@ -171,7 +171,7 @@ async fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
             }
         }
         assert_eq!(looked_at, if second == 0 { 4 } else { 1 });
-        // The right one is not looked at either while its address has no guess left: else the wait would tell it from the others.
+        // The right token is not checked either while its address has no guess left; otherwise the wait would reveal it.
         let same = try_token(&router, "203.0.113.7", BEARER).await;
         assert_eq!(same.status(), 429);
         for other in ["203.0.113.8", "127.0.0.1", "2001:db8::7"] {
@@ -188,7 +188,7 @@ async fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_guesser_behind_a_proxy_on_this_machine_locks_out_nobody_else_behind_it() {
+async fn a_guesser_behind_a_local_proxy_locks_out_no_other_client_of_it() {
     let server = behind_a_token().serve().await;
     let submit = |client: &str, token: &str| {
         let headers = format!("X-Forwarded-For: 198.51.100.1, {client}\r\n");
@@ -212,7 +212,7 @@ async fn a_guesser_behind_a_proxy_on_this_machine_locks_out_nobody_else_behind_i
 }
 
 #[tokio::test]
-async fn where_no_token_is_wanted_there_is_nothing_to_log_in_to() {
+async fn without_a_token_there_is_no_log_in() {
     let server = World::with(&["main/sales"]).serve().await;
     let answer = server.get("/login").await;
     assert_eq!((answer.status, answer.header("location")), (303, Some("/")));
@@ -262,7 +262,7 @@ async fn an_unknown_is_never_shown_as_a_number() {
 }
 
 #[tokio::test]
-async fn only_who_may_spend_gets_a_button_that_asks_calltools() {
+async fn only_callers_who_may_spend_get_a_button_that_asks_calltools() {
     let open = World::with(&["main/sales"]).serve().await;
     let page = open
         .ask("GET", "/queues/main/sales", "Accept: text/html\r\n")

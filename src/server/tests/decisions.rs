@@ -184,7 +184,7 @@ async fn a_wrong_parameter_is_named_in_the_detail() {
 }
 
 #[tokio::test]
-async fn criteria_that_compare_with_no_number_decide_by_themselves() {
+async fn criteria_without_a_number_to_compare_ignore_the_threshold() {
     let mut world = World::with(&["main/texts"]);
     world.policy("main/texts").threshold = None;
     let mut holds = snapshot(world.clock.now(), available(1));

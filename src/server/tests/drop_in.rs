@@ -26,7 +26,7 @@ fn names() -> Arc<Names> {
 }
 
 /// Two queues that share an agent, and a third one of another account.
-async fn office() -> (Server, AccountEnds) {
+async fn server_with_rows() -> (Server, AccountEnds) {
     let mut world = World::with(&["main/sales", "main/5451", "second/sales"]);
     let ends = world.account("main", TOKEN);
     ends.names.send_replace(names());
@@ -69,7 +69,7 @@ fn ids(answer: &Answer) -> Vec<String> {
 
 #[tokio::test]
 async fn a_queues_agents_come_as_calltools_sent_them() {
-    let (server, _ends) = office().await;
+    let (server, _ends) = server_with_rows().await;
     let answer = get(&server, "/api/agentstatuses/?queue=5450&page_size=250").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -97,16 +97,12 @@ async fn a_queues_agents_come_as_calltools_sent_them() {
 
 #[tokio::test]
 async fn without_a_queue_every_agent_comes_once_with_the_newest_row() {
-    let (server, _ends) = office().await;
+    let (server, _ends) = server_with_rows().await;
     let answer = get(&server, "/api/agentstatuses/").await;
     assert_eq!(ids(&answer), ["7", "8", "9"]);
     let ann = &answer.json()["results"][0];
     assert_eq!(ann["status"], "Lunch", "as the newer poll saw her");
-    assert_eq!(
-        ann.get("queue_logged_in"),
-        None,
-        "which queue's would it be?"
-    );
+    assert_eq!(ann.get("queue_logged_in"), None, "an age needs a queue");
     assert_eq!(get(&server, "/api/agentstatuses/7/").await.json(), *ann);
     let nobody = get(&server, "/api/agentstatuses/10/").await;
     assert_eq!(
@@ -117,7 +113,7 @@ async fn without_a_queue_every_agent_comes_once_with_the_newest_row() {
 
 #[tokio::test]
 async fn filters_behave_as_in_django_rest_framework() {
-    let (server, _ends) = office().await;
+    let (server, _ends) = server_with_rows().await;
     assert_eq!(
         ids(&get(&server, "/api/agentstatuses/?agent_status=2").await),
         ["7", "8"]
@@ -178,7 +174,7 @@ async fn a_status_filter_finds_rows_by_id_and_by_name() {
         .board
         .publish(&key("main/5450"), snapshot(now, rows), now);
     let answer = get(&server, target).await;
-    assert_eq!(answer.status, 503, "what is 2 called? {answer:?}");
+    assert_eq!(answer.status, 503, "the name of 2 is unknown: {answer:?}");
     ends.names.send_replace(names());
     assert_eq!(ids(&get(&server, target).await), ["7", "9"]);
 }
@@ -269,7 +265,7 @@ async fn unknown_is_not_an_empty_list() {
     assert_eq!(
         get(&server, "/api/agentstatuses/id-1/").await.status,
         200,
-        "known all the same"
+        "it is known"
     );
     assert_eq!(
         get(&server, "/api/agentstatuses/?queue=5450").await.status,
@@ -301,7 +297,7 @@ async fn unknown_is_not_an_empty_list() {
 
 #[tokio::test]
 async fn wrong_tokens_are_refused_as_in_django_rest_framework() {
-    let (server, ends) = office().await;
+    let (server, ends) = server_with_rows().await;
     let missing = "Authentication credentials were not provided.";
     let cases = [
         ("", missing),
@@ -332,7 +328,7 @@ async fn wrong_tokens_are_refused_as_in_django_rest_framework() {
         }
     }
     assert_eq!(get(&server, "/api/queues/").await.status, 200);
-    // CallTools does not look at the body of a GET, of whatever length.
+    // CallTools does not read the body of a GET, whatever its length.
     for (token, status) in [("wrong", 401), (TOKEN, 200)] {
         let request = format!(
             "GET /api/queues/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Token {token}\r\nContent-Length: 9000000\r\n\r\n"
@@ -351,7 +347,7 @@ async fn wrong_tokens_are_refused_as_in_django_rest_framework() {
 
 #[tokio::test]
 async fn each_token_opens_only_its_own_account() {
-    let (server, _ends) = office().await;
+    let (server, _ends) = server_with_rows().await;
     let second = server
         .ask(
             "GET",
@@ -359,7 +355,7 @@ async fn each_token_opens_only_its_own_account() {
             "Authorization: Token other-token\r\n",
         )
         .await;
-    assert_eq!(second.json()["count"], 0, "known to be nobody");
+    assert_eq!(second.json()["count"], 0, "known to be empty");
     assert_eq!(
         get(&server, "/api/agentstatuses/?queue=5450").await.json()["count"],
         2
@@ -394,7 +390,7 @@ async fn the_bearer_token_works_too_if_there_is_one_account() {
 
 #[tokio::test]
 async fn unknown_paths_and_methods_are_answered_as_in_django() {
-    let (server, _ends) = office().await;
+    let (server, _ends) = server_with_rows().await;
     let moved = server.get("/api/agentstatuses?queue=5450&page=2").await;
     assert_eq!(
         (moved.status, moved.header("location")),
@@ -468,7 +464,7 @@ async fn links_have_the_scheme_and_host_that_the_client_of_a_proxy_used() {
     }
 }
 
-/// Numbers as people and programs write them, and texts that are no numbers.
+/// Numbers as people and programs write them, and texts that are not numbers.
 const NUMBERS: [&str; 30] = [
     "",
     "0",
@@ -504,7 +500,7 @@ const NUMBERS: [&str; 30] = [
 
 #[tokio::test]
 async fn filters_and_pages_are_accepted_exactly_as_documented() {
-    let (server, _ends) = office().await;
+    let (server, _ends) = server_with_rows().await;
     let path = "/api/agentstatuses/";
     for name in ["page", "queue", "agent_status"] {
         let fits = documented(parameter(path, name));
@@ -520,7 +516,7 @@ async fn filters_and_pages_are_accepted_exactly_as_documented() {
                     }
                     _ => answer.status == 200,
                 },
-                // A number that is no queue's id is accepted as a number and rejected as a choice.
+                // A number that is not a queue's id is accepted as a number and rejected as a choice.
                 _ => !answer.body.contains("Enter a number."),
             };
             assert_eq!(is_taken, fits(text), "{name} {text:?} {answer:?}");

@@ -1,4 +1,4 @@
-//! The fast path answers as the router does, whatever happens.
+//! The fast path gives the same answers as the router.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ impl Caller {
             .await
     }
 
-    /// Sends these very bytes, and reads the answer.
+    /// Sends exactly these bytes, and reads the answer.
     pub(super) async fn send(&mut self, request: &str) -> Answer {
         self.0.write_all(request.as_bytes()).await.unwrap();
         let mut text = Vec::new();
@@ -34,12 +34,12 @@ impl Caller {
         }
     }
 
-    /// The same question twice: once as it is, once with a parameter that changes nothing but who answers.
+    /// Sends the same request twice: once unchanged, once with a parameter that only moves it from the fast path to the router.
     pub(super) async fn asks_both(&mut self, path: &str) -> (Answer, Answer) {
         self.asks_with(path, &format!("{path}?format=json")).await
     }
 
-    /// The same for several decisions, whose parameters the fast path reads only where they are not encoded.
+    /// The same for several decisions, whose parameters the fast path reads only if they are not encoded.
     pub(super) async fn asks_for_many(&mut self, query: &str) -> (Answer, Answer) {
         let path = format!("/v1/decisions?{query}");
         self.asks_with(&path, &path.replace("queue=", "%71ueue="))
@@ -58,11 +58,11 @@ impl Caller {
     }
 }
 
-/// What may happen to a queue and to the time.
+/// Something that happens to a queue or to the time.
 #[derive(Clone, Debug)]
 enum Event {
     Publish(Result<(u32, bool), ()>),
-    /// Statuses so much newer than the membership.
+    /// Statuses that are newer than the list of members by this much.
     Renew(u32, u64),
     Fail(u8),
     Recover,
@@ -150,7 +150,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn it_answers_as_the_router_does_whatever_happens(
+    fn it_gives_the_same_answers_as_the_router(
         events in prop::collection::vec((any::<bool>(), event()), 1..40),
         on_unknown in prop_oneof![Just(OnUnknown::Reject), Just(OnUnknown::Accept), Just(OnUnknown::Last)],
         max_age in prop_oneof![Just(None), (1..120_u64).prop_map(Some)],
@@ -210,7 +210,7 @@ async fn parameters_of_routers_are_answered_on_the_fast_path() {
 }
 
 #[tokio::test]
-async fn it_counts_as_the_router_does() {
+async fn it_counts_decisions_as_the_router_does() {
     let world = World::with(&["main/sales"]);
     world.publish("main/sales", available(1));
     let server = world.serve().await;
@@ -220,7 +220,7 @@ async fn it_counts_as_the_router_does() {
     }
     let (fast, routed) = caller.asks_for_many("queue=sales&queue=main/sales").await;
     assert_eq!((fast.status, &fast), (200, &routed));
-    // Who names a queue that is not there gets no decision, and none is counted.
+    // A request for an unknown queue gets no decision, and none is counted.
     let (fast, routed) = caller.asks_for_many("queue=sales&queue=nowhere").await;
     assert_eq!((fast.status, &fast.body), (404, &routed.body));
     let meters = server.app.metrics.queue(&key("main/sales")).unwrap();
@@ -231,7 +231,7 @@ async fn it_counts_as_the_router_does() {
 }
 
 #[tokio::test]
-async fn every_spelling_of_a_queue_is_answered_and_none_that_is_no_longer_clear() {
+async fn every_spelling_of_a_queue_is_answered_unless_it_has_become_ambiguous() {
     let world = World::with(&["main/sales", "other/5450"]);
     world.publish("main/sales", available(1));
     let server = world.serve().await;
@@ -246,7 +246,7 @@ async fn every_spelling_of_a_queue_is_answered_and_none_that_is_no_longer_clear(
         let (fast, routed) = caller.asks_both(&path).await;
         assert_eq!((fast.status / 100, &fast), (4, &routed), "{path}");
     }
-    // CallTools turns out to call the other account's queue the same.
+    // CallTools now has a queue of the same name in the other account.
     let name = Some("sales".into());
     server.board.identify(&key("other/5450"), 5450, name);
     let answer = server.get("/v1/queues/sales/decision").await;
@@ -261,7 +261,7 @@ async fn every_spelling_of_a_queue_is_answered_and_none_that_is_no_longer_clear(
 }
 
 #[tokio::test]
-async fn more_spellings_than_are_kept_are_answered_all_the_same() {
+async fn more_spellings_than_the_cache_holds_are_still_answered() {
     let world = World::with(&["main/abcdefgh"]);
     world.publish("main/abcdefgh", available(1));
     let server = world.serve().await;
@@ -279,7 +279,7 @@ async fn more_spellings_than_are_kept_are_answered_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_let_in_is_looked_at_again_with_every_request() {
+async fn access_is_checked_with_every_request_of_a_connection() {
     const PATH: &str = "/v1/queues/sales/decision";
     let world = World::with(&["main/sales"]);
     world.publish("main/sales", available(1));
@@ -302,7 +302,7 @@ async fn a_connection_that_was_let_in_is_looked_at_again_with_every_request() {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_with_every_request_of_a_connection() {
+async fn the_token_is_checked_with_every_request_of_a_connection() {
     const PATH: &str = "/v1/queues/sales/decision";
     let mut world = World::with(&["main/sales"]);
     world.bearer = Some("sesame".into());

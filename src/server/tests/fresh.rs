@@ -33,10 +33,7 @@ async fn no_decision_waits_unless_asked_to() {
         server.get(&format!("/v1/queues/{path}")).await;
     }
     server.get("/v1/decisions?queue=sales&queue=other").await;
-    assert!(
-        ends.asks.try_recv().is_err(),
-        "nothing was asked of the account"
-    );
+    assert!(ends.asks.try_recv().is_err(), "the account got no request");
 }
 
 #[tokio::test]
@@ -145,7 +142,7 @@ async fn the_config_sets_the_wait_of_a_queue_and_a_request_overrides_it() {
 async fn a_busy_account_makes_no_request_wait() {
     let (world, ends) = at_the_edge(AGE);
     let server = world.serve().await;
-    // The channel has room for one request, and nobody takes it out.
+    // The channel has room for one request, and nothing takes it out.
     server
         .get("/v1/queues/sales/decision?fresh=2s&wait=1ms")
         .await;
@@ -194,5 +191,8 @@ async fn a_wrong_fresh_or_wait_is_named_in_the_detail() {
         assert_eq!(answer.json()["detail"], words, "{query}");
     }
     let answer = server.get("/v1/decisions?queue=sales&fresh=2s").await;
-    assert_eq!(answer.status, 400, "many are never waited for");
+    assert_eq!(
+        answer.status, 400,
+        "requests for several decisions never wait"
+    );
 }

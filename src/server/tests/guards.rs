@@ -1,4 +1,4 @@
-//! The whole table of routes against every kind of caller, and against other sites' pages.
+//! The whole table of routes, with every kind of caller and with other sites' pages.
 
 use axum::body::Body;
 
@@ -20,12 +20,12 @@ fn world(bearer: bool) -> (World, AccountEnds) {
     world.bearer = bearer.then(|| BEARER.into());
     let ends = world.account("main", TOKEN);
     world.publish("main/sales-queue", available(1));
-    // Refreshes and streams end at once, then.
+    // So that refreshes and streams end at once.
     world.stopping.cancel();
     (world, ends)
 }
 
-/// A row of the table with an example in each place of its path.
+/// A row of the table, with examples for the parameters in its path.
 struct Row {
     method: String,
     path: String,
@@ -50,11 +50,11 @@ fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// What each caller gets where a token is configured: nobody, a wrong token, the bearer token, a browser's session, the account's CallTools
-/// token, `control.sock`; and, after the bar, what nobody gets where none is configured.
+/// What each caller gets if a token is configured: nobody, a wrong token, the bearer token, a browser's session, the account's CallTools
+/// token, `control.sock`; and, after the bar, what nobody gets if none is configured.
 ///
-/// 401 is the guard's; everything else is the handler's, which found what it was asked for or did not.
-/// None of them fills in the log-in's form, and after four wrong tokens their address waits.
+/// 401 is the guard's; everything else is the handler's, which found what was requested or did not. No caller fills in the log-in form, and after
+/// four wrong tokens their address must wait.
 const ANSWERS: &str = "\
 GET    /v1/queues/{queue}/decision                        401 401 200 200 401 200 | 200
 POST   /v1/queues/{queue}/decision                        401 401 200 401 401 200 | 200
@@ -107,7 +107,7 @@ GET    /api/statuses                                      301 301 301 301 301 30
 ";
 
 #[tokio::test]
-async fn every_route_gives_every_kind_of_caller_what_its_row_says() {
+async fn every_route_answers_every_kind_of_caller_as_its_row_says() {
     let (world_with_token, _ends) = world(true);
     let server = world_with_token.serve().await;
     let (open, _ends) = world(false);
@@ -144,7 +144,7 @@ async fn every_route_gives_every_kind_of_caller_what_its_row_says() {
     assert!(answers == ANSWERS, "{answers}");
 }
 
-/// What a request gets that came by `control.sock` and shows nothing.
+/// The answer to a request over `control.sock` without a token.
 async fn by_control(server: &Server, method: &str, target: &str) -> u16 {
     let request = http::Request::builder().method(method).uri(target);
     let request = request.extension(Via::Control).body(Body::empty());
@@ -153,7 +153,7 @@ async fn by_control(server: &Server, method: &str, target: &str) -> u16 {
     answer.status().as_u16()
 }
 
-/// What a browser adds to a request for which another site's page is to blame.
+/// Headers that a browser adds to a request that another site's page has caused.
 const FOREIGN: [&str; 10] = [
     "Sec-Fetch-Site: cross-site\r\n",
     "Sec-Fetch-Site: same-site\r\n",
@@ -167,7 +167,7 @@ const FOREIGN: [&str; 10] = [
     "Origin: http://localhost\r\nOrigin: http://evil.example\r\n",
 ];
 
-/// What it adds to one for which our own page is to blame, or a person.
+/// Headers that it adds to a request that our own page or a person has caused.
 const OWN: [&str; 4] = [
     "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n",
     "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n",
@@ -175,7 +175,7 @@ const OWN: [&str; 4] = [
     "Origin: https://localhost\r\nSec-Fetch-Site: same-origin\r\n",
 ];
 
-/// A person follows a link on another site's page.
+/// Headers when a person follows a link on another site's page.
 const LINK: &str =
     "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
 
@@ -194,7 +194,7 @@ const LINKED: [&str; 10] = [
 ];
 
 #[tokio::test]
-async fn no_route_answers_another_sites_page_but_pages_a_person_who_follows_a_link() {
+async fn no_route_answers_another_sites_page_but_pages_answer_a_person_who_follows_a_link() {
     let (world, _ends) = world(false);
     let server = world.serve().await;
     let asked = || server.app.metrics.queue(&key("main/sales-queue"));
@@ -276,7 +276,7 @@ async fn a_session_neither_spends_nor_counts_as_demand() {
         let answer = server.ask("GET", target, &session).await;
         assert_eq!(answer.status, 200, "{target}");
     }
-    assert!(ends.asks.try_recv().is_err(), "nothing was asked for");
+    assert!(ends.asks.try_recv().is_err(), "the account got no request");
     let meters = server.app.metrics.queue(&key("main/sales-queue"));
     assert_eq!(meters.map(|meters| meters.asked()), Some(0));
 }

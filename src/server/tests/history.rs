@@ -1,10 +1,10 @@
-//! The recorded course of a queue as JSON, CSV and a picture, with something recorded and with nothing.
+//! A queue's history as JSON, CSV and a chart, with something recorded and with nothing.
 
 use super::*;
 use crate::state::history::fixtures::recorded;
 
 /// A server with two hours of a queue's history, in which 40 and 41 agents were free in turn.
-async fn with_a_past() -> (Server, tempfile::TempDir) {
+async fn with_history() -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut world = World::with(&["main/sales", "main/new"]);
     let path = folder.path().join("history.sqlite3");
@@ -19,8 +19,8 @@ async fn with_a_past() -> (Server, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn the_course_is_read_as_json_and_as_csv() {
-    let (server, _folder) = with_a_past().await;
+async fn the_history_is_available_as_json_and_csv() {
+    let (server, _folder) = with_history().await;
     for (range, part_ms, parts) in [
         ("1h", 60_000, 60),
         ("24h", 600_000, 144),
@@ -79,8 +79,8 @@ async fn the_course_is_read_as_json_and_as_csv() {
 }
 
 #[tokio::test]
-async fn a_day_is_read_unless_the_request_says_otherwise_and_nonsense_is_refused() {
-    let (server, _folder) = with_a_past().await;
+async fn the_default_range_is_a_day_and_invalid_ranges_are_rejected() {
+    let (server, _folder) = with_history().await;
     let day = server.get("/v1/queues/main/sales/history").await;
     assert_eq!(day.json()["range"], "24h");
     for (query, status) in [
@@ -99,8 +99,8 @@ async fn a_day_is_read_unless_the_request_says_otherwise_and_nonsense_is_refused
 }
 
 #[tokio::test]
-async fn with_nothing_recorded_the_course_and_the_picture_are_empty() {
-    let (past, _folder) = with_a_past().await;
+async fn without_records_the_history_and_the_chart_are_empty() {
+    let (past, _folder) = with_history().await;
     let without = World::with(&["main/new"]).serve().await;
     for server in [past, without] {
         let history = server.get("/v1/queues/new/history").await;

@@ -64,7 +64,7 @@ use crate::{
 const TOKEN: &str = "a1b2c3";
 const MAX_AGE: Duration = Duration::from_secs(90);
 
-/// Everything around the server, which is started last.
+/// Everything that the server needs; it is started last.
 struct World {
     clock: Arc<Still>,
     board: Arc<Board>,
@@ -79,12 +79,12 @@ struct World {
     limits: Limits,
     metrics_by_status: bool,
     stopping: CancellationToken,
-    /// 0 serves in the test's own runtime.
+    /// The number of threads; 0 serves in the test's own runtime.
     threads: usize,
     state: Option<Arc<State>>,
 }
 
-/// The account task's ends of an account handle.
+/// The receiving ends of an account's handle.
 struct AccountEnds {
     names: watch::Sender<Arc<Names>>,
     token: watch::Sender<Option<Digest>>,
@@ -187,7 +187,7 @@ impl World {
             0 => tokio::spawn(serve(listener, serving.0, serving.1)),
             threads => tokio::spawn(async move {
                 let ended = serve_on_threads(threads, vec![listener], serving.0, serving.1);
-                ended.await.expect("the threads end well");
+                ended.await.expect("the threads end without an error");
             }),
         };
         Server {
@@ -203,7 +203,7 @@ impl World {
     }
 
     fn app(self) -> Arc<App> {
-        // As in the daemon, the record of calls hears how reservations end.
+        // As in the daemon, the record of calls is told how reservations end.
         let reservations = match &self.state {
             Some(state) => Reservations::new().seen_by(state.calls.clone()),
             None => Reservations::new(),
@@ -264,7 +264,7 @@ impl Server {
         TcpStream::connect(address).await.expect("it listens")
     }
 
-    /// Sends these very bytes and reads until the server closes.
+    /// Sends exactly these bytes and reads until the server closes.
     async fn raw(&self, request: &str) -> Answer {
         exchange(self.connect().await, request).await
     }
@@ -276,7 +276,7 @@ impl Server {
         .await
     }
 
-    /// Sends a body of JSON.
+    /// Sends a JSON body.
     async fn post_json(&self, target: &str, body: &str) -> Answer {
         let length = body.len();
         self.raw(&format!(
@@ -291,8 +291,8 @@ impl Server {
     }
 }
 
-/// Sends a request and reads all that comes back. A server that closes early, while the request is still being sent, is
-/// not an error: its answer counts.
+/// Sends a request and reads the whole answer. A server that closes early, while the request is still being sent, is not an error: its answer
+/// counts.
 async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
     let _ = stream.write_all(request.as_bytes()).await;
     let mut text = Vec::new();
@@ -305,7 +305,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
-    /// Names in lower case.
+    /// Names are in lower case.
     headers: HashMap<String, String>,
     body: String,
 }
@@ -347,7 +347,7 @@ impl Answer {
     }
 }
 
-/// A refresh that the server asked for: its queue, and where to send its result.
+/// The next refresh that the server requests: its queue, and where to send its result.
 async fn refresh_of(
     ends: &mut AccountEnds,
 ) -> (QueueKey, oneshot::Sender<Result<(), RefreshError>>) {

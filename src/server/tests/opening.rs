@@ -1,4 +1,4 @@
-//! Opening hours: however a caller asks, a closed queue rejects, and the answer changes at the very minute.
+//! Opening hours: a closed queue rejects every kind of request, and the answer changes exactly on the minute.
 
 use super::{
     fast_path::Caller,
@@ -24,7 +24,7 @@ const TO_CLOSING: Duration = Duration::from_secs(600);
 
 const DECISION: &str = "/v1/queues/sales/decision";
 
-/// A queue with hours, which would accept while it is unknown, and one without.
+/// A queue with opening hours, which would accept while it is unknown, and one without.
 fn world() -> World {
     let mut world = World::with(&["main/sales", "main/always"]);
     let policy = world.policy("main/sales");
@@ -36,7 +36,7 @@ fn world() -> World {
 }
 
 impl Server {
-    /// Two seats, seen now.
+    /// Publishes two seats, seen now.
     fn poll(&self) {
         let now = self.clock.now();
         let key = key("main/sales");
@@ -82,7 +82,7 @@ async fn every_format_rejects_while_the_queue_is_closed() {
 }
 
 #[tokio::test]
-async fn the_answer_changes_at_the_very_minute_on_the_fast_path_as_beside_it() {
+async fn the_answer_changes_on_the_minute_on_the_fast_path_and_on_the_router() {
     let server = world().serve().await;
     let mut caller = Caller(server.connect().await);
     server.clock.pass(TO_OPENING - MS);
@@ -107,7 +107,7 @@ async fn the_answer_changes_at_the_very_minute_on_the_fast_path_as_beside_it() {
 }
 
 #[tokio::test]
-async fn an_answer_is_valid_until_the_queue_closes_at_most() {
+async fn an_answer_is_valid_at_most_until_the_queue_closes() {
     let server = world().serve().await;
     let valid_until = async || server.get(DECISION).await.json()["valid_until"].clone();
     assert_eq!(valid_until().await, "2026-11-22T10:10:00.000Z", "it opens");
@@ -120,13 +120,13 @@ async fn an_answer_is_valid_until_the_queue_closes_at_most() {
 }
 
 #[tokio::test]
-async fn streams_hear_of_the_opening_and_of_the_closing() {
+async fn streams_get_an_event_when_a_queue_opens_and_closes() {
     let server = world().serve().await;
     let mut client = Client::connect(&server, "?queue=sales").await;
     let first = within(client.event()).await;
     assert_eq!(first.data["decisions"][0]["reason"], "closed");
     server.clock.pass(TO_OPENING);
-    // A poll of the queue has ended in time, but nothing tells the stream of it.
+    // A poll of the queue has ended in time, but nothing tells the stream.
     let opened = within(client.event()).await;
     assert_eq!(opened.data["reason"], "too_old");
     assert_eq!(opened.data["accept"], true, "on_unknown");
@@ -137,12 +137,12 @@ async fn streams_hear_of_the_opening_and_of_the_closing() {
 
 /// The queue is unknown when it closes, so that no age wakes the task.
 #[tokio::test]
-async fn the_task_that_notices_changes_wakes_for_each_of_them() {
+async fn the_task_that_looks_for_changes_wakes_for_opening_and_closing() {
     let mut world = world();
     world.limits.watch.look = Duration::from_secs(3600);
     let server = world.serve().await;
     let next = || watch_task::look(&server.app);
-    // The other queue is too old before this one opens.
+    // The other queue becomes too old before this one opens.
     server.clock.pass(Duration::from_secs(120));
     assert_eq!(next(), TO_OPENING - Duration::from_secs(120));
     server.clock.pass(TO_OPENING - Duration::from_secs(120));
@@ -150,7 +150,7 @@ async fn the_task_that_notices_changes_wakes_for_each_of_them() {
 }
 
 #[tokio::test]
-async fn no_seat_is_held_while_the_queue_is_closed_and_one_that_is_held_stays() {
+async fn no_new_seat_is_held_while_the_queue_is_closed_but_a_held_one_stays() {
     let mut world = world();
     let _ends = world.account("main", TOKEN);
     let server = world.serve().await;
@@ -184,7 +184,7 @@ async fn no_seat_is_held_while_the_queue_is_closed_and_one_that_is_held_stays() 
     let again = server.get(&in_one_step).await.json();
     assert_eq!(
         again["accept"], true,
-        "the call was promised its seat: {again}"
+        "the call already holds its seat: {again}"
     );
 }
 
@@ -201,7 +201,7 @@ async fn a_closed_queue_needs_no_poll_to_be_ready() {
 }
 
 #[tokio::test]
-async fn the_drop_in_lists_nobody_while_the_queue_is_closed() {
+async fn the_drop_in_lists_no_agents_while_the_queue_is_closed() {
     let mut world = world();
     let ends = world.account("main", TOKEN);
     let named = |id: u64, name: &str| NamedQueue {
@@ -225,7 +225,7 @@ async fn the_drop_in_lists_nobody_while_the_queue_is_closed() {
         answer.json()["count"].clone()
     };
     assert_eq!(count("queue=5450").await, 0);
-    assert_eq!(count("").await, 1, "those of the other queue");
+    assert_eq!(count("").await, 1, "only the other queue's");
     server.clock.pass(TO_OPENING);
     server.poll();
     assert_eq!(count("queue=5450").await, 2);
@@ -257,7 +257,7 @@ async fn metrics_of_a_closed_queue_raise_no_alert() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_fresher_answer_of_a_closed_queue() {
+async fn no_request_waits_for_a_fresher_answer_of_a_closed_queue() {
     let mut world = world();
     let mut ends = world.account("main", TOKEN);
     let server = world.serve().await;
@@ -268,7 +268,7 @@ async fn nobody_waits_for_a_fresher_answer_of_a_closed_queue() {
 }
 
 #[tokio::test]
-async fn pages_say_until_when_the_queue_is_closed() {
+async fn pages_say_when_a_closed_queue_opens() {
     let mut world = world();
     world.account("main", TOKEN);
     let server = world.serve().await;

@@ -1,7 +1,7 @@
-//! What the overview says to people who have to act: few queues or hundreds, in their own time.
+//! What the overview shows people who must act: with few queues or hundreds, in their own time zone.
 
 use super::{
-    pages::{OVERVIEW, PERSON, QUEUE, text, with_a_past},
+    pages::{OVERVIEW, PERSON, QUEUE, text, with_history},
     *,
 };
 use crate::fixtures::{agent, available};
@@ -13,7 +13,7 @@ async fn a_fresh_daemons_page_says_what_to_do_until_somebody_asks() {
     world.publish("main/after_hours-2", available(2));
     let server = world.serve().await;
     let next = "What to do next";
-    // Looking is not asking.
+    // Looking does not count as asking.
     for _ in 0..2 {
         let page = server.page(OVERVIEW).await.body;
         assert!(page.contains(next), "{page}");
@@ -76,7 +76,7 @@ async fn the_headline_says_what_happens_to_calls_of_unknown_queues() {
 }
 
 #[tokio::test]
-async fn times_are_those_of_the_viewer() {
+async fn times_are_in_the_viewers_zone() {
     let mut world = World::with(&["main/sales"]);
     let _ends = world.account("main", TOKEN);
     world.publish("main/sales", available(2));
@@ -87,7 +87,7 @@ async fn times_are_those_of_the_viewer() {
             .await;
         text(&answer.body)
     };
-    // Each viewer gets the own zone, whoever asked before.
+    // Each viewer gets their own zone, whoever asked before.
     for _ in 0..2 {
         for (cookie, as_of, zone) in [
             ("", "as of 10:00:00 UTC", "in UTC"),
@@ -120,8 +120,8 @@ async fn times_are_those_of_the_viewer() {
 }
 
 #[tokio::test]
-async fn a_queues_page_shows_its_week_and_who_was_there() {
-    let (server, _folder) = with_a_past(30).await;
+async fn a_queues_page_shows_its_week_and_who_was_available() {
+    let (server, _folder) = with_history(30).await;
     let words = server.words(&format!("{QUEUE}?range=24h")).await;
     for told in [
         "Seats by hour of the week, in UTC",
@@ -131,7 +131,7 @@ async fn a_queues_page_shows_its_week_and_who_was_there() {
         assert!(words.contains(told), "{told}: {words}");
     }
     let page = server.page(&format!("{QUEUE}?range=24h")).await.body;
-    // It is a Sunday, and there are 40 seats or 41.
+    // It is a Sunday, and there are 40 or 41 seats.
     let (_, sunday) = page
         .split_once(r#"<th scope="row">Sun</th>"#)
         .expect("a row");
@@ -140,7 +140,7 @@ async fn a_queues_page_shows_its_week_and_who_was_there() {
     assert!(page.contains(r#"<path class="free""#), "{page}");
 }
 
-/// Names as accounts have them, no two alike.
+/// Names as accounts have them, all different.
 fn names(count: usize) -> Vec<String> {
     let lines = [
         "Sales",
@@ -174,7 +174,7 @@ fn names(count: usize) -> Vec<String> {
     (0..count).map(name).collect()
 }
 
-/// Three accounts with so many queues: some unknown, some without seats, some with many.
+/// Three accounts with this many queues: some unknown, some without seats, some with many.
 fn centre(queues: usize) -> (World, Vec<AccountEnds>) {
     let names = names(queues);
     let names: Vec<_> = names.iter().map(|name| &**name).collect();
@@ -198,7 +198,7 @@ fn centre(queues: usize) -> (World, Vec<AccountEnds>) {
     (world, ends.into())
 }
 
-/// The text between two marks, for each first mark.
+/// The texts between two marks, for each occurrence of the first mark.
 fn between<'a>(page: &'a str, before: &str, after: &str) -> Vec<&'a str> {
     let parts = page.split(before).skip(1);
     parts
@@ -224,7 +224,7 @@ async fn up_to_thirty_queues_are_cards_and_more_are_rows_with_trouble_first() {
 }
 
 #[tokio::test]
-async fn three_hundred_queues_are_a_small_page() {
+async fn a_page_of_three_hundred_queues_is_small() {
     let (world, _ends) = centre(300);
     let server = world.serve().await;
     let plain = server.page(OVERVIEW).await.body.len();
@@ -235,7 +235,7 @@ async fn three_hundred_queues_are_a_small_page() {
         .and_then(|length| length.parse().ok())
         .expect("a length");
     println!("300 queues: {plain} bytes, {compressed} compressed");
-    // The files of the page are read once and kept.
+    // The page's files are read once and kept.
     let files = [
         include_str!("../dashboard/openseat.css"),
         include_str!("../dashboard/openseat.js"),

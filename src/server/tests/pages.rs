@@ -1,4 +1,4 @@
-//! What pages cost decisions, what they say, and that every read ends.
+//! What pages cost decisions, what they show, and that every read ends.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Server {
         self.ask("GET", target, PERSON).await
     }
 
-    /// A page whose reading is overtaken by a second, this long after the reading began.
+    /// Requests a page and lets this much time pass while it is read.
     async fn page_after(&self, target: &str, begun: Duration) -> Answer {
         let time_passes = async {
             until(|| self.pages().history.at_work() > 0).await;
@@ -109,7 +109,7 @@ async fn a_page_that_the_browser_has_is_not_sent_again() {
     server.clock.pass(Duration::from_secs(5));
     let again = server.ask("GET", OVERVIEW, &known).await;
     assert_eq!((again.status, &*again.body), (304, ""));
-    // Ages go on: the script computes them from this time.
+    // Ages continue to grow: the script computes them from this time.
     let now = |answer: &Answer| -> u64 {
         let now = answer.header("openseat-now").expect("the time");
         now.parse().expect("a number")
@@ -390,7 +390,7 @@ async fn an_account_without_agents_is_a_problem_and_statuses_keep_their_colours(
 // --- history --------------------------------------------------------------------------------------------------------------
 
 /// A queue with a history, and a server whose clock stands still: no deadline passes unless the test moves the clock.
-pub(super) async fn with_a_past(polls: usize) -> (Server, TempDir) {
+pub(super) async fn with_history(polls: usize) -> (Server, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut world = World::with(&["main/sales"]);
     let path = folder.path().join("history.sqlite3");
@@ -422,7 +422,7 @@ async fn until(what: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn a_trial_that_takes_too_long_ends_with_a_message() {
-    let (server, _folder) = with_a_past(200).await;
+    let (server, _folder) = with_history(200).await;
     // The second must pass while the rule is tried, and not before. Nothing outside shows that moment, so the test searches for it.
     let mut page = server.page_after(SLOW, Duration::from_millis(25)).await;
     for ms in [50, 100, 200, 400, 800, 1_600, 3_200] {
@@ -440,7 +440,7 @@ async fn a_trial_that_takes_too_long_ends_with_a_message() {
 
 #[tokio::test]
 async fn reads_stop_when_their_client_has_gone() {
-    let (server, _folder) = with_a_past(200).await;
+    let (server, _folder) = with_history(200).await;
     for _ in 0..3 {
         let mut client = server.connect().await;
         let request = format!("GET {SLOW} HTTP/1.1\r\nHost: localhost\r\n{PERSON}\r\n");
@@ -464,7 +464,7 @@ async fn reads_stop_when_their_client_has_gone() {
 
 #[tokio::test]
 async fn trials_do_not_hold_up_other_pages() {
-    let (server, _folder) = with_a_past(200).await;
+    let (server, _folder) = with_history(200).await;
     let mut clients = Vec::new();
     for _ in 0..4 {
         let mut client = server.connect().await;
@@ -486,7 +486,7 @@ async fn trials_do_not_hold_up_other_pages() {
 
 #[tokio::test]
 async fn without_threads_pages_answer_503_and_do_not_panic() {
-    let (server, _folder) = with_a_past(1).await;
+    let (server, _folder) = with_history(1).await;
     server.pages().history.starve();
     let page = server.page(QUEUE).await;
     assert_eq!(page.status, 503, "{page:?}");
@@ -504,7 +504,7 @@ async fn without_threads_pages_answer_503_and_do_not_panic() {
 
 #[tokio::test]
 async fn without_records_the_chart_is_empty() {
-    let (kept, _folder) = with_a_past(0).await;
+    let (kept, _folder) = with_history(0).await;
     let forgetful = World::with(&["main/sales"]).serve().await;
     for server in [kept, forgetful] {
         for range in ["", "?range=1h", "?range=24h", "?range=7d"] {

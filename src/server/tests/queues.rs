@@ -57,7 +57,7 @@ async fn one_queue_comes_with_its_agents() {
 }
 
 #[tokio::test]
-async fn agents_who_are_available_on_a_call_or_not_ready_are_told_apart() {
+async fn agents_who_are_available_on_a_call_or_not_ready_are_shown_separately() {
     let world = World::with(&["main/sales", "main/new"]);
     let one = |id: &str, status: &str, on_call, ready, queue_logged_in| Agent {
         on_call,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixtures::available;
 
-/// A queue with this many seats, and one that nothing is known about.
+/// A queue with this many seats, and one that is unknown.
 fn world(seats: usize) -> World {
     let mut world = World::with(&["main/sales", "main/dark"]);
     world.account("main", TOKEN);

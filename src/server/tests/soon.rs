@@ -17,7 +17,7 @@ use crate::{
 
 const PATH: &str = "/v1/queues/sales/decision";
 
-/// A queue without a seat, some of whose agents are free with these chances within 10 s, and a bit likelier each second.
+/// A queue without a seat, some of whose agents will be free within 10 s with these probabilities, which grow a bit each second.
 fn publish(board: &Board, queue: &str, now: crate::clock::Moment, chances: &[f64]) {
     let begin = Terms::DEFAULT.until(now);
     let grown = |until: Duration| {
@@ -43,7 +43,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn every_format_accepts_and_count_stays_the_truth() {
+async fn every_format_accepts_and_count_stays_zero() {
     let world = World::with(&["main/sales"]);
     world.soon("main/sales", &[0.83]);
     let server = world.serve().await;
@@ -62,7 +62,7 @@ async fn every_format_accepts_and_count_stays_the_truth() {
     assert_eq!(ask("format=text").await.body, "accept\n");
     assert_eq!(ask("format=status").await.status, 204);
     assert_eq!(ask("format=count").await.body, "1");
-    // The rule speaks at the threshold that the request asks for, and only there.
+    // The rule applies at the requested threshold, and only there.
     assert_eq!(ask("threshold=1&format=text").await.body, "reject\n");
     let queue = server.get("/v1/queues/sales").await.json();
     assert_eq!(
@@ -105,14 +105,14 @@ async fn a_second_call_does_not_count_on_the_same_agent() {
         (&second["accept"], second.get("likely")),
         (&false.into(), None)
     );
-    // Somebody who only asks is not promised that agent either.
+    // A call that only asks is not promised this agent either.
     assert_eq!(server.get(PATH).await.json()["accept"], false);
-    // The same call again gets the same seat.
+    // The same call gets the same seat again.
     server.clock.pass(Duration::from_secs(3));
     let again = reserve("a").await;
     assert_eq!(again["reservation"], first["reservation"]);
     assert_eq!(again["reason"], "soon");
-    // The agent is free: for the first call.
+    // The agent is free now, but for the first call.
     let now = server.clock.now();
     server
         .board
@@ -188,7 +188,7 @@ async fn the_fast_path_answers_as_the_router_does_while_time_passes() {
 }
 
 #[tokio::test]
-async fn a_stream_tells_when_time_alone_has_turned_the_answer() {
+async fn a_stream_sends_an_event_when_time_alone_changes_the_answer() {
     let mut world = World::with(&["main/sales"]);
     world.limits.watch.look = Duration::from_secs(3600);
     world.soon("main/sales", &[0.66]);
@@ -207,7 +207,7 @@ async fn a_stream_tells_when_time_alone_has_turned_the_answer() {
     );
 }
 
-/// What an account tells of its queue.
+/// An account's report on its queue.
 fn report(state: State) -> AccountReport {
     let mut tenths = Tenths::default();
     tenths[8] = [16, 84];
@@ -232,7 +232,7 @@ fn report(state: State) -> AccountReport {
 }
 
 #[tokio::test]
-async fn what_is_measured_is_told_in_words_and_figures() {
+async fn the_measurement_is_shown_in_words_and_figures() {
     let mut world = World::with(&["main/sales"]);
     let ends = world.account("main", TOKEN);
     world.publish("main/sales", available(1));
@@ -284,7 +284,7 @@ async fn what_is_measured_is_told_in_words_and_figures() {
 }
 
 #[tokio::test]
-async fn the_page_of_a_queue_shows_the_plot_with_its_words() {
+async fn a_queues_page_shows_the_plot_with_its_explanation() {
     let mut world = World::with(&["main/sales"]);
     let ends = world.account("main", TOKEN);
     world.publish("main/sales", available(1));

@@ -55,6 +55,6 @@ async fn the_line_stays_one_short_line_with_many_odd_accounts() {
     let line = status_line(&world.serve().await.app);
     assert!(!line.contains(char::is_control), "{line:?}");
     assert_eq!(line.matches(" and 22 more").count(), 2, "{line}");
-    // systemd takes no message longer than 4096 bytes.
+    // systemd accepts no message longer than 4096 bytes.
     assert!(line.len() < 2_000, "{line}");
 }

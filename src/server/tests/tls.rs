@@ -6,7 +6,7 @@ use reqwest::Certificate;
 use super::*;
 use crate::{config::TlsFiles, fixtures::available, server::TlsError};
 
-/// Far more than loopback needs, and less than the time that a head may take.
+/// Far more than loopback needs, and less than a head may take.
 const AT_ONCE: Duration = Duration::from_secs(4);
 
 /// A certificate for `localhost` and its key, in files.
@@ -26,7 +26,7 @@ impl Files {
         Self { folder, files }
     }
 
-    /// Writes a new certificate, which has whatever `change` makes of it, and says how to trust it.
+    /// Writes a new certificate, changed by `change`; returns it, to be trusted.
     fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Certificate {
         let key = KeyPair::generate().expect("a key");
         let names = ["localhost".to_owned()];
@@ -51,7 +51,7 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).expect("a file");
 }
 
-/// A client that trusts this certificate alone, and keeps no connection.
+/// A client that trusts only this certificate, and keeps no connection.
 fn client(server: &Server, trusted: &Certificate) -> reqwest::Client {
     crate::process::tls::client_builder()
         .no_proxy()
@@ -122,7 +122,7 @@ async fn plain_http_at_a_tls_port_is_refused_at_once_and_counted() {
     let refused = tokio::time::timeout(AT_ONCE, server.get("/livez")).await;
     assert_eq!(refused.expect("it does not wait").status, 0);
     assert!(dropped(&metrics, "tls_failed", 1));
-    // As is a client that trusts somebody else.
+    // So is a client that trusts another certificate.
     ask(&server, &other).await.expect_err("it trusts another");
     let counted = async {
         while !dropped(&metrics, "tls_failed", 2) {
@@ -134,7 +134,7 @@ async fn plain_http_at_a_tls_port_is_refused_at_once_and_counted() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_stalls_is_cut_and_makes_nobody_wait() {
+async fn a_stalled_handshake_is_cut_and_delays_no_other_client() {
     let files = Files::new();
     let trusted = files.renew();
     let mut world = world(&files);
@@ -144,7 +144,10 @@ async fn a_handshake_that_stalls_is_cut_and_makes_nobody_wait() {
     let mut stalls = server.connect().await;
     // The beginning of a handshake.
     stalls.write_all(&[0x16, 3, 1]).await.expect("it is open");
-    assert!(ask(&server, &trusted).await.is_ok(), "nobody waits for it");
+    assert!(
+        ask(&server, &trusted).await.is_ok(),
+        "other clients do not wait for it"
+    );
     let mut rest = Vec::new();
     let cut = tokio::time::timeout(AT_ONCE, stalls.read_to_end(&mut rest)).await;
     let _ = cut.expect("it is cut");
@@ -162,11 +165,11 @@ async fn a_stop_waits_for_no_handshake() {
     let _silent = server.connect().await;
     server.stop.cancel();
     let ended = tokio::time::timeout(AT_ONCE, &mut server.task).await;
-    ended.expect("it ends").expect("it ends well");
+    ended.expect("it ends").expect("it ends without an error");
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_shown_once_the_app_was_replaced() {
+async fn a_renewed_certificate_is_used_after_the_app_was_replaced() {
     let files = Files::new();
     let first = files.renew();
     let server = world(&files).serve().await;
@@ -181,7 +184,7 @@ async fn a_renewed_certificate_is_shown_once_the_app_was_replaced() {
 }
 
 #[tokio::test]
-async fn sockets_in_the_file_system_stay_plain() {
+async fn unix_sockets_stay_plain() {
     let files = Files::new();
     files.renew();
     let path = files.folder.path().join("socket");
@@ -193,7 +196,7 @@ async fn sockets_in_the_file_system_stay_plain() {
 }
 
 #[test]
-fn files_that_make_no_certificate_are_refused_without_showing_a_key() {
+fn invalid_certificate_files_are_rejected_without_showing_a_key() {
     let (files, other) = (Files::new(), Files::new());
     files.renew();
     other.renew();
@@ -228,7 +231,7 @@ fn files_that_make_no_certificate_are_refused_without_showing_a_key() {
 }
 
 #[tokio::test]
-async fn the_drop_ins_second_page_is_over_tls_as_the_first() {
+async fn the_drop_ins_second_page_uses_tls_like_the_first() {
     let files = Files::new();
     let trusted = files.renew();
     let mut world = world(&files);

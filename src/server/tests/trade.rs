@@ -1,12 +1,12 @@
-//! What routers of the trade send, and what they get: parameters of their own, placeholders that nobody filled in, one number to compare, and
-//! one URL that decides and holds.
+//! What pay-per-call routers send, and what they get: parameters of their own, placeholders that were not filled in, one number to compare, and
+//! one URL that decides and reserves.
 
 use super::*;
 use crate::{fixtures::available, logged::listen_to};
 
 const DECISION: &str = "/v1/queues/sales/decision";
 
-/// A queue with this many seats, and one that nothing is known about.
+/// A queue with this many seats, and one that is unknown.
 fn world(seats: usize) -> World {
     let world = World::with(&["main/sales", "main/dark"]);
     world.publish("main/sales", available(seats));
@@ -56,7 +56,7 @@ async fn parameters_of_routers_change_nothing() {
 }
 
 #[tokio::test]
-async fn slips_in_our_own_parameters_are_told() {
+async fn misspellings_of_known_parameters_are_reported() {
     let server = world(2).serve().await;
     for (slip, own) in [
         ("treshold=2", "threshold"),
@@ -86,7 +86,7 @@ async fn slips_in_our_own_parameters_are_told() {
 }
 
 #[tokio::test]
-async fn a_placeholder_is_no_call_id_and_the_answer_and_one_line_of_the_log_say_so() {
+async fn a_placeholder_is_not_a_call_id_and_the_answer_and_one_log_line_say_so() {
     let (logged, _guard) = listen_to(tracing::Level::WARN);
     let server = world(2).serve().await;
     for raw in [
@@ -133,7 +133,7 @@ async fn a_placeholder_is_no_call_id_and_the_answer_and_one_line_of_the_log_say_
 }
 
 #[tokio::test]
-async fn the_count_and_the_capacity_are_above_zero_exactly_where_the_answer_accepts() {
+async fn capacity_and_format_count_are_above_zero_exactly_if_the_answer_accepts() {
     let mut world = World::with(&["main/sales", "main/open", "main/last", "main/dark"]);
     world.policy("main/open").on_unknown = OnUnknown::Accept;
     world.policy("main/last").on_unknown = OnUnknown::Last;
@@ -199,7 +199,7 @@ async fn every_answer_about_a_queue_has_its_capacity() {
 }
 
 #[tokio::test]
-async fn one_url_decides_and_holds_the_seat() {
+async fn one_url_decides_and_reserves() {
     let server = world(2).serve().await;
     let made = server
         .decide("call_id=a84b4c76e66710&reserve=30s&caller=1")
@@ -262,7 +262,7 @@ async fn one_url_decides_and_holds_the_seat() {
 }
 
 #[tokio::test]
-async fn every_format_holds_and_only_the_status_says_it_by_its_code() {
+async fn every_format_reserves_and_only_format_status_uses_the_status_code() {
     for (format, accepted, rejected) in [
         ("text", (200, "accept\n"), (200, "reject\n")),
         ("count", (200, "1"), (200, "0")),
@@ -308,9 +308,9 @@ async fn a_call_that_holds_its_seat_stays_accepted() {
 }
 
 #[tokio::test]
-async fn who_only_looks_holds_nothing() {
+async fn callers_who_may_only_look_reserve_nothing() {
     let mut world = world(1);
-    // The one that `log_in` shows.
+    // The header that `log_in` returns.
     world.bearer = Some("s3cret-s3cret-s3cret".into());
     let server = world.serve().await;
     let target = format!("{DECISION}?call_id=a&reserve=45s");
@@ -368,7 +368,7 @@ async fn of_a_hundred_calls_at_once_three_get_the_three_seats() {
 }
 
 #[tokio::test]
-async fn a_caller_that_can_only_send_basic_shows_the_token_as_its_password() {
+async fn a_caller_with_basic_authentication_sends_the_token_as_its_password() {
     use base64::{Engine, prelude::BASE64_STANDARD};
     let mut world = world(1);
     world.bearer = Some("ses:ame".into());
@@ -398,7 +398,7 @@ async fn a_caller_that_can_only_send_basic_shows_the_token_as_its_password() {
     assert_eq!(server.ask("GET", DECISION, &twice).await.status, 401);
 }
 
-/// `cargo test --lib one_url_takes -- --ignored --nocapture` prints the figures: medians over one connection, each call with an id of its own.
+/// `cargo test --lib one_url_takes -- --ignored --nocapture` prints the figures: medians over one connection, with a new id for each call.
 #[tokio::test]
 #[ignore = "a measurement, for a machine that does nothing else"]
 async fn one_url_takes_at_most_a_third_longer_than_a_reservation() {

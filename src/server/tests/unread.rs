@@ -1,21 +1,21 @@
-//! What the kernel keeps for clients that read nothing, as `/proc/net/tcp` tells it of each socket: also of those that were closed, until
-//! the kernel forgets them.
+//! What the kernel keeps for clients that read nothing, as `/proc/net/tcp` shows it for each socket, including closed ones until the kernel
+//! forgets them.
 //!
 //! `cargo test --lib unread -- --nocapture` prints the figures.
 
 use super::*;
 use crate::fixtures::available;
 
-/// How long a test may take where other tests keep all cores busy.
+/// How long a test may take if other tests keep all cores busy.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
 const CLIENTS: usize = 60;
 const QUEUES: usize = 400;
 
-/// The most for each client: the send buffer that is set, as the kernel doubles it, and half of that again for a page of each side's.
+/// The maximum in bytes for each client: the send buffer that is set, as the kernel doubles it, and half of that again for a page on each side.
 const MAX_HELD: usize = 192 * 1024;
 
-/// Bytes that were handed to the kernel at this port, and not yet taken by their clients.
+/// Bytes that were handed to the kernel at this port, and not yet read by their clients.
 fn unread(port: u16) -> usize {
     let sockets = std::fs::read_to_string("/proc/net/tcp").expect("it is there");
     let of_port = format!(":{port:04X}");
@@ -40,7 +40,7 @@ fn cut(metrics: &Metrics) -> usize {
     line.map_or(0, |count| count.parse().expect("a number"))
 }
 
-/// Clients that ask for this and read nothing.
+/// Clients that send this request and read nothing.
 async fn ask_and_read_nothing(server: &Server, target: &str) -> Vec<TcpStream> {
     let mut asked = Vec::new();
     for _ in 0..CLIENTS {
@@ -53,8 +53,8 @@ async fn ask_and_read_nothing(server: &Server, target: &str) -> Vec<TcpStream> {
     asked
 }
 
-/// Waits until all of them are cut, and does `stir` meanwhile. Returns the most that the kernel kept for them, and sees that it keeps nothing
-/// thereafter.
+/// Waits until all of them are cut, and calls `stir` meanwhile. Returns the most that the kernel kept for them, and checks that it keeps nothing
+/// afterwards.
 async fn most_unread(server: &Server, metrics: &Metrics, stir: impl Fn(usize)) -> usize {
     let port = server.address.expect("it is TCP").port();
     let mut most = 0;
@@ -93,7 +93,7 @@ fn queue_name(number: usize) -> String {
 }
 
 #[tokio::test]
-async fn silent_watchers_of_many_queues_hold_little_and_nothing_once_they_are_cut() {
+async fn silent_watchers_of_many_queues_use_little_memory_and_none_once_they_are_cut() {
     let names: Vec<_> = (0..QUEUES).map(queue_name).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut world = World::with(&names);
@@ -114,7 +114,7 @@ async fn silent_watchers_of_many_queues_hold_little_and_nothing_once_they_are_cu
 }
 
 #[tokio::test]
-async fn long_answers_that_nobody_reads_hold_little_and_nothing_once_they_are_cut() {
+async fn long_answers_that_nobody_reads_use_little_memory_and_none_once_they_are_cut() {
     let mut world = World::with(&[&queue_name(0)]);
     world.limits.write = Duration::from_secs(3);
     world.publish(&queue_name(0), available(4_000));

@@ -46,7 +46,7 @@ async fn negligent(server: &Server) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_client_that_falls_too_far_behind_is_told_so_and_disconnected() {
+async fn a_client_that_falls_too_far_behind_gets_the_reason_and_is_disconnected() {
     let queue = long_name();
     let mut world = World::with(&[&queue]);
     world.limits.watch.log = 4;
@@ -61,7 +61,7 @@ async fn a_client_that_falls_too_far_behind_is_told_so_and_disconnected() {
     let mut rest = Vec::new();
     within(slow.read_to_end(&mut rest)).await.expect("it ended");
     let rest = String::from_utf8(rest).expect("ASCII");
-    let (_, end) = rest.split_once("event: end\n").expect("it was told");
+    let (_, end) = rest.split_once("event: end\n").expect("it got the reason");
     assert!(
         end.starts_with("data: {\"detail\":\"this client fell behind"),
         "{end}"
@@ -122,7 +122,7 @@ async fn streams_leave_connections_for_other_requests() {
     assert_eq!(refused.head.header("retry-after"), Some("5"));
     drop(refused);
     assert_eq!(server.get("/v1/queues/a/decision").await.status, 200);
-    // A client that leaves frees its place, even if there was no change to send.
+    // A client that disconnects frees its stream, even if there was no change to send.
     drop(first);
     within(async {
         while Client::connect(&server, "").await.head.status != 200 {
@@ -158,7 +158,7 @@ async fn a_stop_ends_streams_with_a_reason_and_without_waiting() {
     }
     // If one were cut, this would take as long as the drain and be logged.
     let drained = tokio::time::timeout(Duration::from_secs(1), &mut server.task).await;
-    drained.expect("no stream holds it up").expect("it ended");
+    drained.expect("no stream delays it").expect("it ended");
     assert_eq!(server.app.connections.open(), 0);
 }
 

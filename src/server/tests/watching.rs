@@ -7,7 +7,7 @@ use crate::server::state::watch_task;
 /// Long enough for a machine that is busy with other tests, short enough to notice a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// For a task that must not look during the test.
+/// The interval of a task that must not look during the test.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// How long a test waits for events that must not come.
@@ -101,7 +101,7 @@ impl Client {
     pub(super) async fn event(&mut self) -> Event {
         let event = async {
             loop {
-                let block = self.block().await.expect("the stream goes on");
+                let block = self.block().await.expect("the stream continues");
                 if block.data != Value::Null {
                     return block;
                 }
@@ -110,7 +110,7 @@ impl Client {
         within(event).await
     }
 
-    /// The next change, which has to be of one decision: its queue, reason and count.
+    /// The next change, which must be of one decision: its queue, reason and count.
     async fn change(&mut self) -> (String, String, Value) {
         let event = self.event().await;
         assert_eq!(event.name, "decision", "{event:?}");
@@ -157,7 +157,7 @@ impl Server {
 }
 
 #[tokio::test]
-async fn a_stream_begins_with_a_snapshot_and_goes_on_with_changes() {
+async fn a_stream_begins_with_a_snapshot_and_continues_with_changes() {
     let world = World::with(&["main/a", "main/b", "main/c"]);
     world.publish("main/a", available(1));
     let server = world.serve().await;
@@ -171,7 +171,7 @@ async fn a_stream_begins_with_a_snapshot_and_goes_on_with_changes() {
     ] {
         assert_eq!(client.head.header(name), Some(value));
     }
-    let hint = client.block().await.expect("it goes on");
+    let hint = client.block().await.expect("it continues");
     assert_eq!(hint.text, "retry: 1000");
     let snapshot = client.snapshot().await;
     let asked = server.get("/v1/decisions?queue=b&queue=a").await.json();
@@ -241,7 +241,7 @@ async fn a_change_by_time_alone_sends_an_event() {
     let mut client = Client::connect(&server, "").await;
     client.snapshot().await;
     server.clock.pass(MAX_AGE);
-    assert!(client.is_silent().await, "it is still good at that moment");
+    assert!(client.is_silent().await, "it is still valid at that moment");
     server.clock.pass(Duration::from_millis(1));
     let event = client.event().await;
     assert_eq!(
@@ -268,9 +268,9 @@ async fn a_decision_that_becomes_stale_sends_an_event_at_that_moment() {
     server.clock.pass(max_age + after);
     // The look that was due then, in real time.
     assert_eq!(client.change().await, change("a", "too_old", Value::Null));
-    assert_eq!(look(), MAX_AGE - max_age, "the next one is b's");
+    assert_eq!(look(), MAX_AGE - max_age, "b is next");
     server.clock.pass(MAX_AGE);
-    assert_eq!(look(), NEVER, "nothing is left to grow old");
+    assert_eq!(look(), NEVER, "nothing is left to become stale");
 }
 
 #[tokio::test]
@@ -304,7 +304,7 @@ async fn a_client_that_reconnects_gets_exactly_what_it_missed() {
     server.seats("main/a", 1);
     // The order in which queues are named makes no difference.
     let mut client = Client::resume(&server, "?queue=b&queue=a", last.as_deref()).await;
-    let hint = client.block().await.expect("it goes on");
+    let hint = client.block().await.expect("it continues");
     assert_eq!(hint.text, "retry: 1000");
     assert_eq!(client.change().await, change("a", "below_threshold", 0));
     let half_way = client.last.clone();
@@ -365,7 +365,7 @@ async fn an_unknown_event_id_gets_a_snapshot() {
         let mut client = Client::resume(&server, "?queue=a", Some(id)).await;
         assert_eq!(client.snapshot().await.len(), 1, "{id:?}");
     }
-    // Of queue b this client knows nothing.
+    // This client knows nothing of queue b.
     let mut wider = Client::resume(&server, "?queue=a&queue=b", Some(&old)).await;
     assert_eq!(wider.snapshot().await.len(), 2);
 
@@ -398,11 +398,11 @@ async fn a_silent_stream_has_a_heartbeat() {
     let beats = async {
         for _ in 0..4 {
             let beat = within(client.block()).await;
-            assert_eq!(beat.expect("it goes on").text, ":");
+            assert_eq!(beat.expect("it continues").text, ":");
         }
     };
     tokio::select! { () = busy => {} () = beats => {} }
-    // The first may have been under way.
+    // The first heartbeat may have been in flight.
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(300), "{took:?}");
     server.seats("main/a", 1);
@@ -501,7 +501,7 @@ async fn held_and_released_seats_send_events() {
     let path = format!("/v1/reservations/{id}");
     assert_eq!(server.ask("DELETE", &path, "").await.status, 204);
     assert_eq!(client.change().await, change("a", "seats", 1));
-    // The end of a reservation's time is sent at that moment: in real time, after the look that is due then.
+    // The expiry of a reservation is sent at that moment: in real time, after the look that is due then.
     reserve("two", "1s").await;
     assert_eq!(client.change().await, change("a", "reserved", 0));
     server.clock.pass(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! Creates a world in the middle of a day, not an empty office.
+//! Creates a world in the middle of a day, not an empty server_with_rows.
 
 use std::{
     collections::{BinaryHeap, HashMap, VecDeque},
@@ -25,7 +25,7 @@ const TEAMS: u64 = 3;
 /// The longest time people have been at work if there are no shifts.
 const MAX_STAY: Duration = hours(6);
 
-/// The shifts: when they begin and end, and how many people work then: a full office by day, a thin one at night.
+/// The shifts: when they begin and end, and how many people work then: a full server_with_rows by day, a thin one at night.
 const SHIFTS: [(Duration, Duration, f64); 3] = [
     (hours(7), hours(11), 0.75),
     (hours(13), hours(16), 0.18),
