@@ -89,7 +89,7 @@ fn with_fault(state: &QueueState, fault: &Fault) -> QueueState {
     }
 }
 
-/// Every state of a queue that knows no answer, with the reason to expect.
+/// Every state in which a queue has no known answer, with the expected reason.
 fn unknowns() -> Vec<(QueueState, Reason)> {
     let never = QueueState::default();
     let old = polled(seats(3), TOO_OLD);
@@ -164,10 +164,10 @@ fn a_fault_changes_nothing_while_the_snapshot_is_young() {
 }
 
 #[test]
-fn an_unknown_gives_its_cause_and_follows_the_policy() {
+fn an_unknown_queue_gives_its_cause_and_follows_the_policy() {
     for (state, reason) in unknowns() {
         for (held, threshold) in [(0, 0), (0, 2), (0, 3), (1, 0), (1, 2), (3, 0), (9, 0)] {
-            // What the old snapshot of three seats says, where there is one.
+            // What the old snapshot of three seats would answer, if there is one.
             let measured = state.snapshot.as_ref().is_some_and(|s| s.measured.is_ok());
             let last = measured && 3_u32.saturating_sub(held) > threshold;
             for (on_unknown, accept) in ON_UNKNOWN.into_iter().zip([false, true, last]) {
@@ -181,7 +181,7 @@ fn an_unknown_gives_its_cause_and_follows_the_policy() {
     }
 }
 
-/// A queue that is open in the hour before [`NOW`] and in that after the next. It is Sunday, 10:00 UTC.
+/// A queue that is open in the hour before [`NOW`] and in the hour after the next. It is Sunday, 10:00 UTC.
 fn closed() -> Policy {
     Policy {
         hours: opening_hours(&["Sun 09:00-10:00,11:00-12:00"], "UTC"),
@@ -190,7 +190,7 @@ fn closed() -> Policy {
 }
 
 #[test]
-fn a_closed_queue_rejects_whatever_is_known_and_whatever_on_unknown_says() {
+fn a_closed_queue_always_rejects() {
     let known = (polled(seats(3), Duration::ZERO), Reason::Seats);
     for (state, _) in unknowns().into_iter().chain([known]) {
         for on_unknown in ON_UNKNOWN {
@@ -210,7 +210,7 @@ fn a_closed_queue_rejects_whatever_is_known_and_whatever_on_unknown_says() {
 }
 
 #[test]
-fn one_reading_of_a_state_decides_rightly_before_and_after_the_hours_change() {
+fn one_read_of_a_state_decides_correctly_before_and_after_the_hours_change() {
     let policy = Policy {
         max_age: Some(Duration::from_secs(86_400)),
         ..closed()
@@ -246,7 +246,7 @@ fn every_reason_occurs_for_some_state() {
         .map(|(state, held)| decide(&state, &policy, held, NOW).reason)
         .chain([decide(&QueueState::default(), &closed(), 0, NOW).reason])
         .collect();
-    // The tests of `soon` have theirs.
+    // The tests of `soon` cover theirs.
     let all = Reason::ALL.iter().copied();
     assert_eq!(
         given,
@@ -325,7 +325,7 @@ fn a_reservation_never_opens_a_queue() {
         (5, Comparison::Equals, 4, 1, Reason::BelowThreshold),
         (4, Comparison::Equals, 4, 1, Reason::Reserved),
         (2, Comparison::NotEquals, 1, 1, Reason::Reserved),
-        // The next one must not open the queue again.
+        // The next reservation must not open the queue again.
         (2, Comparison::NotEquals, 1, 2, Reason::Reserved),
         (1, Comparison::NotEquals, 2, 1, Reason::Seats),
     ] {
@@ -337,7 +337,7 @@ fn a_reservation_never_opens_a_queue() {
 }
 
 #[test]
-fn names_are_those_of_json() {
+fn reason_names_match_json() {
     for reason in Reason::ALL {
         let json = serde_json::to_value(reason).expect("a name serializes");
         assert_eq!(json, reason.as_str());
@@ -413,7 +413,7 @@ fn any_threshold() -> impl Strategy<Value = Option<Quantity>> {
 
 proptest! {
     #[test]
-    fn an_unknown_is_accepted_only_where_the_policy_says_so(
+    fn an_unknown_queue_accepts_only_if_the_policy_says_so(
         state in any_state(), policy in any_policy(), held in 0_u32..8, now in any_moment(),
     ) {
         let decision = decide(&state, &policy, held, now);
@@ -450,7 +450,7 @@ proptest! {
     }
 
     #[test]
-    fn capacity_is_above_zero_exactly_where_the_decision_accepts(
+    fn capacity_is_above_zero_exactly_if_the_decision_accepts(
         state in any_state(), policy in any_policy(), threshold in any_threshold(), held in 0_u32..8, now in any_moment(),
     ) {
         let policy = Policy { threshold, ..policy };

@@ -39,7 +39,7 @@ fn samples(text: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn reasons_are_counted_under_their_own_name() {
+fn each_reason_is_counted_under_its_own_name() {
     for (index, reason) in Reason::ALL.iter().enumerate() {
         assert_eq!(*reason as usize, index);
     }
@@ -69,7 +69,7 @@ fn reasons_are_counted_under_their_own_name() {
 }
 
 #[test]
-fn what_the_polls_report_is_counted() {
+fn reports_of_polls_are_counted() {
     let metrics = metrics(&sales());
     let account: Arc<str> = "main".into();
     metrics.upstream_request(&account, "agentstatuses", "ok", Duration::from_millis(300));
@@ -113,7 +113,7 @@ fn scrape_of(state: &QueueState, names: &Names, now: Moment) -> Scrape {
 }
 
 #[test]
-fn gauges_show_what_is_known_and_nothing_else() {
+fn gauges_show_only_what_is_known() {
     let (metrics, clock) = (metrics(&sales()), Still::new());
     let render = |state: &QueueState| {
         let scrape = scrape_of(state, &Names::default(), clock.now());
@@ -124,7 +124,7 @@ fn gauges_show_what_is_known_and_nothing_else() {
         .lines()
         .filter(|line| line.starts_with("openseat_queue_"))
         .collect();
-    // That nothing is known, and how many seats are held, can be told from the start.
+    // Whether it is known, and how many seats are held, has a sample from the start.
     let labels = "{account=\"main\",queue=\"sales\"}";
     let from_the_start = ["openseat_queue_known", "openseat_queue_reservations"];
     assert_eq!(
@@ -154,7 +154,7 @@ fn gauges_show_what_is_known_and_nothing_else() {
             "{line} in\n{known}"
         );
     }
-    assert!(!known.contains("last_attempt"), "none is known of");
+    assert!(!known.contains("last_attempt"), "there was none");
 
     clock.pass(Duration::from_secs(90));
     let too_old = render(&state);
@@ -165,7 +165,7 @@ fn gauges_show_what_is_known_and_nothing_else() {
     )));
 }
 
-/// What `openseat_queue_known` says of a state, now.
+/// `openseat_queue_known` of a state, now.
 fn known(state: &QueueState, now: Moment) -> Vec<String> {
     let scrape = scrape_of(state, &Names::default(), now);
     let text = metrics(&sales()).render(scrape, Format::Text);
@@ -175,7 +175,7 @@ fn known(state: &QueueState, now: Moment) -> Vec<String> {
 }
 
 #[test]
-fn whether_a_queue_is_known_is_said_from_the_first_scrape_on() {
+fn whether_a_queue_is_known_is_shown_from_the_first_scrape_on() {
     let clock = Still::new();
     let failed = |fault: Fault| QueueState {
         fault: Some(Arc::new(fault)),
@@ -194,7 +194,7 @@ fn whether_a_queue_is_known_is_said_from_the_first_scrape_on() {
     ] {
         assert_eq!(known(&unknown, clock.now()), ["0.0"], "{unknown:?}");
     }
-    // Known, and nobody is there: that is knowledge, too.
+    // An empty queue is known, too.
     let empty = QueueState {
         snapshot: Some(Arc::new(snapshot(clock.now(), Vec::new()))),
         ..failed(Fault::BadToken)
@@ -281,7 +281,7 @@ fn with_statuses<'a>(statuses: impl IntoIterator<Item = &'a str>) -> QueueState 
 }
 
 #[test]
-fn a_status_that_nobody_is_in_counts_zero_and_no_status_is_called_none() {
+fn a_status_without_agents_counts_zero_and_no_status_is_called_none() {
     let lunch = Status {
         id: 2,
         name: "Lunch".to_owned(),
@@ -303,7 +303,7 @@ fn a_status_that_nobody_is_in_counts_zero_and_no_status_is_called_none() {
 }
 
 #[test]
-fn an_agent_of_several_queues_counts_once_for_the_account_with_the_newest_status() {
+fn an_agent_of_several_queues_counts_once_in_the_account_with_the_newest_status() {
     let now = Still::new().now();
     let mut later = agent("2", "Bo", "Lunch");
     later.status_since = Some(jiff::Timestamp::constant(1_795_341_009, 0));
@@ -353,7 +353,7 @@ proptest! {
     }
 }
 
-/// Reads the labels of a sample back, as a scraper does.
+/// Reads the labels of a sample, as a scraper does.
 fn unescaped(line: &str) -> (String, String) {
     let mut values = Vec::new();
     let mut chars = line.chars();
@@ -374,7 +374,7 @@ fn unescaped(line: &str) -> (String, String) {
 }
 
 #[test]
-fn openmetrics_is_for_those_who_ask_for_it() {
+fn openmetrics_is_sent_only_on_request() {
     assert_eq!(Format::wanted(None), Format::Text);
     assert_eq!(Format::wanted(Some("*/*")), Format::Text);
     let prometheus =

@@ -1,4 +1,4 @@
-//! The simulator as a client meets it.
+//! The simulator as a client sees it.
 
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ fn send(
     target: &str,
     authorization: Option<&str>,
 ) -> Answer {
-    // One byte a letter, as headers are read.
+    // One byte per letter, as headers are read.
     let bytes = |text: &str| text.chars().map(|letter| letter as u8).collect::<Vec<u8>>();
     let authorization = authorization.map(|text| HeaderValue::from_bytes(&bytes(text)).unwrap());
     let outcome = simulator.receive(&Request {
@@ -73,7 +73,7 @@ fn detail(answer: &Answer) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_are_judged_as_drf_judges_them() {
+async fn credentials_are_checked_as_drf_checks_them() {
     let none = "Authentication credentials were not provided.";
     let spaces = "Invalid token header. Token string should not contain spaces.";
     let letters = "Invalid token header. Token string should not contain invalid characters.";
@@ -116,7 +116,7 @@ async fn credentials_are_judged_as_drf_judges_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_cost_nothing_and_the_31st_of_30_waits_an_hour() {
+async fn unauthorized_requests_cost_nothing_and_the_31st_of_30_waits_an_hour() {
     let simulator = still();
     simulator.set_limit(30);
     for _ in 0..21 {
@@ -125,7 +125,7 @@ async fn strangers_cost_nothing_and_the_31st_of_30_waits_an_hour() {
     simulator.quirks(|quirks| quirks.statuses_forbidden = true);
     assert_eq!(get(&simulator, "/api/statuses/").status, 403);
     assert_eq!(simulator.in_window(), 0);
-    // A page past the end, a wrong filter and a wrong method are found out behind the throttle.
+    // A page past the end, a wrong filter and a wrong method are detected behind the throttle.
     assert_eq!(get(&simulator, "/api/queues/?page=9").status, 404);
     assert_eq!(get(&simulator, "/api/agentstatuses/?queue=x").status, 400);
     let answer = send(&simulator, Method::PUT, "/api/queues/", Some(GOOD));
@@ -154,7 +154,7 @@ async fn strangers_cost_nothing_and_the_31st_of_30_waits_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_can_tell_its_wait_in_other_ways() {
+async fn a_429_can_give_its_wait_in_other_ways() {
     let simulator = still();
     simulator.set_limit(1);
     get(&simulator, "/api/queues/");
@@ -175,7 +175,7 @@ async fn a_429_can_tell_its_wait_in_other_ways() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_questions_get_drfs_words() {
+async fn invalid_requests_get_drfs_messages() {
     let simulator = still();
     let table = [
         (
@@ -268,7 +268,7 @@ async fn paths_are_treated_as_django_treats_them() {
     assert_eq!(simulator.in_window(), 0);
 }
 
-/// All pages of a list, by its links.
+/// All pages of a list, following its links.
 fn all_pages(simulator: &Simulator, first: &str) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut target = first.to_owned();
@@ -362,7 +362,7 @@ async fn rows_can_move_between_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_tell_the_truth() {
+async fn rows_match_the_world() {
     let simulator = simulator(WorldSettings::lively());
     for queue in simulator.world(|world| world.queues().to_vec()) {
         let rows = all_pages(
@@ -393,7 +393,7 @@ async fn rows_tell_the_truth() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn filters_leave_out_what_does_not_fit() {
+async fn filters_leave_out_rows_that_do_not_match() {
     let simulator = simulator(WorldSettings::lively());
     let ready = simulator
         .world(|world| world.status_named("Available"))
@@ -496,7 +496,7 @@ async fn accounts_write_the_same_facts_differently() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sweeps_can_be_of_no_use() {
+async fn sweeps_can_be_useless() {
     let simulator = simulator(WorldSettings::lively());
     let sweep = |sweep: SweepQuirk| {
         simulator.quirks(|quirks| quirks.sweep = sweep);
@@ -629,7 +629,7 @@ async fn a_hang_ends_with_the_clients_patience() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fast_simulator_takes_its_limit_along() {
+async fn a_fast_simulator_scales_its_limit() {
     let settings = Settings {
         speed: 60.0,
         requests_per_hour: 2,

@@ -29,7 +29,7 @@ fn a_silo_is_a_label_or_the_address_of_the_login_page() {
 }
 
 #[test]
-fn anything_else_is_refused() {
+fn anything_else_is_rejected() {
     for (text, error) in [
         ("", NotASilo::Label),
         ("Eäst-1", NotASilo::Label),
@@ -74,7 +74,7 @@ fn a_base_url_always_ends_in_a_slash() {
 }
 
 #[test]
-fn a_base_url_bears_nothing_but_a_place() {
+fn a_base_url_contains_only_a_location() {
     for (text, error) in [
         ("east-1", NotABaseUrl::Malformed),
         ("https://", NotABaseUrl::Malformed),
@@ -108,7 +108,7 @@ fn a_token_stays_on_this_machine_or_is_encrypted() {
 
 proptest! {
     #[test]
-    fn a_silo_never_leads_away_from_calltools(text in "\\PC{0,60}|https?://[a-z0-9.:@/-]{0,40}") {
+    fn a_silo_never_leads_to_another_domain(text in "\\PC{0,60}|https?://[a-z0-9.:@/-]{0,40}") {
         if let Ok(silo) = Silo::parse(&text) {
             let url = silo.base_url();
             prop_assert_eq!(url.scheme(), "https");

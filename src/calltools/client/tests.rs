@@ -1,4 +1,4 @@
-//! Walks over a CallTools of a few closures, in virtual time.
+//! Walks over a CallTools made of a few closures, in virtual time.
 
 use std::{
     num::NonZeroU32,
@@ -28,7 +28,7 @@ const LATENCY: Duration = Duration::from_millis(200);
 
 type Answer = Box<dyn Fn(u32, usize) -> Result<Reply, Fault> + Send + Sync>;
 
-/// Answers each request by its page number and by how many came before it.
+/// Answers each request by its page number and by how many requests came before it.
 struct Fake {
     answer: Answer,
     paths: Mutex<Vec<String>>,
@@ -65,7 +65,7 @@ impl Transport for Fake {
     }
 }
 
-/// What an observer heard.
+/// What an observer was told.
 #[derive(Debug, Default)]
 struct Heard(Mutex<Vec<(Endpoint, &'static str, Duration)>>);
 
@@ -133,7 +133,7 @@ fn agent(id: usize) -> Value {
     json!({"app_user": id, "full_name": format!("Agent {id}"), "status": "Available", "queue_logged_in": true})
 }
 
-/// The page of a list as CallTools would give it.
+/// The page of a list as CallTools would return it.
 fn page_of(list: &[Value], page: u32, count: usize) -> Reply {
     let from = (page as usize - 1) * 250;
     if from > 0 && from >= list.len() {
@@ -220,14 +220,14 @@ fn ended(oddity: Oddity) -> Vec<Change> {
     vec![Change { oddity, began }]
 }
 
-/// Reads a queue's list and says: how many requests it took, what has changed, and how many agents there are.
+/// Reads a queue's list. Returns how many requests it took, what has changed, and how many agents there are.
 async fn reads(world: &World) -> (u32, Vec<Change>, usize) {
     let list = world.agents().await.unwrap();
     (list.requests, list.changes, list.rows.len())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_count_that_never_fits_is_read_twice_once_and_told_once() {
+async fn a_count_that_never_matches_is_read_twice_once_and_reported_once() {
     for off in [-2_i64, -1, 1, 19] {
         let count = Arc::new(Mutex::new(260 + off));
         let told = Arc::clone(&count);
@@ -250,7 +250,7 @@ async fn a_count_that_never_fits_is_read_twice_once_and_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_count_that_is_switched_off_is_no_count() {
+async fn a_count_that_is_turned_off_is_ignored() {
     for count in [
         json!(i64::MAX),
         json!(-1),
@@ -270,7 +270,7 @@ async fn a_count_that_is_switched_off_is_no_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_lacks_many_is_a_fault_and_costs_one_request_once_that_is_known() {
+async fn a_list_that_lacks_many_is_a_fault_and_then_costs_one_request() {
     for (rows, count) in [(0, 8), (3, 250), (1, 2), (200, 250)] {
         let list = agents(rows);
         let world = world(1000, move |page, _| Ok(page_of(&list, page, count)));
@@ -293,7 +293,7 @@ async fn a_list_that_lacks_many_for_a_moment_is_read_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_readings_the_fuller_one_is_used() {
+async fn the_more_complete_of_two_readings_is_used() {
     let list = agents(20);
     let world = world(1000, move |page, nth| match nth {
         0 => Ok(page_of(&list[..19], page, 20)),
@@ -302,14 +302,14 @@ async fn of_two_readings_the_fuller_one_is_used() {
     assert_eq!(reads(&world).await, (2, began(Oddity::Miscounted), 19));
 }
 
-/// A reply that a cache had kept for so many seconds.
+/// A reply that a cache has kept for this many seconds.
 fn kept(mut reply: Reply, seconds: u64) -> Reply {
     reply.headers.insert(header::AGE, seconds.into());
     reply
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_is_as_old_as_its_oldest_page_and_a_cache_is_told_of_once() {
+async fn a_list_is_as_old_as_its_oldest_page_and_a_cache_is_reported_once() {
     let cached = Arc::new(Mutex::new(true));
     let is_cached = Arc::clone(&cached);
     let list = agents(700);
@@ -350,7 +350,7 @@ async fn a_page_of_everybody_is_as_old_as_its_age_too() {
     );
 }
 
-/// Reads everybody, page after page; how many pages it took, and the fault that ended it.
+/// Reads everybody, page after page. Returns how many pages it took, and the fault that ended it.
 async fn sweep(world: &World) -> (u32, Option<Fault>) {
     let (mut tally, mut number) = (Tally::default(), 1);
     loop {
@@ -370,7 +370,7 @@ async fn sweep(world: &World) -> (u32, Option<Fault>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_has_the_bounds_of_any_list() {
+async fn a_sweep_has_the_limits_of_any_list() {
     let list = agents(700);
     let whole = world(1000, move |page, _| Ok(page_of(&list, page, 700)));
     assert_eq!(sweep(&whole).await, (3, None));
@@ -424,22 +424,22 @@ async fn a_second_reading_that_fails_leaves_the_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_shrinks_ends_at_the_404() {
-    // Ten agents leave between the pages, and the second page with them.
+    // Ten agents leave between the pages, and with them the second page.
     let (before, after) = (agents(255), agents(245));
     let world = world(1000, move |page, nth| {
         let list = if nth == 0 { &before } else { &after };
         Ok(page_of(list, page, list.len()))
     });
     let list = world.agents().await.unwrap();
-    // 255 were counted and 250 seen: read again, and it fits.
+    // 255 were counted and 250 seen: it is read again, and then matches.
     assert_eq!((list.rows.len(), list.complete), (245, true));
     assert_eq!(list.requests, 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_that_begin_again_end_the_list_and_pages_without_end_are_a_fault() {
+async fn pages_that_begin_again_end_the_list_and_endless_pages_are_a_fault() {
     let list = agents(300);
-    // Past its end it is page 1 once more, with its link to page 2.
+    // Past its end the list is page 1 once more, with its link to page 2.
     let again = world(1000, move |page, _| {
         let page = if page == 2 { 2 } else { 1 };
         let mut body: Value = serde_json::from_slice(&page_of(&list, page, 300).body).unwrap();
@@ -513,7 +513,7 @@ async fn a_budget_that_is_spent_in_the_middle_publishes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_permit_no_request() {
+async fn without_a_permit_nothing_is_sent() {
     let list = agents(1);
     let world = world(1, move |page, _| Ok(page_of(&list, page, 1)));
     assert!(world.agents().await.is_ok());
@@ -524,7 +524,7 @@ async fn no_permit_no_request() {
     assert_eq!(world.fake.paths().len(), 1);
 }
 
-/// Reads three pages in polling's pace, after a first permit of another purse.
+/// Reads three pages at the pace of polling, after a first permit that is already there.
 async fn paced(requests_per_hour: u32) -> Duration {
     let list = agents(700);
     let world = world(requests_per_hour, move |page, _| {
@@ -548,7 +548,7 @@ async fn a_walk_keeps_to_the_pace_unless_it_would_never_end() {
         brisk > Duration::from_secs(6) && brisk < PATIENCE,
         "{brisk:?}"
     );
-    // One request in ten minutes: the list would be an hour old before it is whole.
+    // One request in ten minutes: the list would be an hour old before it is complete.
     let slow = paced(6).await;
     assert_eq!(slow, 3 * LATENCY);
 }
@@ -565,7 +565,7 @@ async fn a_walk_waits_for_half_a_minute_in_all() {
         .await
         .unwrap();
     assert_eq!(list.rows.len(), 5_000);
-    // Twenty pages in the pace of one every 3.6 s would take more than a minute.
+    // Twenty pages at the pace of one every 3.6 s would take more than a minute.
     let longest = PATIENCE + 20 * LATENCY;
     assert!(list.took <= longest, "{:?}", list.took);
     assert!(list.took > PATIENCE / 2, "{:?}", list.took);
@@ -581,13 +581,13 @@ async fn a_request_leaves_the_window_an_hour_after_its_answer() {
         world.agents().await,
         Err(RequestError::Refused(_))
     ));
-    // Unanswered, it would stay for a minute more.
+    // Unanswered, it would stay for another minute.
     tokio::time::advance(Duration::from_secs(30)).await;
     assert!(world.agents().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_silences_the_budget() {
+async fn a_429_pauses_the_budget() {
     let world = world(1000, |_, _| {
         let mut throttled = reply(StatusCode::TOO_MANY_REQUESTS, &json!({}));
         let wait = HeaderValue::from_static("120");
@@ -599,7 +599,7 @@ async fn a_429_silences_the_budget() {
     else {
         panic!("it was refused");
     };
-    // Up to a twentieth more, so that those who were refused together come back apart.
+    // Up to a twentieth more, so that requests that were refused together are not retried together.
     let silence = until.shortest_since(now).as_secs();
     assert!((120..=126).contains(&silence), "{silence}");
     match world.agents().await {
@@ -610,7 +610,7 @@ async fn a_429_silences_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_503_that_names_a_time_silences_the_budget_at_the_same_share() {
+async fn a_503_with_a_time_pauses_the_budget_at_the_same_share() {
     let world = world(1000, |_, _| {
         let mut down = reply(StatusCode::SERVICE_UNAVAILABLE, &json!({}));
         let wait = HeaderValue::from_static("120");
@@ -622,7 +622,11 @@ async fn a_503_that_names_a_time_silences_the_budget_at_the_same_share() {
         Err(RequestError::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Paused),
         other => panic!("{other:?}"),
     }
-    assert_eq!(world.budget.usage().share, 1.0, "others are not to blame");
+    assert_eq!(
+        world.budget.usage().share,
+        1.0,
+        "no other software is to blame"
+    );
     tokio::time::advance(Duration::from_secs(127)).await;
     assert!(matches!(world.agents().await, Err(RequestError::Fault(_))));
     assert_eq!(world.fake.paths().len(), 2);
@@ -640,7 +644,7 @@ async fn a_queue_that_calltools_refuses_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_rows_bring_to_light_is_noted() {
+async fn oddities_in_rows_are_recorded() {
     let mut list = agents(20);
     for row in &mut list[..12] {
         row["agent_status"] = row["app_user"].clone();
@@ -684,7 +688,7 @@ async fn a_changed_api_does_not_read_as_no_agents() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_are_looked_up_whole() {
+async fn names_are_looked_up_completely() {
     let list: Vec<_> = (0..300)
         .map(|id| json!({"id": id, "name": format!("Q{id}"), "queue_action": "Set Ready"}))
         .collect();

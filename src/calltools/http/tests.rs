@@ -17,7 +17,7 @@ use super::*;
 
 const SECRET: &str = "Token s3cr3ts3cr3ts3cr3t";
 
-/// Long enough for a busy machine; only tests of timeouts wait for one, and those bring their own.
+/// Long enough for a busy machine; only tests of timeouts wait for one, and those set their own.
 const PLENTY: Duration = Duration::from_secs(20);
 
 /// Short enough to wait for.
@@ -38,7 +38,7 @@ fn transport(settings: HttpSettings) -> Result<HttpTransport, SetupError> {
     HttpTransport::new(settings, &MachineAuthorities::default())
 }
 
-/// A server that does `serve` with each connection once it has read a request head, and what it read.
+/// A server that calls `serve` with each connection once it has read a request head, and the heads that it read.
 struct Server {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -104,7 +104,7 @@ impl Server {
     }
 }
 
-/// Reads up to the empty line, or what there is of it.
+/// Reads up to the empty line, or as much as arrives.
 async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -142,7 +142,7 @@ async fn fails_as(transport: &HttpTransport, expected: Down) -> String {
 }
 
 #[tokio::test]
-async fn a_request_bears_the_token_the_version_and_the_path() {
+async fn a_request_carries_the_token_the_version_and_the_path() {
     let server = Server::saying(ok("Content-Length: 2\r\nX-Seen: yes\r\n", b"[]")).await;
     let transport = server.transport();
     let reply = transport
@@ -187,7 +187,7 @@ async fn every_status_is_a_reply() {
 }
 
 #[tokio::test]
-async fn a_new_token_serves_from_the_next_request_on() {
+async fn a_new_token_is_used_from_the_next_request_on() {
     let server = Server::saying(ok("Content-Length: 0\r\nConnection: close\r\n", b"")).await;
     let transport = server.transport();
     transport.get("queues/").await.unwrap();
@@ -225,7 +225,7 @@ async fn no_path_leads_to_another_origin() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_a_reply_and_its_target_never_hears_of_us() {
+async fn a_redirect_is_a_reply_and_its_target_gets_no_request() {
     let target = Server::saying(ok("Content-Length: 0\r\n", b"")).await;
     let answer = format!(
         "HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n",
@@ -263,7 +263,7 @@ async fn connections_are_reused() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_refused_connection() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -287,7 +287,7 @@ async fn a_name_that_does_not_exist() {
     assert!(!detail.contains("lookup"), "{detail}");
 }
 
-/// Says `greeting` to whoever connects, and closes once it has heard something.
+/// Sends `greeting` to every client, and closes once it has received something.
 async fn greeting(greeting: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -301,7 +301,7 @@ async fn greeting(greeting: &'static [u8]) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn tls_to_a_server_that_speaks_none() {
+async fn tls_to_a_server_without_tls() {
     for words in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
         let address = greeting(words).await;
         let transport = transport(settings(&format!("https://{address}/api/"))).unwrap();
@@ -432,7 +432,7 @@ async fn a_status_counts_even_with_a_body_that_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn a_refusal_whose_body_drips_is_told_at_once() {
+async fn a_refusal_whose_body_drips_is_reported_at_once() {
     let server = Server::start(|mut stream, _| async move {
         let head =
             b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\nContent-Length: 1000\r\n\r\n";
@@ -443,7 +443,7 @@ async fn a_refusal_whose_body_drips_is_told_at_once() {
         }
     })
     .await;
-    // Within the time for a whole answer there would be no end of it.
+    // Within the timeout for a whole answer, the body would not end.
     let patient = transport(HttpSettings {
         timeout: Duration::from_secs(3600),
         ..settings(&server.url())
@@ -452,7 +452,7 @@ async fn a_refusal_whose_body_drips_is_told_at_once() {
     assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// Sends that many spaces, chunked or to the end of the connection.
+/// Sends this many spaces, chunked or until the end of the connection.
 async fn large(bytes: usize) -> Server {
     Server::start(move |mut stream, _| async move {
         stream.write_all(&ok("Connection: close\r\n", b"")).await?;
@@ -484,7 +484,7 @@ async fn a_server_of_another_protocol() {
 }
 
 #[tokio::test]
-async fn a_failure_costs_one_request_and_no_second() {
+async fn a_failure_costs_exactly_one_request() {
     let server = Server::saying(Vec::new()).await;
     fails_as(&server.transport(), Down::ConnectionLost).await;
     assert_eq!(server.heads().len(), 1);
@@ -516,7 +516,7 @@ fn through(proxy: &str) -> HttpTransport {
 }
 
 #[tokio::test]
-async fn a_proxy_that_gives_no_tunnel_is_named_with_its_status() {
+async fn a_proxy_that_refuses_a_tunnel_is_named_with_its_status() {
     for (answer, said) in [
         ("HTTP/1.1 403 Forbidden\r\n\r\n", "answered 403 Forbidden"),
         (
@@ -578,7 +578,7 @@ async fn a_proxy_that_cannot_be_reached_is_named() {
 }
 
 #[tokio::test]
-async fn what_a_proxy_answers_in_the_clear_is_its_own() {
+async fn a_proxys_own_answers_are_attributed_to_it() {
     for (status, said) in [
         (403, "the proxy 127.0.0.1 answered 403 Forbidden"),
         (401, "the proxy 127.0.0.1 answered 401 Unauthorized"),
@@ -600,7 +600,7 @@ async fn what_a_proxy_answers_in_the_clear_is_its_own() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_refused() {
+fn settings_that_cannot_work_are_rejected() {
     for url in [
         "ftp://calltools.test/",
         "file:///api/",
@@ -623,13 +623,13 @@ fn settings_that_cannot_work_are_refused() {
 }
 
 #[test]
-fn accounts_that_trust_the_same_share_one_tls_configuration() {
+fn accounts_with_the_same_authorities_share_one_tls_configuration() {
     let certificate = |name: &str| {
         let pair = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         Some(pair.cert.pem().into_bytes())
     };
     let (one, another) = (certificate("one.test"), certificate("another.test"));
-    // Each reads the machine's authorities anew, as the configs of different reloads do.
+    // Each reads the machine's authorities again, as the configs of different reloads do.
     let trusting = |ca_pem: &Option<Vec<u8>>| {
         let mut settings = settings("https://calltools.test/api/");
         settings.ca_pem.clone_from(ca_pem);
@@ -641,12 +641,12 @@ fn accounts_that_trust_the_same_share_one_tls_configuration() {
     let first = trusting(&one);
     assert!(is_shared(&first, &trusting(&one)));
     assert!(!is_shared(&first, &trusting(&another)));
-    // Nobody keeps one that is out of use.
+    // A configuration that is no longer used is not kept.
     let unused = Arc::downgrade(trusting(&another)._tls.as_ref().unwrap());
     assert!(unused.upgrade().is_none());
 }
 
-/// Runs a test of this file in a process of its own, with other variables in its environment.
+/// Runs a test of this file in a process of its own, with other environment variables.
 fn run_apart(test: &str, variables: &[(&str, &str)]) {
     let outcome = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
@@ -665,7 +665,7 @@ fn run_apart(test: &str, variables: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_machine_without_certificates_is_told_so_at_start() {
+fn a_machine_without_certificates_is_reported_at_the_start() {
     run_apart(
         "without_certificates",
         &[
@@ -679,13 +679,13 @@ fn a_machine_without_certificates_is_told_so_at_start() {
 #[ignore = "run by another test, in an environment of its own"]
 fn without_certificates() {
     let refused = transport(settings("https://calltools.test/api/"));
-    let error = refused.expect_err("there is nobody to trust");
+    let error = refused.expect_err("there is no authority to trust");
     assert!(error.to_string().contains("ca-certificates"), "{error}");
     assert!(transport(settings("http://127.0.0.1/api/")).is_ok());
 }
 
 #[test]
-fn the_environments_proxy_is_left_alone() {
+fn the_environments_proxy_is_not_used() {
     let nowhere = "http://127.0.0.1:9/";
     run_apart(
         "without_a_proxy",

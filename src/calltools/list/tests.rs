@@ -35,7 +35,7 @@ fn join(rows: Vec<Box<RawValue>>, count: Option<u64>) -> Result<List<'static, Na
 }
 
 #[test]
-fn an_entry_that_shows_twice_is_kept_once_as_last_seen() {
+fn an_entry_that_appears_twice_is_kept_once_as_last_seen() {
     let rows = vec![raw(1, "a"), raw(2, "b"), raw(1, "c"), raw(3, "d")];
     let list = join(rows, Some(3)).unwrap();
     let seen: Vec<_> = list
@@ -48,7 +48,7 @@ fn an_entry_that_shows_twice_is_kept_once_as_last_seen() {
 }
 
 #[test]
-fn of_two_rows_of_one_agent_the_later_date_counts_and_without_dates_the_later_row() {
+fn the_later_date_of_two_rows_of_one_agent_counts_or_else_the_later_row() {
     let row = |status: &str, date: &str| {
         let row = format!(
             r#"{{"app_user":1,"status":"{status}","queue_logged_in":true,"agent_status_modified_on":{date}}}"#
@@ -78,7 +78,7 @@ fn of_two_rows_of_one_agent_the_later_date_counts_and_without_dates_the_later_ro
 }
 
 #[test]
-fn a_list_in_which_no_row_tells_of_any_log_in_is_not_read_as_nobody() {
+fn a_list_without_any_log_in_field_is_not_an_empty_queue() {
     let row = |id: u64| {
         RawValue::from_string(format!(r#"{{"app_user":{id},"status":"Available"}}"#)).unwrap()
     };
@@ -90,7 +90,7 @@ fn a_list_in_which_no_row_tells_of_any_log_in_is_not_read_as_nobody() {
 }
 
 #[test]
-fn a_count_fits_or_does_not() {
+fn a_count_matches_or_does_not() {
     let rows = || (1..=20).chain([1]).map(|id| raw(id, "a")).collect();
     for (count, gap) in [
         (None, None),
@@ -134,7 +134,7 @@ fn a_list_that_lacks_more_than_a_tenth_is_not_used() {
             assert_eq!(fault, Fault::down(Down::Incomplete, words));
         }
     }
-    // People are counted, not rows.
+    // Agents are counted, not rows.
     let twice = rows(10).into_iter().chain(rows(10)).collect();
     assert!(join(twice, Some(20)).is_err());
 }
@@ -148,7 +148,7 @@ fn pages_that_begin_again_end_the_list() {
         (vec![first(), vec![raw(3, "c")], first()], None),
         (vec![first(), vec![raw(3, "c")], vec![raw(3, "c")]], None),
         (vec![first(), vec![raw(3, "c")], vec![]], None),
-        // A row that moved is no beginning.
+        // A row that moved is not a new beginning.
         (vec![first(), vec![raw(2, "b"), raw(3, "c")]], Some(9)),
     ] {
         let mut list = List::<NamedQueue>::new(&names);
@@ -163,7 +163,7 @@ fn pages_that_begin_again_end_the_list() {
 }
 
 #[test]
-fn a_circle_is_believed_where_a_count_says_that_it_is_whole() {
+fn repeated_pages_end_a_list_if_its_count_matches() {
     let names = Names::default();
     let pages = |count| {
         let mut last = page(vec![raw(3, "c")], count, None);
@@ -195,7 +195,7 @@ fn unreadable_rows_of_pages_that_begin_again_are_not_counted_twice() {
 }
 
 #[test]
-fn one_row_in_ten_may_be_bad_and_is_not_forgotten() {
+fn one_row_in_ten_may_be_bad_and_is_counted() {
     let rows = |good: u64, bads: usize| {
         let mut rows: Vec<_> = (0..good).map(|id| raw(id, "q")).collect();
         rows.extend((0..bads).map(|_| bad()));

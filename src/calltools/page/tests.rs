@@ -94,11 +94,11 @@ fn other_bodies_are_not() {
 }
 
 #[test]
-fn a_body_with_an_odd_character_is_a_page_all_the_same() {
+fn a_body_with_an_odd_character_is_still_a_page() {
     for (body, row) in [
         (&b"\xef\xbb\xbf{\"results\":[{}]}"[..], "{}"),
         (b"{\"results\":[{\"a\":\"\xff\"}]}", "{\"a\":\"\u{fffd}\"}"),
-        // The reader of the row takes the last.
+        // The row's parser uses the last one.
         (br#"[{"a":1,"a":2}]"#, r#"{"a":1,"a":2}"#),
     ] {
         let page = read(200, body.to_vec(), FIRST).unwrap();
@@ -137,7 +137,7 @@ fn counts_come_in_many_forms_and_some_count_nothing() {
 }
 
 #[test]
-fn a_next_that_leads_nowhere_is_none() {
+fn a_next_without_a_page_is_ignored() {
     let next = |next: &str| {
         let body = format!(r#"{{"results":[],"next":{next}}}"#);
         read(200, body, THIRD).map(|page| page.next).map_err(kind)
@@ -161,7 +161,7 @@ fn age(headers: &[(HeaderName, &str)]) -> u64 {
 }
 
 #[test]
-fn an_answer_of_a_cache_is_as_old_as_its_age() {
+fn a_cached_answer_is_as_old_as_its_age_header() {
     for (text, expected) in [
         ("3000", 3000),
         (" 3000 ", 3000),
@@ -182,7 +182,7 @@ fn an_answer_of_a_cache_is_as_old_as_its_age() {
 }
 
 #[test]
-fn a_date_can_make_a_cached_answer_older_and_no_other() {
+fn a_date_can_only_make_a_cached_answer_older() {
     let an_hour_ago = (header::DATE, "Sun, 22 Nov 2026 09:00:00 GMT");
     let in_an_hour = (header::DATE, "Sun, 22 Nov 2026 11:00:00 GMT");
     for (value, expected) in [
@@ -201,7 +201,7 @@ fn a_date_can_make_a_cached_answer_older_and_no_other() {
 }
 
 #[test]
-fn a_next_link_serves_for_its_page_number() {
+fn only_the_page_number_of_a_next_link_is_used() {
     let next = |link: &str, ask| {
         let body = serde_json::json!({"results": [], "next": link}).to_string();
         read(200, body, ask).map(|page| page.next).map_err(kind)
@@ -276,7 +276,7 @@ fn errors_in_calltools_words() {
 }
 
 #[test]
-fn other_statuses_are_upstreams_trouble() {
+fn other_statuses_are_upstream_faults() {
     let cases = [
         (
             400,
@@ -359,7 +359,7 @@ fn a_server_that_is_down_may_say_for_how_long() {
         let header = (header::RETRY_AFTER, "-1");
         assert_eq!(waits(status, [header]), None, "{status}");
     }
-    // There it would mean something else.
+    // With these statuses it would mean something else.
     for status in [301, 401, 403, 404] {
         let header = (header::RETRY_AFTER, "600");
         assert_eq!(waits(status, [header]), None, "{status}");
@@ -367,7 +367,7 @@ fn a_server_that_is_down_may_say_for_how_long() {
 }
 
 #[test]
-fn of_several_waits_the_longest_counts() {
+fn the_longest_of_several_waits_counts() {
     let waits = |values: &[&'static str]| {
         let header = |value: &&'static str| (header::RETRY_AFTER, *value);
         waits(429, values.iter().map(header))
@@ -379,7 +379,7 @@ fn of_several_waits_the_longest_counts() {
 }
 
 #[test]
-fn retry_after_comes_in_seconds() {
+fn retry_after_can_be_in_seconds() {
     let cases = [
         ("120", Some(120)),
         (" 120 ", Some(120)),
@@ -404,20 +404,20 @@ fn retry_after_comes_in_seconds() {
 }
 
 #[test]
-fn retry_after_comes_as_a_date_on_the_servers_clock() {
+fn retry_after_can_be_a_date_on_the_servers_clock() {
     let later = "Sun, 22 Nov 2026 10:02:00 GMT";
     assert_eq!(wait(later, None), Some(120));
     assert_eq!(wait(later, Some("Sun, 22 Nov 2026 10:01:00 GMT")), Some(60));
     assert_eq!(wait(later, Some("garbage")), Some(120));
     assert_eq!(wait(later, Some(later)), Some(1));
     assert_eq!(wait("Sun, 22 Nov 2026 23:00:00 GMT", None), Some(3600));
-    // It has passed: by some clock's fault, so nothing can be learned from it.
+    // It is in the past: a clock is wrong, so nothing can be learned from it.
     assert_eq!(wait("Sun, 22 Nov 2026 09:00:00 GMT", None), None);
 }
 
 proptest! {
     #[test]
-    fn no_bytes_are_too_odd_to_survive(
+    fn no_bytes_make_the_parser_panic(
         status in prop::sample::select(vec![200_u16, 302, 400, 401, 403, 404, 429, 500]),
         body in prop::collection::vec(any::<u8>(), 0..200),
     ) {
@@ -425,7 +425,7 @@ proptest! {
     }
 
     #[test]
-    fn nor_is_any_piece_of_a_page(
+    fn no_piece_of_a_page_makes_the_parser_panic(
         status in prop::sample::select(vec![200_u16, 400, 404]),
         pieces in prop::collection::vec(
             prop::sample::select(vec![
@@ -439,7 +439,7 @@ proptest! {
     }
 
     #[test]
-    fn a_page_never_leads_back(number in any::<u32>(), page in 1..1000_u32) {
+    fn a_next_page_is_never_an_earlier_one(number in any::<u32>(), page in 1..1000_u32) {
         let body = format!(r#"{{"results":[],"next":"?page={number}"}}"#);
         if let Ok(read) = read(200, body, Ask { page, queue: None }) {
             prop_assert!(read.next.is_some_and(|next| next > page));

@@ -11,7 +11,7 @@ fn unread() -> Names {
     Names::default()
 }
 
-/// An account that renamed Available to "Open", and whose "Available" is a trap.
+/// An account that renamed Available to "Open", and has a misleading status called "Available".
 fn renamed() -> Names {
     let status = |row: &Value| Status::from_row(raw(row)).expect("the test's statuses are sound");
     Names {
@@ -35,7 +35,7 @@ fn read(fields: Value, names: &Names) -> Result<Row, BadRow> {
 }
 
 #[test]
-fn a_call_in_progress_is_told_in_every_form_of_a_number() {
+fn a_call_in_progress_is_read_from_every_form_of_a_number() {
     for (calls, on_call) in [
         (json!(1), true),
         (json!(3), true),
@@ -105,7 +105,7 @@ fn an_agent_without_identity_is_a_bad_row() {
     }
 }
 
-/// `agent_status`, `status`, then what they come to: name and availability.
+/// `agent_status`, `status`, then the expected name and availability.
 type StatusCase = (Value, Value, Option<&'static str>, Option<bool>);
 
 fn assert_statuses(names: &Names, cases: &[StatusCase]) {
@@ -142,7 +142,7 @@ fn what_a_status_does_decides_when_the_statuses_are_known() {
             ),
             (null.clone(), json!("Open"), Some("Open"), Some(true)),
             (json!(9), null.clone(), Some("Lunch"), Some(false)),
-            // Listed, but without saying what it does: the name is all there is.
+            // Listed, but without its action: the name is all there is.
             (json!(10), null.clone(), Some("available"), Some(true)),
             // Not listed: the text helps, or nothing does.
             (json!(99), json!("Open"), Some("Open"), Some(true)),
@@ -154,7 +154,7 @@ fn what_a_status_does_decides_when_the_statuses_are_known() {
 }
 
 #[test]
-fn the_name_decides_when_they_are_not() {
+fn the_name_decides_when_statuses_are_unknown() {
     let null = Value::Null;
     assert_statuses(
         &unread(),
@@ -203,7 +203,7 @@ fn a_status_that_is_not_listed_is_reported() {
     for listed in [json!(7), json!("Open"), json!(null)] {
         assert_eq!(unknown(listed, &renamed()), None);
     }
-    // Nothing was read yet, so nothing can be missing from it.
+    // No list was read yet, so nothing can be missing from it.
     assert_eq!(unknown(json!(99), &unread()), None);
 }
 
@@ -217,7 +217,7 @@ fn a_row_without_any_status_field_is_bad_rather_than_not_available() {
     }
 }
 
-/// A list of rows with these log-ins, settled: who has a seat, and what was made of each row.
+/// A list of rows with these log-ins, settled: who has a seat, and how each row was read.
 fn settled(logins: &[Value]) -> Result<Vec<(bool, QueueLogin)>, BadRow> {
     let row = |(n, login): (usize, &Value)| {
         let mut fields = json!({"app_user": n, "status": "Available"});
@@ -240,7 +240,7 @@ fn settled(logins: &[Value]) -> Result<Vec<(bool, QueueLogin)>, BadRow> {
 }
 
 #[test]
-fn the_log_in_to_the_queue_is_read_in_every_form_of_yes_and_no() {
+fn the_queue_log_in_is_read_in_every_form_of_yes_and_no() {
     for (form, told) in [
         (json!(true), Some(true)),
         (json!("true"), Some(true)),
@@ -273,7 +273,7 @@ fn the_log_in_to_the_queue_is_read_in_every_form_of_yes_and_no() {
 }
 
 #[test]
-fn the_dialer_stands_in_for_the_queue_only_where_no_row_tells_of_the_queue() {
+fn the_dialer_log_in_counts_only_if_no_row_has_the_queue_log_in() {
     use QueueLogin::{Assumed, Told, Unclear};
     let (there, gone) = (
         json!({"queue_logged_in": true, "logged_in": true}),
@@ -285,7 +285,7 @@ fn the_dialer_stands_in_for_the_queue_only_where_no_row_tells_of_the_queue() {
     let nothing = json!({});
     let cases = [
         (vec![&there, &gone], vec![(true, Told), (false, Told)]),
-        // Told by none.
+        // Present in no row.
         (
             vec![&absent, &offline],
             vec![(true, Assumed), (false, Assumed)],
@@ -294,13 +294,13 @@ fn the_dialer_stands_in_for_the_queue_only_where_no_row_tells_of_the_queue() {
             vec![&absent, &nothing],
             vec![(true, Assumed), (false, Unclear)],
         ),
-        // Told by some: the others are unknown, and unknown is not a seat.
+        // Present in some rows: the others are unknown, and unknown is not a seat.
         (vec![&there, &absent], vec![(true, Told), (false, Unclear)]),
         (vec![&gone, &absent], vec![(false, Told), (false, Unclear)]),
         (vec![&there, &nothing], vec![(true, Told), (false, Unclear)]),
         (vec![&there, &null], vec![(true, Told), (false, Unclear)]),
         (vec![&there, &blank], vec![(true, Told), (false, Unclear)]),
-        // The field is there, and says that nobody knows.
+        // The field is there, but says that it is unknown.
         (vec![&null], vec![(false, Unclear)]),
         (
             vec![&null, &absent],
@@ -343,7 +343,7 @@ fn both_forms_of_a_date_are_read() {
 }
 
 #[test]
-fn the_row_is_kept_as_it_came() {
+fn the_row_is_kept_unchanged() {
     let text = r#"{"app_user":1, "queue_logged_in":true,"status":"Available","calls":  3.10}"#;
     let row = Row::read(RawValue::from_string(text.to_owned()).unwrap(), &unread()).unwrap();
     assert_eq!(row.agent.raw.get(), text);
@@ -351,14 +351,14 @@ fn the_row_is_kept_as_it_came() {
 }
 
 #[test]
-fn an_array_is_no_row_though_it_has_as_many_values() {
+fn an_array_is_not_a_row_although_it_has_as_many_values() {
     let row = json!([1, "Ann", 7, "Available", true, true, null]);
     assert!(Row::read(raw(&row), &unread()).is_err());
 }
 
 proptest! {
     #[test]
-    fn no_row_is_too_odd_to_survive(text in any_json(), key in 0..7_usize) {
+    fn no_row_makes_the_parser_panic(text in any_json(), key in 0..7_usize) {
         let keys = ["app_user", "full_name", "agent_status", "status", "logged_in", "queue_logged_in", "agent_status_modified_on"];
         let mut row = json!({"app_user": 1, "queue_logged_in": true, "status": "Available"});
         row[keys[key]] = text;

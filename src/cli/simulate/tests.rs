@@ -58,7 +58,7 @@ impl Running {
 }
 
 #[tokio::test]
-async fn each_kind_of_fault_can_be_asked_for() {
+async fn each_kind_of_fault_can_be_requested() {
     for (kind, status, begins) in [
         ("401", 401, r#"{"detail":"Invalid token."}"#),
         ("403:5m", 403, r#"{"detail":"You do not"#),
@@ -177,7 +177,7 @@ async fn quirks_show_in_the_answers() {
     );
 }
 
-/// An answer's status, headers and body, to a request made after `later` on the simulator's clock.
+/// An answer's status, headers and body, to a request sent `later` on the simulator's clock.
 async fn answer_of(flags: &[&str], later: Duration, path: &str) -> (u16, http::HeaderMap, Value) {
     let quick = ["--latency", "0s", "--agents", "300"];
     let options = parse(&[&quick[..], flags].concat()).expect("good flags");
@@ -208,7 +208,7 @@ fn is_newest_first(list: &Value) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_quirk_of_lists_and_rows_can_be_asked_for() {
+async fn each_quirk_of_lists_and_rows_can_be_requested() {
     let cases: [Case; 15] = [
         (&["--foreign", "3600000"], ALL, |list| {
             list["detail"].is_string()
@@ -263,7 +263,7 @@ async fn each_quirk_of_lists_and_rows_can_be_asked_for() {
                 .any(|row| row["status"] == "Available" && row["live_calls_count"] == 1)
         }),
         (&["--clocks-apart", "3h"], NEWEST, |list| {
-            // The day of the virtual clock began at ten.
+            // The virtual clock's day began at ten.
             rows(list)[0]["agent_status_modified_on"]
                 .as_str()
                 .is_some_and(|date| date > "2026-11-22T12:30")
@@ -278,7 +278,7 @@ async fn each_quirk_of_lists_and_rows_can_be_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_writes_its_wait_as_asked_for() {
+async fn a_429_gives_its_wait_as_requested() {
     for (flag, wait) in [
         ("seconds", Some("3540")),
         ("http-date", Some("Sun, 22 Nov 2026 11:00:00 GMT")),
@@ -332,7 +332,7 @@ async fn lunch_seen(flags: &[&str], count: usize) -> Vec<bool> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_shows_the_state_of_some_time_ago() {
+async fn a_replica_shows_an_earlier_state() {
     let seen = lunch_seen(&["--lag", "30s"], 60).await;
     let first = seen.iter().position(|&seen| seen);
     assert!(
@@ -343,7 +343,7 @@ async fn a_replica_shows_the_state_of_some_time_ago() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn some_answers_lag_and_some_changes_show_late() {
+async fn some_answers_lag_and_some_changes_appear_late() {
     let some = lunch_seen(&["--lag", "1m", "--lag-share", "50%"], 20).await;
     assert!(some.contains(&true) && some.contains(&false), "{some:?}");
     let late = lunch_seen(&["--late-commits", "20s"], 20).await;
@@ -352,7 +352,7 @@ async fn some_answers_lag_and_some_changes_show_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_can_move_over_the_edges_of_pages() {
+async fn rows_can_move_between_pages_by_option() {
     for flags in [
         &["--rows-move"][..],
         &["--dates", "seconds", "--seats", "0", "--ties", "random"],

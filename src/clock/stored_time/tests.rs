@@ -12,7 +12,7 @@ fn stamp(boot_id: &str, boot_ms: i64, wall_ms: i64) -> StoredTime {
 }
 
 #[test]
-fn a_clock_that_was_set_frees_no_request_early() {
+fn setting_a_clock_frees_no_request_early() {
     let sent = stamp("a", 0, 100 * HOUR_MS);
     let forward = stamp("a", 60_000, 102 * HOUR_MS);
     assert_eq!(forward.since(&sent), Duration::from_secs(60));
@@ -41,7 +41,7 @@ impl Clock for At {
     }
 }
 
-/// The age of a stored time on a clock that has been up for `up_s`; `None` if it is unknown.
+/// The age of a stored time on a clock that has been up for `up_s` seconds; `None` if it is unknown.
 fn age(stamp: &StoredTime, up_s: u64, wall_ms: i64) -> Option<u64> {
     let clock = At(Moment {
         boot: BEFORE_BOOT + Duration::from_secs(up_s),

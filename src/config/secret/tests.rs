@@ -25,7 +25,7 @@ fn a_token_is_read_from_its_file_or_variable() {
 }
 
 #[test]
-fn a_missing_token_says_where_it_was_looked_for() {
+fn a_missing_token_says_where_openseat_looked() {
     let error = |source: TokenSource| source.read_with(&|_| None).expect_err("none").to_string();
     assert_eq!(
         error(TokenSource::Env("OTHER".to_owned())),
@@ -39,7 +39,7 @@ fn a_missing_token_says_where_it_was_looked_for() {
 }
 
 #[test]
-fn what_is_no_token_is_refused_without_showing_it() {
+fn an_invalid_token_is_rejected_without_showing_it() {
     for (content, expected) in [
         (b"".to_vec(), "is empty"),
         (b"0123 4567".to_vec(), "white space"),
@@ -75,7 +75,7 @@ fn file_of_bearers(text: &str) -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn a_bearer_token_is_long_and_matches_itself_alone() {
+fn a_bearer_token_is_long_and_matches_only_itself() {
     let file = file(b"bearer 0123456789abcdef\n");
     let token = BearerTokens::read(file.path()).expect("a token");
     assert!(token.open_for("0123456789abcdef"));
@@ -124,7 +124,7 @@ fn each_line_of_a_bearer_file_is_valid_and_the_first_is_sent() {
 }
 
 #[test]
-fn a_file_that_others_may_read_is_worth_a_warning() {
+fn a_file_that_others_may_read_causes_a_warning() {
     let file = file(KEY.as_bytes());
     for (mode, warns) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
         fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("chmod");

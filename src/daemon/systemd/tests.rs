@@ -1,6 +1,6 @@
 use super::*;
 
-/// A notifier, and what hears it.
+/// A notifier, and the socket that receives its messages.
 fn heard(watchdog: Option<Duration>) -> (Notifier, UnixDatagram) {
     let (socket, ear) = UnixDatagram::pair().expect("a pair");
     let socket = Some(socket);
@@ -18,7 +18,7 @@ fn nothing(ear: &UnixDatagram) -> bool {
 }
 
 #[tokio::test]
-async fn a_reload_is_told_with_its_moment_and_ends_with_ready() {
+async fn a_reload_is_reported_with_its_time_and_ends_with_ready() {
     let (notifier, ear) = heard(None);
     notifier.reloading().await;
     let message = next(&ear).await;
@@ -32,7 +32,7 @@ async fn a_reload_is_told_with_its_moment_and_ends_with_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_watchdog_is_fed_four_times_in_its_period_and_only_while_every_loop_turns() {
+async fn the_watchdog_is_pinged_four_times_in_its_period_and_only_while_every_loop_runs() {
     let period = Duration::from_secs(40);
     let (notifier, ear) = heard(Some(period));
     let (heartbeats, stop) = (Heartbeats::default(), CancellationToken::new());
@@ -42,7 +42,7 @@ async fn the_watchdog_is_fed_four_times_in_its_period_and_only_while_every_loop_
     let mut fed = Vec::new();
     for second in 0..=80 {
         well.beat();
-        // It stands still from second 40 on, and is missed when it has done so for more than 20 s.
+        // It stops at second 40, and is missed after more than 20 s.
         if second <= 40 || second > 70 {
             ill.beat();
         }
@@ -59,7 +59,7 @@ async fn the_watchdog_is_fed_four_times_in_its_period_and_only_while_every_loop_
 }
 
 #[tokio::test]
-async fn nobody_is_told_where_nobody_listens() {
+async fn without_a_socket_nothing_is_sent() {
     let notifier = Notifier::default();
     notifier.ready("").await;
     let stop = CancellationToken::new();
@@ -68,9 +68,9 @@ async fn nobody_is_told_where_nobody_listens() {
     kept.expect("nothing can go wrong");
 }
 
-/// A supervisor that hangs must not hang us: the socket's buffer is full at some point, and then messages are dropped.
+/// A supervisor that hangs must not block openseat: at some point the socket's buffer is full, and then messages are dropped.
 #[tokio::test(start_paused = true)]
-async fn a_systemd_that_reads_nothing_makes_nobody_wait_for_long() {
+async fn a_systemd_that_reads_nothing_does_not_block_for_long() {
     let (notifier, _ear) = heard(None);
     let begun = tokio::time::Instant::now();
     for _ in 0..2_000 {
@@ -82,10 +82,10 @@ async fn a_systemd_that_reads_nothing_makes_nobody_wait_for_long() {
 }
 
 #[tokio::test]
-async fn names_in_the_abstract_space_are_understood() {
+async fn abstract_socket_names_are_supported() {
     let name = format!("openseat-test-{}", std::process::id());
     let address = net::SocketAddr::from_abstract_name(&name).expect("a name");
-    let ear = net::UnixDatagram::bind_addr(&address).expect("nobody has it");
+    let ear = net::UnixDatagram::bind_addr(&address).expect("a free name");
     ear.set_nonblocking(true).expect("a socket");
     let ear = UnixDatagram::from_std(ear).expect("a socket");
     let socket = connect(format!("@{name}").as_bytes()).expect("it is there");

@@ -62,7 +62,7 @@ fn response() -> Value {
 }
 
 #[test]
-fn the_spellings_of_the_hosted_integration_count_as_they_do_there() {
+fn the_hosted_integrations_spellings_mean_the_same() {
     for (field, expected) in [
         ("count", 4.0),
         ("results[*].queue_logged_in", 2.0),
@@ -83,7 +83,7 @@ fn the_spellings_of_the_hosted_integration_count_as_they_do_there() {
 }
 
 #[test]
-fn each_measure_makes_its_own_number() {
+fn each_measure_gives_its_own_number() {
     for (field, measure, expected) in [
         ("results[*].live_calls_count", Measure::Sum, 3.0),
         ("results[*].live_calls_count", Measure::Count, 3.0),
@@ -205,7 +205,7 @@ fn numbers_are_left_to_be_compared_at_decision_time() {
 }
 
 #[test]
-fn only_comparisons_have_a_threshold_and_greater_than_has_one_by_itself() {
+fn only_comparisons_have_a_threshold_and_greater_than_has_one_by_default() {
     let threshold = |definition| {
         Criteria::compile(&definition)
             .expect("a good rule")
@@ -220,7 +220,7 @@ fn only_comparisons_have_a_threshold_and_greater_than_has_one_by_itself() {
 }
 
 #[test]
-fn a_type_that_does_not_fit_is_an_unknown() {
+fn a_wrong_type_is_unknown() {
     use Condition::*;
     for (definition, expected) in [
         (
@@ -248,7 +248,7 @@ fn a_type_that_does_not_fit_is_an_unknown() {
             "`results[0]` is an object where text is needed",
         ),
         (
-            // Found at the front, and still not a list to judge by.
+            // Found at the front, and still not a list to evaluate.
             rule("results[3].tags", NotContains, number(7)),
             "`results[3].tags` is a list where a list of nothing but numbers is needed",
         ),
@@ -282,14 +282,14 @@ fn a_type_that_does_not_fit_is_an_unknown() {
 }
 
 #[test]
-fn a_sum_beyond_all_numbers_is_an_unknown() {
+fn an_infinite_sum_is_unknown() {
     let definition = measuring(Measure::Sum, rule("[*]", Condition::GreaterThan, None));
     let error = measured(&definition, &json!([1e308, 1e308])).expect_err("infinite");
     assert_eq!(error.0, "`[*]` adds up to no finite number");
 }
 
 #[test]
-fn what_can_never_fit_is_refused_with_what_to_write() {
+fn rules_that_can_never_match_are_rejected_with_advice() {
     use Condition::*;
     let truth = || Some(Literal::Bool(true));
     for (definition, key, expected) in [
@@ -453,7 +453,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn an_evaluation_that_could_take_minutes_is_an_unknown_and_says_so() {
+fn an_evaluation_that_could_take_minutes_is_unknown_and_says_so() {
     let row = json!({"status": "Available", "queue_logged_in": true, "tags": ["a", "b"]});
     let many = json!({"count": 1_000, "results": vec![row.clone(); 1_000]});
     let few = json!({"count": 3, "results": vec![row; 3]});
@@ -484,7 +484,7 @@ fn patterns_mean_what_the_standard_says_and_are_compiled_once() {
         ("results[?match(@.a, 'gent 1')]", 0.0),
         ("results[?search(@.a, 'gent 1')]", 1_111.0),
         ("results[?search(@.a, '^gent')]", 0.0),
-        // Milliseconds to compile.
+        // Compiling takes milliseconds.
         (r"results[?match(@.a, '\\w+ \\d{4}')]", 3_000.0),
         (r#"results[?search(@.a, "\u0074 1$")]"#, 1.0),
         (r#"results[?!match(@.a, 'a|\'b\'|"')]"#, 4_000.0),
@@ -503,7 +503,7 @@ fn patterns_mean_what_the_standard_says_and_are_compiled_once() {
 }
 
 #[test]
-fn a_pattern_that_can_never_match_is_refused() {
+fn a_pattern_that_can_never_match_is_rejected() {
     for (path, said) in [
         ("results[?match(@.a, '(')]", "unclosed group"),
         (
@@ -536,7 +536,7 @@ fn a_pattern_that_can_never_match_is_refused() {
 
 proptest! {
     #[test]
-    fn evaluation_survives_any_response_and_keeps_its_promises(definition in any_rule(), response in any_json()) {
+    fn evaluation_never_panics_and_keeps_its_promises(definition in any_rule(), response in any_json()) {
         let Ok(criteria) = Criteria::compile(&definition) else { return Ok(()) };
         match criteria.measure(&response) {
             Ok(Measured { verdict: Verdict::Compare(_), .. }) => prop_assert!(criteria.threshold().is_some()),

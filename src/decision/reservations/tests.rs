@@ -70,7 +70,7 @@ fn a_call_holds_one_seat_even_if_it_asks_again() {
     assert_eq!(
         reserve(&holds, &state, "a", clock.now()),
         Reserved::AlreadyHeld(first),
-        "and its time does not begin again"
+        "and its time is not extended"
     );
     assert_eq!(holds.held(clock.now()).all, 1);
 }
@@ -130,7 +130,7 @@ fn a_departure_ends_the_oldest_reservation_made_before_it_and_no_other() {
         let calls = list.into_iter().map(|(_, one)| one.call_id.into_string());
         calls.collect::<Vec<_>>()
     };
-    // Looked at before the call in "sales" was sent: it cannot be that one.
+    // Seen before the call in "sales" was sent, so it cannot be that call.
     let departed = |queues: &[QueueKey], at| {
         let ended = reservations.departed(queues, at, now);
         ended.map(|(queue, _)| queue)
@@ -164,7 +164,7 @@ fn a_queue_holds_at_most_max_per_queue_seats() {
 }
 
 #[test]
-fn a_hundred_threads_get_exactly_the_seats_there_are() {
+fn a_hundred_threads_get_exactly_the_available_seats() {
     let now = Still::new().now();
     for _ in 0..20 {
         let (holds, state) = (Holds::default(), seats(3, now));
@@ -188,7 +188,7 @@ fn a_hundred_threads_get_exactly_the_seats_there_are() {
 }
 
 #[test]
-fn threads_that_reserve_and_release_never_hold_more_than_there_are() {
+fn threads_that_reserve_and_release_never_hold_too_many_seats() {
     const SEATS: usize = 2;
     let now = Still::new().now();
     let (reservations, state) = (Reservations::new(), seats(SEATS, now));
@@ -215,7 +215,7 @@ fn threads_that_reserve_and_release_never_hold_more_than_there_are() {
     assert_eq!(holds.held(now).all, 0);
 }
 
-/// What may happen to one queue.
+/// Something that may happen to a queue.
 #[derive(Clone, Debug)]
 enum Event {
     Reserve(u8),
@@ -236,7 +236,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// No seat stays held for ever, no more seats are held than there are, and the counters add up.
+    /// No seat stays held forever, no more seats are held than there are, and the counters add up.
     #[test]
     fn held_seats_stay_within_bounds_and_always_end(events in prop::collection::vec(any_event(), 0..80)) {
         let clock = Still::new();

@@ -62,7 +62,7 @@ fn secs(seconds: u64) -> Duration {
 }
 
 #[test]
-fn only_answers_that_one_seat_could_turn_are_stale() {
+fn only_answers_that_one_seat_could_change_are_stale() {
     use Comparison::*;
     let edges: [(Comparison, f64, &[f64]); 9] = [
         (GreaterThan, 0.0, &[0.0, 1.0]),
@@ -84,7 +84,7 @@ fn only_answers_that_one_seat_could_turn_are_stale() {
                 is_edge,
                 "{count} {comparison:?} {threshold}"
             );
-            // At the edge means that one seat more or less turns the answer.
+            // At the edge: one seat more or less changes the answer.
             let holds = |count| comparison.holds(quantity(count), quantity(threshold));
             let turns = holds(count + 1.0) != holds(count) || holds(count - 1.0) != holds(count);
             assert_eq!(is_edge, turns, "{count} {comparison:?} {threshold}");
@@ -93,7 +93,7 @@ fn only_answers_that_one_seat_could_turn_are_stale() {
 }
 
 #[test]
-fn an_unknown_is_entirely_stale_and_needs_a_poll_of_the_queue() {
+fn an_unknown_answer_is_entirely_stale_and_needs_a_poll_of_the_queue() {
     let misfit = Err(Mismatch("`count` is text".to_owned()));
     assert_eq!(staleness(misfit, 0.0, secs(1), secs(1)), Staleness::UNKNOWN);
     let old = staleness(
@@ -108,7 +108,7 @@ fn an_unknown_is_entirely_stale_and_needs_a_poll_of_the_queue() {
 }
 
 #[test]
-fn rules_that_compare_with_no_number_are_always_at_the_edge() {
+fn rules_without_a_number_to_compare_are_always_at_the_edge() {
     let yes = Ok(Measured {
         count: quantity(5.0),
         verdict: Verdict::Holds(true),
@@ -118,7 +118,7 @@ fn rules_that_compare_with_no_number_are_always_at_the_edge() {
 }
 
 #[test]
-fn the_older_part_decides_what_to_ask_for() {
+fn the_older_part_decides_what_to_poll() {
     let at_edge =
         |age, members| staleness(measured(1.0, Comparison::GreaterThan), 0.0, age, members);
     assert!(at_edge(secs(30), secs(300)).is_about_statuses());

@@ -17,7 +17,7 @@ fn moment(at: Timestamp) -> Moment {
     }
 }
 
-/// A time of this day in New York, by the earlier of two clocks.
+/// A time of day in New York, by the earlier of two clocks.
 fn new_york(year: i16, month: i8, day: i8, hour: i8, minute: i8) -> Timestamp {
     let civil = date(year, month, day).at(hour, minute, 0, 0);
     let zone = TimeZone::get("America/New_York").unwrap();
@@ -30,7 +30,7 @@ fn change(hours: &OpeningHours, at: Timestamp) -> (bool, Option<Timestamp>) {
 }
 
 #[test]
-fn what_people_write_is_read() {
+fn usual_spellings_of_hours_are_read() {
     for (written, read) in [
         ("Mon-Fri 08:00-18:00", "Mon-Fri 08:00-18:00"),
         ("mon - FRI 8:00 – 18:00", "Mon-Fri 08:00-18:00"),
@@ -49,7 +49,7 @@ fn what_people_write_is_read() {
 }
 
 #[test]
-fn each_slip_is_told_from_the_others() {
+fn each_mistake_has_its_own_message() {
     let text = str::to_owned;
     for (written, error) in [
         ("", HoursError::Empty),
@@ -132,7 +132,7 @@ fn hours_may_pass_midnight_and_the_end_of_the_week() {
 }
 
 #[test]
-fn hours_that_overlap_or_touch_are_one() {
+fn hours_that_overlap_or_touch_are_merged() {
     let hours = hours(
         &[
             "Mon 08:00-12:00",
@@ -161,7 +161,7 @@ fn a_queue_that_never_closes_never_changes() {
     }
 }
 
-/// On 8 March 2026 it is 03:00 in New York right after 01:59.
+/// On 8 March 2026, 03:00 follows 01:59 in New York.
 #[test]
 fn an_hour_that_clocks_skip_is_skipped() {
     let hours = hours(&["Sun 02:30-04:00", "Sun 01:00-01:30"], "America/New_York");
@@ -169,15 +169,15 @@ fn an_hour_that_clocks_skip_is_skipped() {
     assert_eq!(seen, (false, Some(new_york(2026, 3, 8, 3, 0))));
     let seen = change(&hours, new_york(2026, 3, 8, 3, 0));
     assert_eq!(seen, (true, Some(new_york(2026, 3, 8, 4, 0))));
-    // A range inside of the hour does not come at all that day.
+    // A range within the hour does not occur at all that day.
     let hours = self::hours(&["Sun 02:10-02:50"], "America/New_York");
     let seen = change(&hours, new_york(2026, 3, 8, 1, 0));
     assert_eq!(seen, (false, Some(new_york(2026, 3, 15, 2, 10))));
 }
 
-/// On 1 November 2026 the hour from 01:00 comes twice in New York.
+/// On 1 November 2026 the hour from 01:00 occurs twice in New York.
 #[test]
-fn an_hour_that_comes_twice_counts_twice() {
+fn an_hour_that_occurs_twice_counts_twice() {
     let hours = hours(&["Sun 00:00-01:30"], "America/New_York");
     let first = new_york(2026, 11, 1, 1, 30);
     assert_eq!(
@@ -190,7 +190,7 @@ fn an_hour_that_comes_twice_counts_twice() {
 }
 
 #[test]
-fn a_span_is_no_longer_used_once_the_wall_clock_was_set() {
+fn a_span_is_not_used_after_the_wall_clock_was_set() {
     let hours = hours(&["Mon-Fri 08:00-18:00"], "America/New_York");
     let now = moment(new_york(2026, 11, 23, 9, 0));
     let span = hours.span(now);
@@ -213,7 +213,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 }
 
 fn any_zone() -> impl Strategy<Value = &'static str> {
-    // With half an hour, without changes, with four a year, and with clocks that change by half an hour.
+    // With an offset of half an hour, without changes, with four changes a year, and with changes of half an hour.
     prop::sample::select(vec![
         "America/New_York",
         "Asia/Kolkata",
@@ -228,18 +228,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_is_written_is_read_again(entry in any_entry()) {
+    fn hours_survive_writing_and_reading(entry in any_entry()) {
         prop_assert_eq!(Entry::from_str(&entry.to_string()).unwrap(), entry);
     }
 
     #[test]
-    fn no_text_upsets_the_reader(text in "[ -~–é]{0,40}") {
+    fn no_text_makes_the_parser_panic(text in "[ -~–é]{0,40}") {
         let _ = Entry::from_str(&text);
     }
 
-    /// Compares with a clock on the wall, minute by minute, over a week that begins at any time of two years.
+    /// Compares with a wall clock, minute by minute, over a week that begins at any time within two years.
     #[test]
-    fn a_clock_on_the_wall_says_the_same(
+    fn hours_agree_with_a_wall_clock(
         entries in prop::collection::vec(any_entry(), 1..4), zone in any_zone(), start_s in 1_767_225_600_i64..1_830_297_600,
     ) {
         let of_wall: Vec<_> = entries.iter().flat_map(Entry::ranges).collect();
@@ -255,7 +255,7 @@ proptest! {
         let end = start + (7 * 24).hours();
         let mut span = hours.span(moment(start));
         prop_assert_eq!(span.is_open, shows(start));
-        // Seconds of the start go on, so that edges are approached from within a minute.
+        // The seconds of the start remain, so that edges are approached from within a minute.
         let mut at = start;
         while at < end {
             if !span.covers(moment(at)) {

@@ -61,7 +61,7 @@ fn a_name_that_does_not_exist_gets_the_nearest_spellings() {
 }
 
 #[test]
-fn a_misspelt_name_is_answered_with_what_there_is() {
+fn a_misspelt_name_is_answered_with_the_existing_names() {
     let mut queues = vec!["Billing", "sales-queue", "support"];
     let told = |queues: &[&str], asked: &str| match with_queues(queues).resolve(asked) {
         Err(wrong) => Fault::NoSuchQueue(wrong).full_advice(),
@@ -88,7 +88,7 @@ fn a_misspelt_name_is_answered_with_what_there_is() {
 }
 
 #[test]
-fn what_callers_are_told_names_no_other_queue_than_the_nearest() {
+fn callers_are_told_only_the_nearest_queue_names() {
     let names = with_queues(&["sales-queue", "vip"]);
     let wrong = names.resolve("Sales-Queue").expect_err("no such queue");
     let fault = Fault::NoSuchQueue(wrong);
@@ -109,7 +109,7 @@ fn a_name_that_exists_twice_must_be_given_as_an_id() {
 }
 
 #[test]
-fn what_a_status_does_is_told_by_its_action() {
+fn a_statuss_meaning_comes_from_its_action() {
     let names = with_statuses(&[
         json!({"id": "4", "name": "Open", "queue_action": "set ready"}),
         json!({"id": 5, "name": "Lunch", "queue_action": "Set Not Ready"}),

@@ -1,4 +1,4 @@
-//! Conditions that last, end, come back and outlive the process.
+//! Conditions that last, end, recur and survive the process.
 
 use super::*;
 use crate::{
@@ -38,12 +38,12 @@ fn evidence(asked: Option<u64>) -> Evidence {
     }
 }
 
-/// A day of one recipient, who wants everything that has lasted five minutes.
+/// A day of one recipient, who wants every condition that has lasted five minutes.
 struct Day {
     tracker: Tracker,
     condition: Condition,
     asked: Option<u64>,
-    /// The moment of the account's newest data.
+    /// When the account's newest data was read.
     newest: u64,
     has_seats: bool,
     told: Vec<(u64, bool)>,
@@ -61,7 +61,7 @@ impl Day {
         }
     }
 
-    /// A look every five seconds, in which the condition lasts or not. Notes when something is told, and whether it has begun.
+    /// Looks every five seconds while the condition lasts or not. Records when a message is sent, and whether the condition has begun.
     fn pass(&mut self, seconds: std::ops::Range<u64>, lasts: bool) -> &mut Self {
         for second in seconds.step_by(5) {
             let lasting = [(subject(self.condition), evidence(self.asked))];
@@ -90,7 +90,7 @@ fn one_message_when_it_has_lasted_and_one_when_it_has_ended() {
 }
 
 #[test]
-fn what_ends_before_its_time_is_not_told() {
+fn a_condition_that_ends_early_is_not_reported() {
     let mut day = Day::new(Condition::UpstreamDown);
     day.pass(0..290, true);
     day.newest = 290;
@@ -110,23 +110,23 @@ fn a_fault_that_comes_and_goes_is_one_condition() {
 }
 
 #[test]
-fn no_seats_are_told_only_if_somebody_asks() {
+fn no_seats_are_reported_only_if_calls_arrive() {
     let mut day = Day::new(Condition::NoSeats);
     day.pass(0..3600, true);
-    assert_eq!(day.told, [], "nobody has asked");
+    assert_eq!(day.told, [], "no call has arrived");
     day.asked = Some(1);
     day.pass(3600..3700, true);
     assert_eq!(day.told, [(3600, true)]);
     day.has_seats = false;
     day.pass(3700..7200, false);
-    assert_eq!(day.told.len(), 1, "unknown seats are no seats");
+    assert_eq!(day.told.len(), 1, "unknown seats count as no seats");
     day.has_seats = true;
     day.pass(7200..7300, false);
     assert_eq!(day.told, [(3600, true), (7260, false)]);
 }
 
 #[test]
-fn a_process_that_has_not_asked_yet_takes_nothing_for_over() {
+fn a_process_that_has_not_polled_yet_ends_no_condition() {
     let queues = [Condition::NoPermission, Condition::NoSuchQueue];
     for condition in [Condition::BadToken, Condition::UpstreamDown]
         .into_iter()
@@ -134,7 +134,7 @@ fn a_process_that_has_not_asked_yet_takes_nothing_for_over() {
     {
         let mut day = Day::new(condition);
         day.pass(0..400, true);
-        // As after a restart: what an earlier run knew, and no fault.
+        // As after a restart: an earlier process reported it, and there is no fault.
         let restored = day.tracker.lasting.iter().map(|(subject, lasting)| {
             let Lasting {
                 since,
@@ -158,7 +158,7 @@ fn a_process_that_has_not_asked_yet_takes_nothing_for_over() {
 }
 
 #[test]
-fn what_began_before_the_first_look_counts_from_its_beginning() {
+fn a_condition_that_began_before_the_first_look_counts_from_its_beginning() {
     let mut tracker = Tracker::default();
     let old = Evidence {
         since: Some(START),
@@ -171,7 +171,7 @@ fn what_began_before_the_first_look_counts_from_its_beginning() {
 }
 
 #[test]
-fn what_is_no_longer_wanted_or_configured_is_forgotten_without_a_word() {
+fn conditions_that_are_no_longer_wanted_or_configured_are_dropped_silently() {
     let mut day = Day::new(Condition::BadToken);
     day.pass(0..400, true);
     let mut tracker = day.tracker.clone();
@@ -191,7 +191,7 @@ fn what_is_no_longer_wanted_or_configured_is_forgotten_without_a_word() {
 }
 
 #[test]
-fn with_no_time_to_last_each_change_is_told() {
+fn without_a_delay_each_change_is_reported() {
     let mut tracker = Tracker::default();
     let seen = [(subject(Condition::State), evidence(None))];
     let mut look = |lasting: &[_], second| {
@@ -204,7 +204,7 @@ fn with_no_time_to_last_each_change_is_told() {
 }
 
 #[test]
-fn a_cluster_without_its_engine_is_told_and_is_over_once_the_engine_has_answered() {
+fn a_cluster_without_its_engine_is_reported_until_the_engine_answers() {
     let asked = Status {
         asked: true,
         ..Status::default()
@@ -234,7 +234,7 @@ fn a_cluster_without_its_engine_is_told_and_is_over_once_the_engine_has_answered
         "the cluster's engine does not answer (accounts: \"main\", \"lab\")"
     );
     assert_eq!((told.len(), &told[0].subject.account), (1, &None));
-    // Another process, which has asked nothing yet.
+    // Another process, which has sent nothing yet.
     for second in [310, 400] {
         assert_eq!(look(&mut tracker, &Status::default(), second), []);
     }

@@ -7,21 +7,21 @@ const fn s(seconds: u64) -> Duration {
 }
 
 #[test]
-fn after_a_burst_the_door_stays_closed_until_its_first_request_leaves() {
+fn after_a_burst_nothing_is_admitted_until_its_first_request_leaves_the_window() {
     let mut throttle = Throttle::new(30);
     for _ in 0..30 {
         assert_eq!(throttle.admit(s(5)), Ok(()));
     }
     let refused = |wait| Err(Throttled { wait: Some(wait) });
     assert_eq!(throttle.admit(s(5)), refused(s(3600)));
-    // Refused requests are not written down: knocking changes nothing.
+    // Refused requests are not recorded, so retrying changes nothing.
     assert_eq!(throttle.admit(s(3604)), refused(s(1)));
     assert_eq!(throttle.admit(s(3605)), Ok(()));
     assert_eq!(throttle.refused(), 2);
 }
 
 #[test]
-fn an_overfull_log_tells_no_wait() {
+fn an_overfull_log_gives_no_wait() {
     let mut throttle = Throttle::new(3);
     for second in 0..3 {
         assert_eq!(throttle.admit(s(second)), Ok(()));
@@ -37,7 +37,7 @@ fn a_throttle_of_nothing_admits_nothing() {
 }
 
 #[test]
-fn full_hours_start_anew_together() {
+fn full_hours_start_together() {
     let mut throttle = Throttle::new(2);
     throttle.set_window(Window::FullHour);
     assert_eq!(throttle.admit(s(3590)), Ok(()));
@@ -60,7 +60,7 @@ fn others_spend_from_the_same_account() {
 }
 
 #[test]
-fn the_tally_counts_what_was_refused_too() {
+fn the_tally_counts_refused_requests_too() {
     let mut arrivals = Arrivals::default();
     for second in [0, 1, 3599, 3600, 3601, 9000] {
         arrivals.add(s(second));

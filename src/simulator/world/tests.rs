@@ -11,7 +11,7 @@ fn everybody(world: &World) -> Vec<AgentTruth> {
         .collect()
 }
 
-/// What must hold of every person at every moment.
+/// What must hold for every agent at every moment.
 fn check(world: &World) {
     for person in &world.people {
         let status = person.status;
@@ -40,7 +40,7 @@ fn check(world: &World) {
 }
 
 #[test]
-fn equal_settings_live_equal_lives_in_any_steps() {
+fn equal_settings_give_equal_days_in_any_steps() {
     let day = hours(24);
     let mut leaps = World::new(WorldSettings::lively());
     let mut steps = World::new(WorldSettings::lively());
@@ -60,7 +60,7 @@ fn equal_settings_live_equal_lives_in_any_steps() {
 }
 
 #[test]
-fn one_call_more_changes_nobody_elses_day() {
+fn one_more_call_changes_no_other_agents_day() {
     let mut left_alone = World::new(WorldSettings::study());
     let mut offered = left_alone.clone();
     let queue = offered.queues()[0].id;
@@ -85,7 +85,7 @@ fn nobody_is_ever_in_two_states() {
 }
 
 #[test]
-fn the_shares_of_statuses_are_those_of_their_lengths() {
+fn the_shares_of_statuses_match_their_lengths() {
     let mut world = World::new(WorldSettings::study());
     let mut seen: HashMap<String, usize> = HashMap::new();
     let (mut flags, mut flags_up) = (0, 0);
@@ -115,7 +115,7 @@ fn the_shares_of_statuses_are_those_of_their_lengths() {
 }
 
 #[test]
-fn a_world_begins_as_it_goes_on() {
+fn a_world_begins_in_its_steady_state() {
     let available = |world: &World| everybody(world).iter().filter(|a| a.available).count() as f64;
     let (mut begin, mut later) = (0.0, 0.0);
     for seed in 0..20 {
@@ -150,7 +150,7 @@ fn people_come_and_go_and_some_forget_to_log_off() {
             .filter(|agent| agent.forgot_to_log_off && agent.available)
             .count();
     }
-    // Begins at ten in the morning: noon is hour 2, four in the night is hour 18.
+    // Begins at ten in the morning: noon is hour 2, four at night is hour 18.
     assert!(curve[2] > 80, "{curve:?}");
     assert!((1..30).contains(&curve[18]), "{curve:?}");
     assert!(curve[26] > 80, "the next noon: {curve:?}");
@@ -177,7 +177,7 @@ fn queues_are_skewed_and_none_is_empty() {
 fn nothing_happens_between_two_events() {
     let mut world = World::new(WorldSettings::lively());
     for _ in 0..200 {
-        let next = world.next_event().expect("life goes on");
+        let next = world.next_event().expect("the world goes on");
         let before = everybody(&world);
         world.advance_to(next.saturating_sub(Duration::from_nanos(1)));
         assert_eq!(before, everybody(&world));
@@ -220,7 +220,7 @@ fn check_ids(world: &World) {
 }
 
 #[test]
-fn a_frozen_world_stands_still_until_it_thaws() {
+fn a_frozen_world_does_not_change_until_it_thaws() {
     let mut world = World::new(WorldSettings::lively());
     world.freeze();
     let before = everybody(&world);
@@ -234,7 +234,7 @@ fn a_frozen_world_stands_still_until_it_thaws() {
 }
 
 #[test]
-fn a_world_with_fixed_seats_has_them_in_every_queue_for_ever() {
+fn a_world_with_fixed_seats_always_has_them_in_every_queue() {
     for seats in [0, 3] {
         let mut world = World::new(WorldSettings::still(5, 40));
         world.set_seats(seats);
@@ -269,8 +269,8 @@ fn an_agent_put_on_a_call_comes_back() {
 }
 
 #[test]
-fn a_day_is_quickly_lived() {
-    // An hour of 200 people is a few milliseconds; this is a whole day with room for a slow machine and a debug build.
+fn simulating_a_day_is_quick() {
+    // An hour of 200 agents takes a few milliseconds; this is a whole day, with an allowance for a slow machine and a debug build.
     let mut world = World::new(WorldSettings::study());
     let started = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     world.advance_to(hours(24));

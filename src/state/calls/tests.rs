@@ -1,4 +1,4 @@
-//! The record of calls: what is found, what is lost, and what outlives the process.
+//! The record of calls: what is found, what is lost, and what survives the process.
 
 use std::{fs, path::PathBuf};
 
@@ -47,7 +47,7 @@ impl Disk {
         CallLog::start(Some(keeping), self.clock.clone()).unwrap()
     }
 
-    /// 0 if the file or the table is not there yet.
+    /// 0 if the file or the table does not exist yet.
     fn rows(&self, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
         let file = Connection::open_with_flags(self.path(), OpenFlags::SQLITE_OPEN_READ_ONLY);
@@ -97,13 +97,13 @@ impl CallLog {
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = steady();
     while !condition() {
-        assert!(steady() - begun < PATIENCE, "in vain: {what}");
+        assert!(steady() - begun < PATIENCE, "timed out: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn what_is_written_is_what_was_recorded() {
+fn recorded_events_are_found_in_memory_and_in_the_file() {
     let disk = Disk::new();
     let log = disk.log();
     let id = ReservationId::from_text("5f0c2a9be41d8c3760b2d94c1a7e8f35");
@@ -167,7 +167,7 @@ fn no_event_is_found_twice_or_missed_while_it_is_written() {
 }
 
 #[test]
-fn of_a_burst_of_100_000_each_is_stored_or_lost_and_none_is_both() {
+fn each_event_of_a_burst_of_100_000_is_either_stored_or_lost() {
     const BURST: u64 = 100_000;
     let disk = Disk::new();
     let log = disk.log();
@@ -185,7 +185,7 @@ fn of_a_burst_of_100_000_each_is_stored_or_lost_and_none_is_both() {
     let stored = disk.rows("event") as u64;
     assert_eq!(stored + log.lost(), BURST);
     assert!(stored > BURST / 2, "{stored}");
-    assert!(disk.rows("run") > 3, "they are found by lists");
+    assert!(disk.rows("run") > 3, "runs index them");
     let found = |call: &str| log.found(call).len() == 1;
     let all = (0..4).flat_map(|part| {
         (0..BURST / 4)
@@ -197,16 +197,16 @@ fn of_a_burst_of_100_000_each_is_stored_or_lost_and_none_is_both() {
         log.lost() > 0 || found == 4 * (BURST as usize / 4).div_ceil(997),
         "{found}"
     );
-    // At 90 bytes each, the largest file has six million of them.
+    // At 90 bytes each, the largest file has six million events.
     let bytes = fs::metadata(disk.path()).unwrap().len();
     println!("{} bytes an event", bytes / stored);
     assert!(bytes / stored < 90, "{} bytes an event", bytes / stored);
 }
 
 #[test]
-fn more_than_there_is_room_for_is_lost_and_counted() {
+fn events_beyond_the_limit_are_lost_and_counted() {
     let disk = Disk::new();
-    // A folder in its place: nothing can be written.
+    // A folder in its place, so nothing can be written.
     fs::create_dir(disk.path()).unwrap();
     let log = disk.log();
     let long = "x".repeat(256);
@@ -214,7 +214,7 @@ fn more_than_there_is_room_for_is_lost_and_counted() {
     while log.lost() == 0 {
         log.note(&disk.clock, &long, answer("seats"));
         sent += 1;
-        assert!(sent < 1_000_000, "memory has no bound");
+        assert!(sent < 1_000_000, "memory is bounded");
     }
     until("a failure", || log.condition().unwrap().is_degraded());
     for _ in 0..10 {
@@ -232,7 +232,7 @@ fn more_than_there_is_room_for_is_lost_and_counted() {
 }
 
 #[test]
-fn a_locked_file_holds_up_nobody_and_nothing_is_lost() {
+fn a_locked_file_blocks_nothing_and_nothing_is_lost() {
     let disk = Disk::new();
     let log = disk.log();
     log.note(&disk.clock, "a", answer("seats"));
@@ -250,7 +250,7 @@ fn a_locked_file_holds_up_nobody_and_nothing_is_lost() {
 }
 
 #[test]
-fn what_cannot_be_written_by_the_end_is_lost() {
+fn events_that_cannot_be_written_by_the_end_are_lost() {
     let disk = Disk::new();
     fs::create_dir(disk.path()).unwrap();
     let log = disk.log();
@@ -264,7 +264,7 @@ fn what_cannot_be_written_by_the_end_is_lost() {
 }
 
 #[test]
-fn without_a_file_memory_keeps_the_last_ones() {
+fn without_a_file_memory_keeps_the_last_events() {
     let clock = Arc::new(Still::new());
     let log = CallLog::start(None, clock.clone()).unwrap();
     for n in 0..30_000 {
@@ -282,7 +282,7 @@ fn without_a_file_memory_keeps_the_last_ones() {
 }
 
 #[test]
-fn the_last_answers_of_a_queue_outlive_the_process() {
+fn the_last_answers_of_a_queue_survive_the_process() {
     let disk = Disk::new();
     let log = disk.log();
     assert_eq!(log.last(&sales()).len(), 0);
@@ -377,8 +377,8 @@ fn a_call_with_very_many_events_shows_the_newest() {
 }
 
 #[test]
-fn calls_with_the_same_hash_are_told_apart() {
-    // Two of the best known texts whose CRC-32 is the same.
+fn calls_with_the_same_hash_are_distinguished() {
+    // Two well-known texts with the same CRC-32.
     assert_eq!(index::hash("plumless"), index::hash("buckeroo"));
     let disk = Disk::new();
     let log = disk.log();
@@ -398,7 +398,7 @@ fn calls_with_the_same_hash_are_told_apart() {
 #[test]
 fn a_damaged_file_is_set_aside() {
     let disk = Disk::new();
-    fs::write(disk.path(), "no database at all".repeat(100)).unwrap();
+    fs::write(disk.path(), "not a database".repeat(100)).unwrap();
     let log = disk.log();
     log.note(&disk.clock, "a", answer("seats"));
     assert!(log.finish(PATIENCE));

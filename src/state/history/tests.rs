@@ -164,7 +164,7 @@ fn seats_and_agents_are_seen_over_time() {
 }
 
 #[test]
-fn decisions_are_counted_by_the_minute_and_cost_those_who_decide_nothing() {
+fn decisions_are_counted_by_the_minute_and_counting_costs_them_nothing() {
     let mut fixture = Fixture::new(2);
     let start = fixture.clock.now();
     fixture.asked(0, 3);
@@ -201,7 +201,7 @@ fn decisions_are_counted_by_the_minute_and_cost_those_who_decide_nothing() {
 }
 
 #[test]
-fn a_state_that_stays_is_logged_rarely_and_one_that_changes_fast_at_a_bounded_rate() {
+fn a_constant_state_is_recorded_rarely_and_a_changing_one_at_a_bounded_rate() {
     let mut fixture = Fixture::new(1);
     fixture.polled(0, available(1));
     let mut written = 0;
@@ -211,7 +211,7 @@ fn a_state_that_stays_is_logged_rarely_and_one_that_changes_fast_at_a_bounded_ra
         written += fixture.look();
         fixture.clock.pass(SECOND * 5);
     }
-    // Half an hour of the same: at the start and every 5 min; half an hour of changes: every 15 s. And rows every 5 min, and who is
+    // Half an hour of the same: at the start and every 5 min; half an hour of changes: every 15 s. Rows every 5 min, and who is
     // there every 5 min, then every minute.
     assert!(
         (120 + 6 + 11 + 30 + 5..120 + 8 + 15 + 31 + 8).contains(&written),
@@ -220,7 +220,7 @@ fn a_state_that_stays_is_logged_rarely_and_one_that_changes_fast_at_a_bounded_ra
 }
 
 #[test]
-fn rows_that_no_queue_shows_any_more_are_not_held() {
+fn rows_that_no_queue_has_any_more_are_freed() {
     let mut fixture = Fixture::new(1_000);
     fixture.polled(0, available(3));
     fixture.look();
@@ -229,9 +229,9 @@ fn rows_that_no_queue_shows_any_more_are_not_held() {
     drop(shown);
     fixture.polled(0, available(3));
     fixture.clock.pass(SECOND * 5);
-    // With so many queues, this one's next record is minutes away.
+    // With this many queues, this one's next record is minutes away.
     assert_eq!(fixture.look(), 0);
-    // What is written may hold them a moment longer.
+    // What is being written may hold them a moment longer.
     fixture.recorder.finish(PATIENCE);
     assert!(rows.iter().all(|row| row.strong_count() == 0));
 }
@@ -251,7 +251,7 @@ fn a_thousand_queues_share_one_rate() {
 }
 
 #[test]
-fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
+fn old_days_are_removed_and_a_file_that_is_too_large_loses_its_older_half() {
     let mut fixture = Fixture::new(1);
     let start = fixture.clock.now();
     for _ in 0..9 {
@@ -276,7 +276,7 @@ fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
     assert_eq!(rows.len(), 1, "rows live for a day");
     write::trim(&mut file, now, days(7), 0).unwrap();
     assert_eq!(samples(&history), 0);
-    // A clock that was far ahead leaves nothing behind for ever.
+    // A clock that was far ahead leaves nothing behind.
     let ahead = at(now, 1_000_000).as_millisecond();
     let sql = "INSERT INTO sample VALUES (1, ?1, ?1, 1, '{}')";
     file.execute(sql, [ahead]).unwrap();
@@ -286,7 +286,7 @@ fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
 }
 
 #[test]
-fn who_was_there_is_known_by_the_minute_and_forgotten_after_a_week() {
+fn attendance_is_recorded_by_the_minute_and_removed_after_a_week() {
     let mut fixture = Fixture::new(1);
     let start = fixture.clock.now();
     let away = || Agent {
@@ -302,7 +302,7 @@ fn who_was_there_is_known_by_the_minute_and_forgotten_after_a_week() {
     fixture.clock.pass(SECOND * 90);
     fixture.swept(0, vec![agent("a", "Ann", "Lunch"), calling(), away()]);
     fixture.look();
-    // Nothing comes for an hour: what was known holds for ten minutes.
+    // Nothing arrives for an hour: the last data counts for ten minutes.
     fixture.clock.pass(SECOND * 3_600);
     fixture.polled(0, vec![agent("a", "Anne", "Available")]);
     fixture.look();
@@ -347,7 +347,7 @@ fn who_was_there_is_known_by_the_minute_and_forgotten_after_a_week() {
 }
 
 #[test]
-fn ranges_that_make_no_sense_are_refused() {
+fn invalid_ranges_are_rejected() {
     let now = Still::new().now();
     for (from, to, bucket) in [
         (0, 0, 60),
@@ -372,7 +372,7 @@ fn ranges_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_writes_the_last_minute_when_it_is_told_to_stop() {
+async fn the_task_writes_the_last_minute_when_it_stops() {
     let fixture = Fixture::new(1);
     fixture.polled(0, available(2));
     let watched = Watched::new(&fixture.board, &fixture.metrics);

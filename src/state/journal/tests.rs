@@ -1,4 +1,4 @@
-//! What the disk knows of reservations, after whatever happened to the file meanwhile.
+//! What the file has of reservations, whatever happens to the file meanwhile.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     model::quantity::Quantity,
 };
 
-/// Far more than a busy machine takes.
+/// Far more than a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const TTL: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ const POLICY: Policy = Policy {
     hours: None,
 };
 
-/// A state folder that one process after the other uses.
+/// A state folder that one process after another uses.
 struct Disk {
     folder: tempfile::TempDir,
     clock: Arc<Still>,
@@ -58,7 +58,7 @@ impl Disk {
         }
     }
 
-    /// Another program at the same file.
+    /// Another program that has the file open.
     fn shell(&self) -> rusqlite::Connection {
         let shell = rusqlite::Connection::open(self.path("")).expect("a file");
         shell.busy_timeout(PATIENCE).expect("any time will do");
@@ -122,7 +122,7 @@ impl Process {
         }
     }
 
-    /// As a call that gets its 201.
+    /// As for a call that gets its 201.
     async fn reserve(&self, call: &str) -> Reservation {
         let reservation = self.hold(call);
         self.reservations.keep(&key("sales"), &reservation).await;
@@ -134,7 +134,7 @@ impl Process {
         assert!(released.is_some());
     }
 
-    /// An agent was seen no longer available; they may have taken any call that was made by this moment. Tells whether one has ended.
+    /// An agent was seen no longer available; they may have taken any call made by this moment. Returns whether a reservation has ended.
     fn departed(&self, made_by: Moment) -> bool {
         let now = self.clock.now();
         let ended = self.reservations.departed(&[key("sales")], made_by, now);
@@ -163,13 +163,13 @@ fn key(queue: &str) -> QueueKey {
 fn soon(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(begun.elapsed() < PATIENCE, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[tokio::test]
-async fn a_restart_knows_what_was_held_and_for_how_long_still() {
+async fn a_restart_knows_what_was_held_and_until_when() {
     let disk = Disk::new();
     let first = disk.process();
     let long = first.reserve("long").await;
@@ -189,7 +189,7 @@ async fn a_restart_knows_what_was_held_and_for_how_long_still() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_locked_for_long_knows_what_happened_meanwhile() {
+async fn a_file_that_was_locked_for_long_gets_what_happened_meanwhile() {
     let disk = Disk::new();
     let process = disk.process();
     let before = process.reserve("before").await;
@@ -201,12 +201,12 @@ async fn a_file_that_is_locked_for_long_knows_what_happened_meanwhile() {
     process.reserve("meanwhile").await;
     assert!(
         asked.elapsed() < Duration::from_secs(4),
-        "no call waits for it"
+        "no call waits for the file"
     );
-    soon("that it is told", || process.is_degraded());
+    soon("the file to be reported", || process.is_degraded());
     process.reserve("later").await;
     shell.execute_batch("COMMIT").unwrap();
-    soon("that it works", || !process.is_degraded());
+    soon("the file to work", || !process.is_degraded());
     assert_eq!(
         disk.after_a_restart(process),
         ["stays", "meanwhile", "later"]
@@ -214,7 +214,7 @@ async fn a_file_that_is_locked_for_long_knows_what_happened_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_locked_at_the_start_is_taken_over_when_it_can_be_read() {
+async fn a_file_that_is_locked_at_the_start_is_loaded_when_it_can_be_read() {
     let disk = Disk::new();
     let first = disk.process();
     first.reserve("earlier").await;
@@ -231,7 +231,7 @@ async fn a_file_that_is_locked_at_the_start_is_taken_over_when_it_can_be_read() 
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_for_a_moment_knows_what_happened_meanwhile() {
+async fn a_disk_that_was_full_for_a_moment_gets_what_happened_meanwhile() {
     let disk = Disk::new();
     let process = disk.process();
     let before = process.reserve("before").await;
@@ -244,14 +244,14 @@ async fn a_disk_that_is_full_for_a_moment_knows_what_happened_meanwhile() {
     }
     process.release(&before);
     process.reserve("meanwhile").await;
-    soon("that it is told", || process.is_degraded());
-    // What else is kept in the file does not say that all is well.
+    soon("the file to be reported", || process.is_degraded());
+    // Other data in the file does not prove that all is well.
     std::thread::sleep(Duration::from_millis(50));
     assert!(process.is_degraded());
     shell
         .execute_batch("DROP TRIGGER full0; DROP TRIGGER full1")
         .unwrap();
-    soon("that it works", || !process.is_degraded());
+    soon("the file to work", || !process.is_degraded());
     assert_eq!(disk.after_a_restart(process), ["meanwhile"]);
 }
 
@@ -277,13 +277,13 @@ async fn a_file_that_is_deleted_is_written_again() {
 }
 
 #[tokio::test]
-async fn a_deleted_file_comes_back_by_itself_so_that_a_crash_loses_nothing_either() {
+async fn a_deleted_file_is_written_again_so_that_a_crash_loses_nothing() {
     let disk = Disk::new();
     let process = disk.process();
     process.reserve("before").await;
     disk.remove(&["", "-wal", "-shm"]);
     soon("a new file", || disk.path("").exists());
-    soon("that it works", || !process.is_degraded());
+    soon("the file to work", || !process.is_degraded());
     let read = || {
         let sql = "SELECT call_id FROM reservations";
         disk.shell()
@@ -294,7 +294,7 @@ async fn a_deleted_file_comes_back_by_itself_so_that_a_crash_loses_nothing_eithe
 }
 
 #[tokio::test]
-async fn an_older_copy_of_the_file_brings_nothing_back() {
+async fn an_older_copy_of_the_file_restores_nothing() {
     let disk = Disk::new();
     let process = disk.process();
     let released = process.reserve("released").await;
@@ -309,15 +309,15 @@ async fn an_older_copy_of_the_file_brings_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_gone_for_a_while_gets_everything_when_it_is_back() {
+async fn a_folder_that_was_gone_for_a_while_gets_everything_when_it_is_back() {
     let disk = Disk::new();
     let process = disk.process();
     process.reserve("before").await;
     fs::remove_dir_all(disk.folder.path()).unwrap();
     process.reserve("meanwhile").await;
-    soon("that it is told", || process.is_degraded());
+    soon("the file to be reported", || process.is_degraded());
     fs::create_dir(disk.folder.path()).unwrap();
-    soon("that it works", || !process.is_degraded());
+    soon("the file to work", || !process.is_degraded());
     assert_eq!(disk.after_a_restart(process), ["before", "meanwhile"]);
 }
 
@@ -332,7 +332,7 @@ async fn more_changes_than_may_wait_are_all_written() {
         let calls = (0..250).map(|call| format!("{round}-{call}"));
         let made: Vec<_> = calls.map(|call| process.hold(&call)).collect();
         for reservation in &made {
-            // Told, and not waited for.
+            // Handed over, and not waited for.
             let _ = process
                 .reservations
                 .keep(&key("sales"), reservation)
@@ -346,7 +346,7 @@ async fn more_changes_than_may_wait_are_all_written() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_answered_before_it_was_written_down_is_not_written_down() {
+async fn a_call_that_was_answered_before_it_was_written_is_not_written() {
     let disk = Disk::new();
     let process = disk.process();
     let reservation = process.hold("quick");
@@ -357,7 +357,7 @@ async fn a_call_that_was_answered_before_it_was_written_down_is_not_written_down
     assert!(disk.after_a_restart(process).is_empty());
 }
 
-/// Four calls, and the moment at which a look at the agents was last written down.
+/// Four calls, and the moment of the last recorded look at the agents.
 async fn four_calls(process: &Process) -> Moment {
     for call in ["0", "1", "2", "3"] {
         process.reserve(call).await;
@@ -369,20 +369,22 @@ async fn four_calls(process: &Process) -> Moment {
 }
 
 #[tokio::test]
-async fn no_held_seat_opens_whatever_a_crash_loses_of_two_departures() {
+async fn no_held_seat_is_freed_whatever_a_crash_loses_of_two_departures() {
     let disk = Disk::new();
     let process = disk.process();
     let looked = four_calls(&process).await;
     let mut left = vec![disk.killed()];
     for written in [3, 2] {
         assert!(process.departed(disk.clock.now()));
-        soon("that it is written", || disk.calls_in_file() == written);
+        soon("everything to be written", || {
+            disk.calls_in_file() == written
+        });
         left.push(disk.killed());
         disk.clock.pass(Duration::from_secs(1));
     }
     process.stop();
     for (ends, left) in left.iter().enumerate() {
-        // Of so many agents the new status was not written: they are seen to leave once more.
+        // The new status of this many agents was not written: they are seen to leave once more.
         for lost in 0..=2 {
             let next = left.killed();
             let next = next.process();
@@ -403,7 +405,7 @@ async fn no_held_seat_opens_whatever_a_crash_loses_of_two_departures() {
 }
 
 #[tokio::test]
-async fn a_look_that_is_newer_than_what_was_counted_shows_who_left_meanwhile() {
+async fn a_look_newer_than_the_last_count_shows_who_left_meanwhile() {
     let disk = Disk::new();
     let process = disk.process();
     four_calls(&process).await;
@@ -419,7 +421,7 @@ async fn a_look_that_is_newer_than_what_was_counted_shows_who_left_meanwhile() {
 }
 
 #[tokio::test]
-async fn what_was_counted_survives_what_happens_to_the_file() {
+async fn counts_survive_accidents_with_the_file() {
     let (full, deleted, replaced) = (0, 1, 2);
     for accident in [full, deleted, replaced] {
         for happens_to_a_later_process in [false, true] {

@@ -1,4 +1,4 @@
-//! What comes back from the store, from each layout that was released.
+//! What is restored from the store, from each layout that was released.
 
 use std::path::PathBuf;
 
@@ -64,7 +64,7 @@ fn sighting(at: Moment, agent: Agent) -> Sighting {
 }
 
 #[test]
-fn polls_and_sightings_come_back_with_their_moments() {
+fn polls_and_sightings_are_restored_with_their_moments() {
     let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
     let polled = clock.now();
     let store = folder.open(&clock);
@@ -98,7 +98,7 @@ fn polls_and_sightings_come_back_with_their_moments() {
 }
 
 #[test]
-fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
+fn data_older_than_a_day_or_in_doubt_is_not_restored() {
     let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
     let keep = |notes: Vec<Note>| {
         let store = folder.open(&clock);
@@ -134,7 +134,7 @@ fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
 }
 
 #[test]
-fn what_is_too_old_is_looked_for_once_an_hour_and_not_with_each_note() {
+fn old_data_is_removed_once_an_hour_and_not_with_each_write() {
     let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
     let store = folder.open(&clock);
     let old = BudgetOwner {
@@ -163,7 +163,7 @@ fn what_is_too_old_is_looked_for_once_an_hour_and_not_with_each_note() {
     clock.pass(Duration::from_secs(86_400 - 1_800));
     seen(&owner("token"), &clock);
     rows(2);
-    // It is a day old, and half an hour ago it was not.
+    // It is a day old now, and half an hour ago it was not.
     clock.pass(Duration::from_secs(1_801));
     let third = BudgetOwner {
         account: "third".to_owned(),

@@ -9,7 +9,7 @@ use super::*;
 struct Named(&'static str);
 
 #[test]
-fn what_tls_objects_to_is_said_in_words() {
+fn tls_errors_are_readable() {
     use rustls::Error as E;
     let other = |name| CertificateError::Other(OtherError(Arc::new(Named(name))));
     for (error, words) in [
@@ -48,7 +48,7 @@ fn what_tls_objects_to_is_said_in_words() {
 }
 
 #[test]
-fn only_names_of_variants_are_taken_apart() {
+fn only_names_of_variants_are_split() {
     for (text, words) in [
         ("UnknownIssuer", "unknown issuer"),
         ("Other(BadDer)", "Other(bad der)"),
@@ -64,7 +64,7 @@ fn only_names_of_variants_are_taken_apart() {
 }
 
 #[test]
-fn the_names_in_a_certificate_are_few() {
+fn only_a_few_names_of_a_certificate_are_shown() {
     let named = |names: &[&str]| {
         let names: Vec<_> = names
             .iter()

@@ -7,12 +7,12 @@ use futures_util::future::join_all;
 
 use super::*;
 
-/// As long as it takes.
+/// Longer than any test takes.
 const PLENTY: Duration = Duration::from_secs(300);
 const SHORT: Duration = Duration::from_millis(50);
 const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// A system whose look-ups of names with "hang" in them wait until they are let go; "none" has no address.
+/// A system whose look-ups of names that contain "hang" wait until they are released; "none" has no address.
 #[derive(Default)]
 struct System {
     asked: AtomicUsize,
@@ -67,16 +67,16 @@ async fn equal_names_are_looked_up_once() {
     for addresses in all {
         assert_eq!(addresses.as_deref(), Ok(&[ONE][..]));
     }
-    // From here on the answer is known.
+    // From here on the answer is cached.
     assert!(resolver.addresses("hang.test", PLENTY).await.is_ok());
     assert_eq!(system.asked(), 1);
 }
 
 #[tokio::test]
-async fn a_name_that_hangs_holds_nobody_up() {
+async fn a_name_that_hangs_delays_no_other() {
     let (system, resolver) = System::resolver();
     let hosts: Vec<_> = (0..200).map(|n| format!("hang-{n}.test")).collect();
-    // The first time they are strangers like any other; from the second on they are known for it.
+    // The first time these names are new; from the second on they are known to hang.
     for _ in 0..2 {
         let all = hosts.iter().map(|host| resolver.addresses(host, SHORT));
         for unresolved in join_all(all).await {
@@ -110,7 +110,7 @@ async fn names_known_to_hang_leave_room_for_others() {
 }
 
 #[tokio::test]
-async fn a_failure_says_why_and_is_not_kept() {
+async fn a_failure_says_why_and_is_not_cached() {
     let (system, resolver) = System::resolver();
     for (host, why) in [
         ("none.test", "Name or service not known"),
@@ -127,7 +127,7 @@ async fn a_failure_says_why_and_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_answer_stands_in_for_one_that_does_not_come() {
+async fn an_old_answer_replaces_one_that_does_not_come() {
     let (system, resolver) = System::resolver();
     let known = Known {
         addresses: Some((Arc::new([ONE]), Instant::now())),
@@ -160,7 +160,7 @@ async fn addresses_and_this_machine_are_not_looked_up() {
 }
 
 #[test]
-fn without_a_thread_a_look_up_fails_in_words() {
+fn without_a_thread_a_look_up_fails_with_a_reason() {
     let mut state = State::default();
     let (sender, receiver) = watch::channel(None);
     let known = Known {

@@ -21,7 +21,7 @@ fn parse(flags: &[&str]) -> Result<args::Simulate, clap::Error> {
     }
 }
 
-/// The report on a simulator with these flags, or one like a report.
+/// The report on a simulator with these flags, or on one that imitates a report.
 async fn report(flags: &[&str], likeness: Option<&Likeness>) -> SurveyReport {
     report_by(flags, likeness, ORDERING_FIELD).await
 }
@@ -31,7 +31,7 @@ async fn report_by(flags: &[&str], likeness: Option<&Likeness>, field: &str) -> 
     let options = parse(flags).expect("good flags");
     let simulator = start(&options, likeness, Arc::clone(&clock)).expect("it starts");
     let report = surveyed(&simulator, field, &clock).await.expect("answers");
-    // As a file has it.
+    // As it is in a file.
     let written = serde_json::to_string(&report).expect("it serializes");
     serde_json::from_str(&written).expect("a report")
 }
@@ -113,7 +113,7 @@ async fn a_simulator_like_a_report_gives_the_same_report() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_name_to_sort_by_is_imitated_as_well() {
+async fn the_ordering_field_is_imitated_too() {
     let flags = ["--agents", "300", "--ordering-name", "modified"];
     let odd = report_by(&flags, None, "modified").await;
     let likeness = Likeness::of_report(&odd);
@@ -124,7 +124,7 @@ async fn the_name_to_sort_by_is_imitated_as_well() {
 }
 
 #[test]
-fn what_no_simulator_does_is_said() {
+fn findings_that_the_simulator_cannot_imitate_are_reported() {
     let found = Findings {
         count: Some(Count::Absent),
         largest_page: Some(1_000),
@@ -143,7 +143,7 @@ fn what_no_simulator_does_is_said() {
 }
 
 #[test]
-fn flags_that_a_report_speaks_for_are_refused_beside_it() {
+fn flags_that_a_report_determines_are_rejected_with_one() {
     let beside = |flags: &[&str]| {
         let words = ["openseat", "simulate", "--like", "report.json"];
         Cli::try_parse_from(words.iter().chain(flags)).map(|_| ())
@@ -174,7 +174,7 @@ fn flags_that_a_report_speaks_for_are_refused_beside_it() {
 }
 
 #[test]
-fn a_file_that_is_no_report_is_refused_with_what_it_is() {
+fn a_file_that_is_not_a_report_is_rejected_with_a_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("report.json");
     let refused = |text: &str| {

@@ -50,7 +50,7 @@ fn paths_that_people_write_are_cheap_over_thousands_of_rows() {
         let steps = steps(path, 10_000);
         assert!(steps < MAX_STEPS / 4, "{path}: {steps}");
     }
-    // A list with itself, while it is short.
+    // Compares a list with itself, while it is short.
     assert!(
         steps(
             "$.results[?count($.results[?@.status == 'Lunch']) > 3]",

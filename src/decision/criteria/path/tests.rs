@@ -32,7 +32,7 @@ fn short_spellings_begin_at_the_response() {
 }
 
 #[test]
-fn fields_that_a_path_reads_are_told_apart_from_text_it_compares_with() {
+fn fields_that_a_path_reads_are_distinguished_from_text_it_compares_with() {
     let renewal = |path: &str| Path::parse(path).expect(path).renewal();
     for path in [
         "results[?(@.status=='Available')]",
@@ -248,12 +248,12 @@ fn scraps() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn parsing_survives_any_text(path in "\\PC{0,300}") {
+    fn parsing_never_panics_on_any_text(path in "\\PC{0,300}") {
         let _ = Path::parse(&path);
     }
 
     #[test]
-    fn parsing_survives_near_paths(path in scraps()) {
+    fn parsing_never_panics_on_near_paths(path in scraps()) {
         if let Err(message) = Path::parse(&path) {
             prop_assert!(message.len() < 400, "{}", message);
             prop_assert!(!message.contains("cannot tell what"), "{path}: {message}");
@@ -261,7 +261,7 @@ proptest! {
     }
 
     #[test]
-    fn parsing_survives_depth(
+    fn parsing_never_panics_on_deep_nesting(
         open in prop::sample::select(vec!["(", "[", "[?", "[?(", "[?!(", "[?@[?", "[?count(@[?", "..", "!", "['"]),
         close in prop::sample::select(vec![")", "]", ")]", "])]", "", "']"]),
         times in 0_usize..5000,

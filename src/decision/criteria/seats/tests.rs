@@ -46,7 +46,7 @@ fn a_seat_is_available_and_logged_in() {
 }
 
 #[test]
-fn an_agent_on_a_call_is_no_seat_unless_the_config_counts_them() {
+fn an_agent_on_a_call_is_not_a_seat_unless_the_config_counts_them() {
     let on_call = |available, queue_logged_in| Agent {
         on_call: true,
         ..agent(available, queue_logged_in, None)

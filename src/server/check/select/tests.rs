@@ -30,7 +30,7 @@ fn selected(asked: &[&str]) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn queues_are_meant_by_their_spelling() {
+fn queues_are_selected_by_their_spellings() {
     let all = [
         "main/sales-queue",
         "main/support",

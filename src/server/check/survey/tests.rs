@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// More agents than a page has, and fewer than two pages.
+/// More agents than a page has, and fewer than two pages have.
 const LARGE: usize = 300;
 
 fn account(agents: usize) -> (Simulator, Arc<dyn Clock>) {
@@ -31,7 +31,7 @@ async fn found(agents: usize, quirk: impl FnOnce(&mut Quirks)) -> Findings {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_account_is_found_as_it_is_with_ten_requests() {
+async fn ten_requests_find_out_how_a_large_account_behaves() {
     let (simulator, clock) = account(LARGE);
     let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
     let report = report.expect("answers");
@@ -49,7 +49,7 @@ async fn a_large_account_is_found_as_it_is_with_ten_requests() {
         queues_list: Some(Access::Readable),
         statuses_list: Some(Access::Readable),
         everybody_list: Some(Access::Readable),
-        // A page of the list is not all of it.
+        // A page of the list is not the whole list.
         everybody: None,
         envelope: Some(Envelope::Pages),
         default_page_size: Some(25),
@@ -83,7 +83,7 @@ async fn a_large_account_is_found_as_it_is_with_ten_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_small_account_cannot_show_is_not_judged() {
+async fn findings_that_a_small_account_cannot_show_are_not_judged() {
     let small = found(20, |_| ()).await;
     assert_eq!(small.page_size_max, None);
     assert_eq!(small.largest_page, None);
@@ -262,17 +262,17 @@ const CASES: [Case; 26] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn each_difference_of_an_account_is_found_and_no_plain_account_has_it() {
+async fn each_quirk_of_an_account_is_found_and_a_plain_account_has_none() {
     for (name, agents, quirk, shows) in CASES {
         let odd = found(agents, quirk).await;
         assert!(shows(&odd), "{name}: {odd:#?}");
         let plain = found(agents, |_| ()).await;
-        assert!(!shows(&plain), "{name}: a plain account has it, too");
+        assert!(!shows(&plain), "{name}: a plain account has it too");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_name_to_sort_by_is_tried() {
+async fn another_ordering_field_is_tried() {
     let (simulator, clock) = account(LARGE);
     simulator.quirks(|quirks| quirks.ordering_name = Some("modified".to_owned()));
     let report = surveyed(&simulator, "modified", &clock)
@@ -288,7 +288,7 @@ async fn another_name_to_sort_by_is_tried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_sent_during_a_silence_and_a_survey_ends_where_one_begins() {
+async fn nothing_is_sent_during_a_pause_and_a_survey_ends_when_one_begins() {
     let (simulator, clock) = account(20);
     simulator.inject(
         1,
@@ -312,7 +312,7 @@ async fn nothing_is_sent_during_a_silence_and_a_survey_ends_where_one_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_takes_too_long_keeps_no_other_question_from_being_asked() {
+async fn a_list_that_takes_too_long_prevents_no_other_request() {
     let (simulator, clock) = account(20);
     let lists = Some(simulator::Endpoint::AgentStatuses);
     simulator.inject(1, lists, InjectedFault::Hang);
@@ -322,7 +322,7 @@ async fn a_list_that_takes_too_long_keeps_no_other_question_from_being_asked() {
     assert_eq!(report.answers[2].answered, "timeout");
     assert_eq!(report.found.everybody_list, Some(Access::Failed));
     assert_eq!(report.found.unknown_queue, Some(UnknownQueue::Refused));
-    // Where nothing has come yet, nothing will.
+    // If nothing has come yet, nothing will.
     simulator.inject(1, None, InjectedFault::Hang);
     let before = simulator.requests();
     let none = surveyed(&simulator, "agent_status_modified_on", &clock).await;
@@ -331,7 +331,7 @@ async fn a_list_that_takes_too_long_keeps_no_other_question_from_being_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_token_costs_one_request_and_is_no_report() {
+async fn a_refused_token_costs_one_request_and_gives_no_report() {
     let (simulator, clock) = account(20);
     simulator.set_token("another");
     let refused = surveyed(&simulator, "agent_status_modified_on", &clock).await;
@@ -340,7 +340,7 @@ async fn a_refused_token_costs_one_request_and_is_no_report() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_no_lists_are_a_part_of_the_report() {
+async fn answers_that_are_not_lists_are_part_of_the_report() {
     for fault in [
         InjectedFault::WebPage(200),
         InjectedFault::WrongShape,

@@ -36,7 +36,7 @@ fn another_threshold_is_tried_on_every_known_count() {
     let present = by_rule(&samples, above(0), WINDOW);
     let other = by_rule(&samples, above(2), WINDOW);
     let outcome = compare(&present, &other);
-    // The last count holds for ten minutes. After that nothing is known.
+    // The last count is valid for ten minutes. After that nothing is known.
     assert_eq!(outcome.both_ms, 800_000);
     assert_eq!(outcome.present_ms, 800_000);
     assert_eq!(outcome.other_ms, 700_000);

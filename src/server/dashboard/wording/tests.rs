@@ -18,7 +18,7 @@ fn spans_have_two_units_at_most() {
 }
 
 #[test]
-fn only_one_is_singular() {
+fn only_one_takes_the_singular() {
     let counts = [0_u32, 1, 2].map(|count| counted(count, "seat"));
     assert_eq!(counts, ["0 seats", "1 seat", "2 seats"]);
 }
@@ -78,7 +78,7 @@ fn sentences_begin_with_a_capital() {
 }
 
 #[test]
-fn what_lacks_is_a_whole_number_and_only_where_more_would_help() {
+fn the_missing_seats_are_a_whole_number_and_shown_only_if_more_would_help() {
     let number = |number: f64| Quantity::new(number).expect("a number");
     let lacks = |comparison, count, threshold| {
         lacking(comparison, number(count), number(threshold)).map(Quantity::get)

@@ -27,7 +27,7 @@ fn without_a_proxy_a_client_gets_its_own_scheme_and_host() {
 }
 
 #[test]
-fn a_proxy_on_this_machine_says_how_its_client_came() {
+fn a_local_proxy_says_how_its_client_connected() {
     for proto in ["https", "HTTPS", " https ", "https, https"] {
         let link = link(PROXY, &[("x-forwarded-proto", proto)]);
         assert!(link.starts_with("https://seat:7717/"), "{proto}: {link}");
@@ -54,7 +54,7 @@ fn a_proxy_on_this_machine_says_how_its_client_came() {
 }
 
 #[test]
-fn invalid_and_contradicting_headers_are_ignored() {
+fn invalid_and_contradictory_headers_are_ignored() {
     for proto in [
         "",
         "ftp",
@@ -111,7 +111,7 @@ fn invalid_and_contradicting_headers_are_ignored() {
         headers.insert(header::HOST, HeaderValue::from_static("seat:7717"));
         headers.insert("x-forwarded-host", value);
         let link = Base::new(&headers, PROXY).link("/", "");
-        // Spaces and tabs around a value do not belong to it.
+        // Spaces and tabs around a value are not part of it.
         let good = host.trim() == "seats.example";
         assert_eq!(link == "http://seat:7717/", !good, "{host:?}: {link}");
     }

@@ -6,7 +6,7 @@ fn parse(raw: &str) -> Result<String, NoCallId> {
     found.map(Cow::into_owned)
 }
 
-/// The ways in which a client may encode a text: not at all where that is allowed, once, twice, and with every byte encoded.
+/// The ways in which a client may encode a text: not at all if that is allowed, once, twice, and with every byte encoded.
 fn encodings(text: &str) -> Vec<String> {
     let once: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
     let twice: String = url::form_urlencoded::byte_serialize(once.as_bytes()).collect();
@@ -16,7 +16,7 @@ fn encodings(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_not_filled_in_is_no_id() {
+fn placeholders_are_not_ids() {
     for name in [
         "id",
         "call_id",
@@ -71,7 +71,7 @@ fn what_was_not_filled_in_is_no_id() {
 }
 
 #[test]
-fn ids_of_calls_are_taken_as_they_are() {
+fn ids_of_calls_are_kept_unchanged() {
     for id in [
         "a84b4c76e66710",
         "7133",
@@ -94,7 +94,7 @@ fn ids_of_calls_are_taken_as_they_are() {
 }
 
 #[test]
-fn what_looks_like_an_id_at_first_sight_is_one() {
+fn ids_that_resemble_placeholders_are_ids() {
     for raw in [
         "a84b4c76e66710",
         "a--b",

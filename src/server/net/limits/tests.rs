@@ -9,7 +9,7 @@ fn listener(address: &str, purpose: Purpose) -> ListenerId {
     ListenerId::new(&address, purpose)
 }
 
-/// Takes as many connections as it gets.
+/// Opens as many connections as are allowed.
 fn fill(
     limits: &Arc<ConnectionLimits>,
     listener: &ListenerId,
@@ -20,7 +20,7 @@ fn fill(
 }
 
 #[test]
-fn one_address_leaves_connections_to_others_and_many_leave_some_to_this_machine() {
+fn one_address_leaves_connections_to_others_and_many_leave_some_to_local_clients() {
     let limits = Arc::new(ConnectionLimits::new(1024));
     let (tls, lan) = (
         listener("0.0.0.0:7717", Purpose::Requests),
@@ -28,7 +28,7 @@ fn one_address_leaves_connections_to_others_and_many_leave_some_to_this_machine(
     );
     let one = fill(&limits, &tls, |_| by_tcp("203.0.113.7"));
     assert_eq!(one.len(), 256);
-    // A customer has 2^64 addresses, and they count as one.
+    // A customer has 2^64 addresses, which count as one.
     let same_net = |n: u32| by_tcp(&format!("2001:db8::{n:x}"));
     let other = fill(&limits, &tls, same_net);
     assert_eq!(other.len(), 256);
@@ -72,13 +72,13 @@ fn one_connection_is_enough_for_any_client() {
     }
 }
 
-/// Lines of the log with these words.
+/// The log lines with these words.
 fn with<'l>(lines: &'l [String], words: &str) -> Vec<&'l String> {
     lines.iter().filter(|line| line.contains(words)).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_limit_is_one_line_when_it_is_reached_and_one_when_that_ends() {
+async fn each_limit_is_logged_once_when_reached_and_once_when_over() {
     let (logged, _guard) = listen();
     let limits = Arc::new(ConnectionLimits::new(64));
     let lan = listener("10.0.0.1:7717", Purpose::Requests);

@@ -27,7 +27,7 @@ async fn after_a_pause(begin: impl Fn(&Timeouts), then: impl Fn(&Timeouts)) -> b
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_during_a_pause_is_read_before_a_connection_is_cut() {
+async fn data_that_arrived_during_a_pause_is_read_before_a_connection_is_cut() {
     let idle = |timeouts: &Timeouts| {
         timeouts.asked();
         timeouts.answered_at_once();
@@ -52,7 +52,7 @@ async fn what_came_during_a_pause_is_read_before_a_connection_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sends_nothing_is_cut_in_time_whether_there_was_a_pause_or_not() {
+async fn a_client_that_sends_nothing_is_cut_in_time_with_or_without_a_pause() {
     let limits = Limits::with_connections(1);
     let soon = limits.head + Duration::from_secs(1);
     let timeouts = Timeouts::new(limits);
@@ -76,7 +76,7 @@ async fn connection() -> (TimedStream<TcpStream>, TcpStream, Timeouts) {
     (TimedStream::new(ours, timeouts.clone()), theirs, timeouts)
 }
 
-/// How much is written to a client that reads nothing.
+/// How many bytes can be written to a client that reads nothing.
 async fn written_unread(watched: &mut TimedStream<TcpStream>) -> usize {
     let (piece, mut written) = ([0; body::MAX_PART], 0);
     let long = Duration::from_millis(500);
@@ -100,7 +100,7 @@ async fn the_kernel_keeps_little_for_a_stream_that_nobody_reads() {
 }
 
 #[tokio::test]
-async fn who_is_cut_with_something_unread_is_reset_and_who_has_taken_all_is_not() {
+async fn a_client_that_is_cut_with_unread_data_is_reset_and_one_without_is_not() {
     for is_cut in [true, false] {
         let (mut watched, mut theirs, timeouts) = connection().await;
         timeouts.asked();

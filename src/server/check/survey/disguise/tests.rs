@@ -19,13 +19,13 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Every word that could name somebody has this in it, and nothing else has.
+/// Every word that could identify somebody contains this, and nothing else does.
 const MARK: &str = "xq";
 
-/// Every number and every id that could belong to somebody has these digits in it.
+/// Every number and every id that could identify somebody contains these digits.
 const DIGITS: &str = "7707707";
 
-/// Gives one reply after the other, whatever is asked.
+/// Gives one reply after another, whatever the request.
 #[derive(Debug)]
 struct Script(Mutex<VecDeque<Result<Reply, Fault>>>);
 
@@ -56,7 +56,7 @@ fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
     }
 }
 
-/// The report on an account that answers so.
+/// The report on an account with these replies.
 fn report(replies: Vec<Result<Reply, Fault>>) -> SurveyReport {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -127,7 +127,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Known keys, and keys that name somebody.
+/// Known keys, and keys that identify somebody.
 fn keys() -> impl Strategy<Value = String> {
     let known = [&KEYS[..], &COUNTS, &DATES].concat();
     prop_oneof![
@@ -137,7 +137,7 @@ fn keys() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A row; `number` makes its own keys unlike those of other rows.
+/// A row; `number` makes its own keys differ from those of other rows.
 fn row(number: usize) -> impl Strategy<Value = Value> {
     let fields = prop::collection::vec((keys(), values()), 0..8);
     (fields, values(), values()).prop_map(move |(fields, user, name)| {
@@ -181,7 +181,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn no_report_names_anybody(replies in prop::collection::vec(replies(), 10)) {
+    fn no_report_identifies_anybody(replies in prop::collection::vec(replies(), 10)) {
         let report = report(replies);
         prop_assert!(report.requests <= 10, "{}", report.requests);
         let written = written(&report);

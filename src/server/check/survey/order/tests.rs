@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::model::names::Names;
 
-/// A list of agents with these ids, each of whom changed so many minutes before ten.
+/// A list of agents with these ids, each changed this many minutes before ten.
 fn list(agents: &[(u32, u32)]) -> List {
     let row = |(id, minutes): &(u32, u32)| {
         json!({
@@ -16,7 +16,7 @@ fn list(agents: &[(u32, u32)]) -> List {
     List::take(&mut body, &Names::default()).expect("a list")
 }
 
-/// Agents in the order of their ids, whose dates are in none.
+/// Agents in the order of their ids, with dates in no order.
 fn usual() -> Vec<(u32, u32)> {
     (0..20).map(|id| (id, 1 + id * 7 % 20)).collect()
 }
@@ -28,7 +28,7 @@ fn sorted_by(key: impl Fn(&(u32, u32)) -> u32) -> Vec<(u32, u32)> {
 }
 
 #[test]
-fn a_list_is_known_by_its_order_also_where_somebody_came_meanwhile() {
+fn a_lists_order_is_recognized_even_if_an_agent_was_added_meanwhile() {
     let usual = list(&usual());
     let judged = |agents: &[(u32, u32)]| ordering(&list(agents), Some(&usual));
     assert_eq!(
@@ -57,7 +57,7 @@ fn few_dates_and_equal_dates_prove_nothing() {
     let alike = list(&[(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (6, 5)]);
     assert_eq!(ordering(&alike, None), None);
     assert_eq!(ordering(&list(&[]), Some(&three)), None);
-    // Another order than the usual one proves that it sorts, however few there are.
+    // An order that differs from the usual one proves that the list is sorted, however few agents there are.
     let turned = list(&[(3, 3), (2, 2), (1, 1)]);
     assert_eq!(ordering(&three, Some(&turned)), Some(Ordering::NewestFirst));
 }
