@@ -1,28 +1,31 @@
 //! An account's life under one policy, in virtual time.
 
-use std::{cell::RefCell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
+#[path = "../support/setup.rs"]
+mod setup;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{Account, Ask, Deps, QueueSettings, wait_for_newer},
-    budget::{Budget, BudgetOwner, Permit, Purpose},
-    calltools::Client,
-    clock::{Clock, Moment, VirtualClock},
-    config::{QueueRef, Rule, ScheduleOptions},
+    account::{Ask, wait_for_newer},
+    budget::{Permit, Purpose},
+    clock::{Clock, Moment},
+    config::Soon,
     decision::{
-        Decision, OnUnknown, Patience, Policy as Terms,
-        board::{Board, QueueKey},
+        Decision, Patience,
+        board::QueueState,
         criteria::{self, Seat, SeatRule},
         decide,
     },
-    metrics::{Metrics, QueueMeters},
-    model::{agent::Agent, names::Names, quantity::Quantity},
-    simulator::{Ordering, Settings, Simulator, TOKEN, WorldSettings},
+    model::{agent::Agent, names::Names},
+    simulator::{Ordering, WorldSettings},
 };
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+
+use setup::{LIMIT, POLICY, Queue, RESERVE, Setup, in_virtual_time};
 
 /// An account's size.
 #[derive(Clone, Copy, Debug)]
@@ -154,13 +157,6 @@ impl Score {
 /// Rows of a page, at most.
 const PAGE_SIZE: usize = 250;
 
-/// CallTools' limit, and openseat's default reserve.
-const LIMIT: u32 = 1000;
-const RESERVE: u32 = 50;
-
-/// What CallTools usually takes.
-const LATENCY: Duration = Duration::from_millis(300);
-
 /// Lives through `warm_up`, then counts for `measured`.
 pub fn live(
     size: Size,
@@ -169,19 +165,15 @@ pub fn live(
     warm_up: Duration,
     measured: Duration,
 ) -> Score {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without sockets");
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        let world = Rc::new(World::new(size, column.api, seed));
+    in_virtual_time(async {
+        let (world, wishes) = World::new(size, column.api, seed);
+        let world = Rc::new(world);
         match column.policy {
             Policy::RoundRobin => drop(tokio::task::spawn_local(round_robin(Rc::clone(&world)))),
             Policy::Cache => {}
             Policy::Openseat | Policy::Waiting(_) => {
-                let account = world.account();
+                let health = watch::Sender::default();
+                let account = world.setup.account(Soon::default(), wishes, health);
                 drop(tokio::spawn(account.run(CancellationToken::new())));
             }
         }
@@ -189,149 +181,51 @@ pub fn live(
     })
 }
 
-/// A queue, and how often it is asked about.
-struct Queue {
-    id: u64,
-    key: QueueKey,
-    meters: Arc<QueueMeters>,
-    /// Its part of all questions.
-    part: f64,
-    /// The last count, for the policies that keep no more.
-    count: RefCell<Option<(Moment, bool)>>,
-    being_asked: RefCell<bool>,
-}
-
+/// The simulated account, and what is asked of it.
 struct World {
-    clock: Arc<VirtualClock>,
-    simulator: Simulator,
-    budget: Arc<Budget>,
-    client: Client,
-    board: Arc<Board>,
-    metrics: Arc<Metrics>,
-    queues: Vec<Queue>,
+    setup: Setup,
     size: Size,
     seed: u64,
     asks: mpsc::Sender<Ask>,
-    wishes: RefCell<Option<mpsc::Receiver<Ask>>>,
+    /// What a proxy knows, by the queue's place.
+    cached: Vec<Cached>,
     names: RefCell<Option<Names>>,
 }
 
-const TERMS: Terms = Terms {
-    threshold: Some(Quantity::ZERO),
-    max_age: None,
-    on_unknown: OnUnknown::Reject,
-    hours: None,
-};
+/// What a proxy knows of one queue.
+#[derive(Default)]
+struct Cached {
+    /// Whether somebody was free, and when that was.
+    seat: RefCell<Option<(Moment, bool)>>,
+    being_asked: RefCell<bool>,
+}
 
 impl World {
-    fn new(size: Size, api: Api, seed: u64) -> Self {
-        let clock = Arc::new(VirtualClock::default());
-        let people = WorldSettings {
+    /// Also gives the other end of `asks`, for the account.
+    fn new(size: Size, api: Api, seed: u64) -> (Self, mpsc::Receiver<Ask>) {
+        let setup = Setup::new(WorldSettings {
             seed,
             queues: size.queues,
             agents: size.agents,
             calls_without_status: if api == Api::SilentCalls { 10 } else { 0 },
             ..WorldSettings::study()
-        };
-        let settings = Settings {
-            latency: LATENCY,
-            requests_per_hour: LIMIT,
-            ..Settings::new(people)
-        };
-        let simulator = Simulator::new(settings, clock.clone());
-        simulator.quirks(|quirks| {
+        });
+        setup.simulator.quirks(|quirks| {
             if matches!(api, Api::Unordered | Api::SweepsOnly) {
                 quirks.ordering = Ordering::Off;
             }
             quirks.status_filter_ignored = api == Api::SweepsOnly;
         });
-        let limit = NonZeroU32::new(LIMIT).expect("it is not 0");
-        let budget = Arc::new(Budget::in_memory(limit, RESERVE, clock.clone()));
-        let client = Client::new(
-            simulator.transport(TOKEN),
-            Arc::clone(&budget),
-            clock.clone(),
-            Arc::new(()),
-        );
-        let known: Vec<_> = simulator.world(|world| {
-            world
-                .queues()
-                .iter()
-                .map(|queue| (queue.id, queue.popularity))
-                .collect()
-        });
-        let keys: Vec<_> = known
-            .iter()
-            .map(|(id, _)| QueueKey::new("main", id.to_string()))
-            .collect();
-        let board = Arc::new(Board::new(keys.clone()));
-        let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
-        let all: f64 = known.iter().map(|(_, popularity)| popularity).sum();
-        let queues = known.iter().zip(keys);
-        let queues = queues.map(|(&(id, popularity), key)| Queue {
-            id,
-            meters: metrics
-                .queue(&key)
-                .expect("the metrics are of these queues"),
-            key,
-            part: popularity / all,
-            count: RefCell::new(None),
-            being_asked: RefCell::new(false),
-        });
         let (asks, wishes) = mpsc::channel(64);
-        Self {
-            queues: queues.collect(),
-            clock,
-            simulator,
-            budget,
-            client,
-            board,
-            metrics,
+        let world = Self {
+            cached: setup.queues.iter().map(|_| Cached::default()).collect(),
+            setup,
             size,
             seed,
             asks,
-            wishes: RefCell::new(Some(wishes)),
             names: RefCell::new(None),
-        }
-    }
-
-    /// The daemon's own task.
-    fn account(&self) -> Account {
-        let queue = |queue: &Queue| QueueSettings {
-            key: queue.key.clone(),
-            reference: QueueRef::Id(queue.id),
-            rule: Rule::Seats(SeatRule::default()),
-            threshold: Some(Quantity::ZERO),
-            max_age: None,
-            hours: None,
-            soon: openseat::config::Soon::default(),
         };
-        Account::new(Deps {
-            owner: BudgetOwner {
-                account: "main".to_owned(),
-                identity: String::new(),
-            },
-            queues: self.queues.iter().map(queue).collect(),
-            options: ScheduleOptions::default(),
-            client: self.client.clone(),
-            budget: Arc::clone(&self.budget),
-            board: Arc::clone(&self.board),
-            metrics: Arc::clone(&self.metrics),
-            reservations: Arc::default(),
-            store: None,
-            cluster: None,
-            known: Default::default(),
-            clock: self.clock.clone(),
-            names: watch::Sender::new(Arc::new(Names::default())),
-            health: watch::Sender::default(),
-            asks: self
-                .wishes
-                .borrow_mut()
-                .take()
-                .expect("there is one account"),
-            token: None,
-            heartbeat: openseat::process::heartbeat::Heartbeats::default().begin("main"),
-        })
+        (world, wishes)
     }
 
     /// Asks at random times, and compares each answer with the truth.
@@ -350,13 +244,14 @@ impl World {
         while at < warm_up + measured {
             at += Duration::from_secs_f64(-mean_gap * (1.0 - dice.f64()).ln());
             sleep_until(start + at).await;
-            let place = self.pick(dice.f64());
+            let place = self.setup.pick(dice.f64());
             let counts = at >= warm_up;
             let (world, score) = (Rc::clone(self), Rc::clone(&score));
             // Each question is a task: one that waits holds up no other.
             tokio::task::spawn_local(async move {
                 let (accept, age) = world.answer(column, place, ttl).await;
-                let truth = world.simulator.seats(world.queues[place].id) > 0;
+                let id = world.setup.queues[place].id;
+                let truth = world.setup.simulator.seats(id) > 0;
                 if counts {
                     score.borrow_mut().take(accept, truth, age);
                 }
@@ -364,17 +259,8 @@ impl World {
         }
         sleep(Duration::from_secs(5)).await;
         let mut score = score.take();
-        score.worst_hour = self.simulator.worst_sliding_hour();
+        score.worst_hour = self.setup.simulator.worst_sliding_hour();
         score
-    }
-
-    fn pick(&self, dice: f64) -> usize {
-        let mut left = dice;
-        let hit = self.queues.iter().position(|queue| {
-            left -= queue.part;
-            left <= 0.0
-        });
-        hit.unwrap_or(self.queues.len() - 1)
     }
 
     async fn answer(
@@ -383,26 +269,28 @@ impl World {
         place: usize,
         ttl: Duration,
     ) -> (bool, Option<Duration>) {
-        let queue = &self.queues[place];
         match column.policy {
-            Policy::RoundRobin => self.counted(queue),
+            Policy::RoundRobin => self.cached(place),
             Policy::Cache => {
-                let (_, age) = self.counted(queue);
-                if age.is_none_or(|age| age > ttl) && !queue.being_asked.replace(true) {
+                let (_, age) = self.cached(place);
+                let is_old = age.is_none_or(|age| age > ttl);
+                if is_old && !self.cached[place].being_asked.replace(true) {
                     // A cache knows of no pace: it asks when it is asked, until the hour is spent.
-                    if let Ok(permit) = self.budget.permit(Purpose::ColdStart).await {
-                        self.poll(queue, Purpose::ColdStart, permit).await;
+                    if let Ok(permit) = self.setup.budget.permit(Purpose::ColdStart).await {
+                        self.poll(place, Purpose::ColdStart, permit).await;
                     }
-                    queue.being_asked.replace(false);
+                    self.cached[place].being_asked.replace(false);
                 }
-                self.counted(queue)
+                self.cached(place)
             }
             Policy::Openseat | Policy::Waiting(_) => {
+                let queue = &self.setup.queues[place];
                 if let Some(patience) = column.patience() {
                     let (state, decision) = self.decision(queue);
                     let doubt = patience.staleness(&decision, state.snapshot.as_deref());
                     if let Some(doubt) = doubt {
-                        wait_for_newer(&self.asks, &queue.key, doubt, patience.wait).await;
+                        let key = &queue.key;
+                        wait_for_newer(&self.asks, key, doubt, patience.wait).await;
                     }
                 }
                 self.decided(queue)
@@ -410,45 +298,46 @@ impl World {
         }
     }
 
-    fn decision(&self, queue: &Queue) -> (Arc<openseat::decision::board::QueueState>, Decision) {
-        let state = self
-            .board
-            .get(&queue.key)
-            .expect("the queue is on the board");
-        let decision = decide(&state, &TERMS, 0, self.clock.now());
+    fn decision(&self, queue: &Queue) -> (Arc<QueueState>, Decision) {
+        let state = self.setup.board.get(&queue.key);
+        let state = state.expect("the queue is on the board");
+        let decision = decide(&state, &POLICY, 0, self.setup.clock.now());
         (state, decision)
     }
 
     fn decided(&self, queue: &Queue) -> (bool, Option<Duration>) {
         let (_, decision) = self.decision(queue);
-        self.metrics
+        self.setup
+            .metrics
             .decision(&queue.meters, &decision, Duration::ZERO);
         (decision.accept, decision.age)
     }
 
-    fn counted(&self, queue: &Queue) -> (bool, Option<Duration>) {
-        match *queue.count.borrow() {
-            Some((as_of, accept)) => (accept, Some(self.clock.now().longest_since(as_of))),
+    fn cached(&self, place: usize) -> (bool, Option<Duration>) {
+        match *self.cached[place].seat.borrow() {
+            Some((as_of, seat)) => (seat, Some(self.setup.clock.now().longest_since(as_of))),
             None => (false, None),
         }
     }
 
     /// Polls one queue and keeps whether it has a seat.
-    async fn poll(&self, queue: &Queue, purpose: Purpose, permit: Permit) {
+    async fn poll(&self, place: usize, purpose: Purpose, permit: Permit) {
         let names = self.names().await;
-        let list = self.client.agents(queue.id, &names, purpose, Some(permit));
+        let id = self.setup.queues[place].id;
+        let list = self.setup.client.agents(id, &names, purpose, Some(permit));
         if let Ok(list) = list.await {
             let is_open = |agent: &Agent| {
                 criteria::seat(agent, SeatRule::default(), list.as_of) == Seat::Open
             };
             let seat = list.rows.iter().any(is_open);
-            queue.count.replace(Some((list.as_of, seat)));
+            self.cached[place].seat.replace(Some((list.as_of, seat)));
         }
     }
 
     async fn names(&self) -> Names {
         if self.names.borrow().is_none() {
-            let statuses = self.client.statuses(Purpose::ColdStart, None).await.ok();
+            let statuses = self.setup.client.statuses(Purpose::ColdStart, None);
+            let statuses = statuses.await.ok();
             self.names.replace(Some(Names {
                 queues: None,
                 statuses,
@@ -462,7 +351,8 @@ impl World {
     fn time_to_live(&self) -> Duration {
         let polls = |ttl: f64| -> f64 {
             let rate = |queue: &Queue| queue.part * f64::from(self.size.questions) / 3600.0;
-            self.queues
+            self.setup
+                .queues
                 .iter()
                 .map(|queue| 3600.0 / (ttl + 1.0 / rate(queue)))
                 .sum()
@@ -482,21 +372,17 @@ impl World {
 
 /// One queue after another, as fast as the budget allows.
 async fn round_robin(world: Rc<World>) {
-    for place in (0..world.queues.len()).cycle() {
-        let queue = &world.queues[place];
+    let Setup { budget, clock, .. } = &world.setup;
+    for place in (0..world.setup.queues.len()).cycle() {
         let permit = loop {
-            match world.budget.permit(Purpose::Poll).await {
+            match budget.permit(Purpose::Poll).await {
                 Ok(permit) => break permit,
                 Err(refusal) => {
-                    sleep(
-                        refusal
-                            .wait(world.clock.now())
-                            .max(Duration::from_millis(1)),
-                    )
-                    .await
+                    let wait = refusal.wait(clock.now());
+                    sleep(wait.max(Duration::from_millis(1))).await
                 }
             }
         };
-        world.poll(queue, Purpose::Poll, permit).await;
+        world.poll(place, Purpose::Poll, permit).await;
     }
 }

@@ -1,26 +1,23 @@
 //! An account's life with `soon`, in virtual time.
 
-use std::{cell::RefCell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
+#[path = "../support/setup.rs"]
+mod setup;
+
+use std::{cell::RefCell, f64::consts::TAU, rc::Rc, time::Duration};
 
 use openseat::{
-    account::{Account, Deps, Health, QueueSettings},
-    budget::{Budget, BudgetOwner},
-    calltools::Client,
-    clock::{Clock, VirtualClock},
-    config::{QueueRef, Rule, ScheduleOptions, Soon},
+    account::Health,
+    clock::Clock,
+    config::Soon,
     decision::{
-        DecisionInput, OnUnknown, Policy,
-        board::{Board, QueueKey},
-        criteria::SeatRule,
+        Decision, DecisionInput, Reason, decide_with,
+        reservations::Reserved,
         soon::{
             rule::{Held, Terms},
             week::Tenths,
         },
     },
-    metrics::{Metrics, QueueMeters},
-    model::{names::Names, quantity::Quantity},
-    process::heartbeat::Heartbeats,
-    simulator::{Settings, Simulator, TOKEN, WorldSettings},
+    simulator::WorldSettings,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -28,12 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// CallTools' limit, and openseat's default reserve.
-const LIMIT: u32 = 1000;
-const RESERVE: u32 = 50;
-
-/// What CallTools usually takes.
-const LATENCY: Duration = Duration::from_millis(300);
+use setup::{POLICY, Setup, in_virtual_time};
 
 /// A caller who hears it ring hangs up after some seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,29 +33,77 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked whether a waiting call finds an agent.
 const STEP: Duration = Duration::from_millis(500);
 
-/// How long wrap-ups are: 45 s on average.
-#[derive(Clone, Copy, Debug)]
-pub enum WrapUp {
-    /// Each about as long as the others: a deviation of half the mean.
+/// What people do. Wrap-ups take 45 s on average.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// Each wrap-up is about as long as the others: a deviation of half the mean.
     Alike,
-    /// All of the same length.
+    /// All are of the same length.
     Exact,
-    /// Without memory.
+    /// They have no memory.
     Random,
     /// There are none.
-    None,
+    NoWrapUp,
+    /// They are alike, but agents end half of them by hand; calls and wrap-ups get longer and shorter by the hour; other calls that come by
+    /// no router take agents.
+    Hard,
+    /// They are alike. Agents take the calls that are accepted, and no others.
+    Closed,
 }
 
-impl WrapUp {
+impl World {
     pub fn name(self) -> &'static str {
         match self {
-            Self::Alike => "alike",
-            Self::Exact => "exact",
-            Self::Random => "random",
-            Self::None => "none",
+            Self::Alike => "wrap-ups alike",
+            Self::Exact => "wrap-ups exact",
+            Self::Random => "wrap-ups random",
+            Self::NoWrapUp => "no wrap-ups",
+            Self::Hard => "hard",
+            Self::Closed => "closed",
+        }
+    }
+
+    fn people(self, setting: Setting, seed: u64) -> WorldSettings {
+        let alike = WorldSettings {
+            seed,
+            queues: setting.queues,
+            agents: setting.agents,
+            wrap_up_parts: 4,
+            ..WorldSettings::study()
+        };
+        match self {
+            Self::Alike => alike,
+            Self::Exact => WorldSettings {
+                wrap_up_parts: 0,
+                ..alike
+            },
+            Self::Random => WorldSettings {
+                wrap_up_parts: 1,
+                ..alike
+            },
+            Self::NoWrapUp => WorldSettings {
+                mean_wrap_up: Duration::from_millis(1),
+                ..alike
+            },
+            Self::Hard => WorldSettings {
+                wrap_ups_by_hand: 50,
+                ..alike
+            },
+            Self::Closed => WorldSettings {
+                // Longer than the benchmark: no call comes by itself.
+                mean_idle: Duration::from_secs(100 * 86_400),
+                ..alike
+            },
         }
     }
 }
+
+/// In the hard world calls and wrap-ups are up to so many times as long as usual, and then as short, within so long.
+const DRIFT: f64 = 1.4;
+const DRIFT_PERIOD: Duration = Duration::from_secs(3 * 3_600);
+
+/// In the hard world each agent gets so many other calls an hour, if available: a quarter of what they take by themselves.
+const OTHER_CALLS: f64 = 2.0;
 
 /// An account, and how its calls travel.
 #[derive(Clone, Copy, Debug)]
@@ -73,39 +113,41 @@ pub struct Setting {
     /// In an hour, over all queues.
     pub calls: u32,
     pub lead: Duration,
-    pub wrap_up: WrapUp,
+    pub world: World,
 }
 
 /// What became of calls under one rule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
-    /// Accepted where today's decision rejects.
-    pub accepted: u32,
-    /// Of these, so many met nobody.
+    /// Accepted where today's decision rejects, and of these the ones that met nobody.
+    pub by_soon: u32,
+    pub by_soon_lost: u32,
+    /// All that were accepted and met somebody, or nobody.
+    pub served: u32,
     pub lost: u32,
-    /// All that were accepted and met nobody, and all that were rejected and would have met somebody.
-    all_lost: u32,
+    /// Rejected, though they would have met somebody.
     good_rejected: u32,
 }
 
 impl Outcome {
-    fn take(&mut self, accepts: bool, is_today: bool, meets: bool) {
-        let is_new = accepts && !is_today;
-        self.accepted += u32::from(is_new);
-        self.lost += u32::from(is_new && !meets);
-        self.all_lost += u32::from(accepts && !meets);
+    fn take(&mut self, accepts: bool, by_soon: bool, meets: bool) {
+        self.by_soon += u32::from(by_soon);
+        self.by_soon_lost += u32::from(by_soon && !meets);
+        self.served += u32::from(accepts && meets);
+        self.lost += u32::from(accepts && !meets);
         self.good_rejected += u32::from(!accepts && meets);
     }
 
     fn loss(&self, cost: u32) -> f64 {
-        f64::from(self.all_lost * cost + self.good_rejected)
+        f64::from(self.lost * cost + self.good_rejected)
     }
 
     fn plus(self, other: Self) -> Self {
         Self {
-            accepted: self.accepted + other.accepted,
+            by_soon: self.by_soon + other.by_soon,
+            by_soon_lost: self.by_soon_lost + other.by_soon_lost,
+            served: self.served + other.served,
             lost: self.lost + other.lost,
-            all_lost: self.all_lost + other.all_lost,
             good_rejected: self.good_rejected + other.good_rejected,
         }
     }
@@ -115,7 +157,7 @@ impl Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub calls: u32,
-    today: Outcome,
+    pub today: Outcome,
     /// With a cost of 1 and of 2.
     pub soon: [Outcome; 2],
     pub tenths: Tenths,
@@ -150,211 +192,210 @@ impl Figures {
 
 /// Lives through `warm_up`, then counts for `measured`.
 pub fn live(setting: Setting, seed: u64, warm_up: Duration, measured: Duration) -> Figures {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without sockets");
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        let (world, account, health) = World::new(setting, seed);
-        drop(tokio::spawn(account.run(CancellationToken::new())));
-        let figures = Rc::new(world).calls(seed, warm_up, measured).await;
-        let report = health.borrow().soon.clone();
-        Figures {
-            tenths: report.map(|report| report.tenths).unwrap_or_default(),
-            ..figures
-        }
-    })
-}
-
-struct Queue {
-    id: u64,
-    key: QueueKey,
-    meters: Arc<QueueMeters>,
-    /// Its part of all calls.
-    part: f64,
-}
-
-struct World {
-    clock: Arc<VirtualClock>,
-    simulator: Simulator,
-    board: Arc<Board>,
-    metrics: Arc<Metrics>,
-    queues: Vec<Queue>,
-    setting: Setting,
-}
-
-const POLICY: Policy = Policy {
-    threshold: Some(Quantity::ZERO),
-    max_age: None,
-    on_unknown: OnUnknown::Reject,
-    hours: None,
-};
-
-fn people(setting: Setting, seed: u64) -> WorldSettings {
-    let usual = WorldSettings::study();
-    let (mean_wrap_up, wrap_up_parts) = match setting.wrap_up {
-        WrapUp::Alike => (usual.mean_wrap_up, 4),
-        WrapUp::Exact => (usual.mean_wrap_up, 0),
-        WrapUp::Random => (usual.mean_wrap_up, 1),
-        WrapUp::None => (Duration::from_millis(1), 1),
+    let live = |drives| {
+        in_virtual_time(async {
+            let life = Life::begin(setting, seed, drives);
+            life.calls(seed, warm_up, measured).await
+        })
     };
-    WorldSettings {
-        seed,
-        queues: setting.queues,
-        agents: setting.agents,
-        mean_wrap_up,
-        wrap_up_parts,
-        ..usual
+    if setting.world != World::Closed {
+        return live(Drives::Nothing);
+    }
+    let today = live(Drives::Today);
+    let [one, two] = [1, 2].map(|cost| live(Drives::Soon { cost }));
+    Figures {
+        today: today.today,
+        soon: [one.soon[0], two.soon[1]],
+        worst_hour: today.worst_hour.max(one.worst_hour).max(two.worst_hour),
+        ..two
     }
 }
 
-impl World {
-    fn new(setting: Setting, seed: u64) -> (Self, Account, watch::Receiver<Health>) {
-        let clock = Arc::new(VirtualClock::default());
-        let settings = Settings {
-            latency: LATENCY,
-            requests_per_hour: LIMIT,
-            ..Settings::new(people(setting, seed))
-        };
-        let simulator = Simulator::new(settings, clock.clone());
-        let limit = NonZeroU32::new(LIMIT).expect("it is not 0");
-        let budget = Arc::new(Budget::in_memory(limit, RESERVE, clock.clone()));
-        let known: Vec<_> = simulator.world(|world| {
-            let queues = world.queues().iter();
-            queues.map(|queue| (queue.id, queue.popularity)).collect()
-        });
-        let key = |(id, _): &(u64, f64)| QueueKey::new("main", id.to_string());
-        let keys: Vec<_> = known.iter().map(key).collect();
-        let board = Arc::new(Board::new(keys.clone()));
-        let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
+/// Which rule's calls the agents take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drives {
+    /// None: all rules decide about the same calls, and agents take others.
+    Nothing,
+    Today,
+    Soon {
+        cost: u8,
+    },
+}
+
+struct Life {
+    setup: Setup,
+    setting: Setting,
+    drives: Drives,
+    health: watch::Receiver<Health>,
+}
+
+impl Life {
+    fn begin(setting: Setting, seed: u64, drives: Drives) -> Rc<Self> {
+        let setup = Setup::new(setting.world.people(setting, seed));
         // With a cost of 1 everything is accepted that a higher cost accepts, and the answer says how likely it was.
-        let terms = Terms::new(setting.lead, PATIENCE, 1.0).expect("a cost of 1 is fine");
-        let settings = |((id, _), key): (&(u64, f64), &QueueKey)| QueueSettings {
-            key: key.clone(),
-            reference: QueueRef::Id(*id),
-            rule: Rule::Seats(SeatRule::default()),
-            threshold: Some(Quantity::ZERO),
-            max_age: None,
-            hours: None,
-            soon: Soon { is_on: true, terms },
+        let cost = match drives {
+            Drives::Soon { cost } => f64::from(cost),
+            _ => 1.0,
         };
-        let (health, told) = watch::channel(Health::default());
-        let account = Account::new(Deps {
-            owner: BudgetOwner {
-                account: "main".to_owned(),
-                identity: String::new(),
-            },
-            queues: known.iter().zip(&keys).map(settings).collect(),
-            options: ScheduleOptions::default(),
-            client: Client::new(
-                simulator.transport(TOKEN),
-                Arc::clone(&budget),
-                clock.clone(),
-                Arc::new(()),
-            ),
-            budget,
-            board: Arc::clone(&board),
-            metrics: Arc::clone(&metrics),
-            reservations: Arc::default(),
-            store: None,
-            known: Default::default(),
-            clock: clock.clone(),
-            names: watch::Sender::new(Arc::new(Names::default())),
-            health,
-            asks: mpsc::channel(64).1,
-            token: None,
-            cluster: None,
-            heartbeat: Heartbeats::default().begin("main"),
-        });
-        let all: f64 = known.iter().map(|(_, popularity)| popularity).sum();
-        let queues = known.iter().zip(keys);
-        let queues = queues.map(|(&(id, popularity), key)| Queue {
-            id,
-            meters: metrics
-                .queue(&key)
-                .expect("the metrics are of these queues"),
-            key,
-            part: popularity / all,
-        });
-        let world = Self {
-            queues: queues.collect(),
-            clock,
-            simulator,
-            board,
-            metrics,
+        let soon = Soon {
+            is_on: drives != Drives::Today,
+            terms: Terms::new(setting.lead, PATIENCE, cost).expect("a cost of 1 or 2 is fine"),
+        };
+        let (told, health) = watch::channel(Health::default());
+        let account = setup.account(soon, mpsc::channel(64).1, told);
+        drop(tokio::spawn(account.run(CancellationToken::new())));
+        let life = Rc::new(Self {
+            setup,
             setting,
-        };
-        (world, account, told)
+            drives,
+            health,
+        });
+        if setting.world == World::Hard {
+            tokio::task::spawn_local(Rc::clone(&life).drift());
+            tokio::task::spawn_local(Rc::clone(&life).other_calls(seed));
+        }
+        life
+    }
+
+    async fn drift(self: Rc<Self>) {
+        let usual = self.setting.world.people(self.setting, 0);
+        let start = Instant::now();
+        loop {
+            sleep(Duration::from_secs(60)).await;
+            let turns = start.elapsed().as_secs_f64() / DRIFT_PERIOD.as_secs_f64();
+            let factor = DRIFT.powf((TAU * turns).sin());
+            self.setup.simulator.world(|world| {
+                world.change_behaviour(|people| {
+                    people.mean_call = usual.mean_call.mul_f64(factor);
+                    people.mean_wrap_up = usual.mean_wrap_up.mul_f64(factor);
+                });
+            });
+        }
+    }
+
+    async fn other_calls(self: Rc<Self>, seed: u64) {
+        let mut dice = fastrand::Rng::with_seed(seed ^ 0x07e5);
+        let mean_gap = 3600.0 / (OTHER_CALLS * self.setting.agents as f64);
+        loop {
+            sleep(random(&mut dice, mean_gap)).await;
+            let place = self.setup.pick(dice.f64());
+            self.offer(place);
+        }
+    }
+
+    /// Whether an agent takes a call of this queue now.
+    fn offer(&self, place: usize) -> bool {
+        let queue = self.setup.queues[place].id;
+        let taken = self.setup.simulator.world(|world| world.offer_call(queue));
+        taken.is_some()
+    }
+
+    fn is_anybody_free(&self, place: usize) -> bool {
+        self.setup.simulator.seats(self.setup.queues[place].id) > 0
     }
 
     /// Calls come at random times; each is followed to its end.
-    async fn calls(self: &Rc<Self>, seed: u64, warm_up: Duration, measured: Duration) -> Figures {
+    async fn calls(self: Rc<Self>, seed: u64, warm_up: Duration, measured: Duration) -> Figures {
         let figures = Rc::new(RefCell::new(Figures::default()));
         // Other dice than the world's.
         let mut dice = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let mean_gap = 3600.0 / f64::from(self.setting.calls);
         let (start, mut at) = (Instant::now(), Duration::ZERO);
         while at < warm_up + measured {
-            at += Duration::from_secs_f64(-mean_gap * (1.0 - dice.f64()).ln());
+            at += random(&mut dice, mean_gap);
             sleep_until(start + at).await;
-            let place = self.pick(dice.f64());
+            let place = self.setup.pick(dice.f64());
             let counts = at >= warm_up;
-            let (world, figures) = (Rc::clone(self), Rc::clone(&figures));
+            let (life, figures) = (Rc::clone(&self), Rc::clone(&figures));
+            let call_id = format!("call-{}", at.as_nanos());
             tokio::task::spawn_local(async move {
-                let (today, soon) = world.decide(place);
-                let meets = world.meets(place).await;
+                let one = life.call(place, &call_id).await;
                 if counts {
-                    let mut figures = figures.borrow_mut();
-                    figures.calls += 1;
-                    figures.today.take(today, today, meets);
-                    for (outcome, accepts) in figures.soon.iter_mut().zip(soon) {
-                        outcome.take(accepts, today, meets);
-                    }
+                    let sum = figures.take();
+                    figures.replace(sum.plus(one));
                 }
             });
         }
         sleep(self.setting.lead + PATIENCE + Duration::from_secs(5)).await;
-        let mut figures = figures.take();
-        figures.worst_hour = self.simulator.worst_sliding_hour();
-        figures
+        let report = self.health.borrow().soon.clone();
+        Figures {
+            tenths: report.map(|report| report.tenths).unwrap_or_default(),
+            worst_hour: self.setup.simulator.worst_sliding_hour(),
+            ..figures.take()
+        }
     }
 
-    fn pick(&self, dice: f64) -> usize {
-        let mut left = dice;
-        let hit = self.queues.iter().position(|queue| {
-            left -= queue.part;
-            left <= 0.0
-        });
-        hit.unwrap_or(self.queues.len() - 1)
+    /// One call, from the answer to its end.
+    async fn call(&self, place: usize, call_id: &str) -> Figures {
+        match self.drives {
+            Drives::Nothing => self.call_that_changes_nothing(place).await,
+            Drives::Today | Drives::Soon { .. } => self.call_that_is_sent(place, call_id).await,
+        }
     }
 
-    /// Whether today's decision accepts, and those of `soon` with a cost of 1 and of 2.
-    fn decide(&self, place: usize) -> (bool, [bool; 2]) {
-        let queue = &self.queues[place];
-        let state = self.board.get(&queue.key).expect("it is on the board");
-        let now = self.clock.now();
+    /// Is decided by all rules.
+    async fn call_that_changes_nothing(&self, place: usize) -> Figures {
+        let queue = &self.setup.queues[place];
+        let state = self.setup.board.get(&queue.key).expect("on the board");
+        let now = self.setup.clock.now();
         let input = DecisionInput::new(&state, &POLICY, now);
         let today = input.decide(None, Held::default(), now);
         let snapshot = state.snapshot.as_deref();
         let outlook = snapshot.and_then(|snapshot| snapshot.outlook.as_deref());
         let soon = input.decide(outlook, Held::default(), now);
         // Today's is counted: calls do not change the world here, so none of them may be counted as on its way.
-        self.metrics.decision(&queue.meters, &today, Duration::ZERO);
+        self.count(place, &today);
         let likely = soon.foretold.map_or(0.0, |foretold| foretold.likely);
-        (
-            today.accept,
-            [soon.accept, today.accept || likely > 2.0 / 3.0],
-        )
+        let meets = self.meets(|| self.is_anybody_free(place)).await;
+        let mut figures = Figures {
+            calls: 1,
+            ..Figures::default()
+        };
+        figures.today.take(today.accept, false, meets);
+        let accepts = [soon.accept, today.accept || likely > 2.0 / 3.0];
+        for (outcome, accepts) in figures.soon.iter_mut().zip(accepts) {
+            outcome.take(accepts, accepts && !today.accept, meets);
+        }
+        figures
     }
 
-    /// Whether a call that comes now meets an agent.
-    async fn meets(&self, place: usize) -> bool {
+    /// Holds a seat and takes an agent, if the rule accepts it.
+    async fn call_that_is_sent(&self, place: usize, call_id: &str) -> Figures {
+        let queue = &self.setup.queues[place];
+        let state = self.setup.board.get(&queue.key).expect("on the board");
+        let now = self.setup.clock.now();
+        let holds = self.setup.reservations.queue(&queue.key);
+        let decide = |held| decide_with(&state, &POLICY, held, now);
+        let reserved = holds.reserve(call_id, self.setting.lead + PATIENCE, now, decide);
+        let decision = *reserved.decision().expect("no call has another's id");
+        self.count(place, &decision);
+        let meets = match &reserved {
+            Reserved::Made(..) => self.meets(|| self.offer(place)).await,
+            _ => self.meets(|| self.is_anybody_free(place)).await,
+        };
+        let mut outcome = Outcome::default();
+        let by_soon = decision.reason == Reason::Soon;
+        outcome.take(decision.accept, by_soon, meets);
+        Figures {
+            calls: 1,
+            today: outcome,
+            soon: [outcome; 2],
+            ..Figures::default()
+        }
+    }
+
+    fn count(&self, place: usize, decision: &Decision) {
+        let meters = &self.setup.queues[place].meters;
+        let metrics = &self.setup.metrics;
+        metrics.decision(meters, decision, Duration::ZERO);
+    }
+
+    /// Whether a call that comes now meets an agent, as `finds` tells from its arrival on.
+    async fn meets(&self, mut finds: impl FnMut() -> bool) -> bool {
         sleep(self.setting.lead).await;
         let end = Instant::now() + PATIENCE;
         loop {
-            if self.simulator.seats(self.queues[place].id) > 0 {
+            if finds() {
                 return true;
             }
             if Instant::now() >= end {
@@ -363,4 +404,9 @@ impl World {
             sleep(STEP).await;
         }
     }
+}
+
+/// The time until the next of several independent events.
+fn random(dice: &mut fastrand::Rng, mean_seconds: f64) -> Duration {
+    Duration::from_secs_f64(-mean_seconds * (1.0 - dice.f64()).ln())
 }

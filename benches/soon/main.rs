@@ -6,7 +6,10 @@
 //!
 //! A call that is accepted arrives a lead later, waits for its patience, and is lost if no agent of the queue is free within that time. The
 //! *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
-//! decisions without `soon`. Reliability compares what was foretold with what looks have shown, in tenths. Calls do not change the world.
+//! decisions without `soon`. Reliability compares what was foretold with what looks have shown, in tenths.
+//!
+//! Calls do not change the world, except in the rows of the *closed* world: there an accepted call holds a seat and takes the agent it meets,
+//! and each rule lives in a world of its own.
 
 #![allow(clippy::print_stdout)] // The table is what it is for.
 
@@ -14,7 +17,7 @@ mod life;
 
 use std::time::Duration;
 
-use life::{Figures, Setting, WrapUp};
+use life::{Figures, Setting, World};
 
 /// Queues, agents, and calls an hour.
 const SIZES: [(usize, usize, u32); 5] = [
@@ -31,6 +34,9 @@ const LEADS: [Duration; 3] = [
     Duration::from_secs(15),
 ];
 
+/// The closed world: about as many calls an hour as its agents can take.
+const CLOSED: (usize, usize, u32) = (20, 60, 550);
+
 /// Different worlds of the same size: their figures are added up.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=2;
 
@@ -42,21 +48,22 @@ fn main() {
     // Tells `cargo bench` and `cargo test --benches` apart, as criterion does.
     let trial = std::env::args().any(|argument| argument == "--test")
         || !std::env::args().any(|argument| argument == "--bench");
-    let setting = |(queues, agents, calls), lead, wrap_up| Setting {
+    let setting = |(queues, agents, calls), lead, world| Setting {
         queues,
         agents,
         calls,
         lead,
-        wrap_up,
+        world,
     };
     if trial {
-        let setting = setting(SIZES[0], LEADS[1], WrapUp::Alike);
         let minutes = Duration::from_secs(300);
-        let figures = life::live(setting, 1, minutes, minutes);
-        assert!(
-            figures.calls > 0 && figures.worst_hour <= 1000,
-            "{figures:?}"
-        );
+        for world in [World::Alike, World::Hard, World::Closed] {
+            let figures = life::live(setting(SIZES[0], LEADS[1], world), 1, minutes, minutes);
+            assert!(
+                figures.calls > 0 && figures.worst_hour <= 1000,
+                "{figures:?}"
+            );
+        }
         return;
     }
     let only = std::env::args()
@@ -67,16 +74,20 @@ fn main() {
         only.as_ref().is_none_or(|only| *only == size)
     };
     println!(
-        "| account | wrap-ups | lead | loss at c = 1 | at c = 2 | accepted by soon | of these lost | foretold → seen |"
+        "| account | world | lead | loss at c = 1 | at c = 2 | accepted by soon | of these lost | foretold → seen |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for size in SIZES.into_iter().filter(is_asked) {
         for lead in LEADS {
-            row(setting(size, lead, WrapUp::Alike));
+            row(setting(size, lead, World::Alike));
         }
-        for wrap_up in [WrapUp::Exact, WrapUp::Random, WrapUp::None] {
-            row(setting(size, LEADS[1], wrap_up));
+        for world in [World::Exact, World::Random, World::NoWrapUp] {
+            row(setting(size, LEADS[1], world));
         }
+        row(setting(size, LEADS[2], World::Hard));
+    }
+    if is_asked(&CLOSED) {
+        row(setting(CLOSED, LEADS[2], World::Closed));
     }
 }
 
@@ -87,7 +98,7 @@ fn row(setting: Setting) {
         queues,
         agents,
         lead,
-        wrap_up,
+        world,
         ..
     } = setting;
     let [one, two] = [1, 2].map(|cost| sum.relative_loss(cost));
@@ -104,11 +115,28 @@ fn row(setting: Setting) {
         .collect();
     println!(
         "| {queues}/{agents} | {} | {} s | {one:.2} | {two:.2} | {} of {} | {} | {} |",
-        wrap_up.name(),
+        world.name(),
         lead.as_secs(),
-        sum.soon[1].accepted,
+        sum.soon[1].by_soon,
         sum.calls,
-        sum.soon[1].lost,
+        sum.soon[1].by_soon_lost,
         reliability.join(", "),
     );
+    if matches!(world, World::Closed) {
+        let hours = MEASURED.as_secs_f64() / 3_600.0 * SEEDS.count() as f64;
+        let of = |outcome: life::Outcome| {
+            let an_hour = |calls: u32| f64::from(calls) / hours;
+            format!(
+                "{:.0} served and {:.1} lost an hour",
+                an_hour(outcome.served),
+                an_hour(outcome.lost)
+            )
+        };
+        println!(
+            "| | | | | | without soon {}; with it at c = 1 {}, at c = 2 {} | | |",
+            of(sum.today),
+            of(sum.soon[0]),
+            of(sum.soon[1])
+        );
+    }
 }

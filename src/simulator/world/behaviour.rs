@@ -7,7 +7,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use jiff::SignedDuration;
 
-use super::{Call, Membership, Person, QueueAction, World, hours, minutes, names};
+use super::{Call, Membership, Person, QueueAction, World, WorldSettings, hours, minutes, names};
 
 // The statuses that every account starts with, by their places in its list. Names may change, places do not.
 pub(super) const AVAILABLE: usize = 0;
@@ -103,6 +103,17 @@ impl Person {
         }
         let part = mean / u32::from(parts);
         (0..parts).map(|_| self.draw(part)).sum()
+    }
+
+    /// A world where nobody ends a wrap-up by hand draws nothing for it, so its events are the same as before this option existed.
+    fn draw_wrap_up(&mut self, settings: &WorldSettings) -> SignedDuration {
+        let whole = self.draw_in_parts(settings.mean_wrap_up, settings.wrap_up_parts);
+        let by_hand = settings.wrap_ups_by_hand;
+        if by_hand > 0 && self.happens(f64::from(by_hand) / 100.0) {
+            let share = self.dice.f64();
+            return signed(whole.unsigned_abs().mul_f64(share));
+        }
+        whole
     }
 
     fn between(&mut self, least: Duration, most: Duration) -> SignedDuration {
@@ -357,7 +368,7 @@ impl World {
             Activity::Off => return,
             Activity::Idle => person.draw(settings.mean_idle),
             Activity::Talking => person.draw(settings.mean_call),
-            Activity::WrapUp => person.draw_in_parts(settings.mean_wrap_up, settings.wrap_up_parts),
+            Activity::WrapUp => person.draw_wrap_up(settings),
             Activity::Away if person.status == LUNCH => person.between(LUNCH_TIME.0, LUNCH_TIME.1),
             Activity::Away => person.draw(MEAN_BREAK),
             Activity::Forgot => person.draw(MEAN_FORGOTTEN),

@@ -1,7 +1,7 @@
 //! Changes to the world by tests, benchmarks and demos.
 
 use super::{
-    QueueAction, World, WorldQueue, WorldStatus,
+    QueueAction, World, WorldQueue, WorldSettings, WorldStatus,
     behaviour::{self, Activity},
     names,
 };
@@ -22,6 +22,11 @@ impl World {
         for who in 0..self.people.len() {
             self.schedule_life(who);
         }
+    }
+
+    /// Changes how people behave; what has begun goes on as it was drawn. Queues, people and shifts stay.
+    pub fn change_behaviour(&mut self, change: impl FnOnce(&mut WorldSettings)) {
+        change(&mut self.settings);
     }
 
     /// Puts an agent into a status by its id. Unless the world is frozen, the agent's day continues from there.

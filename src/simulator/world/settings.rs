@@ -27,6 +27,8 @@ pub struct WorldSettings {
     pub mean_wrap_up: Duration,
     /// How similar wrap-ups are: each is the sum of this many random parts. With 1 it has no memory, with 0 all are equal.
     pub wrap_up_parts: u8,
+    /// The percentage of wrap-ups that the agent ends by hand, at any moment before the usual end.
+    pub wrap_ups_by_hand: u8,
     /// The percentage of calls that begin without a change of status: the agent stays *Available* until the call is over, as on another
     /// channel.
     pub calls_without_status: u8,
@@ -51,6 +53,7 @@ impl WorldSettings {
             mean_call: Duration::from_secs(300),
             mean_wrap_up: Duration::from_secs(45),
             wrap_up_parts: 1,
+            wrap_ups_by_hand: 0,
             calls_without_status: 0,
             frozen: false,
         }
