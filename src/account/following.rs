@@ -96,7 +96,7 @@ impl Account {
         Self::new(Deps { known, ..self.deps })
     }
 
-    /// Drops forecasts of agents who will be free soon: a follower does not learn them, and does not know which agents the leader's calls count on.
+    /// Drops forecasts of agents who will be free soon: a follower does not know which agents the leader's calls count on.
     fn forget_outlooks(&self) {
         for queue in &self.deps.queues {
             let Some(state) = self.deps.board.get(&queue.key) else {
@@ -130,6 +130,10 @@ impl Account {
         }
         self.take_shown(news);
         self.take_seats(news);
+        if let Some(learnt) = &news.learnt {
+            self.recall_foresight(Some(learnt.to_string()));
+            self.keep_foresight();
+        }
     }
 
     fn take_names(&mut self, names: &Arc<Names>) {

@@ -15,9 +15,9 @@ use crate::{
         decide_with,
         snapshot::Snapshot,
         soon::{
-            outlook::Outlook,
+            outlook::{Expected, Outlook},
             report::State,
-            rule::{Off, Seats, likely},
+            rule::{Off, Seats, Terms, likely},
             stay::Stay,
             week::tenth,
         },
@@ -25,6 +25,14 @@ use crate::{
     model::{agent::Agent, names::Names},
     state::store::Note,
 };
+
+/// A member who may be free soon.
+struct Candidate<'a> {
+    agent: &'a Agent,
+    stay: &'a Stay,
+    /// Up to when the stay is known to have gone on, as boot time.
+    seen: Duration,
+}
 
 impl Account {
     /// Continues from what an earlier task or process learnt.
@@ -95,7 +103,7 @@ impl Account {
         }
     }
 
-    /// Examines queues without a seat once a second; from time to time, stores the knowledge and updates the report.
+    /// Examines queues without a seat once a second; from time to time, stores the knowledge, for this node and the others, and updates the report.
     pub(super) fn foresee(&mut self) {
         let now = self.deps.clock.now();
         if !self.foresight.is_time_to_foretell(now) {
@@ -111,6 +119,7 @@ impl Account {
         }
         if self.foresight.is_time_to_keep(now) {
             self.keep_foresight();
+            self.told.learnt = false;
         }
         if self.foresight.is_time_to_tell(now) {
             self.tell_foresight(now);
@@ -184,32 +193,49 @@ impl Account {
         let (terms, factor) = (queue.soon.terms, self.foresight.factor());
         let candidates = self.candidates(&snapshot.agents);
         let chances = |until| self.chances(&candidates, until).collect();
-        Some(Arc::new(Outlook::new(terms, factor, now, chances)))
+        let outlook = Outlook::new(terms, factor, now, chances);
+        let expected = self.expected(&candidates, terms, now);
+        Some(Arc::new(outlook.naming(expected)))
+    }
+
+    /// Who is likely to be free when a call arrives that is accepted now.
+    fn expected(&self, candidates: &[Candidate<'_>], terms: Terms, now: Moment) -> Box<[Expected]> {
+        let chance =
+            |one: &Candidate<'_>| self.foresight.chance(one.stay, one.seen, terms.until(now));
+        let chances = candidates.iter().map(|one| (chance(one), one));
+        let mut likely: Vec<_> = chances.filter(|(chance, _)| *chance > 0.0).collect();
+        likely.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let expected = |(_, one): &(f64, &Candidate<'_>)| Expected {
+            id: one.agent.id.clone(),
+            name: Arc::clone(&one.agent.name),
+            status: one.stay.status().into(),
+            free_by: (self.foresight.free_by(one.stay, one.seen))
+                .map(|by| now.later(by.saturating_sub(now.boot))),
+        };
+        let named = likely.iter().take(Outlook::MOST_EXPECTED);
+        named.map(expected).collect()
     }
 
     /// Returns the probabilities that these agents are free by `until`.
-    fn chances(
-        &self,
-        candidates: &[(&Stay, Duration)],
-        until: Duration,
-    ) -> impl Iterator<Item = f64> {
+    fn chances(&self, candidates: &[Candidate<'_>], until: Duration) -> impl Iterator<Item = f64> {
         let chances = candidates
             .iter()
-            .map(move |(stay, seen)| self.foresight.chance(stay, *seen, until));
+            .map(move |one| self.foresight.chance(one.stay, one.seen, until));
         chances.filter(|chance| *chance > 0.0)
     }
 
-    /// Returns the members who may be free soon, with their stays, and until when each stay is known to have lasted. Agents who are logged out of the
-    /// queue, on a call, or in an unknown status are excluded.
-    fn candidates(&self, members: &[Arc<Agent>]) -> Vec<(&Stay, Duration)> {
+    /// Returns the members who may be free soon. Agents who are logged out of the queue, on a call, or in an unknown status are excluded.
+    fn candidates<'a>(&'a self, members: &'a [Arc<Agent>]) -> Vec<Candidate<'a>> {
         let may_come = |agent: &&Arc<Agent>| {
             agent.available == Some(false) && agent.queue_logged_in && !agent.on_call
         };
-        let stay = |agent: &Arc<Agent>| {
-            let known = self.roster.stay(&agent.id)?;
-            (agent.status.as_deref() == Some(known.0.status())).then_some(known)
+        let candidate = |agent: &'a Arc<Agent>| {
+            let (stay, seen) = self.roster.stay(&agent.id)?;
+            let is_shown = agent.status.as_deref() == Some(stay.status());
+            is_shown.then_some(Candidate { agent, stay, seen })
         };
-        members.iter().filter(may_come).filter_map(stay).collect()
+        let members = members.iter().filter(may_come);
+        members.filter_map(candidate).collect()
     }
 
     /// Returns whether the lists that statuses come from are reliable: none is distrusted or on trial.

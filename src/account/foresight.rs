@@ -183,6 +183,11 @@ impl Foresight {
         self.learnt.chance_as_of(stay, seen, until)
     }
 
+    /// Returns the boot time by which an agent is as likely as not to be free, if the stay is known to have lasted until `seen`.
+    pub fn free_by(&self, stay: &Stay, seen: Duration) -> Option<Duration> {
+        self.learnt.free_by(stay, seen)
+    }
+
     /// Returns the decisions about a queue since the last call, as (rejected, accepted by the rule).
     pub fn new_calls(&mut self, place: usize, decided: Decided) -> (u32, u32) {
         let before = self.queues[place].counted.replace(decided);

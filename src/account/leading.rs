@@ -37,6 +37,8 @@ pub(super) struct Told {
     held: BTreeSet<String>,
     /// Whether sweeps lost trust and the other nodes do not know yet.
     pub doubted: bool,
+    /// Whether the other nodes know what is learnt of agents' statuses, as last stored.
+    pub learnt: bool,
     /// Answers to send once the other nodes know what was learnt.
     answers: Vec<(String, Answer)>,
 }
@@ -67,6 +69,7 @@ impl Account {
         self.add_seats(&mut entry);
         self.add_rows(&mut entry);
         self.add_shown(&mut entry);
+        self.add_learnt(&mut entry);
         entry
     }
 
@@ -133,6 +136,13 @@ impl Account {
         if self.told.fault != fault {
             entry.fault.clone_from(&fault);
             self.told.fault = fault;
+        }
+    }
+
+    fn add_learnt(&mut self, entry: &mut Entry) {
+        if !std::mem::replace(&mut self.told.learnt, true) {
+            let learnt = self.foresight.to_stored(self.deps.clock.now());
+            entry.learnt = Some(learnt.into());
         }
     }
 

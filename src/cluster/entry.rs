@@ -37,6 +37,8 @@ pub struct Entry {
     pub held: Vec<HeldSeat>,
     /// Reservations that have ended.
     pub ended: Vec<ReservationId>,
+    /// What is learnt of agents' statuses, as it is stored.
+    pub learnt: Option<Arc<str>>,
     /// Requests that are about to be sent, or were answered.
     pub requests: Vec<Mirrored>,
     /// Pauses that CallTools asked for.
@@ -112,6 +114,7 @@ impl Entry {
             && self.fault.is_none()
             && self.held.is_empty()
             && self.ended.is_empty()
+            && self.learnt.is_none()
             && self.requests.is_empty()
             && self.silences.is_empty()
     }
@@ -129,6 +132,7 @@ impl Entry {
         self.fault = next.fault.or(self.fault.take());
         self.held.extend(next.held);
         self.ended.extend(next.ended);
+        self.learnt = next.learnt.or(self.learnt.take());
         self.requests.extend(next.requests);
         self.silences.extend(next.silences);
     }
@@ -143,6 +147,7 @@ pub struct Standing {
     shown: BTreeMap<Arc<str>, Shown>,
     fault: Option<Arc<Fault>>,
     held: HashMap<ReservationId, HeldSeat>,
+    learnt: Option<Arc<str>>,
 }
 
 /// The maximum of agents that are kept besides the queues' polls: as many as one list can have.
@@ -153,9 +158,10 @@ impl Standing {
     pub fn apply(&mut self, entry: &Entry) {
         if entry.whole {
             // Seats stay held until they expire: the checkpoint may come from an engine that was restored to an earlier state.
-            let held = std::mem::take(&mut self.held);
+            let (held, learnt) = (std::mem::take(&mut self.held), self.learnt.take());
             *self = Self {
                 held,
+                learnt,
                 ..Self::default()
             };
         }
@@ -179,6 +185,9 @@ impl Standing {
         if let Some(fault) = &entry.fault {
             self.fault.clone_from(fault);
         }
+        if let Some(learnt) = &entry.learnt {
+            self.learnt = Some(Arc::clone(learnt));
+        }
         for held in &entry.held {
             self.held.insert(held.reservation.id.clone(), held.clone());
         }
@@ -200,6 +209,7 @@ impl Standing {
             shown: self.shown.values().cloned().collect(),
             fault: Some(self.fault.clone()),
             held: self.held(),
+            learnt: self.learnt.clone(),
             ..Entry::default()
         }
     }

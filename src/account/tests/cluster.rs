@@ -14,6 +14,7 @@ use crate::{
         model::Exchange,
         node::{Node, Settings as NodeSettings},
     },
+    decision::soon::rule::{Foretold, Terms},
 };
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -108,16 +109,25 @@ impl Running {
         decide(&state, &policy, 0, fixture.clock.now())
     }
 
-    /// Whether it would accept a call in this minute because somebody will be free soon.
+    /// Whether it would accept a call in this minute because somebody will be free soon. Then it names members who are not available yet.
     async fn foresees(&self, fixture: &Fixture) -> bool {
         let mut foresees = false;
         for _ in 0..600 {
             sleep(Duration::from_millis(100)).await;
             let state = self.board.get(&fixture.keys[0]).unwrap();
-            foresees |= state
-                .snapshot
-                .as_deref()
-                .is_some_and(|shown| shown.outlook.is_some());
+            let shown = state.snapshot.as_deref();
+            let outlook = shown.and_then(|shown| shown.outlook.as_deref());
+            let (Some(shown), Some(outlook)) = (shown, outlook) else {
+                continue;
+            };
+            for one in outlook.expected(Foretold::new(1.0, Terms::DEFAULT)) {
+                let agent = shown.agents.iter().find(|agent| agent.id == one.id);
+                let agent = agent.expect("a member");
+                let status = agent.status.as_deref();
+                assert_eq!((agent.available, status), (Some(false), Some(&*one.status)));
+                let is_soon = one.free_by.is_some();
+                foresees |= is_soon && &*one.status == "Post Call";
+            }
         }
         foresees
     }
@@ -413,4 +423,11 @@ async fn only_the_leader_counts_on_agents_who_will_be_free() {
     drop(leader);
     follower.until_it_leads().await;
     assert!(follower.foresees(&fixture).await);
+    // One who came later goes on with what they learnt.
+    let heir = Running::start(&fixture, &exchange, "three");
+    sleep(MINUTE).await;
+    assert!(!heir.member.leads());
+    drop(follower);
+    heir.until_it_leads().await;
+    assert!(heir.foresees(&fixture).await);
 }

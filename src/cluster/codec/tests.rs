@@ -87,6 +87,7 @@ fn entry(at: u64) -> Entry {
             },
         }],
         ended: vec![ReservationId::from_text("q")],
+        learnt: Some("{}".into()),
         requests: vec![Mirrored {
             mark: Mark {
                 process: u64::MAX,
@@ -121,6 +122,7 @@ fn an_entry_keeps_its_ages_on_another_machine() {
     assert_eq!(read.shown, entry(100).shown);
     assert_eq!(read.fault, entry(100).fault);
     assert_eq!((read.ended.len(), read.silences.len()), (1, 1));
+    assert_eq!(read.learnt, entry(100).learnt);
     // Stays count from the receipt.
     assert_eq!(read.requests, entry(100).requests);
     assert!(is_about(read.held[0].reservation.made, there(92)));

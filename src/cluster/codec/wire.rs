@@ -21,6 +21,9 @@ use crate::{
 /// The maximum of requests: no window has more.
 const MAX_REQUESTS: usize = 100_000;
 
+/// The maximum length in bytes: four times what an account with many statuses learns.
+const MAX_LEARNT: usize = 64 * 1024;
+
 /// See the [module](self). Absent parts of an entry are omitted.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Wire {
@@ -48,6 +51,8 @@ pub(super) struct Wire {
     held: Vec<WireHeld>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ended: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    learnt: Option<String>,
     /// Process, number, polling, answered and stay of each request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     requests: Vec<(u64, u64, bool, bool, u64)>,
@@ -204,6 +209,7 @@ impl Wire {
             fault: entry.fault.as_ref().map(fault),
             held: entry.held.iter().map(held).collect(),
             ended: entry.ended.iter().map(ToString::to_string).collect(),
+            learnt: entry.learnt.as_deref().map(str::to_owned),
             requests: entry.requests.iter().map(request).collect(),
             silences: (entry.silences.iter())
                 .map(|silence| (silence.throttled, silence.wait.map(ms)))
@@ -214,6 +220,15 @@ impl Wire {
     pub fn entry(self, reading: &Reading) -> Result<Entry, BadEntry> {
         if self.requests.len() > MAX_REQUESTS {
             return Err(BadEntry::Content("it has more requests than any hour"));
+        }
+        if self
+            .learnt
+            .as_ref()
+            .is_some_and(|one| one.len() > MAX_LEARNT)
+        {
+            return Err(BadEntry::Content(
+                "more is learnt in it than anybody learns",
+            ));
         }
         let written = reading.written(&self);
         let over = reading.over(&self);
@@ -272,6 +287,7 @@ impl Wire {
             fault: self.fault.map(fault),
             held: held.collect::<Result<_, _>>()?,
             ended: ended.map(|id| ReservationId::from_text(id)).collect(),
+            learnt: self.learnt.map(Into::into),
             requests: requests.filter(|one| !one.stays.is_zero()).collect(),
             silences: silences.collect(),
         })

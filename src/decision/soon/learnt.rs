@@ -159,6 +159,21 @@ impl Learnt {
         }
     }
 
+    /// The boot time by which an agent is as likely as not to have become available; `None` if that is not within five minutes of `seen`.
+    pub fn free_by(&self, stay: &Stay, seen: Duration) -> Option<Duration> {
+        let by = |seconds: usize| seen + Duration::from_secs(seconds as u64);
+        let (mut early, mut late) = (0, STEPS);
+        while early < late {
+            let middle = (early + late) / 2;
+            if self.chance_as_of(stay, seen, by(middle)) < 0.5 {
+                early = middle + 1;
+            } else {
+                late = middle;
+            }
+        }
+        (self.chance_as_of(stay, seen, by(late)) >= 0.5).then(|| by(late))
+    }
+
     /// What outlives a restart.
     pub fn to_stored(&self, now: Moment) -> StoredLearnt {
         let seen = self.statuses.iter().filter(|status| status.ends > 0.0);

@@ -88,6 +88,8 @@ pub struct Foretold {
     pub likely: f64,
     /// How likely it has to be.
     pub needed: f64,
+    /// Calls on their way count on so many of the likeliest members, and this call on the others.
+    pub taken: u8,
 }
 
 impl Default for Terms {
@@ -166,6 +168,7 @@ impl Foretold {
         Self {
             likely: f64::from(likely) / 100.0,
             needed: terms.needed(),
+            taken: 0,
         }
     }
 

@@ -239,6 +239,16 @@ fn a_renamed_status_keeps_what_was_learnt_and_ends_no_stay() {
 }
 
 #[test]
+fn an_agent_is_expected_when_half_of_such_stays_have_ended() {
+    let learnt = learnt(&[20.0; 100]);
+    let free_by = |stay: &Stay| learnt.free_by(stay, stay.seen());
+    let by = free_by(&stay("Wrap-up", 0.0, 10.0)).expect("within five minutes");
+    let by = by.abs_diff(moment(20.5).boot);
+    assert!(by <= seconds(0.5), "{by:?}");
+    assert_eq!(free_by(&stay("Never seen", 0.0, 10.0)), None);
+}
+
+#[test]
 fn an_account_with_a_thousand_statuses_stays_below_64_kib() {
     let mut learnt = learnt(&[20.0; 100]);
     for n in 0..1_000 {

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::time::{Timestamp, rfc3339_of_ms};
+use super::{
+    soon::hundredths,
+    time::{Timestamp, rfc3339_of_ms},
+};
 use crate::{
     clock::Moment,
     decision::reservations::{End, ReservationId},
     model::quantity::Quantity,
-    state::calls::{Answer, Event, MAX_FOUND, Seat, What},
+    state::calls::{Answer, Event, ExpectedAgent, MAX_FOUND, Seat, What},
 };
 
 /// Every answer about a call.
@@ -54,6 +57,31 @@ pub struct CallAnswerJson<'a> {
     pub tags: BTreeMap<String, String>,
     /// The seat that was held for the call; null if none was.
     pub reservation: Option<CallSeatJson<'a>>,
+    /// The probability that an agent is free when the call arrives. Only present with the reason `soon`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    likely: Option<f64>,
+    /// The probability that is required. Only present with the reason `soon`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed: Option<f64>,
+    /// The agents that the call counted on, likeliest first: at most three. Only present with the reason `soon`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<Vec<ExpectedAgentJson<'a>>>,
+}
+
+/// An agent that a call counted on.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExpectedAgent")]
+pub struct ExpectedAgentJson<'a> {
+    /// The agent's id.
+    id: &'a str,
+    /// The full name; empty if CallTools sent none.
+    name: &'a str,
+    /// The status that was expected to end.
+    status: &'a str,
+    /// When the agent was as likely as not to be free; null if that was not within five minutes.
+    #[serde(serialize_with = "rfc3339_if_any")]
+    #[schemars(with = "Option<Timestamp>")]
+    free_by: Option<i64>,
 }
 
 /// A seat that was held for a call.
@@ -70,12 +98,12 @@ pub struct CallSeatJson<'a> {
     /// `elsewhere` if another node of the cluster ended it; null while it is held.
     pub ended: Option<&'a str>,
     /// When it ended.
-    #[serde(serialize_with = "rfc3339_if_ended")]
+    #[serde(serialize_with = "rfc3339_if_any")]
     #[schemars(with = "Option<Timestamp>")]
     pub ended_at: Option<i64>,
 }
 
-fn rfc3339_if_ended<S: serde::Serializer>(
+fn rfc3339_if_any<S: serde::Serializer>(
     ms: &Option<i64>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -112,6 +140,8 @@ impl<'a> CallAnswerJson<'a> {
         let tags = answer.tags.as_deref().unwrap_or_default();
         let tags = url::form_urlencoded::parse(tags.as_bytes()).into_owned();
         let seat = answer.seat.as_deref();
+        let forecast = answer.forecast.as_deref();
+        let expected = |agents: &'a [ExpectedAgent]| agents.iter().map(ExpectedAgentJson::new);
         Self {
             at: event.at_ms,
             client: answer.client.as_deref(),
@@ -124,6 +154,20 @@ impl<'a> CallAnswerJson<'a> {
             age_ms: answer.age_ms,
             tags: tags.collect(),
             reservation: seat.map(|seat| CallSeatJson::new(seat, ended, now)),
+            likely: forecast.map(|forecast| forecast.likely),
+            needed: forecast.map(|forecast| hundredths(forecast.needed)),
+            expected: forecast.map(|forecast| expected(&forecast.expected).collect()),
+        }
+    }
+}
+
+impl<'a> ExpectedAgentJson<'a> {
+    fn new(agent: &'a ExpectedAgent) -> Self {
+        Self {
+            id: &agent.id,
+            name: &agent.name,
+            status: &agent.status,
+            free_by: agent.free_by_ms,
         }
     }
 }

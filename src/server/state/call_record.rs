@@ -19,7 +19,7 @@ use crate::{
         rights::Rights,
     },
     state::{
-        calls::{Answer, Event, Seat, What},
+        calls::{Answer, Event, Forecast, Seat, What},
         history::{HistoryError, Limit},
     },
 };
@@ -56,11 +56,22 @@ impl App {
         reservation: Option<&Reservation>,
     ) {
         let seat = reservation.map(|reservation| Box::new(Seat::new(reservation)));
+        let forecast = self.forecast(queue, decision).map(Box::new);
         let answer = Answer {
             seat,
+            forecast,
             ..Answer::new(decision)
         };
         self.record(call, rights, queue, answer);
+    }
+
+    /// Whom a call counts on that is accepted at zero seats.
+    fn forecast(&self, queue: &Queue, decision: &Decision) -> Option<Forecast> {
+        let foretold = decision.foretold?;
+        let snapshot = self.state(queue).snapshot.clone();
+        let outlook = snapshot.as_ref().and_then(|one| one.outlook.as_deref());
+        let expected = outlook.map(|outlook| outlook.expected(foretold));
+        Some(Forecast::new(foretold, expected.unwrap_or_default()))
     }
 
     /// Records an answer about a call. A look at a page does not count as one.

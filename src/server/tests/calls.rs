@@ -19,7 +19,7 @@ async fn world() -> World {
 
 impl Server {
     /// The answers about a call.
-    async fn call(&self, id: &str) -> Vec<Value> {
+    pub(super) async fn call(&self, id: &str) -> Vec<Value> {
         let answer = self.get(&format!("/v1/calls/{id}")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let call = answer.json();

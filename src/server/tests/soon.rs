@@ -5,13 +5,14 @@ use crate::{
     decision::{
         snapshot::Snapshot,
         soon::{
-            outlook::Outlook,
+            outlook::{Expected, Outlook},
             report::{AccountReport, QueueReport, State},
             rule::{Off, Terms},
             week::{Calls, Tenths},
         },
     },
     fixtures::{agent, available},
+    model::agent::AgentId,
     server::state::watch_task,
 };
 
@@ -27,7 +28,13 @@ fn publish(board: &Board, queue: &str, now: crate::clock::Moment, chances: &[f64
             .map(|chance| (chance + more).min(1.0))
             .collect()
     };
-    let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, grown);
+    let expected = (1..=chances.len()).map(|n| Expected {
+        id: AgentId(format!("agent-{n}").into()),
+        name: format!("Agent {n}").into(),
+        status: "Post Call".into(),
+        free_by: (n < 3).then(|| now.later(Duration::from_secs(n as u64))),
+    });
+    let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, grown).naming(expected.collect());
     let agents = vec![agent("ann", "Ann", "Post Call")];
     let snapshot = Snapshot {
         outlook: Some(Arc::new(outlook)),
@@ -204,6 +211,50 @@ async fn a_stream_sends_an_event_when_time_alone_changes_the_answer() {
     assert_eq!(
         (&second.data["accept"], &second.data["reason"]),
         (&true.into(), &"soon".into())
+    );
+}
+
+#[tokio::test]
+async fn the_record_of_a_call_names_who_was_expected_and_when() {
+    let mut world = World::with(&["main/sales"]);
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let state = crate::state::State::open(None, 0, &clock);
+    let state = state.await.expect("memory");
+    world.state = Some(Arc::new(state));
+    world.soon("main/sales", &[0.83, 0.8, 0.2]);
+    let now = world.clock.now();
+    let server = world.serve().await;
+    let record = async |call: &str| server.call(call).await[0].clone();
+    let names = |answer: &Value| -> Vec<String> {
+        let expected = answer["expected"].as_array().unwrap().iter();
+        let name = |one: &Value| one["name"].as_str().unwrap().to_owned();
+        expected.map(name).collect()
+    };
+    for (call, who) in [
+        ("a", &["Agent 1", "Agent 2", "Agent 3"][..]),
+        ("b", &["Agent 2", "Agent 3"]),
+    ] {
+        let path = format!("{PATH}?call_id={call}&reserve=45s");
+        let told = server.get(&path).await.json();
+        let answer = record(call).await;
+        assert_eq!(answer["reason"], "soon", "{answer}");
+        assert_eq!(answer["likely"], told["likely"]);
+        assert_eq!(answer["needed"], 0.67);
+        assert_eq!(names(&answer), who, "without the agents of other calls");
+    }
+    let first = &record("a").await["expected"];
+    assert_eq!(
+        (&first[0]["id"], &first[0]["status"]),
+        (&"agent-1".into(), &"Post Call".into())
+    );
+    let by = crate::clock::Moment::rfc3339(now.later(Duration::from_secs(1)));
+    assert_eq!(first[0]["free_by"], by);
+    assert!(first[2]["free_by"].is_null());
+    server.get(&format!("{PATH}?call_id=c")).await;
+    let rejected = record("c").await;
+    assert_eq!(
+        (&rejected["accept"], rejected.get("expected")),
+        (&false.into(), None)
     );
 }
 

@@ -2,12 +2,15 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     clock::Moment,
     decision::{
         Decision,
         board::QueueKey,
         reservations::{Reservation, ReservationId},
+        soon::{outlook::Expected, rule::Foretold},
     },
     model::quantity::Quantity,
 };
@@ -60,6 +63,8 @@ pub struct Answer {
     pub tags: Option<Box<str>>,
     /// The seat that the call got, or already had.
     pub seat: Option<Box<Seat>>,
+    /// What was foretold for a call that was accepted at zero seats.
+    pub forecast: Option<Box<Forecast>>,
 }
 
 /// The reason of an answer that lists agents in CallTools' format and leaves the decision to the router.
@@ -67,6 +72,30 @@ pub const LISTED: &str = "listed";
 
 /// The end of a seat that another node of the cluster has ended.
 pub const ELSEWHERE: &str = "elsewhere";
+
+/// What was foretold for a call that was accepted at zero seats. The file has it as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// How likely an agent was to be free when the call arrived.
+    pub likely: f64,
+    /// How likely it had to be.
+    pub needed: f64,
+    /// The agents that the call counted on, likeliest first.
+    pub expected: Box<[ExpectedAgent]>,
+}
+
+/// An agent that a call counted on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedAgent {
+    /// The id.
+    pub id: Box<str>,
+    /// The full name; empty if CallTools sent none.
+    pub name: Arc<str>,
+    /// The status that was expected to end.
+    pub status: Arc<str>,
+    /// When it was as likely as not to have ended: wall time, in milliseconds since 1970. `None` if that was not within five minutes.
+    pub free_by_ms: Option<i64>,
+}
 
 /// A seat held for a call.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +118,30 @@ impl Answer {
             age_ms: decision.age.map(|age| age.as_millis() as u64),
             tags: None,
             seat: None,
+            forecast: None,
         }
+    }
+}
+
+impl Forecast {
+    /// Creates the forecast of a decision, with the agents that it counts on.
+    pub fn new(foretold: Foretold, expected: &[Expected]) -> Self {
+        let agent = |one: &Expected| ExpectedAgent {
+            id: (&*one.id.0).into(),
+            name: Arc::clone(&one.name),
+            status: Arc::clone(&one.status),
+            free_by_ms: one.free_by.map(wall_ms),
+        };
+        Self {
+            likely: foretold.likely,
+            needed: foretold.needed,
+            expected: expected.iter().map(agent).collect(),
+        }
+    }
+
+    /// About how much memory it takes. Names are shared.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.expected.len() * (size_of::<ExpectedAgent>() + ID_LENGTH)
     }
 }
 
@@ -109,10 +161,12 @@ impl Event {
         let more = match &self.what {
             What::Answered(answer) => {
                 let tags = answer.tags.as_ref().map_or(0, |tags| tags.len());
-                tags + answer
-                    .seat
-                    .as_ref()
-                    .map_or(0, |_| size_of::<Seat>() + ID_LENGTH)
+                let forecast = answer.forecast.as_ref().map_or(0, |one| one.weight());
+                tags + forecast
+                    + answer
+                        .seat
+                        .as_ref()
+                        .map_or(0, |_| size_of::<Seat>() + ID_LENGTH)
             }
             What::Ended { .. } => ID_LENGTH,
         };

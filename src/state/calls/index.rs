@@ -116,10 +116,12 @@ impl Index {
                     None => None,
                 };
                 let seat = answer.seat.as_ref();
+                let forecast = answer.forecast.as_ref();
+                let forecast = forecast.and_then(|one| serde_json::to_string(one).ok());
                 // OR REPLACE, in case SQLite reported a failure but had stored the event.
                 let sql = "INSERT OR REPLACE INTO event
-                           (id, at_ms, call_id, account, queue, reason, client, accept, count, threshold, age_ms, tags, reservation, expires_ms)
-                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                           (id, at_ms, call_id, account, queue, reason, client, accept, count, threshold, age_ms, tags, reservation, expires_ms, forecast)
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
                 transaction.prepare_cached(sql)?.execute(params![
                     id,
                     event.at_ms,
@@ -135,6 +137,7 @@ impl Index {
                     answer.tags,
                     seat.map(|seat| seat.id.as_str()),
                     seat.map(|seat| seat.expires_ms),
+                    forecast,
                 ])
             }
             What::Ended { reservation, end } => {

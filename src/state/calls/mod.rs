@@ -40,7 +40,7 @@ use self::{
     memory::Memory,
 };
 pub use self::{
-    event::{Answer, ELSEWHERE, Event, LISTED, Seat, What},
+    event::{Answer, ELSEWHERE, Event, ExpectedAgent, Forecast, LISTED, Seat, What},
     memory::LAST,
 };
 use crate::{

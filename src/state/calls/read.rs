@@ -14,7 +14,7 @@ use crate::{
     state::history::{HistoryError, Limit},
 };
 
-const COLUMNS: &str = "id, at_ms, call_id, account, queue, reason, ended, client, accept, count, threshold, age_ms, tags, reservation, expires_ms";
+const COLUMNS: &str = "id, at_ms, call_id, account, queue, reason, ended, client, accept, count, threshold, age_ms, tags, reservation, expires_ms, forecast";
 
 type Words = HashMap<i64, Arc<str>>;
 
@@ -130,6 +130,7 @@ fn answer(
 ) -> rusqlite::Result<Answer> {
     let number = |column| row.get::<_, Option<f64>>(column);
     let seat = reservation.zip(row.get(14)?);
+    let forecast = row.get::<_, Option<String>>(15)?;
     Ok(Answer {
         client: word(row, 7, words)?,
         accept: row.get(8)?,
@@ -139,6 +140,7 @@ fn answer(
         age_ms: row.get::<_, Option<i64>>(11)?.map(|age| age.max(0) as u64),
         tags: row.get::<_, Option<String>>(12)?.map(Box::from),
         seat: seat.map(|(id, expires_ms)| Box::new(Seat { id, expires_ms })),
+        forecast: forecast.and_then(|json| serde_json::from_str(&json).ok()),
     })
 }
 

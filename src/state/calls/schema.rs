@@ -34,6 +34,8 @@ CREATE TABLE run ( -- finds the calls of many events that follow each other
     to_ms   INTEGER NOT NULL,
     places  BLOB    NOT NULL     -- sorted: CRC-32 of a call_id, and an event's id less the first one; 4 bytes each, the highest first
 ) STRICT;
+", "
+ALTER TABLE event ADD COLUMN forecast TEXT; -- JSON, of a call that was accepted at zero seats
 "],
     synchronous: "NORMAL",
 };

@@ -70,6 +70,7 @@ fn answer(reason: &'static str) -> What {
         age_ms: None,
         tags: None,
         seat: None,
+        forecast: None,
     })
 }
 
@@ -119,6 +120,17 @@ fn recorded_events_are_found_in_memory_and_in_the_file() {
             id: id.clone(),
             expires_ms: 1_795_341_645_123,
         })),
+        forecast: Some(Box::new(Forecast {
+            likely: 0.83,
+            needed: 2.0 / 3.0,
+            expected: [ExpectedAgent {
+                id: "ann".into(),
+                name: "Ann".into(),
+                status: "Post Call".into(),
+                free_by_ms: Some(1_795_341_610_000),
+            }]
+            .into(),
+        })),
     });
     let listed = What::Answered(Answer {
         client: None,
@@ -129,6 +141,7 @@ fn recorded_events_are_found_in_memory_and_in_the_file() {
         age_ms: None,
         tags: None,
         seat: None,
+        forecast: None,
     });
     let ended = What::Ended {
         reservation: id,
