@@ -8,10 +8,11 @@
 //! ([`World::seats`]) and change it (`control`).
 //!
 //! `behaviour` is what people do: they wait for a call, talk, wrap up, take breaks and lunch, log in to queues and out of them, come and go with
-//! their shifts; some go home without logging off. `setup` creates the account and its people from `settings`.
+//! their shifts; some go home without logging off; `draws` has their dice. `setup` creates the account and its people from `settings`.
 
 mod behaviour;
 mod control;
+mod draws;
 mod names;
 mod settings;
 mod setup;
