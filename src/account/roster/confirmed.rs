@@ -1,6 +1,7 @@
-//! What lists say by leaving somebody out: who has not changed is not on the list of changes, and who is not available is not on the list of those who are.
+//! Keeps what lists confirm by omission: an agent who is not on the list of changes has not changed, and one who is not on the list of available
+//! agents is not available.
 //!
-//! So a status can be known as of a later moment than that of the row that shows it.
+//! So a status can be known as of a later moment than the row that shows it.
 
 use std::sync::Arc;
 
@@ -13,17 +14,17 @@ use crate::{
     },
 };
 
-/// What lists have said by leaving agents out.
+/// What lists have confirmed by omission.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Confirmed {
-    /// Agents who were seen since the first moment had not changed at the second.
+    /// Agents who were seen since the first moment had not changed at the second moment.
     changes: Option<(Moment, Moment)>,
-    /// Whether any agent is available is known as of this moment.
+    /// As of this moment, it is known whether each agent is available.
     available: Option<Moment>,
 }
 
 impl Confirmed {
-    /// As of when the status of an agent is known who was seen then.
+    /// Returns as of when the status of an agent is known who was last seen at `seen`.
     pub(super) fn status(&self, seen: Moment) -> Moment {
         match self.changes {
             Some((base, as_of)) if seen.boot >= base.boot => later(seen, as_of),
@@ -31,7 +32,7 @@ impl Confirmed {
         }
     }
 
-    /// As of when it is known whether an agent is available who was seen then.
+    /// Returns as of when it is known whether an agent is available who was last seen at `seen`.
     pub(super) fn availability(&self, seen: Moment) -> Moment {
         let seen = self.available.map_or(seen, |as_of| later(seen, as_of));
         self.status(seen)
@@ -39,7 +40,7 @@ impl Confirmed {
 }
 
 impl Roster {
-    /// A list of changes was complete: who was seen since `base` and was not on it has not changed until `as_of`.
+    /// Records a complete list of changes: agents who were seen since `base` and are not on it had not changed at `as_of`.
     pub fn confirm_changes(&mut self, base: Moment, as_of: Moment) {
         let as_of = match self.confirmed.changes {
             Some((was, known)) if was == base => later(known, as_of),
@@ -48,7 +49,7 @@ impl Roster {
         self.confirmed.changes = Some((base, as_of));
     }
 
-    /// A list of those who are available was complete. These agents were not on it, and were available before.
+    /// Records a complete list of available agents. The agents in `gone` are not on it, and were available before.
     pub fn confirm_available(&mut self, as_of: Moment, gone: &[AgentId]) {
         let rows = gone.iter().filter_map(|id| {
             let agent = &self.newest(id)?.agent;
@@ -65,29 +66,29 @@ impl Roster {
         self.confirmed.available = Some(known.map_or(as_of, |known| later(known, as_of)));
     }
 
-    /// Lists of changes are not to be believed: everybody's status is as old as the last look at their row.
+    /// Drops the confirmations by lists of changes, which lost trust: each status is as old as the last look at its row.
     pub fn forget_changes(&mut self) {
         self.confirmed.changes = None;
     }
 
-    /// Lists of those who are available are not to be believed.
+    /// Drops the confirmations by lists of available agents, which lost trust.
     pub fn forget_available(&mut self) {
         self.confirmed.available = None;
     }
 
-    /// As of when it is known whether an agent is available whose newest row this is.
+    /// Returns as of when it is known whether the agent with this newest row is available.
     pub fn known_as_of(&self, newest: &Sighting) -> Moment {
         self.confirmed.availability(newest.at)
     }
 
-    /// The newest row of everybody.
+    /// Returns the newest row of each agent.
     pub fn newest_rows(&self) -> impl Iterator<Item = &Sighting> {
         self.people
             .values()
             .filter_map(|person| person.newest.as_ref())
     }
 
-    /// How many agents are available, as far as is known.
+    /// Returns how many agents are available by their newest rows.
     pub fn available(&self) -> usize {
         let available = self
             .newest_rows()
@@ -96,7 +97,7 @@ impl Roster {
     }
 }
 
-/// The agent with a status that is not known, but for not being available.
+/// Returns the agent with an unknown status that is not available.
 fn not_available(agent: &Agent) -> Agent {
     Agent {
         status: None,

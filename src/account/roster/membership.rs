@@ -1,58 +1,58 @@
-//! Who belongs to a queue, by its last poll, and the join with the newest row of each.
+//! The members of a queue by its last poll, and their join with the newest rows.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{Roster, earlier, person::MAX_LAG};
 use crate::{clock::Moment, model::agent::Agent};
 
-/// What a poll of a queue said about who belongs to it.
+/// The members of a queue, from a poll of it.
 #[derive(Clone, Debug)]
 pub struct Membership {
-    /// When CallTools looked, at the earliest.
+    /// The earliest time at which CallTools may have read them.
     pub as_of: Moment,
     /// How long the poll took.
     pub took: Duration,
-    /// Whether the rows were as many as CallTools counted.
+    /// Whether the number of rows is CallTools' own count.
     pub complete: bool,
     pub(super) members: Vec<Member>,
-    /// The rows when they were last joined. While no row has changed they are published again, so that a queue costs no more than a look at its members.
+    /// The rows at the last join. While no row changes, they are published again, so that a queue costs only a look at its members.
     pub(super) joined: Option<Arc<[Arc<Agent>]>>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    /// Their place among the people.
+    /// The person's place among the people.
     pub(super) who: usize,
-    /// They were logged in to the queue: beside the place, so that a walk through all members need not look at their rows.
+    /// Whether the person was logged in to the queue. A copy, so that a walk through all members need not read their rows.
     pub(super) queue_logged_in: bool,
-    /// As the poll of the queue saw them.
+    /// The row from the poll of the queue.
     pub(super) polled: Arc<Agent>,
-    /// The newest row when the two were last joined, and what came of it: most rows are the same from sweep to sweep.
+    /// The newest row at the last join, and the joined row: most rows are the same from sweep to sweep.
     pub(super) joined: Option<(Arc<Agent>, Arc<Agent>)>,
 }
 
-/// A queue's agents with the newest that is known of each.
+/// A queue's agents with their newest rows.
 #[derive(Clone, Debug)]
 pub struct Joined {
-    /// The oldest status of those who are logged in to the queue: what a count of seats rests on.
+    /// The time of the oldest status of agents who are logged in to the queue, for counts of seats.
     pub as_of: Moment,
-    /// The oldest status of all: what criteria rest on that may read any row.
+    /// The time of the oldest status of all, for criteria that may read any row.
     pub everybody_as_of: Moment,
-    /// The oldest row of all: what criteria rest on that may read what changes without a date, which no list confirms by leaving somebody out.
+    /// The time of the oldest row of all, for criteria that read fields which change without a date. Lists do not confirm these by omission.
     pub everybody_seen: Moment,
     /// When the queue itself was polled.
     pub members_as_of: Moment,
     /// How long that poll took.
     pub took: Duration,
-    /// Whether that poll's rows were as many as CallTools counted.
+    /// Whether that poll's number of rows is CallTools' own count.
     pub complete: bool,
     /// Each agent once, in CallTools' order.
     pub agents: Arc<[Arc<Agent>]>,
 }
 
 impl Membership {
-    /// Whether a poll says how things were before this one: its look was earlier, or it shows somebody with an older date. Who
-    /// belongs to the queue is then known better from here.
+    /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date. Then the other's
+    /// membership does not count.
     pub(super) fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>]) -> bool {
         if self.as_of.boot > as_of.boot {
             return true;
@@ -80,13 +80,13 @@ impl Member {
         }
     }
 
-    /// Whether this was the newest row when they were last joined. (Never joined, or joined to nothing else, is the poll's own row.)
+    /// Returns whether this was the newest row at the last join. (Without a join, it is the poll's own row.)
     fn is_joined_to(&self, newest: &Arc<Agent>) -> bool {
         let from = self.joined.as_ref().map_or(&self.polled, |(from, _)| from);
         Arc::ptr_eq(from, newest)
     }
 
-    /// The newest row, with the log-in to this queue.
+    /// Returns the newest row, with the log-in to this queue.
     fn join(&mut self, newest: &Arc<Agent>) -> Arc<Agent> {
         if Arc::ptr_eq(newest, &self.polled) {
             self.joined = None;
@@ -103,7 +103,7 @@ impl Member {
     }
 }
 
-/// The row of `newest`, which came from elsewhere, with the log-in that the queue's own poll saw.
+/// Returns the row of `newest`, which came from another list, with the log-in from the queue's own poll.
 fn joined(newest: &Agent, polled: &Agent) -> Agent {
     Agent {
         queue_logged_in: polled.queue_logged_in,
@@ -117,7 +117,7 @@ pub(super) fn later(one: Moment, other: Moment) -> Moment {
 }
 
 impl Roster {
-    /// A queue's agents with the newest that is known of each; `None` until the queue was polled.
+    /// Returns a queue's agents with their newest rows; `None` until the queue was polled.
     pub fn join(&mut self, place: usize) -> Option<Joined> {
         let membership = self.queues[place].as_mut()?;
         let people = &self.people;
@@ -149,12 +149,12 @@ impl Roster {
             }
         };
         membership.joined = Some(Arc::clone(&agents));
-        // What lists confirm by leaving agents out keeps the order of looks, so the oldest look is the oldest status.
+        // Confirmations by omission keep the order of looks, so the oldest look has the oldest status.
         let seen = oldest;
         let oldest = oldest.map(|seen| self.confirmed.status(seen));
         let oldest_logged_in = oldest_logged_in.map(|seen| self.confirmed.availability(seen));
-        // A count rests on the statuses of those who are logged in to the queue. Of a queue without any it rests on nobody's, and
-        // is as old as the last look at everybody.
+        // A count depends on the statuses of agents who are logged in to the queue. If there are none, it is as old as the last look at all
+        // agents.
         let polled_or_swept = self
             .swept
             .map_or(membership.as_of, |swept| later(swept, membership.as_of));
@@ -170,7 +170,7 @@ impl Roster {
         })
     }
 
-    /// A queue's agents as its own last poll saw them.
+    /// Returns a queue's agents from its own last poll.
     pub fn as_polled(&self, place: usize) -> Option<Joined> {
         let membership = self.queues[place].as_ref()?;
         Some(Joined {

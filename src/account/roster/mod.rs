@@ -1,20 +1,20 @@
-//! The people of one account: the newest row of every agent, and who belongs to which queue.
+//! The agents of one account: the newest row of each, and the members of each queue.
 //!
-//! An agent's *status* is one fact, the same in every queue, and goes stale within seconds; a row of an agent seen anywhere tells
-//! it. *Membership* and log-in differ from queue to queue, change over hours, and only a poll of the queue tells them. So both are
-//! kept apart, each with the moment at which CallTools looked, and [joined](Roster::join) when one of them is renewed. Pure: its
-//! owner decides when to ask, and whom to believe.
+//! An agent's *status* is one fact: it is the same in every queue, goes stale within seconds, and any row of the agent shows it. *Membership* and
+//! log-in differ from queue to queue, change over hours, and only a poll of the queue shows them. So both are kept apart, each with the moment
+//! at which CallTools read them, and [joined](Roster::join) when either is renewed. Pure: the owner decides when to ask, and which lists to
+//! trust.
 //!
-//! **Which row is newer.** CallTools can read from copies of its data that lag. So of two rows of one agent the one with the later
-//! date (`agent_status_modified_on`) is the newer, whichever came last. Where a row has no date, or both have the same, the later
-//! look counts. A row that loses renews nothing: the status that stays is as old as the look that showed it.
+//! **Which row is newer.** CallTools may read from copies of its data that lag. So of two rows of an agent, the one with the later date
+//! (`agent_status_modified_on`) is newer, whichever arrived last. If a row has no date, or both dates are the same, the later look counts. A row
+//! that loses renews nothing: the status that stays is as old as the look that showed it.
 //!
-//! **A list that lags.** A list with a row that is older, by date, than what is known was read from a copy that lags, and so were its
-//! other rows. It counts as no younger than the look that it contradicts. A poll that contradicts the last poll of its own queue was
-//! overtaken by that one, and says nothing: membership and log-in stay as they are, and as old as they are.
+//! **A list that lags.** If a row of a list has an older date than is known, the list was read from a copy that lags, and so were its other rows.
+//! The list counts as no younger than the look that it contradicts. A poll that contradicts the last poll of its own queue was overtaken by that
+//! poll, and changes neither membership nor log-in, nor their age.
 //!
-//! **Departures** ([`presence`]) end reservations, each at most one. They are told by what was seen last, and not by the rows, which
-//! are taken back where sweeps are distrusted.
+//! **Departures** ([`presence`]) end reservations, each at most one. They follow from what was last seen, not from the rows, which are taken back
+//! when sweeps lose trust.
 
 mod confirmed;
 mod membership;
@@ -44,7 +44,7 @@ use crate::{
     },
 };
 
-/// Whether rows come from CallTools now, or from what an earlier task or process knew.
+/// Whether rows come from CallTools now, or from an earlier task or process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Look,
@@ -55,21 +55,21 @@ enum Source {
 #[derive(Debug)]
 pub struct Roster {
     people: People,
-    /// By the queue's place in the account.
+    /// The queues, by place.
     queues: Vec<Option<Membership>>,
-    /// When the last sweep that covered the whole account began.
+    /// When the last complete sweep began.
     swept: Option<Moment>,
-    /// Who was seen no longer available since last asked.
+    /// Agents who became unavailable since they were last taken.
     departed: Vec<(AgentId, presence::Gone)>,
-    /// Time that agents were seen to spend in a status, since last asked. Each list adds an entry for each of its agents at most.
+    /// Times that agents were seen to spend in a status since they were last taken. Each list adds at most one entry per agent.
     stays: Vec<StayPassed>,
-    /// When it was last looked who has left.
+    /// When agents who have left were last removed.
     tidied: Option<Moment>,
     confirmed: Confirmed,
 }
 
 impl Roster {
-    /// Nobody is known yet; `queues` is their number.
+    /// Creates a roster without agents for this many queues.
     pub fn new(queues: usize) -> Self {
         Self {
             people: People::default(),
@@ -82,7 +82,7 @@ impl Roster {
         }
     }
 
-    /// The account's queues are others now. `places` tells where each was before, if anywhere.
+    /// Replaces the queues. `places` has the former place of each queue, if it had one.
     pub fn rearrange(&mut self, places: &[Option<usize>]) {
         let queue = |was: &Option<usize>| was.and_then(|was| self.queues[was].take());
         self.queues = places.iter().map(queue).collect();
@@ -98,8 +98,8 @@ impl Roster {
         }
     }
 
-    /// Rows of one list of CallTools were seen, all at one moment. Older ones than are known are forgotten.
-    /// Returns the look that the list lags behind, if it does.
+    /// Applies the rows of one list, all seen at the same moment, except rows older than the known ones. Returns the look that the list lags behind,
+    /// if it does.
     pub fn see(&mut self, sightings: Vec<Sighting>) -> Option<Moment> {
         let agents = sightings
             .iter()
@@ -112,7 +112,7 @@ impl Roster {
         lag
     }
 
-    /// A row of an agent is known from an earlier task or process.
+    /// Applies a row from an earlier task or process.
     pub fn recall(&mut self, sighting: Sighting) {
         self.take_row(sighting, Source::Memory);
     }
@@ -138,19 +138,19 @@ impl Roster {
         }
     }
 
-    /// An earlier task or process has counted this of an agent.
+    /// Applies a presence that an earlier task or process has counted.
     pub fn recall_presence(&mut self, id: AgentId, counted: Presence) {
         let (_, person) = self.people.meet(&id);
         presence::recall(&mut person.presence, counted);
     }
 
-    /// When each agent was seen coming or going, to hand on.
+    /// Returns the last seen presence of each agent, for a handover.
     pub fn presences(&self) -> impl Iterator<Item = (&AgentId, &Presence)> {
         let people = self.people.iter();
         people.filter_map(|(id, person)| Some((id, person.presence.as_ref()?)))
     }
 
-    /// The earliest look that rows of one list contradict by showing an older date: the list is no younger than that.
+    /// Returns the earliest look that rows of one list contradict by showing an older date. The list is no younger than that.
     fn contradicted<'a>(
         &self,
         agents: impl Iterator<Item = (&'a Agent, Moment)>,
@@ -165,7 +165,7 @@ impl Roster {
         looks.min_by_key(|at| at.boot)
     }
 
-    /// A queue was polled: these are its agents, and their rows count everywhere.
+    /// Applies a poll of a queue. Its rows count in all queues.
     pub fn poll(
         &mut self,
         place: usize,
@@ -188,7 +188,7 @@ impl Roster {
         self.forget_strangers(as_of);
     }
 
-    /// A queue's poll is known from an earlier task or process.
+    /// Applies a queue's poll from an earlier task or process.
     pub fn recall_poll(&mut self, place: usize, poll: Poll) {
         self.take(place, poll, Source::Memory);
     }
@@ -227,7 +227,7 @@ impl Roster {
         });
     }
 
-    /// Nobody belongs to the queue at this place any more.
+    /// Removes all members of the queue at this place.
     fn leave(&mut self, place: usize) {
         let membership = self.queues[place].take();
         for member in membership.iter().flat_map(|queue| &queue.members) {
@@ -237,18 +237,18 @@ impl Roster {
         }
     }
 
-    /// Another queue is at this place from now on: nothing is known of it.
+    /// Forgets the queue at this place, which is another queue from now on.
     pub fn forget_queue(&mut self, place: usize) {
         self.leave(place);
     }
 
-    /// Whether a queue's last poll showed anybody.
+    /// Returns whether a queue's last poll showed any agent.
     pub fn has_members(&self, place: usize) -> bool {
         let membership = self.queues[place].as_ref();
         membership.is_some_and(|membership| !membership.members.is_empty())
     }
 
-    /// A queue's last poll, to hand on.
+    /// Returns a queue's last poll, for a handover.
     pub fn last_poll(&self, place: usize) -> Option<Poll> {
         let membership = self.queues[place].as_ref()?;
         let members = membership.members.iter();
@@ -260,9 +260,9 @@ impl Roster {
         })
     }
 
-    /// What is known of the queues' members beyond their queues' last polls, and is newer than `moment`, to hand on.
+    /// Returns what is known about members beyond the last polls of their queues and is newer than `moment`, for a handover.
     ///
-    /// Each row bears the moment as of which *it* is known, lists of changes included. One moment for all rows would lie: a row that was
+    /// Each row has the moment as of which *it* is known, including confirmations by lists of changes. With one moment for all rows, a row that was
     /// lost on the way would look as new as the others.
     pub fn known_beside_polls(&self, moment: Option<Moment>) -> Vec<Sighting> {
         let mut polled: HashMap<&AgentId, Vec<&Arc<Agent>>> = HashMap::new();
@@ -295,7 +295,7 @@ impl Roster {
         newest.filter(is_new).collect()
     }
 
-    /// Sweeps are not to be believed: back to what polls of the queues said. Departures that were counted stay counted.
+    /// Drops the results of sweeps, which lost trust, and returns to the polls of the queues. Departures that were counted stay counted.
     pub fn forget_sweeps(&mut self) {
         self.swept = None;
         self.confirmed = Confirmed::default();
@@ -319,12 +319,12 @@ impl Roster {
         }
     }
 
-    /// The account's statuses have other meanings now: every row is read again. Nobody departs by that.
+    /// Reads every row again, because the account's statuses have other meanings. No agent departs by that.
     pub fn read_again(&mut self, names: &Names) {
         let again = |agent: &mut Arc<Agent>| {
             let read = Row::read((*agent.raw).to_owned(), names);
             let Ok(Row { agent: read, .. }) = read else {
-                return; // It was read before, so it can be read now.
+                return; // It could be read before, so it can be read now.
             };
             if read.available != agent.available || read.status != agent.status {
                 *agent = Arc::new(Agent {
@@ -362,19 +362,19 @@ impl Roster {
         }
     }
 
-    /// The newest row of an agent.
+    /// Returns the newest row of an agent.
     pub fn newest(&self, id: &AgentId) -> Option<&Sighting> {
         self.people.get(id)?.newest.as_ref()
     }
 
-    /// When a queue was last polled.
+    /// Returns when a queue was last polled.
     pub fn polled(&self, place: usize) -> Option<Moment> {
         self.queues[place]
             .as_ref()
             .map(|membership| membership.as_of)
     }
 
-    /// Everybody who belongs to a queue, with the queue's place and the poll's moment; once for each of their queues.
+    /// Returns the members of all queues, with the queue's place and the poll's moment; each agent once per queue.
     pub fn members(&self) -> impl Iterator<Item = ((usize, Moment), &Agent)> {
         self.memberships().flat_map(|(place, membership)| {
             let agents = membership.members.iter().map(|member| &*member.polled);
@@ -382,14 +382,14 @@ impl Roster {
         })
     }
 
-    /// How many agents the queues list together, each counted once; `None` until every queue was polled.
+    /// Returns how many different agents the queues list; `None` until every queue was polled.
     pub fn headcount(&self) -> Option<usize> {
         let are_all_polled = self.queues.iter().all(Option::is_some);
         let members = || self.people.values().filter(|person| person.is_member());
         are_all_polled.then(|| members().count())
     }
 
-    /// Who was seen no longer available since this was last asked.
+    /// Takes the departures since the last call.
     pub fn take_departures(&mut self) -> Vec<Departure> {
         let departed = std::mem::take(&mut self.departed);
         let of_agent = |(agent, gone): (AgentId, presence::Gone)| {
@@ -409,7 +409,7 @@ impl Roster {
         departed.into_iter().map(of_agent).collect()
     }
 
-    /// The places of an agent's queues.
+    /// Returns the places of an agent's queues.
     pub fn queues_of(&self, id: &AgentId) -> &[usize] {
         let person = self.people.get(id);
         person.map_or(&[], |person| &person.queues)
@@ -421,7 +421,7 @@ impl Roster {
     }
 }
 
-/// The earlier of a moment and another, if there is one.
+/// Returns the earlier of a moment and another, if there is another.
 pub(super) fn earlier(at: Moment, other: Option<Moment>) -> Moment {
     match other {
         Some(other) if other.boot < at.boot => other,

@@ -1,5 +1,5 @@
-//! Everybody who is known of an account. Each has a place that stays while they are known, so that a queue's members are found without a look-up by
-//! their id: an account of 10,000 agents has 25,000 memberships, which are looked at several times a minute.
+//! All known agents of an account. Each has a place that is fixed while they are known, so that a queue's members are found without looking up
+//! their ids: an account with 10,000 agents has 25,000 memberships, which are read several times a minute.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub(super) struct People {
 }
 
 impl People {
-    /// Finds a person, or begins to know them; with their place.
+    /// Returns a person, who is added if unknown, and their place.
     pub(super) fn meet(&mut self, id: &AgentId) -> (usize, &mut Person) {
         let place = match self.places.get(id) {
             Some(place) => *place,
@@ -33,7 +33,7 @@ impl People {
         self.known.get(*self.places.get(id)?)
     }
 
-    /// The person at a place.
+    /// Returns the person at a place.
     pub(super) fn at(&self, place: usize) -> Option<&Person> {
         self.known.get(place)
     }
@@ -55,7 +55,7 @@ impl People {
         self.known.iter_mut().map(|(_, person)| person)
     }
 
-    /// Forgets those who are not to be kept. Nobody may be forgotten who belongs to a queue.
+    /// Forgets people for whom `keep` is false. It must be true for members of queues.
     pub(super) fn retain(&mut self, keep: impl Fn(&Person) -> bool) {
         self.places.retain(|_, place| {
             let keeps = self.known.get(*place).is_some_and(&keep);

@@ -1,4 +1,4 @@
-//! One agent as the roster knows them, and which of two rows is the newer.
+//! An agent, as the roster knows them, and which of two rows is newer.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::{
     },
 };
 
-/// A copy of CallTools' data lags by no more than this. Where nothing has confirmed a date for longer, it is no lag: CallTools has
-/// set the date back, and what it says now counts again. (By then every usual `max_age` has turned the answer into an unknown.)
+/// The maximum lag of a copy of CallTools' data. If nothing has confirmed a date for longer, it is no lag: CallTools has set the date back, and its
+/// current rows count again. (By then every usual `max_age` has made the answer unknown.)
 pub(super) const MAX_LAG: Duration = Duration::from_secs(600);
 
-/// A moment in the life of a status: by CallTools' clock where the row has a date, and by the look that showed it.
+/// The moment of a status: by CallTools' clock if the row has a date, and by the look that showed it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     pub(super) since: Option<Timestamp>,
@@ -32,8 +32,7 @@ impl Mark {
         }
     }
 
-    /// Whether this replaces `known`. `latest` is the latest date that was ever shown: a row without a date must not make way for
-    /// dates before it.
+    /// Returns whether this replaces `known`. `latest` is the latest date ever shown: after a row without a date, earlier dates must not count.
     pub(super) fn replaces(self, known: Mark, latest: Option<Timestamp>) -> bool {
         if self.at.boot > known.at.boot + MAX_LAG {
             return true;
@@ -46,23 +45,23 @@ impl Mark {
     }
 }
 
-/// An agent, as the roster knows them.
+/// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Person {
-    /// The newest row; `None` where sweeps alone have shown the agent, and they are not believed any more.
+    /// The newest row; `None` if only sweeps have shown the agent, and these lost trust.
     pub(super) newest: Option<Sighting>,
-    /// The latest date of a status that a row has borne.
+    /// The latest date of a status in any row.
     pub(super) latest: Option<Timestamp>,
-    /// Whether the agent was available when last looked at; not taken back with the rows.
+    /// Whether the agent was available at the last look; not taken back with the rows.
     pub(super) presence: Option<Presence>,
-    /// The places of the queues whose last poll lists them, in order.
+    /// The places of the queues whose last poll lists the agent, in order.
     pub(super) queues: Vec<usize>,
-    /// How long the agent has been in their status; not taken back either.
+    /// The agent's current stay in a status; not taken back either.
     pub(super) stay: Option<Stay>,
 }
 
 impl Person {
-    /// Takes a row in, unless a newer one is known; tells whether it counts.
+    /// Applies a row, unless a newer one is known. Returns whether it counts.
     pub(super) fn show(&mut self, sighting: Sighting) -> bool {
         let mark = Mark::new(&sighting.agent, sighting.at);
         if let Some(known) = &mut self.newest {
@@ -73,7 +72,7 @@ impl Person {
             if is_set_back {
                 self.latest = None;
             }
-            // The same row again: keep the old one's memory, and with it what it was joined to.
+            // The same row again: keep the old allocation, and with it the rows that it was joined to.
             if same_row(&known.agent, &sighting.agent) {
                 (known.at, known.by_sweep) = (sighting.at, sighting.by_sweep);
             } else {
@@ -86,7 +85,7 @@ impl Person {
         true
     }
 
-    /// The last poll of the queue at this place lists them.
+    /// Records that the last poll of the queue at this place lists the agent.
     pub(super) fn join(&mut self, queue: usize) {
         if let Err(between) = self.queues.binary_search(&queue) {
             self.queues.insert(between, queue);
@@ -105,7 +104,7 @@ impl Person {
 }
 
 pub(super) fn same_row(one: &Agent, other: &Agent) -> bool {
-    // The status' meaning comes from another list, and can change while the row stays.
+    // The status' meaning comes from another list, and may change while the row stays the same.
     one.available == other.available
         && one.status == other.status
         && one.status_since == other.status_since

@@ -1,14 +1,13 @@
-//! Who comes and who goes: what ends reservations.
+//! Detects agents who come and go, which ends reservations.
 //!
-//! An agent who was available and is seen with another status that is not has *departed*: they have taken a call, or left. That ends
-//! one reservation, once. So what was last seen of each agent is kept apart from the rows: distrusted sweeps take rows back, a second
-//! feed shows the same change again, a new task begins with rows from before. None of that is a second departure.
+//! An available agent who is seen with another status that is not available has *departed*: they have taken a call, or left. That ends one
+//! reservation, once. So what was last seen of each agent is kept apart from the rows: distrust takes rows of sweeps back, a second feed shows the
+//! same change again, and a new task starts with old rows. None of that is a second departure.
 //!
-//! What comes from a file can be older than what the process that wrote it has counted. Such a [`Presence`] is *stored*: a departure
-//! that is measured against it ends only reservations that were made before its look, of which the agent was seen available
-//! afterwards. Where that process may have counted the departure itself, it ends nothing: see
-//! [`Reservations::departed`](crate::decision::reservations::Reservations::departed). A seat may stay held until its time is up then, and is never
-//! given twice.
+//! Data from a file may be older than what the process that wrote it has counted. Such a [`Presence`] is *stored*: a departure relative to it ends
+//! only reservations made before its look, after which the agent was seen available. If that process may have counted the departure itself, it
+//! ends nothing: see [`Reservations::departed`](crate::decision::reservations::Reservations::departed). Then a seat may stay held until it
+//! expires, but is never given away twice.
 
 use super::person::Mark;
 use crate::{
@@ -19,20 +18,20 @@ use crate::{
     },
 };
 
-/// An agent was seen no longer available.
+/// An agent became unavailable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departure {
-    /// Who.
+    /// The agent.
     pub agent: AgentId,
-    /// The places of the queues that they are logged in to.
+    /// The places of the queues that the agent is logged in to.
     pub places: Vec<usize>,
-    /// Only a reservation made by this moment can be for the call that they took.
+    /// Only a reservation made by this moment can be for the call that the agent took.
     pub made_by: Moment,
     /// What was seen.
     pub seen: Presence,
 }
 
-/// What of a departure does not hang on queues.
+/// The part of a departure that does not depend on queues.
 #[derive(Debug)]
 pub(super) struct Gone {
     pub made_by: Moment,
@@ -40,7 +39,7 @@ pub(super) struct Gone {
 }
 
 impl Presence {
-    /// What a row says; `None` where its status is not understood, which says nothing.
+    /// Reads the presence in a row; `None` if its status is not understood.
     pub(super) fn from_agent(agent: &Agent, at: Moment, stored: bool) -> Option<Self> {
         Some(Self {
             available: agent.available?,
@@ -59,7 +58,7 @@ impl Presence {
     }
 }
 
-/// Takes in what was seen of an agent, unless something newer is known. Returns the departure, if it is one.
+/// Records what was seen of an agent, unless something newer is known. Returns the departure, if it is one.
 pub(super) fn follow(known: &mut Option<Presence>, seen: Presence) -> Option<Gone> {
     let Some(was) = known else {
         *known = Some(seen);
@@ -69,7 +68,7 @@ pub(super) fn follow(known: &mut Option<Presence>, seen: Presence) -> Option<Gon
         return None;
     }
     let was = std::mem::replace(was, seen.clone());
-    // A status whose meaning has changed makes nobody leave.
+    // A status with a new meaning is no departure.
     let has_changed = was.status != seen.status;
     (was.available && !seen.available && has_changed && !seen.stored).then_some(Gone {
         made_by: if was.stored { was.at } else { seen.at },
@@ -77,7 +76,7 @@ pub(super) fn follow(known: &mut Option<Presence>, seen: Presence) -> Option<Gon
     })
 }
 
-/// Takes in what an earlier task or process has counted, unless something newer is known.
+/// Records what an earlier task or process has counted, unless something newer is known.
 pub(super) fn recall(known: &mut Option<Presence>, counted: Presence) {
     let is_newer = |was: &Presence| counted.mark().replaces(was.mark(), was.since);
     if known.as_ref().is_none_or(is_newer) {

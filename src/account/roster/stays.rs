@@ -1,6 +1,6 @@
-//! How long agents stay in each status, as rows show it: what [`soon`](crate::decision::soon) learns from.
+//! Follows how long agents stay in each status, from which [`soon`](crate::decision::soon) learns.
 //!
-//! As departures, stays are told by what was seen, and are not taken back with the rows of distrusted sweeps.
+//! Like departures, stays follow from what was seen, and are not taken back with the rows of distrusted sweeps.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use crate::{
     },
 };
 
-/// Nobody takes them on a node of a cluster that only follows. Otherwise they are taken after each list, and none is this long.
+/// The maximum of stays that are kept: a following node of a cluster does not take them. Otherwise they are taken after each list, which is shorter.
 pub(super) const MAX_UNTAKEN: usize = 25_000;
 
-/// An agent was seen to spend time in a status.
+/// A time that an agent was seen to spend in a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StayPassed {
-    /// Who.
+    /// The agent.
     pub agent: AgentId,
     /// The status, the time, and whether the stay has ended.
     pub passed: Passed,
-    /// The agent went on to a call.
+    /// Whether the agent then took a call.
     pub onto_call: bool,
-    /// When they went on, as boot time.
+    /// The boot time of the change.
     pub at: Duration,
 }
 
-/// Takes in a row. One without a status says only that the agent is not available, and ends no stay that has a name.
+/// Applies a row. A row without a status only shows that the agent is not available, and ends no named stay.
 pub(super) fn follow(
     known: &mut Option<Stay>,
     agent: &Agent,
@@ -47,12 +47,12 @@ pub(super) fn follow(
 }
 
 impl Roster {
-    /// Time that agents were seen to spend in a status since this was last asked.
+    /// Takes the times that agents were seen to spend in a status since the last call.
     pub fn take_stays(&mut self) -> Vec<StayPassed> {
         std::mem::take(&mut self.stays)
     }
 
-    /// An agent's stay, and up to when it is known to have gone on, as boot time: who is not on a list of changes has not changed.
+    /// Returns an agent's stay, and the boot time until which it is known to have lasted: an agent who is not on a list of changes has not changed.
     pub fn stay(&self, id: &AgentId) -> Option<(&Stay, Duration)> {
         let person = self.people.get(id)?;
         let (stay, newest) = (person.stay.as_ref()?, person.newest.as_ref()?);

@@ -1,24 +1,22 @@
-//! Forgets people who have left: a list that shows others each time would otherwise fill the memory.
+//! Forgets agents who have left. Otherwise, a list that shows other agents each time would fill the memory.
 
 use std::time::Duration;
 
 use super::{Roster, person::Person};
 use crate::clock::Moment;
 
-/// People who belong to no queue are forgotten when they were not seen for so long: after any lag, and after any reservation that
-/// their departure could end has run out.
+/// Agents who belong to no queue are forgotten after this long without being seen: longer than any lag, and than any reservation that their
+/// departure could end.
 const STRANGERS_LIVE: Duration = Duration::from_secs(1_800);
 
-/// How often it is looked who has left; it takes a walk through everybody.
+/// How often to look for them, which takes a walk through all agents.
 const LOOK_FOR_STRANGERS: Duration = Duration::from_secs(60);
 
-/// People outside all queues who are remembered: as many as one list can have. A list that shows others each time would grow the
-/// roster without bound otherwise.
+/// The maximum of agents outside all queues who are remembered: as many as one list can have.
 pub(super) const MAX_STRANGERS: usize = 25_000;
 
 impl Roster {
-    /// A sweep that began at `begun` has covered the whole account. An agent who was not seen since then and belongs to no queue has
-    /// left.
+    /// Forgets agents who have left, after a complete sweep that began at `begun`: those who were not seen since then and belong to no queue.
     pub fn swept(&mut self, begun: Moment) {
         self.swept = Some(begun);
         self.people.retain(|person| {
@@ -27,7 +25,7 @@ impl Roster {
         });
     }
 
-    /// Lets go of people who belong to no queue and were not seen for a while, as nothing else does without sweeps.
+    /// Forgets agents who belong to no queue and were not seen for a while. Without sweeps nothing else does.
     pub(super) fn forget_strangers(&mut self, now: Moment) {
         let is_time = |tidied: Moment| now.boot >= tidied.boot + LOOK_FOR_STRANGERS;
         if !self.tidied.is_none_or(is_time) {

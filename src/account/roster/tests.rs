@@ -1,4 +1,4 @@
-//! Who is where, which row counts, who has left.
+//! Tests which agents are where, which row counts, and who has left.
 
 use std::collections::HashSet;
 
@@ -26,7 +26,7 @@ fn sweep(roster: &mut Roster, seconds: u64, agents: Vec<Agent>) {
     roster.swept(at(seconds));
 }
 
-/// A page of a sweep that is not whole.
+/// Applies a page of an incomplete sweep.
 fn see(roster: &mut Roster, seconds: u64, agents: Vec<Agent>) {
     let sighting = |agent| Sighting {
         agent: Arc::new(agent),
@@ -36,7 +36,7 @@ fn see(roster: &mut Roster, seconds: u64, agents: Vec<Agent>) {
     roster.see(agents.into_iter().map(sighting).collect());
 }
 
-/// An agent whose row says that the status holds since so many seconds after the start.
+/// Returns an agent who has had this status since `seconds` after the start.
 fn since(id: &str, status: &str, seconds: i64) -> Agent {
     let since = Timestamp::from_second(1_795_341_600 + seconds).unwrap();
     Agent {
@@ -57,7 +57,7 @@ fn status<'a>(roster: &'a Roster, id: &str) -> Option<&'a str> {
     newest.agent.status.as_deref()
 }
 
-/// Who has departed: from which queues, and by when the call was made.
+/// Takes the departures: the agent, the queues, and by when the call's reservation was made.
 fn departures(roster: &mut Roster) -> Vec<(String, Vec<usize>, Moment)> {
     let departures = roster.take_departures().into_iter();
     departures
@@ -65,8 +65,8 @@ fn departures(roster: &mut Roster) -> Vec<(String, Vec<usize>, Moment)> {
         .collect()
 }
 
-/// What another task, or another process, makes of what this one knows.
-fn handed_on(roster: &Roster, queues: usize, stored: bool) -> Roster {
+/// Returns the roster of the next task or, if `stored`, of the next process.
+fn successor(roster: &Roster, queues: usize, stored: bool) -> Roster {
     let mut next = Roster::new(queues);
     for place in 0..queues {
         if let Some(poll) = roster.last_poll(place) {
@@ -97,7 +97,7 @@ fn available(joined: &Joined) -> Vec<(&str, Option<bool>, bool)> {
 }
 
 #[test]
-fn rows_are_stored_as_new_as_they_were_confirmed_and_no_newer() {
+fn rows_are_stored_with_the_time_of_their_confirmation() {
     let mut roster = Roster::new(1);
     let people = ["a", "b"].map(|id| agent(id, id, "Available"));
     poll(&mut roster, 0, 0, people.to_vec());
@@ -110,14 +110,14 @@ fn rows_are_stored_as_new_as_they_were_confirmed_and_no_newer() {
         rows.sort();
         rows
     };
-    assert_eq!(stored(&roster, None), [], "the poll tells it all");
+    assert_eq!(stored(&roster, None), [], "the poll has it all");
 
     roster.confirm_changes(at(0), at(30));
     let both = [("a".to_owned(), 30), ("b".to_owned(), 30)];
     assert_eq!(stored(&roster, None), both);
     assert_eq!(stored(&roster, Some(at(30))), [], "nothing newer is known");
 
-    // A row that was lost on its way to the file: the next process knows the old one, as of when it was confirmed.
+    // If a row was lost on its way to the file, the next process knows the old row, as of its confirmation.
     let mut next = Roster::new(1);
     next.recall_poll(0, roster.last_poll(0).unwrap());
     for row in roster.known_beside_polls(None) {
@@ -139,12 +139,12 @@ fn rows_are_stored_as_new_as_they_were_confirmed_and_no_newer() {
     assert_eq!(
         stored(&roster, None),
         looked,
-        "what the lists confirmed is not believed"
+        "confirmations by lists no longer count"
     );
 }
 
 #[test]
-fn a_row_seen_in_one_queue_counts_in_all_queues_of_its_agent() {
+fn a_row_from_one_queue_counts_in_all_queues_of_its_agent() {
     let mut roster = Roster::new(2);
     poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
     poll(
@@ -157,13 +157,13 @@ fn a_row_seen_in_one_queue_counts_in_all_queues_of_its_agent() {
     assert_eq!(
         available(&joined),
         [("a", Some(false), true)],
-        "the status of now, the log-in of this queue"
+        "the current status, with the log-in of this queue"
     );
     assert_eq!((joined.as_of, joined.members_as_of), (at(10), at(0)));
 }
 
 #[test]
-fn who_was_available_and_is_not_has_departed_from_the_queues_they_are_logged_in_to() {
+fn an_agent_who_becomes_unavailable_departs_from_their_logged_in_queues() {
     let mut roster = Roster::new(3);
     poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
     poll(
@@ -173,11 +173,11 @@ fn who_was_available_and_is_not_has_departed_from_the_queues_they_are_logged_in_
         vec![logged_out(agent("a", "A", "Available"))],
     );
     poll(&mut roster, 2, 2, vec![agent("b", "B", "On a Call")]);
-    assert_eq!(departures(&mut roster), [], "nobody was seen before");
+    assert_eq!(departures(&mut roster), [], "nobody was known before");
     let mut unclear = agent("a", "A", "?");
     unclear.available = None;
     sweep(&mut roster, 3, vec![agent("b", "B", "Available")]);
-    assert_eq!(departures(&mut roster), [], "b has come");
+    assert_eq!(departures(&mut roster), [], "b became available");
     sweep(&mut roster, 10, vec![agent("a", "A", "On a Call")]);
     sweep(&mut roster, 9, vec![agent("b", "B", "Post Call")]);
     assert_eq!(
@@ -188,10 +188,10 @@ fn who_was_available_and_is_not_has_departed_from_the_queues_they_are_logged_in_
         ]
     );
     sweep(&mut roster, 20, vec![agent("a", "A", "Post Call")]);
-    assert_eq!(departures(&mut roster), [], "gone already");
+    assert_eq!(departures(&mut roster), [], "already departed");
     sweep(&mut roster, 30, vec![agent("a", "A", "Available")]);
     sweep(&mut roster, 40, vec![unclear]);
-    assert_eq!(departures(&mut roster), [], "nobody knows");
+    assert_eq!(departures(&mut roster), [], "the status is not understood");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn an_older_row_never_replaces_a_newer_one() {
 }
 
 #[test]
-fn an_answer_is_as_old_as_the_oldest_status_it_rests_on() {
+fn an_answer_is_as_old_as_the_oldest_status_that_it_uses() {
     let mut roster = Roster::new(1);
     poll(
         &mut roster,
@@ -229,7 +229,7 @@ fn an_answer_is_as_old_as_the_oldest_status_it_rests_on() {
 }
 
 #[test]
-fn a_queue_with_nobody_in_it_is_as_old_as_the_last_look_at_everybody() {
+fn an_empty_queue_is_as_old_as_the_last_look_at_all_agents() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 0, vec![]);
     sweep(&mut roster, 20, vec![agent("a", "A", "Available")]);
@@ -256,7 +256,7 @@ fn the_joined_row_has_the_log_in_of_its_own_queue() {
 }
 
 #[test]
-fn forgetting_sweeps_goes_back_to_what_the_polls_said() {
+fn forgetting_sweeps_returns_to_the_polls() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
     sweep(
@@ -294,7 +294,7 @@ fn an_agent_who_left_the_account_is_forgotten() {
 }
 
 #[test]
-fn of_two_rows_the_later_date_counts_whichever_came_last_and_without_one_the_later_look() {
+fn the_later_date_counts_or_without_dates_the_later_look() {
     let dated = |seconds| move |status: &str| since("a", status, seconds);
     let none = |status: &str| undated("a", status);
     type Row<'a> = &'a dyn Fn(&str) -> Agent;
@@ -312,7 +312,7 @@ fn of_two_rows_the_later_date_counts_whichever_came_last_and_without_one_the_lat
         see(&mut roster, 200, vec![first("first")]);
         see(&mut roster, 204, vec![second("second")]);
         assert_eq!(status(&roster, "a"), Some(newest), "case {number}");
-        // The same from a look that began later and was answered first.
+        // The same if the later look is answered first.
         let mut roster = Roster::new(1);
         see(&mut roster, 204, vec![second("second")]);
         see(&mut roster, 200, vec![first("first")]);
@@ -325,7 +325,7 @@ fn of_two_rows_the_later_date_counts_whichever_came_last_and_without_one_the_lat
 }
 
 #[test]
-fn a_row_without_a_date_makes_no_way_for_dates_before_it() {
+fn earlier_dates_do_not_count_after_a_row_without_a_date() {
     let mut roster = Roster::new(1);
     see(&mut roster, 200, vec![since("a", "On a Call", 130)]);
     see(&mut roster, 204, vec![undated("a", "Post Call")]);
@@ -345,7 +345,7 @@ fn a_copy_that_lags_makes_no_status_younger() {
     let joined = roster.join(0).unwrap();
     assert_eq!(status(&roster, "a"), Some("On a Call"));
     assert_eq!((joined.as_of, joined.members_as_of), (at(200), at(200)));
-    // Neither in a sweep, nor for somebody who was not known before, nor for another queue.
+    // Neither in a sweep, nor for an unknown agent, nor for another queue.
     let mut page = before();
     page.push(since("new", "Available", 50));
     see(&mut roster, 234, page.clone());
@@ -354,7 +354,7 @@ fn a_copy_that_lags_makes_no_status_younger() {
     let joined = roster.join(1).unwrap();
     assert_eq!((joined.as_of, joined.members_as_of), (at(200), at(200)));
     assert_eq!(joined.agents.len(), 3, "it is the only poll of this queue");
-    // The copy that does not lag makes all of it young.
+    // A copy that does not lag renews all of it.
     poll(&mut roster, 0, 242, after());
     assert_eq!(roster.join(0).unwrap().as_of, at(242));
 }
@@ -388,13 +388,13 @@ fn a_poll_that_lags_behind_the_last_one_changes_no_membership() {
 }
 
 #[test]
-fn a_date_that_calltools_sets_back_counts_again_once_it_can_be_no_lag() {
+fn a_date_that_calltools_sets_back_counts_once_it_is_too_old_for_lag() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 0, vec![since("a", "On a Call", 9_999_999)]);
     for seconds in [5, 300, 600] {
         poll(&mut roster, 0, seconds, vec![since("a", "Available", 1)]);
         assert_eq!(status(&roster, "a"), Some("On a Call"));
-        assert_eq!(roster.join(0).unwrap().as_of, at(0), "and it grows old");
+        assert_eq!(roster.join(0).unwrap().as_of, at(0), "and it ages");
     }
     poll(&mut roster, 0, 601, vec![since("a", "Available", 1)]);
     assert_eq!(status(&roster, "a"), Some("Available"));
@@ -403,12 +403,12 @@ fn a_date_that_calltools_sets_back_counts_again_once_it_can_be_no_lag() {
     assert_eq!(
         status(&roster, "a"),
         Some("Available"),
-        "from here on as ever"
+        "from now on as usual"
     );
 }
 
 #[test]
-fn a_departure_is_counted_once_over_feeds_and_distrust() {
+fn a_departure_is_counted_once_across_feeds_and_distrust() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
     sweep(&mut roster, 20, vec![agent("a", "A", "On a Call")]);
@@ -417,14 +417,14 @@ fn a_departure_is_counted_once_over_feeds_and_distrust() {
     assert_eq!(status(&roster, "a"), Some("Available"), "back to the poll");
     poll(&mut roster, 0, 24, vec![agent("a", "A", "On a Call")]);
     sweep(&mut roster, 28, vec![agent("a", "A", "Post Call")]);
-    assert_eq!(departures(&mut roster), [], "it is still gone");
+    assert_eq!(departures(&mut roster), [], "already counted");
     poll(&mut roster, 0, 40, vec![agent("a", "A", "Available")]);
     poll(&mut roster, 0, 44, vec![agent("a", "A", "On a Call")]);
-    assert_eq!(departures(&mut roster).len(), 1, "the next one");
+    assert_eq!(departures(&mut roster).len(), 1, "the next departure");
 }
 
 #[test]
-fn what_is_handed_on_is_no_departure_and_what_comes_after_is() {
+fn a_handover_is_no_departure_but_later_changes_are() {
     for stored in [false, true] {
         let mut first = Roster::new(1);
         poll(
@@ -439,7 +439,7 @@ fn what_is_handed_on_is_no_departure_and_what_comes_after_is() {
             vec![agent("a", "A", "On a Call"), agent("b", "B", "Available")],
         );
         assert_eq!(departures(&mut first).len(), 1);
-        let mut next = handed_on(&first, 1, stored);
+        let mut next = successor(&first, 1, stored);
         assert_eq!(departures(&mut next), []);
         poll(
             &mut next,
@@ -447,7 +447,7 @@ fn what_is_handed_on_is_no_departure_and_what_comes_after_is() {
             40,
             vec![agent("a", "A", "Post Call"), agent("b", "B", "Post Call")],
         );
-        // What the process before saw after its last note is not known: only what b was seen available after can be b's call.
+        // The next process does not know what the last one saw after it stored this, so only an older reservation can be for b's call.
         let made_by = if stored { at(20) } else { at(40) };
         assert_eq!(
             departures(&mut next),
@@ -458,12 +458,12 @@ fn what_is_handed_on_is_no_departure_and_what_comes_after_is() {
 }
 
 #[test]
-fn a_departure_that_an_earlier_process_has_counted_is_not_counted_again() {
+fn a_departure_that_an_earlier_process_counted_is_not_counted_again() {
     let mut first = Roster::new(1);
     poll(&mut first, 0, 0, vec![agent("a", "A", "Available")]);
     sweep(&mut first, 20, vec![agent("a", "A", "On a Call")]);
     let counted = first.take_departures().remove(0);
-    // The file has the poll and what was counted, and not yet the sweep.
+    // The file has the poll and the counted departure, but not yet the sweep.
     let mut next = Roster::new(1);
     next.recall_poll(0, first.last_poll(0).unwrap());
     next.recall_presence(counted.agent, counted.seen);
@@ -472,7 +472,7 @@ fn a_departure_that_an_earlier_process_has_counted_is_not_counted_again() {
 }
 
 #[test]
-fn a_status_whose_meaning_changes_makes_nobody_leave() {
+fn a_status_with_a_new_meaning_is_no_departure() {
     let statuses = |action: &str| {
         let row = crate::fixtures::raw(
             &serde_json::json!({"id": 1, "name": "Available", "queue_action": action}),
@@ -487,8 +487,8 @@ fn a_status_whose_meaning_changes_makes_nobody_leave() {
     roster.read_again(&statuses("Set Not Ready"));
     let joined = roster.join(0).unwrap();
     assert_eq!(available(&joined), [("a", Some(false), true)]);
-    assert_eq!(joined.as_of, at(0), "nobody has looked again");
-    // A poll that was under way meanwhile still has the old meaning, and the next one the new.
+    assert_eq!(joined.as_of, at(0), "no new look");
+    // A poll that was under way still has the old meaning, and the next one has the new meaning.
     let mut unready = agent("a", "A", "Available");
     unready.available = Some(false);
     poll(&mut roster, 0, 4, vec![agent("a", "A", "Available")]);
@@ -504,7 +504,7 @@ fn a_status_whose_meaning_changes_makes_nobody_leave() {
 }
 
 #[test]
-fn people_who_belong_to_no_queue_are_forgotten_after_half_an_hour_without_sweeps_too() {
+fn agents_without_a_queue_are_forgotten_after_half_an_hour_even_without_sweeps() {
     let mut roster = Roster::new(1);
     let knows = |roster: &Roster, id: &str| roster.people.get(&AgentId(id.into())).is_some();
     poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
@@ -519,7 +519,7 @@ fn people_who_belong_to_no_queue_are_forgotten_after_half_an_hour_without_sweeps
 }
 
 #[test]
-fn lists_that_show_others_each_time_fill_nothing() {
+fn lists_that_show_other_agents_each_time_do_not_fill_the_memory() {
     let mut roster = Roster::new(1);
     let strangers =
         |from: usize| (from..from + 10_000).map(|n| undated(&n.to_string(), "Available"));
@@ -535,8 +535,8 @@ fn lists_that_show_others_each_time_fill_nothing() {
             round * 61 + 1,
             vec![agent("a", "A", "Available")],
         );
-        let most = MAX_STRANGERS + 10_000;
-        assert!(roster.people.len() <= most, "{}", roster.people.len());
+        let max = MAX_STRANGERS + 10_000;
+        assert!(roster.people.len() <= max, "{}", roster.people.len());
     }
     assert!(status(&roster, "a").is_some() && status(&roster, "59999").is_some());
     assert!(
@@ -545,10 +545,10 @@ fn lists_that_show_others_each_time_fill_nothing() {
     );
 }
 
-/// An agent's life: the status changes at each of these seconds, and begins as available.
+/// An agent's life: the seconds at which the status changes, starting with available.
 type Life = Vec<i64>;
 
-/// The row that a copy of CallTools' data shows which is as of this second.
+/// Returns the agent's row in a copy of CallTools' data as of this second.
 fn row_of(id: &str, life: &Life, as_of: i64) -> Agent {
     let changes = life.iter().take_while(|change| **change <= as_of).count();
     let began = changes.checked_sub(1).map_or(0, |last| life[last]);
@@ -558,7 +558,7 @@ fn row_of(id: &str, life: &Life, as_of: i64) -> Agent {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A list of these agents, from a copy with this lag; a poll of the queue or a page of a sweep. It was asked for so long ago.
+    /// A poll of the queue or a page of a sweep with these agents, from a copy with this lag. The request was sent this long ago.
     List {
         swept: bool,
         lag: i64,
@@ -568,7 +568,7 @@ enum Step {
     Pass(u64),
     Distrust,
     /// Another task takes over.
-    HandOn,
+    Handover,
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -577,7 +577,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => list.prop_map(|(swept, lag, ago, agents)| Step::List { swept, lag, ago, agents }),
         3 => (1..9_u64).prop_map(Step::Pass),
         1 => Just(Step::Distrust),
-        1 => Just(Step::HandOn),
+        1 => Just(Step::Handover),
     ]
 }
 
@@ -591,10 +591,10 @@ fn any_life() -> impl Strategy<Value = Life> {
 }
 
 proptest! {
-    /// However lists of copies that lag arrive: no row makes way for one with an older date, nothing becomes younger than the look
-    /// that showed it, and no departure is counted twice or invented.
+    /// In whatever order lists from lagging copies arrive: no row is replaced by one with an older date, no status looks younger than the look that
+    /// showed it, and no departure is counted twice or made up.
     #[test]
-    fn no_order_of_lists_turns_a_status_back_or_counts_a_departure_twice(
+    fn no_order_of_lists_reverts_a_status_or_counts_a_departure_twice(
         lives in [any_life(), any_life(), any_life()],
         steps in prop::collection::vec(any_step(), 1..60),
     ) {
@@ -612,7 +612,7 @@ proptest! {
             match step {
                 Step::Pass(seconds) => now += seconds,
                 Step::Distrust => roster.forget_sweeps(),
-                Step::HandOn => roster = handed_on(&roster, 1, false),
+                Step::Handover => roster = successor(&roster, 1, false),
                 Step::List { swept, lag, ago, agents } => {
                     let look = now - ago;
                     let there = (0..3).filter(|n| agents[*n]);
@@ -634,7 +634,7 @@ proptest! {
             for (n, id) in ids.iter().enumerate() {
                 let Some(newest) = roster.newest(&AgentId((*id).into())) else { continue };
                 let since = newest.agent.status_since;
-                prop_assert!(is_distrust || since >= before[n], "{id} was turned back");
+                prop_assert!(is_distrust || since >= before[n], "{id} was reverted");
                 let latest = at(shown[&(n, since)]);
                 prop_assert!(newest.at.boot <= latest.boot, "{id} looks younger than it is");
             }

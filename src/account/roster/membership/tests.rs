@@ -1,4 +1,4 @@
-//! The join and who belongs where, against a walk through everybody.
+//! Compares the join, and the members of queues, with a plain walk through all agents.
 
 use std::collections::HashSet;
 
@@ -26,8 +26,8 @@ fn row(name: usize, status: usize, queue_logged_in: bool) -> Agent {
 }
 
 #[derive(Clone, Debug)]
-enum Deed {
-    /// A poll of the queue lists these, with a status and whether they are logged in.
+enum Change {
+    /// A poll of the queue lists these agents, with a status and whether they are logged in.
     Poll(usize, Vec<(usize, usize, bool)>),
     /// A page of the full list.
     Page(Vec<(usize, usize)>),
@@ -39,37 +39,37 @@ enum Deed {
     Swap,
 }
 
-fn any_deed() -> impl Strategy<Value = Deed> {
+fn any_change() -> impl Strategy<Value = Change> {
     let status = 0..STATUSES.len();
     let polled = prop::collection::vec((0..NAMES.len(), status.clone(), any::<bool>()), 0..5);
     let listed = prop::collection::vec((0..NAMES.len(), status), 0..5);
     prop_oneof![
-        4 => (0..2_usize, polled).prop_map(|(queue, rows)| Deed::Poll(queue, rows)),
-        4 => listed.prop_map(Deed::Page),
-        1 => Just(Deed::Whole),
-        2 => Just(Deed::Changes),
-        2 => prop::collection::vec(0..NAMES.len(), 0..3).prop_map(Deed::Available),
-        1 => Just(Deed::ForgetSweeps),
-        1 => (0..2_usize).prop_map(Deed::ForgetQueue),
-        1 => Just(Deed::Swap),
+        4 => (0..2_usize, polled).prop_map(|(queue, rows)| Change::Poll(queue, rows)),
+        4 => listed.prop_map(Change::Page),
+        1 => Just(Change::Whole),
+        2 => Just(Change::Changes),
+        2 => prop::collection::vec(0..NAMES.len(), 0..3).prop_map(Change::Available),
+        1 => Just(Change::ForgetSweeps),
+        1 => (0..2_usize).prop_map(Change::ForgetQueue),
+        1 => Just(Change::Swap),
     ]
 }
 
-/// Each once, as in CallTools' lists.
+/// Keeps each agent once, as in CallTools' lists.
 fn once<T>(rows: Vec<T>, name: impl Fn(&T) -> usize) -> Vec<T> {
     let mut seen = HashSet::new();
     let rows = rows.into_iter();
     rows.filter(|row| seen.insert(name(row))).collect()
 }
 
-fn act(roster: &mut Roster, deed: Deed, now: Moment) {
-    match deed {
-        Deed::Poll(queue, rows) => {
+fn apply(roster: &mut Roster, change: Change, now: Moment) {
+    match change {
+        Change::Poll(queue, rows) => {
             let rows = once(rows, |row| row.0).into_iter();
             let rows = rows.map(|(name, status, on)| row(name, status, on));
             roster.poll(queue, now, Duration::ZERO, true, rows.collect());
         }
-        Deed::Page(rows) => {
+        Change::Page(rows) => {
             let rows = once(rows, |row| row.0).into_iter();
             let rows = rows.map(|(name, status)| crate::model::known::Sighting {
                 agent: Arc::new(row(name, status, false)),
@@ -78,23 +78,23 @@ fn act(roster: &mut Roster, deed: Deed, now: Moment) {
             });
             roster.see(rows.collect());
         }
-        Deed::Whole => roster.swept(now.earlier(Duration::from_secs(30))),
-        Deed::Changes => roster.confirm_changes(now.earlier(Duration::from_secs(20)), now),
-        Deed::Available(gone) => {
+        Change::Whole => roster.swept(now.earlier(Duration::from_secs(30))),
+        Change::Changes => roster.confirm_changes(now.earlier(Duration::from_secs(20)), now),
+        Change::Available(gone) => {
             let gone: Vec<_> = gone
                 .iter()
                 .map(|name| AgentId(NAMES[*name].into()))
                 .collect();
             roster.confirm_available(now, &gone);
         }
-        Deed::ForgetSweeps => roster.forget_sweeps(),
-        Deed::ForgetQueue(queue) => roster.forget_queue(queue),
-        Deed::Swap => roster.rearrange(&[Some(1), Some(0)]),
+        Change::ForgetSweeps => roster.forget_sweeps(),
+        Change::ForgetQueue(queue) => roster.forget_queue(queue),
+        Change::Swap => roster.rearrange(&[Some(1), Some(0)]),
     }
 }
 
-/// Rows and ages as they follow from each member by itself.
-fn by_hand(
+/// Computes the rows and ages from each member alone.
+fn plain_join(
     roster: &Roster,
     place: usize,
 ) -> Option<(Vec<Agent>, Option<Duration>, Option<Duration>)> {
@@ -116,13 +116,13 @@ fn by_hand(
 
 fn assert_joined(roster: &mut Roster) {
     for place in 0..2 {
-        let expected = by_hand(roster, place);
+        let expected = plain_join(roster, place);
         let joined = roster.join(place);
         assert_eq!(expected.is_some(), joined.is_some());
         let (Some((rows, of_seats, of_all)), Some(joined)) = (expected, joined) else {
             continue;
         };
-        let told = |agent: &Agent| {
+        let fields = |agent: &Agent| {
             (
                 agent.id.clone(),
                 agent.status.clone(),
@@ -130,8 +130,8 @@ fn assert_joined(roster: &mut Roster) {
                 agent.raw.get().to_owned(),
             )
         };
-        let shown: Vec<_> = joined.agents.iter().map(|agent| told(agent)).collect();
-        assert_eq!(shown, rows.iter().map(told).collect::<Vec<_>>());
+        let shown: Vec<_> = joined.agents.iter().map(|agent| fields(agent)).collect();
+        assert_eq!(shown, rows.iter().map(fields).collect::<Vec<_>>());
         if let Some(of_all) = of_all {
             assert_eq!(joined.everybody_as_of.boot, of_all);
             assert_eq!(joined.as_of.boot, of_seats.unwrap_or(of_all));
@@ -157,22 +157,30 @@ fn assert_joined(roster: &mut Roster) {
 }
 
 #[test]
-fn a_queue_whose_rows_are_the_same_shows_the_same_rows_as_of_now() {
+fn an_unchanged_queue_shows_the_same_rows_with_newer_times() {
     let mut roster = Roster::new(2);
-    act(
+    apply(
         &mut roster,
-        Deed::Poll(0, vec![(0, 0, true), (1, 1, true)]),
+        Change::Poll(0, vec![(0, 0, true), (1, 1, true)]),
         at(0),
     );
-    act(&mut roster, Deed::Poll(1, vec![(2, 0, true)]), at(1));
+    apply(&mut roster, Change::Poll(1, vec![(2, 0, true)]), at(1));
     let before = [0, 1].map(|place| roster.join(place).unwrap());
-    act(&mut roster, Deed::Page(vec![(0, 2), (1, 1), (2, 0)]), at(4));
-    act(&mut roster, Deed::Page(vec![(0, 2), (1, 1), (2, 0)]), at(8));
+    apply(
+        &mut roster,
+        Change::Page(vec![(0, 2), (1, 1), (2, 0)]),
+        at(4),
+    );
+    apply(
+        &mut roster,
+        Change::Page(vec![(0, 2), (1, 1), (2, 0)]),
+        at(8),
+    );
     let after = [0, 1].map(|place| roster.join(place).unwrap());
     assert!(!Arc::ptr_eq(&before[0].agents, &after[0].agents));
     assert_eq!(after[0].agents[0].status.as_deref(), Some("Lunch"));
-    // The row of a page says nothing about log-ins, so the first page is a change to the queue's own row.
-    act(&mut roster, Deed::Page(vec![(2, 0)]), at(12));
+    // The row of a page does not have the log-in, so the first page differs from the queue's own row.
+    apply(&mut roster, Change::Page(vec![(2, 0)]), at(12));
     let later = roster.join(1).unwrap();
     assert!(Arc::ptr_eq(&after[1].agents, &later.agents));
     assert_eq!((after[1].as_of, later.as_of), (at(8), at(12)));
@@ -180,12 +188,12 @@ fn a_queue_whose_rows_are_the_same_shows_the_same_rows_as_of_now() {
 
 proptest! {
     #[test]
-    fn the_join_is_what_each_member_says_whatever_came_before(
-        deeds in prop::collection::vec(any_deed(), 1..40),
+    fn the_join_equals_the_plain_join_after_any_changes(
+        changes in prop::collection::vec(any_change(), 1..40),
     ) {
         let mut roster = Roster::new(2);
-        for (turn, deed) in deeds.into_iter().enumerate() {
-            act(&mut roster, deed, at(100 + 7 * turn as u64));
+        for (turn, change) in changes.into_iter().enumerate() {
+            apply(&mut roster, change, at(100 + 7 * turn as u64));
             assert_joined(&mut roster);
         }
     }

@@ -18,7 +18,7 @@ fn at(seconds: u64) -> Moment {
     start.later(Duration::from_secs(seconds))
 }
 
-/// Ann in a status since then, on a call where the status says so.
+/// Returns Ann, in a status since `since`.
 fn ann(status: &str, since: i64) -> Agent {
     Agent {
         status_since: Some(Timestamp::from_second(START + since).unwrap()),
@@ -32,7 +32,7 @@ fn poll(roster: &mut Roster, place: usize, seconds: u64, row: Agent) {
     roster.poll(place, at(seconds), took, true, vec![row]);
 }
 
-/// A page of a sweep, or of a list of changes.
+/// Applies a page of a sweep, or of a list of changes.
 fn list(roster: &mut Roster, seconds: u64, row: Agent) {
     roster.see(vec![Sighting {
         agent: Arc::new(row),
@@ -41,7 +41,7 @@ fn list(roster: &mut Roster, seconds: u64, row: Agent) {
     }]);
 }
 
-/// How long stays were that have ended, whether the agent was available then, and whether they went onto a call.
+/// Takes the ended stays: their length, whether the agent was then available, and whether the agent took a call.
 fn ends(roster: &mut Roster) -> Vec<(Option<u64>, bool, bool)> {
     let stays = roster.take_stays().into_iter();
     let ends = stays.filter_map(|stay| {
@@ -56,7 +56,7 @@ fn ends(roster: &mut Roster) -> Vec<(Option<u64>, bool, bool)> {
 }
 
 #[test]
-fn a_change_that_polls_sweeps_and_lists_of_changes_show_is_counted_once() {
+fn a_change_shown_by_several_lists_is_counted_once() {
     let mut roster = Roster::new(2);
     poll(&mut roster, 0, 5, ann("Post Call", 0));
     poll(&mut roster, 1, 6, ann("Post Call", 0));
@@ -95,7 +95,7 @@ fn a_stay_that_an_earlier_process_may_have_counted_is_not_counted_again() {
 }
 
 #[test]
-fn an_agent_who_is_only_missing_from_those_available_stays_in_a_status_that_is_not_known() {
+fn an_agent_missing_from_the_available_ones_ends_no_stay() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 5, ann("Available", 0));
     roster.confirm_available(at(30), &[AgentId("ann".into())]);
@@ -107,13 +107,13 @@ fn an_agent_who_is_only_missing_from_those_available_stays_in_a_status_that_is_n
 }
 
 #[test]
-fn who_is_not_on_a_list_of_changes_is_still_in_their_stay() {
+fn a_stay_lasts_for_an_agent_who_is_not_on_a_list_of_changes() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 5, ann("Post Call", 0));
     let seen = |roster: &Roster| roster.stay(&AgentId("ann".into())).unwrap().1;
     assert_eq!(seen(&roster), at(5).boot);
     roster.confirm_changes(at(3), at(17));
-    // Only that ann is not available is known then.
+    // As of then it is only known that Ann is not available.
     roster.confirm_available(at(18), &[]);
     assert_eq!(seen(&roster), at(17).boot);
     roster.forget_changes();
