@@ -59,6 +59,7 @@ impl Account {
             return Followed::Leads;
         };
         self.forget_outlooks();
+        self.forget_wishes();
         let mut forwarded = JoinSet::new();
         let followed = loop {
             self.deps.heartbeat.beat();
@@ -69,6 +70,7 @@ impl Account {
                 break Followed::Leads;
             }
             self.show_missing_leader(&cluster.member);
+            self.wish(&cluster.member, &mut forwarded);
             tokio::select! {
                 () = stop.cancelled() => break Followed::Stopped,
                 // The member's task has ended; `run` reports why.

@@ -174,6 +174,7 @@ impl Account {
             return;
         };
         let Question { id, node, what } = question;
+        let asker = node.clone();
         let remote = Remote::new(Arc::clone(&member), node, id);
         let said = match what {
             What::Refresh { queue } => {
@@ -203,6 +204,11 @@ impl Account {
                 Said::Released(released)
             }
             reserve @ What::Reserve { .. } => self.reserve(&member, reserve).await,
+            What::Wish {
+                digest,
+                queues,
+                asked,
+            } => self.take_wish(asker, digest, queues, &asked),
             // A budget's member answers these.
             What::Spend { .. } | What::Answered { .. } | What::Silenced { .. } => Said::Unlogged,
         };

@@ -38,6 +38,7 @@ mod terms;
 mod tests;
 mod token;
 mod whole;
+mod wishes;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -73,6 +74,7 @@ use crate::{
         roster::Roster,
         schedule::{Job, Next, Schedule},
         sweep::Sweep,
+        wishes::Wishes,
     },
     budget::Purpose,
     calltools::Tally,
@@ -134,6 +136,8 @@ pub struct Account {
     faults: Faults,
     /// What the other nodes of the cluster know, and whether there may be news.
     told: Told,
+    /// What the other nodes want of this one while it leads.
+    wishes: Wishes,
     has_news: bool,
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
@@ -178,6 +182,7 @@ impl Account {
                 .collect(),
             waiters: HashMap::new(),
             told: Told::default(),
+            wishes: Wishes::default(),
             has_news: true,
             deps,
             refused_since: None,
@@ -317,13 +322,19 @@ impl Account {
         }
     }
 
-    /// Tells the schedule about new questions, which are demand.
-    fn count_questions(&mut self) {
+    /// How often each queue was asked about here since the last call.
+    fn new_questions(&mut self) -> Vec<u64> {
         let new = |(meters, seen): &mut (Arc<QueueMeters>, u64)| {
             let asked = meters.asked();
             asked - std::mem::replace(seen, asked)
         };
-        let new: Vec<u64> = self.questions.iter_mut().map(new).collect();
+        self.questions.iter_mut().map(new).collect()
+    }
+
+    /// Tells the schedule about new questions, here and on other nodes: they are demand.
+    fn count_questions(&mut self) {
+        let mut new = self.new_questions();
+        self.add_wishes(&mut new);
         let now = self.now();
         self.schedule.asked(&new, now);
     }
@@ -340,8 +351,10 @@ impl Account {
 
 /// Starts counting the questions about a queue.
 fn questions(metrics: &Metrics, key: &QueueKey) -> (Arc<QueueMeters>, u64) {
-    let meters = metrics.queue(key);
-    let meters = meters.expect("the metrics were made for these queues");
+    // Those of other nodes' queues are not shown here.
+    let meters = metrics
+        .queue(key)
+        .unwrap_or_else(|| Arc::new(QueueMeters::new(key.clone())));
     let asked = meters.asked();
     (meters, asked)
 }

@@ -48,7 +48,6 @@ impl Account {
             way,
             reply,
         } = terms;
-        let places = self.places_of(&queues);
         let former_owner = std::mem::replace(&mut self.deps.owner, owner);
         self.name = self.deps.owner.account.as_str().into();
         if let Some(way) = way {
@@ -56,6 +55,21 @@ impl Account {
             self.deps.budget = way.budget;
             self.deps.token = Some(way.token);
         }
+        let queues = self.with_guests(queues);
+        self.arrange(queues, options);
+        // The token was read with the config, and may have changed.
+        self.schedule.try_token();
+        if former_owner != self.deps.owner {
+            self.keep_everything();
+        }
+        self.show_faults();
+        // The caller may have given up.
+        let _ = reply.send(());
+    }
+
+    /// Goes on with these queues. It keeps what is known of those that it had before.
+    pub(super) fn arrange(&mut self, queues: Vec<QueueSettings>, options: ScheduleOptions) {
+        let places = self.places_of(&queues);
         let needs: Vec<_> = queues.iter().map(QueueSettings::need).collect();
         let ration = self.deps.budget.burst();
         self.schedule.rearrange(&needs, &places, options, ration);
@@ -83,14 +97,6 @@ impl Account {
         self.opening.hours_changed();
         self.rest_closed_queues();
         self.poll_outdated_queues(&before, &places);
-        // The token was read with the config, and may have changed.
-        self.schedule.try_token();
-        if former_owner != self.deps.owner {
-            self.keep_everything();
-        }
-        self.show_faults();
-        // The caller may have given up.
-        let _ = reply.send(());
     }
 
     /// Returns the current place of each of these queues. A queue with a new name in the config is the same queue if its id is the same.

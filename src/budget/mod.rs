@@ -25,7 +25,12 @@ mod throttle;
 mod window;
 mod witness;
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 pub use ledger::{Holder, Ledger, LedgerError};
 pub use owner::{BudgetOwner, SharedBudget, origin};
@@ -147,6 +152,8 @@ pub struct Budget {
     account: String,
     member: Arc<Member>,
     allowance: Allowance,
+    /// The smallest limit of a cluster's nodes.
+    cap: AtomicU32,
     pace: Pace,
     /// How many accounts spend from the hour. Each polls at its part of the pace.
     accounts: u32,
@@ -207,6 +214,7 @@ impl Budget {
             pace: Pace::new(Arc::clone(&clock), capacity, rate),
             member: Arc::new(member(id)),
             allowance,
+            cap: AtomicU32::new(u32::MAX),
             accounts,
             _tie: tie.map(member),
             witness: None,
@@ -277,7 +285,7 @@ impl Budget {
                 });
             }
             let number = book
-                .admit(owner, self.allowance, purpose, process)
+                .admit(owner, self.allowance(), purpose, process)
                 .map_err(|room_at| Refusal {
                     until: book.moment(room_at),
                     cause: Cause::Spent,
@@ -319,13 +327,13 @@ impl Budget {
         let accounts = f64::from(self.accounts);
         if self.pace.should_fit(now, used) {
             self.pace
-                .fit(|in_hand| even_rate(book, owner, self.allowance, in_hand) / accounts);
+                .fit(|in_hand| even_rate(book, owner, self.allowance(), in_hand) / accounts);
         }
     }
 
     /// Returns how many requests a start may send at once.
     pub fn burst(&self) -> u32 {
-        burst(self.allowance.for_polling() / self.accounts)
+        burst(self.allowance().for_polling() / self.accounts)
     }
 
     /// Returns how full the bucket of saved permits is, 0 to 1.
@@ -335,7 +343,7 @@ impl Budget {
 
     /// Returns the time between two requests of background polling without 429s, bursts and requests on demand.
     pub fn usual_period(&self) -> Duration {
-        HOUR * self.accounts / self.allowance.for_polling()
+        HOUR * self.accounts / self.allowance().for_polling()
     }
 
     /// Returns the time between two requests of background polling at the current rate.
@@ -349,8 +357,8 @@ impl Budget {
         self.member.with(|book| {
             let (now, cautious) = (book.now(), book.is_cautious());
             let hour = book.hour(owner);
-            let by_window = hour.window.even_rate(now, self.allowance, 0);
-            match !cautious && our_rate(self.allowance, hour.throttle.factor(now)) < by_window {
+            let by_window = hour.window.even_rate(now, self.allowance(), 0);
+            match !cautious && our_rate(self.allowance(), hour.throttle.factor(now)) < by_window {
                 true => Cause::Throttled,
                 false => Cause::Spent,
             }
@@ -367,8 +375,8 @@ impl Budget {
             (used, share.factor(now), until)
         });
         Usage {
-            limit: self.allowance.limit,
-            reserve: self.allowance.reserve,
+            limit: self.allowance().limit,
+            reserve: self.allowance().reserve,
             used: used as u32,
             share,
             throttled_until,

@@ -1,12 +1,16 @@
 //! In a cluster, one node sends an account's requests, and tells the others of each before it is sent, so that the next leader knows the hour.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 
 use super::{
     Budget, Cause, Mark, Refusal,
-    window::{STAYS, STAYS_MIRRORED},
+    window::{Allowance, STAYS, STAYS_MIRRORED},
 };
 use crate::clock::Moment;
 
@@ -101,6 +105,28 @@ impl Budget {
         }
     }
 
+    /// The account's allowance, or that of the node that allows least.
+    pub(super) fn allowance(&self) -> Allowance {
+        let Allowance { limit, reserve } = self.allowance;
+        let limit = limit.min(self.cap.load(Ordering::Relaxed));
+        Allowance {
+            limit,
+            reserve: reserve.min(limit - 1),
+        }
+    }
+
+    /// `requests_per_hour` of this node's config.
+    pub fn limit(&self) -> u32 {
+        self.allowance.limit
+    }
+
+    /// Another node allows so few requests, and the smallest limit holds. Returns whether that is news.
+    pub fn cap(&self, limit: u32) -> bool {
+        let limit = limit.clamp(1, self.allowance.limit);
+        let was = self.cap.swap(limit, Ordering::Relaxed);
+        was.min(self.allowance.limit) != limit
+    }
+
     pub(super) fn not_leading(&self) -> Refusal {
         Refusal {
             until: self.member.clock.now().later(LOOK_FOR_LEASE),
@@ -121,7 +147,7 @@ impl Budget {
 
     /// Counts a request that another node wants to send, if there is room. One that is counted already is asked for again.
     pub fn admit_mirrored(&self, request: &Mirrored) -> bool {
-        let (owner, allowance) = (self.member.owner, self.allowance);
+        let (owner, allowance) = (self.member.owner, self.allowance());
         self.member.with(|book| {
             let may = self.refuse_in_silence(book).is_ok();
             let admitted = may && book.admit_mirrored(owner, allowance, request);
@@ -147,7 +173,7 @@ impl Budget {
 
     /// Counts the rest of the limit as sent just now by this `process`. Returns how many requests that is.
     pub fn spend_the_rest(&self, process: u64) -> usize {
-        let (owner, limit) = (self.member.owner, self.allowance.limit);
+        let (owner, limit) = (self.member.owner, self.allowance().limit);
         self.member.with(|book| {
             let spent = book.spend_the_rest(owner, limit, process);
             self.fit_pace(book);

@@ -14,6 +14,7 @@ use std::{
 };
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
+use serde::Deserialize;
 
 use self::wire::Wire;
 use super::entry::Entry;
@@ -41,7 +42,9 @@ pub enum BadEntry {
     #[error("it cannot be read: {0}")]
     Json(#[from] serde_json::Error),
     /// Another version wrote it.
-    #[error("it has format {0}, and this openseat reads format {FORMAT}")]
+    #[error(
+        "it has format {0}, and this openseat reads format {FORMAT}: install the same version on all nodes"
+    )]
     Format(u32),
     /// A value in it makes no sense.
     #[error("{0}")]
@@ -117,11 +120,19 @@ pub fn decode(data: &[u8], reading: &Reading) -> Result<Entry, BadEntry> {
     if data.len() > MAX_PACKED {
         return Err(BadEntry::TooLong);
     }
-    let wire: Wire = serde_json::from_slice(&unpack(data, MAX_UNPACKED)?)?;
-    if wire.format != FORMAT {
-        return Err(BadEntry::Format(wire.format));
+    let json = unpack(data, MAX_UNPACKED)?;
+    // Read first: the rest of another format may be anything.
+    let Format { format } = serde_json::from_slice(&json)?;
+    if format != FORMAT {
+        return Err(BadEntry::Format(format));
     }
+    let wire: Wire = serde_json::from_slice(&json)?;
     wire.entry(reading)
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 /// Unpacks data of at most `max` bytes.

@@ -42,6 +42,15 @@ pub enum What {
         /// The queue.
         queue: String,
     },
+    /// Poll the queues of the asking node.
+    Wish {
+        /// A digest of the queues.
+        digest: String,
+        /// Each as lines of config; `None` if the leader may know them.
+        queues: Option<Vec<String>>,
+        /// How often each was asked about since the last wish, in the same order.
+        asked: Vec<u64>,
+    },
     /// Send a request of an account that shares its budget: the budget's leader counts it.
     Spend {
         /// Its name in the cluster.
@@ -109,6 +118,8 @@ pub enum Said {
     Released(bool),
     /// The new data is on the board and in the log.
     Done,
+    /// The leader does not know the queues: tell them.
+    Which,
     /// No new data could be fetched, for this reason.
     Failed(String),
     /// The log could not be written, so nothing was done.

@@ -110,6 +110,8 @@ pub struct Task {
     last_epoch: u64,
     /// Whether bad data was logged.
     logged_bad: bool,
+    /// An entry of another version could not be read, and nothing has replaced it yet.
+    unread: bool,
     /// Until then this node knows every request of the hour: while it leads, and a moment longer.
     knows_all_until: Duration,
     /// The data set that was new while it knew them all.
@@ -151,6 +153,7 @@ impl Task {
             mirrors_due: 0,
             last_epoch: 0,
             logged_bad: false,
+            unread: false,
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
             missed: None,
@@ -259,6 +262,7 @@ impl Task {
             epoch: self.position.epoch.max(self.last_epoch),
             number: self.position.number,
             format: codec::FORMAT,
+            limit: self.parts.budget.as_ref().map(|budget| budget.limit()),
             knows_all_of: self.stored_all_in(),
         };
         let look = Command::Look {
@@ -286,6 +290,7 @@ impl Task {
             self.renew().await;
         } else if let Some(wait) = self.candidate.may_take_in(now.boot, self.patience())
             && wait.is_zero()
+            && !self.unread
             && self.claim().await
         {
             self.take().await;
@@ -393,6 +398,9 @@ impl Task {
     /// Starts leading with the lease in hand, once it has read the whole log and all mirrors.
     async fn assume(&mut self) {
         self.read().await;
+        if self.unread {
+            return self.resign().await; // To a node that can read the log.
+        }
         if !self.is_synced || !self.read_mirrors().await {
             return; // The next beat tries again.
         }

@@ -1,6 +1,6 @@
 //! The config in force as TOML, with every default. It has no secrets, since it only names where they are.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use super::{
     Account, Client, Cluster, Config, Listen, Notify, Queue, QueueRef, Rule, Server, Subscription,
@@ -9,6 +9,7 @@ use super::{
 use crate::{
     calltools::address::is_readable_by_others,
     decision::criteria::{Criteria, Literal},
+    model::hours::OpeningHours,
 };
 
 impl Config {
@@ -166,34 +167,67 @@ fn account(text: &mut Table, account: &Account) {
     );
 }
 
-fn queue(text: &mut Table, queue: &Queue) {
-    match &queue.reference {
+impl Queue {
+    /// Writes what other nodes of a cluster need to know of a queue: its name, its opening hours and its rule.
+    pub fn lines(reference: &QueueRef, hours: Option<&OpeningHours>, rule: &Rule) -> String {
+        let mut text = Table::new("[[account.queue]]");
+        name(&mut text, reference);
+        opening(&mut text, hours);
+        counted(&mut text, rule);
+        text.0
+    }
+
+    /// Reads a queue that [`lines`](Self::lines) wrote, on this machine or another.
+    pub fn from_lines(lines: &str) -> Option<Self> {
+        let text = format!(
+            "[[account]]\nname = \"main\"\nbase_url = \"http://127.0.0.1\"\ntoken_env = \"T\"\n{lines}"
+        );
+        let config = Config::parse(&text, Path::new("another node's"), &|_| None).ok()?;
+        let account = config.accounts.into_iter().next()?;
+        account.queues.into_iter().next()
+    }
+}
+
+fn name(text: &mut Table, reference: &QueueRef) {
+    match reference {
         QueueRef::Id(id) => text.line("queue", id),
         QueueRef::Name(name) => text.text("queue", name),
     }
-    let built_in = matches!(queue.rule, Rule::Seats(_));
-    if let (true, Some(threshold)) = (built_in, queue.threshold) {
-        text.line("threshold", threshold);
-    }
-    text.duration("max_age", queue.max_age);
-    text.text("on_unknown", serde_word(&queue.on_unknown));
-    if let Some(hours) = &queue.hours {
+}
+
+fn opening(text: &mut Table, hours: Option<&OpeningHours>) {
+    if let Some(hours) = hours {
         text.list("open", hours.entries());
         text.text("time_zone", hours.zone());
     }
-    text.duration("fresh", queue.patience.map(|patience| patience.fresh));
-    text.duration("wait", queue.patience.map(|patience| patience.wait));
-    text.line("soon", queue.soon.is_on);
-    text.duration("lead", Some(queue.soon.terms.lead()));
-    text.duration("patience", Some(queue.soon.terms.patience()));
-    text.line("cost", queue.soon.terms.cost());
-    match &queue.rule {
+}
+
+fn counted(text: &mut Table, rule: &Rule) {
+    match rule {
         Rule::Seats(rule) => {
             text.duration("forgotten_after", rule.forgotten_after);
             text.line("count_on_call", rule.count_on_call);
         }
         Rule::Custom(criteria) => accept(text, criteria),
     }
+}
+
+fn queue(text: &mut Table, queue: &Queue) {
+    name(text, &queue.reference);
+    let built_in = matches!(queue.rule, Rule::Seats(_));
+    if let (true, Some(threshold)) = (built_in, queue.threshold) {
+        text.line("threshold", threshold);
+    }
+    text.duration("max_age", queue.max_age);
+    text.text("on_unknown", serde_word(&queue.on_unknown));
+    opening(text, queue.hours.as_deref());
+    text.duration("fresh", queue.patience.map(|patience| patience.fresh));
+    text.duration("wait", queue.patience.map(|patience| patience.wait));
+    text.line("soon", queue.soon.is_on);
+    text.duration("lead", Some(queue.soon.terms.lead()));
+    text.duration("patience", Some(queue.soon.terms.patience()));
+    text.line("cost", queue.soon.terms.cost());
+    counted(text, &queue.rule);
 }
 
 fn accept(text: &mut Table, criteria: &Criteria) {

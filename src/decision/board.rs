@@ -86,6 +86,8 @@ impl Version {
 struct Slot {
     state: Arc<QueueState>,
     version: Arc<Version>,
+    /// It is no queue of the config, so no request can name it.
+    is_guest: bool,
 }
 
 /// No queue, or more than one, has a name or id.
@@ -153,18 +155,33 @@ impl Board {
     pub fn set_queues(&self, keys: impl IntoIterator<Item = QueueKey>) {
         let keys: Arc<[QueueKey]> = keys.into_iter().collect();
         for key in &*keys {
-            self.slots.entry(key.clone()).or_default();
+            self.slots.entry(key.clone()).or_default().is_guest = false;
             self.spell(&key.queue, key);
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         self.notify();
     }
 
+    /// Keeps a queue that only other nodes of a cluster have in their configs. No request here can name it.
+    pub fn host(&self, key: &QueueKey) {
+        let slot = self.slots.entry(key.clone());
+        slot.or_insert_with(|| Slot {
+            is_guest: true,
+            ..Slot::default()
+        });
+    }
+
+    /// Drops such a queue.
+    pub fn drop_guest(&self, key: &QueueKey) {
+        self.slots.remove_if(key, |_, slot| slot.is_guest);
+    }
+
     /// Drops the queues that were removed.
     pub fn drop_stale(&self) {
         let keys = self.keys();
         let keys: HashSet<_> = keys.iter().collect();
-        self.slots.retain(|key, _| keys.contains(key));
+        self.slots
+            .retain(|key, slot| slot.is_guest || keys.contains(key));
         self.spellings.retain(|_, spelt| {
             spelt.retain(|key| keys.contains(key));
             !spelt.is_empty()
@@ -379,6 +396,9 @@ impl Board {
     }
 
     fn spell(&self, spelling: &str, key: &QueueKey) {
+        if self.slots.get(key).is_some_and(|slot| slot.is_guest) {
+            return;
+        }
         let mut keys = self.spellings.entry(spelling.into()).or_default();
         if !keys.contains(key) {
             keys.push(key.clone());

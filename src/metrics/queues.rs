@@ -56,7 +56,8 @@ pub struct QueueMeters {
 }
 
 impl QueueMeters {
-    fn new(key: QueueKey) -> Self {
+    /// Creates counters that no scrape shows.
+    pub fn new(key: QueueKey) -> Self {
         Self {
             key,
             decisions: Default::default(),

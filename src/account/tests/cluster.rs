@@ -22,6 +22,7 @@ const LEASE: Duration = Duration::from_secs(10);
 /// A node with one account.
 struct Running {
     board: Arc<Board>,
+    metrics: Arc<Metrics>,
     budget: Arc<Budget>,
     reservations: Arc<Reservations>,
     member: Arc<Member>,
@@ -44,6 +45,20 @@ impl Running {
     }
 
     fn with(fixture: &Fixture, exchange: &Arc<Exchange>, name: &str, known: Known) -> Self {
+        let all = fixture.queues.len();
+        Self::of(fixture, exchange, name, known, all, 1000)
+    }
+
+    /// One whose config has only the first queues, and such a limit.
+    fn of(
+        fixture: &Fixture,
+        exchange: &Arc<Exchange>,
+        name: &str,
+        known: Known,
+        queues: usize,
+        limit: u32,
+    ) -> Self {
+        let keys = fixture.keys[..queues].to_vec();
         let settings = NodeSettings {
             name: name.to_owned(),
             lease: LEASE,
@@ -52,10 +67,11 @@ impl Running {
         let node = Arc::new(Node::new(engine, settings, fixture.clock.clone()));
         exchange.introduce(&node);
         let (member, seat) = node.member(&"main".into(), "origin", "identity");
-        let limit = NonZeroU32::new(1000).unwrap();
+        let limit = NonZeroU32::new(limit).unwrap();
         let budget = Budget::in_memory(limit, 50, fixture.clock.clone());
         let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
-        let board = Arc::new(Board::new(fixture.keys.clone()));
+        let board = Arc::new(Board::new(keys.clone()));
+        let metrics = Arc::new(Metrics::new(keys, fixture.clock.now()));
         let reservations = Arc::new(Reservations::new());
         let (asks, asked) = mpsc::channel(64);
         let stop = CancellationToken::new();
@@ -64,7 +80,7 @@ impl Running {
                 account: "main".to_owned(),
                 identity: String::new(),
             },
-            queues: fixture.queues.clone(),
+            queues: fixture.queues[..queues].to_vec(),
             options: fixture.options,
             client: Client::new(
                 fixture.wire.clone(),
@@ -74,7 +90,7 @@ impl Running {
             ),
             budget: budget.clone(),
             board: board.clone(),
-            metrics: Arc::new(Metrics::new(fixture.keys.clone(), fixture.clock.now())),
+            metrics: metrics.clone(),
             reservations: reservations.clone(),
             store: None,
             cluster: Some(node.membership(seat.unwrap(), Some(budget.clone()))),
@@ -88,6 +104,7 @@ impl Running {
         });
         Self {
             board,
+            metrics,
             budget,
             reservations,
             member,
@@ -430,4 +447,131 @@ async fn only_the_leader_counts_on_agents_who_will_be_free() {
     drop(follower);
     heir.until_it_leads().await;
     assert!(heir.foresees(&fixture).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_only_a_follower_has_is_polled_for_it_and_only_while_it_lives() {
+    let (fixture, exchange) = fixture(2, 20);
+    let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
+    leader.until_it_leads().await;
+    let follower = Running::of(&fixture, &exchange, "two", Known::default(), 2, 1000);
+    sleep(MINUTE).await;
+    assert!(leader.member.leads() && !follower.member.leads());
+    let mut oldest = Duration::ZERO;
+    for _ in 0..120 {
+        sleep(SECOND).await;
+        let decision = follower.decide(&fixture, 1);
+        assert!(decision.reason.is_known(), "{decision:?}");
+        oldest = oldest.max(decision.age.unwrap());
+    }
+    assert!(oldest < MINUTE, "{oldest:?}");
+    // The leader decides about its seats, but answers nobody about it.
+    let queue = fixture.keys[1].queue.to_string();
+    assert!(leader.board.find(None, &queue).is_err());
+    let reserve = |call: &str| What::Reserve {
+        queue: queue.clone(),
+        call_id: call.to_owned(),
+        ttl_ms: 45_000,
+        threshold: Some(0.0),
+        max_age_ms: None,
+        on_unknown: OnUnknown::Reject,
+    };
+    let seats = follower.decide(&fixture, 1).count.unwrap().get() as usize;
+    let mut made = 0;
+    for call in 0..=seats {
+        let said = follower
+            .member
+            .ask(reserve(&format!("call-{call}")), SECOND)
+            .await;
+        made += usize::from(matches!(said, Some(Said::Made { .. })));
+    }
+    assert_eq!(made, seats);
+    // Once the follower is gone, its queue is polled no more.
+    drop(follower);
+    sleep(2 * MINUTE).await;
+    assert!(leader.board.get(&fixture.keys[1]).is_none());
+    assert!(leader.decide(&fixture, 0).reason.is_known());
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_on_a_follower_are_demand_for_the_leader() {
+    let (fixture, exchange) = fixture(12, 60);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let decision = follower.decide(&fixture, 3);
+    let key = &fixture.keys[3];
+    let queue = format!("queue={}&", fixture.ids[3]);
+    let mut polls = [0, 0];
+    for is_asked in [false, true] {
+        fixture.sent();
+        for _ in 0..1_200 {
+            sleep(SECOND).await;
+            if is_asked {
+                let meters = follower.metrics.queue(key).unwrap();
+                follower
+                    .metrics
+                    .decision(&meters, &decision, Duration::ZERO);
+            }
+        }
+        let sent = fixture.sent();
+        let sent = sent.iter().filter(|one| one.contains(&queue)).count();
+        polls[usize::from(is_asked)] = sent;
+    }
+    let [quiet, busy] = polls;
+    assert!(
+        quiet > 0 && busy > quiet * 3 / 2,
+        "{quiet} polls without questions, {busy} with"
+    );
+    assert!(leader.member.leads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_limits_the_smaller_one_holds_while_its_node_lives() {
+    let (fixture, exchange) = fixture(1, 10);
+    let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
+    leader.until_it_leads().await;
+    let follower = Running::of(&fixture, &exchange, "two", Known::default(), 1, 60);
+    sleep(MINUTE).await;
+    assert_eq!(leader.budget.usage().limit, 60);
+    assert_eq!(follower.budget.usage().limit, 60);
+    sleep(10 * MINUTE).await;
+    let used = leader.budget.usage().used;
+    assert!(used <= 60, "{used}");
+    drop(follower);
+    sleep(MINUTE).await;
+    assert_eq!(leader.budget.usage().limit, 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_read_another_versions_log_does_not_lead() {
+    use std::io::Write as _;
+    let (fixture, exchange) = fixture(1, 10);
+    let leader = Running::start(&fixture, &exchange, "one");
+    leader.until_it_leads().await;
+    sleep(MINUTE).await;
+    leader.stop.cancel();
+    sleep(SECOND).await;
+    let newer = |model: &mut crate::cluster::model::Model| {
+        let json = br#"{"format":99,"at":0,"wall":0,"unheard_of":true}"#;
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(json).unwrap();
+        let (last, (time, _)) = model.log.last_key_value().unwrap();
+        let (next, time) = (last.next(), *time);
+        model.log.insert(next, (time, packed.finish().unwrap()));
+        next
+    };
+    let unread = newer(&mut exchange.model.lock().unwrap());
+    let late = Running::start(&fixture, &exchange, "two");
+    for _ in 0..120 {
+        sleep(SECOND).await;
+        assert!(!late.member.leads());
+    }
+    let status = late.member.status();
+    assert_eq!(
+        status.trouble(fixture.clock.now()),
+        Some(crate::cluster::trouble::Trouble::NoLeader)
+    );
+    assert!(status.up_to_date.is_none());
+    // A node that reads it replaces it by a checkpoint in time; here, it is as if it had never been.
+    exchange.model.lock().unwrap().log.remove(&unread);
+    late.until_it_leads().await;
 }

@@ -28,6 +28,9 @@ pub(super) struct Info {
     pub(super) epoch: u64,
     pub(super) number: u64,
     pub(super) format: u32,
+    /// `requests_per_hour` of its config; `None` if it counts no requests.
+    #[serde(default)]
+    pub(super) limit: Option<u32>,
     /// The data set in which its mirror has all requests of the hour.
     #[serde(default)]
     pub(super) knows_all_of: Option<String>,
@@ -58,6 +61,32 @@ impl Task {
         }
         let ids: Vec<_> = look.nodes.iter().map(|(id, _)| id).collect();
         self.nodes.retain(|id, _| ids.contains(&id));
+        self.keep_the_smallest_limit(now);
+    }
+
+    /// If configs differ, the smallest limit holds.
+    pub(super) fn keep_the_smallest_limit(&self, now: Duration) {
+        let living = self.nodes.values().filter(|node| !self.is_gone(node, now));
+        let limits = living.filter_map(|node| Some((node.info.limit?, &node.info.name)));
+        let (Some(budget), Some((limit, node))) = (&self.parts.budget, limits.min()) else {
+            return;
+        };
+        if budget.cap(limit) {
+            let account = &*self.parts.account;
+            match limit < budget.limit() {
+                true => tracing::warn!(
+                    account,
+                    limit,
+                    node,
+                    "another node has a smaller requests_per_hour, which holds for all; give all nodes the same"
+                ),
+                false => tracing::info!(
+                    account,
+                    limit,
+                    "no node has a smaller requests_per_hour any more"
+                ),
+            }
+        }
     }
 
     pub(super) fn is_gone(&self, node: &Node, now: Duration) -> bool {

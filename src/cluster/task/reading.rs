@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Task, nodes::MAX_NODES};
 use crate::cluster::{
-    codec::{self, Reading},
+    codec::{self, BadEntry, Reading},
     command::{Command, Log, Logged, MAX_READ, Reply},
     entry::Entry,
 };
@@ -43,6 +43,9 @@ impl Task {
             };
             let is_last = log.entries.len() < MAX_READ;
             let is_gap = !self.take_in(log, &reading, with_checkpoint);
+            if self.unread {
+                return; // Until a checkpoint replaces what cannot be read.
+            }
             if is_gap && !with_checkpoint {
                 with_checkpoint = true;
                 continue;
@@ -81,12 +84,17 @@ impl Task {
         let entry = match codec::decode(&logged.data, reading) {
             Ok(entry) => entry,
             Err(error) => {
+                if matches!(error, BadEntry::Format(_)) {
+                    // It may have told of requests, so this node must not lead.
+                    (self.unread, self.is_synced) = (true, false);
+                }
                 if !std::mem::replace(&mut self.logged_bad, true) {
                     tracing::warn!(account = &*self.parts.account, position = %logged.position, %error, "an entry of the cluster's log cannot be used");
                 }
                 return;
             }
         };
+        self.unread &= !entry.whole;
         self.count(&entry);
         self.standing.apply(&entry);
         self.tell(entry);

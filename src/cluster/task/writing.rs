@@ -37,6 +37,7 @@ impl Task {
             }
             Order::Count(budget) => {
                 self.parts.budget = self.parts.budget.is_some().then_some(budget);
+                self.keep_the_smallest_limit(self.now().boot);
             }
         }
     }

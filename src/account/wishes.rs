@@ -1,0 +1,221 @@
+//! What the nodes of a cluster want of an account's leader: their configs may have other queues, and calls reach them all.
+//!
+//! A follower tells its queues and how often each was asked about. The leader polls the queues that any living node has. Those that its own
+//! config lacks are *guests*: they come after its own ones, and no request to this node can name them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::{Account, QueueSettings, naming::id_of};
+use crate::{
+    cluster::{
+        member::Member,
+        message::{Said, What},
+    },
+    config,
+    decision::board::QueueKey,
+    metrics::QueueMeters,
+    model::digest::Digest,
+};
+
+/// How often a follower whose queues are asked about says so: demand lasts for minutes.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How often one does whose queues nobody asks about. A thousand accounts then cost the engine 33 messages a second from each follower.
+const EVERY_AT_REST: Duration = Duration::from_secs(30);
+
+/// A node that was silent for so long wants nothing any more: three times the longest pause.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
+
+/// The most guests. More would be another account's size again.
+const MAX_GUESTS: usize = 1_000;
+
+/// In bytes. A queue with a long rule has some hundred.
+const MAX_LINES: usize = 16 * 1024;
+
+/// What other nodes want.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    nodes: BTreeMap<String, Wish>,
+    /// How many of the account's queues are guests, at the end.
+    guests: usize,
+    /// How often other nodes were asked, by place.
+    asked: Vec<u64>,
+    /// When this node last told its own, as a follower.
+    told: Option<Duration>,
+}
+
+/// What a node wants.
+#[derive(Debug)]
+struct Wish {
+    heard: Duration,
+    digest: String,
+    queues: Vec<config::Queue>,
+}
+
+impl Account {
+    /// Tells the leader which queues this node has, and how often they were asked about.
+    pub(super) fn wish(&mut self, member: &Arc<Member>, forwarded: &mut JoinSet<()>) {
+        let now = self.deps.clock.now().boot;
+        let asked = |(meters, seen): &(Arc<QueueMeters>, u64)| meters.asked() != *seen;
+        let rests = match self.questions.iter().any(asked) {
+            true => EVERY,
+            false => EVERY_AT_REST,
+        };
+        let is_early = self.wishes.told.is_some_and(|told| now < told + rests);
+        if is_early || member.status().leader().is_none() {
+            return;
+        }
+        self.wishes.told = Some(now);
+        let asked = self.new_questions();
+        let (digest, lines) = self.own_queues();
+        let member = Arc::clone(member);
+        forwarded.spawn(async move {
+            let wish = What::Wish {
+                digest: digest.clone(),
+                queues: None,
+                asked,
+            };
+            if member.ask(wish, EVERY).await == Some(Said::Which) {
+                let wish = What::Wish {
+                    digest,
+                    queues: Some(lines),
+                    asked: Vec::new(),
+                };
+                member.ask(wish, EVERY).await;
+            }
+        });
+    }
+
+    /// The queues of this node's own config as lines, and a digest of them.
+    fn own_queues(&self) -> (String, Vec<String>) {
+        let own = self.deps.queues.len() - self.wishes.guests;
+        let lines = self.deps.queues[..own].iter().map(|queue| {
+            config::Queue::lines(&queue.reference, queue.hours.as_deref(), &queue.rule)
+        });
+        let lines: Vec<_> = lines.collect();
+        (Digest::new(lines.concat()).short(), lines)
+    }
+
+    /// Takes what another node wants. `None` for its queues if it has told them before.
+    pub(super) fn take_wish(
+        &mut self,
+        node: String,
+        digest: String,
+        queues: Option<Vec<String>>,
+        asked: &[u64],
+    ) -> Said {
+        let heard = self.deps.clock.now().boot;
+        let known = self.wishes.nodes.get_mut(&node);
+        if let Some(wish) = known.filter(|wish| wish.digest == digest) {
+            wish.heard = heard;
+        } else {
+            let (own, own_lines) = self.own_queues();
+            let lines = match queues {
+                Some(lines) => lines,
+                None if own == digest => own_lines,
+                None => return Said::Which,
+            };
+            let short = lines.iter().filter(|lines| lines.len() <= MAX_LINES);
+            let queues = short.filter_map(|lines| config::Queue::from_lines(lines));
+            let wish = Wish {
+                heard,
+                digest,
+                queues: queues.take(MAX_GUESTS).collect(),
+            };
+            self.wishes.nodes.insert(node.clone(), wish);
+            self.host();
+        }
+        self.count_asked(&node, asked);
+        Said::Done
+    }
+
+    fn count_asked(&mut self, node: &str, asked: &[u64]) {
+        self.wishes.asked.resize(self.deps.queues.len(), 0);
+        let Some(wish) = self.wishes.nodes.get(node) else {
+            return;
+        };
+        for (queue, asked) in wish.queues.iter().zip(asked) {
+            let mut queues = self.deps.queues.iter();
+            if let Some(place) = queues.position(|one| one.reference == queue.reference) {
+                let sum = &mut self.wishes.asked[place];
+                *sum = sum.saturating_add(*asked);
+            }
+        }
+    }
+
+    /// Adds how often other nodes were asked, and forgets nodes that have gone.
+    pub(super) fn add_wishes(&mut self, new: &mut [u64]) {
+        for (new, asked) in new.iter_mut().zip(&mut self.wishes.asked) {
+            *new = new.saturating_add(std::mem::take(asked));
+        }
+        let (now, before) = (self.deps.clock.now().boot, self.wishes.nodes.len());
+        let lives = |wish: &Wish| now < wish.heard + FORGOTTEN_AFTER;
+        self.wishes.nodes.retain(|_, wish| lives(wish));
+        if self.wishes.nodes.len() != before {
+            self.host();
+        }
+    }
+
+    /// A follower polls nothing, for nobody.
+    pub(super) fn forget_wishes(&mut self) {
+        self.wishes.nodes.clear();
+        self.host();
+    }
+
+    /// These queues of the own config, and then those that only other nodes have.
+    pub(super) fn with_guests(&mut self, mut queues: Vec<QueueSettings>) -> Vec<QueueSettings> {
+        let names = Arc::clone(&self.deps.names.borrow());
+        let own = queues.len();
+        let wished = self.wishes.nodes.values().flat_map(|wish| &wish.queues);
+        for queue in wished {
+            let id = id_of(&queue.reference, &names).and_then(Result::ok);
+            let is_there = queues.iter().any(|one| {
+                let other = || id_of(&one.reference, &names).and_then(Result::ok);
+                one.reference == queue.reference || id.is_some() && id == other()
+            });
+            if !is_there && queues.len() < own + MAX_GUESTS {
+                queues.push(QueueSettings {
+                    key: QueueKey::new(Arc::clone(&self.name), Arc::clone(&queue.spelling)),
+                    reference: queue.reference.clone(),
+                    rule: queue.rule.clone(),
+                    threshold: queue.threshold,
+                    max_age: None,
+                    hours: queue.hours.clone(),
+                    soon: queue.soon,
+                });
+            }
+        }
+        self.wishes.guests = queues.len() - own;
+        queues[own..]
+            .iter()
+            .for_each(|guest| self.deps.board.host(&guest.key));
+        queues
+    }
+
+    /// Polls what any node wants, and nothing else.
+    fn host(&mut self) {
+        let own = self.deps.queues.len() - self.wishes.guests;
+        let was: Vec<_> = self.deps.queues[own..].to_vec();
+        let queues = self.with_guests(self.deps.queues[..own].to_vec());
+        let is: Vec<_> = queues[own..].iter().map(|one| one.key.clone()).collect();
+        let is_same = was.len() == is.len()
+            && was
+                .iter()
+                .zip(&queues[own..])
+                .all(|(was, is)| was.key == is.key && was.rule == is.rule);
+        if is_same {
+            return;
+        }
+        tracing::info!(
+            account = &*self.name,
+            queues = ?is.iter().map(|key| &*key.queue).collect::<Vec<_>>(),
+            "queues that only other nodes of the cluster have are polled, too"
+        );
+        self.arrange(queues, self.deps.options);
+        self.wishes.asked = vec![0; self.deps.queues.len()];
+        let gone = was.iter().filter(|was| !is.contains(&was.key));
+        gone.for_each(|gone| self.deps.board.drop_guest(&gone.key));
+    }
+}
