@@ -1,44 +1,44 @@
-//! Which feed is used: the one whose complete reading takes the fewest pages, among those that are trusted. Pure.
+//! Chooses the feed in use: the trusted feed whose complete reading takes the fewest pages. Pure.
 
 use std::time::Duration;
 
 use super::{doubt::Doubt, feed::Feed};
 use crate::clock::Moment;
 
-/// A feed that was found wanting is tried again after this long.
+/// A distrusted feed is tried again after this time.
 const DISTRUST_LASTS: Duration = Duration::from_secs(3600);
 
-/// A feed that failed, which may be a busy minute, is tried again after this long.
+/// A feed that failed, perhaps in a busy minute, is tried again after this time.
 const FAILURE_LASTS: Duration = Duration::from_secs(600);
 
-/// A feed has to be better in so many readings before it takes the place of another.
+/// A feed must be better in this many readings in a row before it replaces another, …
 const READINGS: u32 = 5;
 
-/// … by a quarter of the pages at least. Otherwise two feeds that are alike would take turns.
+/// … by at least a quarter of the pages. Otherwise two similar feeds would alternate.
 pub(super) const GAIN: f64 = 0.75;
 
-/// How a feed stands.
+/// How far a feed is trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// Nobody has tried it yet.
+    /// It was not tried yet.
     #[default]
     Untried,
-    /// It has proved true.
+    /// It agreed with other lists.
     Trusted,
     /// It is not used until then: it took too many pages, or was not answered.
     Resting(Moment),
-    /// It was found wanting, and is not tried until then.
+    /// It was wrong, and is not tried until then.
     Distrusted(Doubt, Moment),
 }
 
 /// Pages of one complete reading of each feed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pages {
-    /// Of the full list.
+    /// The pages of the full list.
     pub sweep: u32,
-    /// Of the lists of those who are available.
+    /// The pages of the lists of available agents.
     pub available: u32,
-    /// Of the list ordered by change, on average.
+    /// The mean number of pages of the list ordered by change.
     pub delta: f64,
 }
 
@@ -53,15 +53,15 @@ impl Pages {
     }
 }
 
-/// The choice among the feeds that tell statuses of the whole account, once its full list is trusted.
+/// The choice among the feeds of the whole account, once its full list is trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
     in_use: Feed,
     delta: Trust,
     available: Trust,
-    /// A feed that would take fewer pages, and in how many readings it would have.
+    /// A feed that would take fewer pages, and in how many readings in a row it would have.
     better: Option<(Feed, u32)>,
-    /// Some feed was chosen after its proof, or none was better.
+    /// Whether a feed was chosen after its proof.
     is_settled: bool,
 }
 
@@ -78,12 +78,12 @@ impl Default for Choice {
 }
 
 impl Choice {
-    /// The feed in use.
+    /// Returns the feed in use.
     pub fn in_use(&self) -> Feed {
         self.in_use
     }
 
-    /// How a feed stands.
+    /// Returns how far a feed is trusted.
     pub fn trust(&self, feed: Feed) -> Trust {
         match feed {
             Feed::Delta => self.delta,
@@ -92,7 +92,7 @@ impl Choice {
         }
     }
 
-    /// Whether a feed may be tried now.
+    /// Returns whether a feed may be tried now.
     pub fn may_try(&self, feed: Feed, now: Moment) -> bool {
         match self.trust(feed) {
             Trust::Untried => true,
@@ -101,27 +101,27 @@ impl Choice {
         }
     }
 
-    /// A feed has proved true.
+    /// Trusts a feed.
     pub fn proved(&mut self, feed: Feed) {
         self.set(feed, Trust::Trusted);
     }
 
-    /// A feed failed: it rests.
+    /// Lets a feed rest after a failure.
     pub fn failed(&mut self, feed: Feed, now: Moment) {
         self.set(feed, Trust::Resting(now.later(FAILURE_LASTS)));
         self.fall_back(feed);
     }
 
-    /// A feed is not believed any more.
+    /// Distrusts a feed.
     pub fn distrust(&mut self, feed: Feed, doubt: Doubt, now: Moment) {
         self.set(feed, Trust::Distrusted(doubt, now.later(DISTRUST_LASTS)));
         self.fall_back(feed);
     }
 
-    /// A reading of the feed in use is complete. Returns whether another is used from now on.
+    /// Records a complete reading of the feed in use. Returns whether another feed is used from now on.
     pub fn read(&mut self, pages: Pages) -> bool {
         let best = self.best(pages);
-        // Nothing is cheaper than a sweep of one request, and nothing tells more.
+        // Nothing is cheaper than a sweep of one request, and nothing shows more.
         if best == Feed::Sweep && pages.sweep <= 1 && self.in_use != Feed::Sweep {
             (self.in_use, self.better) = (Feed::Sweep, None);
             return true;
@@ -146,7 +146,7 @@ impl Choice {
         true
     }
 
-    /// The trusted feed with the fewest pages; of equals the sweep, which tells most, then the delta.
+    /// Returns the trusted feed with the fewest pages. Among equals, the sweep comes first, because it shows most, then the delta.
     fn best(&self, pages: Pages) -> Feed {
         let feeds = [Feed::Sweep, Feed::Delta, Feed::Available];
         let trusted = feeds
@@ -167,7 +167,7 @@ impl Choice {
         }
     }
 
-    /// The sweep takes over at once; what is better still is chosen after its next reading.
+    /// Returns to the sweep at once if the feed is in use. A better feed is chosen after the next reading.
     fn fall_back(&mut self, from: Feed) {
         if self.in_use == from {
             (self.in_use, self.is_settled) = (Feed::Sweep, false);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_proof_is_enough_to_begin_with() {
+    fn the_first_trusted_feed_is_used_at_once() {
         let mut choice = Choice::default();
         assert!(!choice.read(PAGES));
         choice.proved(Feed::Available);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_change_takes_a_quarter_fewer_pages_over_five_readings() {
+    fn a_later_change_needs_a_quarter_fewer_pages_in_five_readings() {
         let mut choice = Choice::default();
         choice.proved(Feed::Available);
         choice.read(PAGES);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equals_the_sweep_is_used() {
+    fn the_sweep_is_preferred_among_equals() {
         let one = Pages {
             sweep: 1,
             available: 1,
@@ -230,7 +230,7 @@ mod tests {
         choice.proved(Feed::Delta);
         assert!(!choice.read(one));
         assert_eq!(choice.in_use(), Feed::Sweep);
-        // A roster that has come down to a page, or comes at once from now on.
+        // The roster has shrunk to a page, or is given in one piece from now on.
         choice.read(PAGES);
         assert_eq!(choice.in_use(), Feed::Delta);
         assert!(choice.read(one));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_that_falls_is_followed_by_the_next_best_at_once() {
+    fn a_distrusted_feed_is_replaced_by_the_next_best_at_once() {
         let mut choice = Choice::default();
         choice.proved(Feed::Delta);
         choice.proved(Feed::Available);

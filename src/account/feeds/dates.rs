@@ -1,4 +1,4 @@
-//! The dates of one page, if they are in order.
+//! Reads the dates of one page, if they are in order.
 
 use jiff::Timestamp;
 
@@ -6,15 +6,15 @@ use crate::model::agent::Agent;
 
 /// The dates of one page.
 pub(super) struct Dates {
-    /// Rows without a date before the first that has one.
+    /// The number of rows without a date before the first dated row.
     pub undated: usize,
     pub dated: Vec<Timestamp>,
-    /// Undated rows follow the dated ones: no date comes after them.
+    /// Whether undated rows follow the dated ones, so that no later page has dates.
     pub is_rest_undated: bool,
 }
 
 impl Dates {
-    /// The dates of a page; `None` where they are not in order.
+    /// Reads the dates of a page; `None` if they are not in order.
     pub fn read(rows: &[Agent]) -> Option<Self> {
         let undated = rows.iter().take_while(|row| row.status_since.is_none());
         let undated = undated.count();
@@ -33,7 +33,7 @@ impl Dates {
     }
 }
 
-/// How many different dates there are.
+/// Counts the different dates.
 pub(super) fn distinct(descending: &[Timestamp]) -> usize {
     let steps = descending.windows(2).filter(|pair| pair[0] != pair[1]);
     steps.count() + usize::from(!descending.is_empty())

@@ -1,10 +1,11 @@
-//! The list of everybody, ordered by the date of their last change, the newest first.
+//! The list of all agents, ordered by the date of their last change, the newest first.
 //!
-//! One page tells every change since the page before, however large the roster. Nobody has promised that CallTools orders this list, so every page is
-//! checked, and so is what the list leaves out. Dates are compared with dates of CallTools alone, and moments with our clock alone.
+//! One page shows every change since the last page, however large the roster. CallTools does not promise this order, so every page is checked, and
+//! so is what the list omits. Dates are only compared with dates of CallTools, and moments only with our clock.
 //!
-//! A chain of readings begins at a look at the full list. Each reading has to reach back to the newest date of the one before, and a little further: CallTools
-//! may commit changes late. Then everybody who is not on the list has not changed, and is known as of the moment at which its first page was sent. Pure.
+//! A chain of readings begins at a look at the full list. Each reading has to reach back to the newest date of the last reading, and a little
+//! further, because CallTools may commit changes late. Then the agents who are not on the list have not changed, and are known as of the request
+//! for its first page. Pure.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -24,49 +25,49 @@ use crate::{
     model::agent::{Agent, AgentId},
 };
 
-/// A reading ends after this many pages of dated rows. A list that changes faster than that is read better in another way.
+/// A reading ends after this many pages of dated rows. For a list that changes faster, another feed is better.
 const MAX_PAGES: u32 = 3;
 
-/// Pages of undated rows that one reading skips; the next begins behind them. A thousand people without a date are more than an account has
-/// beside those who work, and a trial of the list should cost little.
+/// How many pages of undated rows one reading skips; the next reading begins behind them. A thousand agents without a date are more than an account
+/// has besides its active ones, and a trial of the list should cost little.
 const MAX_UNDATED_PAGES: u32 = 4;
 
-/// The least time that a reading reaches back beyond the last: clocks of several servers, and commits that take a moment.
+/// The shortest time that a reading reaches back beyond the last one: servers' clocks differ, and commits take a moment.
 const MIN_OVERLAP: SignedDuration = SignedDuration::from_secs(2);
 
-/// The most: what comes later than that is a change that the list left out.
+/// The longest such time: a change that appears later was omitted.
 const MAX_OVERLAP: SignedDuration = SignedDuration::from_secs(30);
 
-/// How long the largest lateness is remembered.
+/// How long the longest delay is remembered.
 const LATENESS_LASTS: Duration = Duration::from_secs(3600);
 
-/// An answer that a cache kept for longer tells of no change.
+/// An answer that a cache kept for longer shows no new changes.
 const MAX_CACHED: Duration = Duration::from_secs(2);
 
-/// Two dates descend by chance every other time, eight once in forty thousand.
+/// Two dates are in order by chance every other time, and eight once in forty thousand.
 const DATES_TO_PROVE: usize = 8;
 
-/// Readings without enough dates to prove the order. A list that stands still proves nothing.
+/// The maximum of readings without enough dates to prove the order. A list that does not change proves nothing.
 const MAX_UNPROVEN: u32 = 10;
 
-/// Answers in a row that are older than what is known already.
+/// The maximum of answers in a row that are older than what is already known.
 const MAX_LAGGING: u32 = 3;
 
-/// Agents that a page leaves out at once. One may have been deleted.
+/// The list is distrusted if a page omits this many agents at once. Single ones may have been deleted.
 const MAX_ABSENT: usize = 3;
 
-/// Two requests under way together may be answered in the other order. Their looks are compared from this distance on.
+/// Two requests under way at the same time may be answered in the other order, so their looks must be at least this far apart to be compared.
 const CROSSING: Duration = Duration::from_secs(10);
 
-/// An agent that was left out is watched for so long.
+/// How long an omitted agent is watched.
 const ABSENCE_LASTS: Duration = Duration::from_secs(600);
 
 /// One page of the ordered list.
 #[derive(Clone, Copy, Debug)]
 pub struct DeltaPage<'a> {
-    /// When it was sent, less the time for which a cache had kept it.
+    /// When it was requested, minus the time a cache had kept it.
     pub as_of: Moment,
-    /// That time.
+    /// The time a cache had kept it.
     pub cached: Duration,
     /// Its number, from 1.
     pub page: u32,
@@ -76,27 +77,27 @@ pub struct DeltaPage<'a> {
     pub rows: &'a [Agent],
 }
 
-/// What follows from a page.
+/// The result of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Read this page at once.
     ReadOn(u32),
-    /// Everybody who was seen since `base` is known as of `as_of`.
+    /// The statuses of agents who were seen since `base` are known as of `as_of`.
     Complete {
-        /// Where the chain began.
+        /// When the chain began.
         base: Moment,
-        /// When the first page was sent.
+        /// When the first page was requested.
         as_of: Moment,
     },
-    /// Its rows count, and say nothing about those who are not on it: it is older than what is known.
+    /// Its rows count, but it says nothing about agents who are not on it, because it is older than what is known.
     Lagging,
     /// It did not reach back to the last reading. The chain is broken.
     Failed,
-    /// The list is not what it should be.
+    /// The list is distrusted.
     Distrusted(Doubt),
 }
 
-/// Readings that reach back to each other.
+/// Readings that each reach back to the last one.
 #[derive(Clone, Copy, Debug)]
 struct Chain {
     base: Moment,
@@ -105,11 +106,11 @@ struct Chain {
     high: Option<Timestamp>,
 }
 
-/// A reading that is not over.
+/// An unfinished reading.
 #[derive(Debug)]
 struct Reading {
     as_of: Moment,
-    /// Pages read, those of undated rows apart.
+    /// The number of pages read, not counting those of undated rows.
     pages: u32,
     undated_pages: u32,
     newest: Option<Timestamp>,
@@ -125,20 +126,20 @@ pub struct Delta {
     proved: bool,
     unproven: u32,
     lagging: u32,
-    /// Rows without a date that led the list, and rows a page.
+    /// The number of rows without a date at the start of the list, and of rows per page.
     undated: usize,
     page_size: usize,
-    /// The largest lateness, and when it was seen.
+    /// The longest delay, and when it was seen.
     late: Option<(SignedDuration, Moment)>,
-    /// Pages of the last ten complete readings.
+    /// The pages of the last ten complete readings.
     took: VecDeque<u32>,
-    /// Agents that the list left out, and since when.
+    /// Agents that the list omits, and since when.
     absent: HashMap<AgentId, Moment>,
     misses: Misses,
 }
 
 impl Delta {
-    /// Begins a chain at a look at the full list: these rows were seen at `at`.
+    /// Begins a chain at a look at the full list, which showed these rows at `at`.
     pub fn begin(&mut self, at: Moment, rows: &[Agent]) {
         self.reading = None;
         self.proved = false;
@@ -160,17 +161,17 @@ impl Delta {
         };
     }
 
-    /// Whether a chain was begun.
+    /// Returns whether a chain was begun.
     pub fn has_begun(&self) -> bool {
         self.chain.is_some()
     }
 
-    /// Whether the list was seen to be ordered and to leave nobody out.
+    /// Returns whether the list was seen to be ordered and complete.
     pub fn is_proved(&self) -> bool {
         self.proved
     }
 
-    /// The page that a reading begins with: the one that holds the last undated row.
+    /// Returns the first page of a reading: the one with the last undated row.
     pub fn first_page(&self) -> u32 {
         match self.undated {
             0 => 1,
@@ -178,7 +179,7 @@ impl Delta {
         }
     }
 
-    /// The mean number of pages of the last readings.
+    /// Returns the mean number of pages of the last readings.
     pub fn pages(&self) -> f64 {
         match self.took.len() {
             0 => 1.0,
@@ -186,23 +187,23 @@ impl Delta {
         }
     }
 
-    /// Agents that the last readings left out: their queues should be polled soon.
+    /// Returns agents that the last readings omitted. Their queues should be polled soon.
     pub fn absent(&self) -> impl Iterator<Item = &AgentId> {
         self.absent.keys()
     }
 
-    /// The newest date of the last complete reading.
+    /// Returns the newest date of the last complete reading.
     #[cfg(test)]
     pub(super) fn high(&self) -> Option<Timestamp> {
         self.chain.and_then(|chain| chain.high)
     }
 
-    /// A reading was not answered: it begins again.
+    /// Restarts the reading after a page that was not answered.
     pub fn interrupted(&mut self) {
         self.reading = None;
     }
 
-    /// A page came. `roster` is as it was before.
+    /// Records a page, before `roster` takes it.
     pub fn take(&mut self, page: DeltaPage<'_>, roster: &Roster) -> Step {
         if page.cached > MAX_CACHED {
             self.reading = None;
@@ -221,7 +222,7 @@ impl Delta {
         }
         let is_first = self.reading.is_none();
         if is_first && page.page > 1 && undated == 0 {
-            // There are fewer undated rows than there were.
+            // The number of undated rows has shrunk.
             self.undated = self.undated.saturating_sub(self.page_size.max(1));
             return Step::ReadOn(page.page - 1);
         }
@@ -245,10 +246,10 @@ impl Delta {
         }
         self.learn_lateness(page, roster);
         let ends = page.last || is_rest_undated;
-        self.go_on(page.page, oldest, ends)
+        self.advance(page.page, oldest, ends)
     }
 
-    /// Rows of a poll or of a full page, all of one look: the list should have brought them. To be asked before the roster takes them.
+    /// Checks the list against rows of a poll or of a full page, all of one look. Call it before the roster takes them.
     pub fn compare(&mut self, rows: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
         let chain = self.chain.filter(|_| self.proved)?;
         let due = chain.high? - self.overlap();
@@ -257,7 +258,7 @@ impl Delta {
             let Some(known) = roster.newest(&row.id) else {
                 continue;
             };
-            // A status that is not known is what a filtered list leaves of an agent.
+            // After a filtered list, the status of absent agents is unknown.
             let is_comparable = known.at.boot >= chain.base.boot
                 && known.at.boot <= as_of.boot
                 && known.agent.status.is_some();
@@ -280,13 +281,13 @@ impl Delta {
         (late * 3 / 2).clamp(MIN_OVERLAP, MAX_OVERLAP)
     }
 
-    /// A page without any date.
+    /// Records a page without dates.
     fn take_undated(&mut self, page: DeltaPage<'_>) -> Step {
         let Some(reading) = &mut self.reading else {
             return Step::Failed;
         };
         if reading.newest.is_some() || page.rows.is_empty() && page.page == 1 {
-            return self.complete(); // The dated rows have come to their end, or there is nobody.
+            return self.complete(); // The dated rows have ended, or there are no agents.
         }
         if page.last {
             return Step::Distrusted(Doubt::Undated);
@@ -299,7 +300,7 @@ impl Delta {
         Step::ReadOn(page.page + 1)
     }
 
-    fn go_on(&mut self, page: u32, oldest: Timestamp, ends: bool) -> Step {
+    fn advance(&mut self, page: u32, oldest: Timestamp, ends: bool) -> Step {
         let high = self.chain.and_then(|chain| chain.high);
         let reaches_back = high.is_none_or(|high| oldest <= high - self.overlap());
         let pages = self.reading.as_ref().map_or(0, |reading| reading.pages);
@@ -351,7 +352,7 @@ impl Delta {
         }
     }
 
-    /// Whether everybody is on the page whose date is known to belong there. The first page alone is of one moment, so it alone is looked at.
+    /// Checks that all agents whose known date belongs on the page are on it. Only the first page shows a single moment, so only it is checked.
     fn look_for_absent(
         &mut self,
         page: DeltaPage<'_>,
@@ -381,7 +382,7 @@ impl Delta {
             }
             missing += 1;
             match self.absent.get(id) {
-                // Somebody has seen the agent since the list first left them out.
+                // Another list has shown the agent since this list first omitted them.
                 Some(since) => left_out |= sighting.at.boot > since.boot,
                 None => drop(self.absent.insert(id.clone(), page.as_of)),
             }
@@ -395,7 +396,7 @@ impl Delta {
         }
     }
 
-    /// A row that is news although it is older than the last reading was committed late.
+    /// Learns delays of commits from new rows whose dates are older than the last reading.
     fn learn_lateness(&mut self, page: DeltaPage<'_>, roster: &Roster) {
         let Some(Chain {
             high: Some(high),

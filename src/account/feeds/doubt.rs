@@ -1,35 +1,35 @@
-//! Why a feed is not believed.
+//! Why a feed is distrusted.
 
-/// What was seen of a feed that is not what it should be.
+/// What is wrong with a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// Dates ascend, or come after rows without any.
+    /// Dates ascend, or undated rows are between dated ones.
     Unordered,
     /// No row has a date.
     Undated,
-    /// The dates stand still, so that nothing shows whether they are in order.
+    /// The dates do not change, so their order cannot be checked.
     Unproven,
-    /// Answers are older than what is known, again and again.
+    /// Answers are repeatedly older than what is known.
     Lagging,
     /// Agents are missing whose dates belong on the page.
     LeftOut,
-    /// Other lists show changes that this one did not bring.
+    /// Other lists show changes that this list misses.
     Missed,
-    /// Rows have another status than the one asked for.
+    /// Rows have another status than requested.
     Unfiltered,
-    /// CallTools refused to give it.
+    /// CallTools refuses the request.
     Refused,
 }
 
 impl Doubt {
-    /// What was seen, for the log.
+    /// Describes it, for the log.
     pub fn sentence(self) -> &'static str {
         match self {
             Doubt::Unordered => "the list is not ordered by the date of change",
             Doubt::Undated => "agents have no date of change",
-            Doubt::Unproven => "the dates of change stand still",
-            Doubt::Lagging => "the list is older than what is known already",
-            Doubt::LeftOut => "the list leaves out agents who have changed",
+            Doubt::Unproven => "the dates of change do not change",
+            Doubt::Lagging => "the list is older than what is already known",
+            Doubt::LeftOut => "the list omits agents who have changed",
             Doubt::Missed => "the list misses changes that other lists show",
             Doubt::Unfiltered => "the filter by status is ignored",
             Doubt::Refused => "CallTools refuses the request",

@@ -1,4 +1,4 @@
-//! The feeds that statuses can come from.
+//! The feeds of statuses.
 
 /// Where statuses come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
@@ -6,7 +6,7 @@
 pub enum Feed {
     /// The list ordered by the date of change.
     Delta,
-    /// The lists of those who are available.
+    /// The lists of available agents.
     Available,
     /// The full list.
     Sweep,
@@ -16,17 +16,17 @@ pub enum Feed {
 }
 
 impl Feed {
-    /// What people call it.
+    /// Returns its description for people.
     pub fn noun(self) -> &'static str {
         match self {
             Feed::Delta => "the list of changes",
-            Feed::Available => "the lists of those who are available",
+            Feed::Available => "the lists of available agents",
             Feed::Sweep => "sweeps of the account",
             Feed::Queues => "polls of the queues",
         }
     }
 
-    /// Its name in metrics, pages and logs.
+    /// Returns its name in metrics, pages and logs.
     pub fn as_str(self) -> &'static str {
         self.into()
     }

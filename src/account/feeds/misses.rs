@@ -1,24 +1,24 @@
-//! How many rows of other lists a feed should have brought and did not.
+//! Counts rows of other lists that a feed should have shown but did not.
 
 use std::collections::VecDeque;
 
-/// Rows that misses are counted over.
+/// The number of rows over which misses are counted.
 const COMPARED: u32 = 200;
 
-/// Misses among them that may be accidents.
+/// The number of misses among them that may be accidents.
 const MAX_MISSED: u32 = 2;
 
-/// The misses of the last looks, some [`COMPARED`] rows.
+/// The misses of the last looks, over about [`COMPARED`] rows.
 #[derive(Debug, Default)]
 pub(super) struct Misses {
-    /// Of each look: rows compared and missed, the oldest first.
+    /// The numbers of rows compared and missed in each look, the oldest first.
     looks: VecDeque<(u32, u32)>,
     compared: u32,
     missed: u32,
 }
 
 impl Misses {
-    /// Adds a look; tells whether more than one row in [`COMPARED`] was missed.
+    /// Adds a look. Returns whether more than one row in [`COMPARED`] was missed.
     pub fn add(&mut self, compared: u32, missed: u32) -> bool {
         if compared == 0 {
             return false;
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_misses_in_two_hundred_rows_are_too_many_and_two_are_not() {
+    fn three_misses_in_two_hundred_rows_are_too_many_but_two_are_not() {
         let mut misses = Misses::default();
         assert!(!misses.add(100, 1));
         assert!(!misses.add(0, 0));
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn misses_of_long_ago_are_forgotten() {
+    fn old_misses_are_forgotten() {
         let mut misses = Misses::default();
         for _ in 0..50 {
             assert!(!misses.add(250, 1), "one in each look of 250 rows");
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn one_look_alone_can_be_enough() {
+    fn a_single_look_can_be_enough() {
         assert!(Misses::default().add(20, 3));
     }
 }

@@ -1,75 +1,75 @@
-//! How each feed stands: which one is in use, and why not another. For people who look on.
+//! Reports how each feed stands: which one is in use, and why the others are not. For people.
 
 use std::{borrow::Cow, time::Duration};
 
 use super::{Doubt, Feeds, ReadyStatus, choice::Trust, feed::Feed};
 use crate::clock::Moment;
 
-/// How a feed stands.
+/// The standing of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Standing {
     /// Statuses come from it.
     InUse,
-    /// It takes as many requests as the one in use, or more.
+    /// It takes as many requests as the feed in use, or more.
     NoGain,
-    /// It has not proved true yet.
+    /// It is not trusted yet.
     Untried,
     /// The account or its config does not allow it.
     Impossible,
     /// It took too many requests, and is tried again later.
     Resting,
-    /// It was found wanting, and is tried again later.
+    /// It is distrusted, and is tried again later.
     Distrusted,
 }
 
 impl Standing {
-    /// Its name in JSON.
+    /// Returns its name in JSON.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// A feed, how it stands and why.
+/// A feed, its standing, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedStanding {
     /// The feed.
     pub feed: Feed,
-    /// How it stands.
+    /// Its standing.
     pub standing: Standing,
-    /// Why, in words.
+    /// The reason, for people.
     pub why: Cow<'static, str>,
     /// When it is tried again.
     pub until: Option<Moment>,
-    /// Requests of one complete reading, where that is known.
+    /// The number of requests of one complete reading, if known.
     pub requests: Option<u32>,
 }
 
-/// What the schedule makes of the full list, on which all other lists rest.
+/// The schedule's view of the full list, on which all other lists depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FullList {
-    /// The config has `sweep = false`.
+    /// Whether the config has `sweep = false`.
     pub is_off: bool,
-    /// It takes fewer requests than the queues' own polls.
+    /// Whether it takes fewer requests than the queues' own polls.
     pub pays: bool,
-    /// It agrees with what the queues say.
+    /// Whether it agrees with the queues.
     pub is_trusted: bool,
 }
 
 impl FullList {
-    /// Whether statuses come from it, or from a list that rests on it.
+    /// Returns whether statuses come from it, or from a list that depends on it.
     fn is_in_use(self) -> bool {
         !self.is_off && self.pays && self.is_trusted
     }
 }
 
-/// Why, and until when.
+/// A standing, the reason, and until when.
 type Reason = (Standing, Cow<'static, str>, Option<Moment>);
 
 const POLLS_COST_LESS: &str = "polling the queues one by one takes fewer requests";
 
 impl Feeds {
-    /// How each feed stands, the one that is the best for the largest account first.
+    /// Returns the standing of each feed, the best for the largest accounts first.
     pub fn standings(&self, full: FullList, now: Moment) -> Vec<FeedStanding> {
         let feeds = [Feed::Delta, Feed::Available, Feed::Sweep, Feed::Queues];
         let of_feed = |feed| {
@@ -89,7 +89,7 @@ impl Feeds {
         feeds.map(of_feed).to_vec()
     }
 
-    /// How each feed would stand in an account of so many pages, whose full list has proved true.
+    /// Returns the standing that each feed would have in an account with this many pages, whose full list is trusted.
     pub fn planned(pages: u32, needs_reasons: bool, full: FullList) -> Vec<FeedStanding> {
         let start = Moment {
             boot: Duration::ZERO,
@@ -111,7 +111,7 @@ impl Feeds {
 
     fn queues_stand(&self, full: FullList) -> Reason {
         if full.is_in_use() {
-            let why = "each poll tells the statuses of one queue alone";
+            let why = "each poll shows the statuses of only one queue";
             return (Standing::NoGain, why.into(), None);
         }
         let why = match full {
@@ -134,7 +134,7 @@ impl Feeds {
             return (Standing::NoGain, POLLS_COST_LESS.into(), None);
         }
         if !full.is_trusted {
-            let why = "it is being compared with what the queues say";
+            let why = "it is being compared with the queues";
             return (Standing::Untried, why.into(), None);
         }
         match self.in_use() {
@@ -146,7 +146,7 @@ impl Feeds {
         }
     }
 
-    /// A list that rests on the full list.
+    /// Returns the standing of a list that depends on the full list.
     fn stands(&self, feed: Feed, full: FullList, now: Moment) -> Reason {
         if full.is_in_use() && self.in_use() == feed {
             let why = "it has proved true and takes the fewest requests";
@@ -164,7 +164,7 @@ impl Feeds {
                 later(Standing::Distrusted, sentence(doubt), until, now)
             }
             Trust::Resting(until) => {
-                let why = "it took too many requests, or did not fit what is known";
+                let why = "it took too many requests, or did not fit the known statuses";
                 later(Standing::Resting, why.into(), until, now)
             }
             _ if !full.is_trusted || self.full_at.is_none() => {
@@ -194,7 +194,7 @@ impl Feeds {
         }
         if self.needs_reasons {
             return Some(
-                "criteria in the config read why agents are not available, which it does not tell",
+                "criteria in the config read why agents are not available, which it does not show",
             );
         }
         let is_unknown = self.full_at.is_some() && !self.available.is_possible();
@@ -221,7 +221,7 @@ impl Feeds {
     }
 }
 
-/// A feed that is left alone for a while, and then tried again.
+/// Returns the standing of a feed that is not used for a while, and then tried again.
 fn later(standing: Standing, why: Cow<'static, str>, until: Moment, now: Moment) -> Reason {
     match now.boot < until.boot {
         true => (standing, why, Some(until)),

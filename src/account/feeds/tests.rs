@@ -1,4 +1,4 @@
-//! The feeds against a small model of a CallTools that lies.
+//! Tests the feeds against a small model of a CallTools that misbehaves.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{account::roster::earlier, fixtures::agent};
 
 /// Agents of the model, and rows on a page.
 const PEOPLE: usize = 120;
-/// Those who are available fit on one page: a reading of several can skip an agent between two pages, and is mended by the next.
+/// The available agents fit on one page: a reading of several pages can miss an agent between two pages, which the next reading corrects.
 const PAGE: usize = 75;
 
-/// Milliseconds between two requests, and until one is served.
+/// The milliseconds between two requests, and until one is served.
 const PERIOD: u64 = 4_000;
 const WAY: u64 = 150;
 
@@ -29,23 +29,23 @@ enum Lie {
     /// `agent_status=` is ignored.
     FilterOff,
     BothOff,
-    /// The ordered list leaves out three agents for ever.
+    /// The ordered list omits three agents forever.
     LeavesOut,
     /// The same agents' changes do not show in the dates.
     DatesStandStill,
-    /// Dates are those of another time zone.
+    /// The dates are in another time zone.
     LocalTime,
-    /// One answer in three is up to so many seconds old.
+    /// One answer in three is up to this many seconds old.
     Lags(u64),
-    /// Two thirds of the people, more than a page of them, have no date, ever.
+    /// Two thirds of the agents, more than a page, never have a date.
     Undated,
-    /// Somebody is deleted every minute.
+    /// An agent is deleted every minute.
     Deletes,
-    /// Everybody changes every few seconds.
+    /// Each agent changes every few seconds.
     TooFast,
 }
 
-/// What was true from a moment on: the status, and its date.
+/// The truth from a moment on: the status, and its date.
 #[derive(Clone, Copy, Debug)]
 struct Truth {
     from: u64,
@@ -56,7 +56,7 @@ struct Truth {
 #[derive(Debug)]
 struct Person {
     name: String,
-    /// One for each status.
+    /// The row of each status.
     rows: [Agent; 3],
     truths: Vec<Truth>,
     is_deleted: bool,
@@ -121,7 +121,7 @@ impl World {
         world
     }
 
-    /// Time passes, and people change.
+    /// Lets time pass, in which agents change.
     fn pass(&mut self, time: u64) {
         let mean = if self.lie == Lie::TooFast {
             4_000.0
@@ -177,7 +177,7 @@ impl World {
         }
     }
 
-    /// A page of a list, as CallTools gives it now.
+    /// Returns a page of a list, as CallTools gives it now.
     fn page(&mut self, request: Request, page: u32) -> (Vec<Agent>, bool) {
         let time = match self.lie {
             Lie::Lags(most) if self.dice.usize(..3) == 0 => {
@@ -195,7 +195,7 @@ impl World {
                 if self.lie == Lie::LeavesOut {
                     rows.retain(|(place, _)| *place % 30 != 7);
                 }
-                // Undated rows are the largest.
+                // Undated rows sort as the largest.
                 let key = |row: &Agent| (row.status_since.is_none(), row.status_since);
                 rows.sort_by_key(|(_, row)| key(row));
                 if self.lie != Lie::AscendingOnly {
@@ -213,7 +213,7 @@ impl World {
         (rows.skip(start).take(PAGE).collect(), last)
     }
 
-    /// The next request about statuses.
+    /// Sends the next request for statuses.
     fn ask(&mut self) {
         let (sent, was) = (self.now, self.feeds.in_use());
         let (request, at_once) = self.feeds.next(moment(sent));
@@ -281,7 +281,7 @@ impl World {
         }
     }
 
-    /// A queue of some of the people is polled.
+    /// Polls a queue with some of the agents.
     fn poll(&mut self, queue: usize) {
         let sent = self.now;
         self.pass(WAY);
@@ -308,7 +308,7 @@ impl World {
         self.roster.see(rows.iter().map(sighting).collect())
     }
 
-    /// What the account does.
+    /// Does what the account does with a result.
     fn follow(&mut self, taken: Taken, lag: Option<Moment>) {
         match taken {
             Taken::Rows => {}
@@ -347,7 +347,7 @@ impl World {
         }
     }
 
-    /// Nothing is shown as newer than CallTools said: what a row says was true at some moment since the one as of which it is known.
+    /// Checks that nothing looks newer than CallTools showed it: each row was true at some moment since the time as of which it is known.
     fn check(&self) {
         let ours = |lag: u64| matches!(self.lie, Lie::Lags(most) if most * 1000 >= lag);
         for place in 0..PEOPLE {
@@ -357,7 +357,7 @@ impl World {
                 continue;
             };
             let known = self.roster.known_as_of(row).boot - moment(0).boot;
-            // An answer that lags cannot be told from one that does not, where nothing has changed.
+            // If nothing has changed, a lagging answer looks like any other.
             let lag = match self.lie {
                 Lie::Lags(most) if ours(0) => most * 1000,
                 _ => 0,
@@ -384,7 +384,8 @@ impl World {
         }
     }
 
-    /// A list that leaves people out, or whose dates do not move, is found out within three minutes; until then it is believed.
+    /// Returns whether rows may be wrong: a list that omits agents, or whose dates do not change, is noticed only within three
+    /// minutes.
     fn may_be_wrong(&self) -> bool {
         let is_found_out = matches!(self.feeds.trust(Feed::Delta), Trust::Distrusted(..));
         matches!(
@@ -423,7 +424,7 @@ fn an_honest_account_is_fed_by_changes() {
 }
 
 #[test]
-fn lists_that_are_ignored_are_found_out_within_two_sweeps() {
+fn ignored_parameters_are_noticed_within_two_sweeps() {
     let two_sweeps = 2 * 2 * (PEOPLE / PAGE + 1) as u64 * (PERIOD + 2 * WAY);
     for (lie, feed) in [
         (Lie::OrderingOff, Feed::Available),
@@ -469,7 +470,7 @@ fn a_list_that_misses_changes_is_given_up_within_three_minutes() {
 }
 
 #[test]
-fn what_is_only_odd_keeps_its_trust() {
+fn merely_odd_lists_keep_their_trust() {
     for seed in 0..2 {
         for lie in [Lie::LocalTime, Lie::Deletes] {
             let world = lived(lie, seed, 20);
@@ -486,9 +487,9 @@ fn what_is_only_odd_keeps_its_trust() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Checks itself as it goes.
+    /// The world checks itself as it runs.
     #[test]
-    fn nothing_is_shown_as_newer_than_it_was(seed in any::<u64>(), lie in 0..8usize) {
+    fn nothing_looks_newer_than_it_was(seed in any::<u64>(), lie in 0..8usize) {
         let lies = [
             Lie::Nothing, Lie::OrderingOff, Lie::FilterOff, Lie::BothOff, Lie::LocalTime, Lie::Lags(20), Lie::Deletes, Lie::TooFast,
         ];

@@ -1,29 +1,29 @@
-//! The full list at once: `page_size=max`. Where CallTools gives it, a sweep costs one request for any roster. One public client asks so; nobody has
-//! promised it. So it is tried once, where the list has more than one page, and given up where it is not answered in full. Pure.
+//! The full list in one piece: `page_size=max`. If CallTools gives it, a sweep costs one request for any roster. One public client does so, but
+//! CallTools does not promise it. So it is tried once if the list has more than one page, and given up if the answer is incomplete. Pure.
 
 use std::time::Duration;
 
 use crate::{calltools::PAGE_SIZE, clock::Moment};
 
-/// After a failure the list is read page by page for so long. Where the answer was a part of the list, nothing is tried again.
+/// How long the list is read page by page after a failure. If the answer was only a part of the list, it is never tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(3600);
 
-/// Whether CallTools gives the full list at once.
+/// Whether CallTools gives the full list in one piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WholeList {
-    /// Nobody has asked.
+    /// It was not tried.
     #[default]
     Untried,
-    /// It does.
+    /// CallTools gives it.
     Given,
-    /// It gives a part.
+    /// CallTools gives only a part.
     Clipped,
-    /// It did not answer; not to be tried until then.
+    /// The request failed; it is not tried again until then.
     Failed(Moment),
 }
 
 impl WholeList {
-    /// Whether the next look at the full list asks for all of it, if its pages are so many.
+    /// Returns whether to request all of a full list with this many pages next time.
     pub(super) fn is_worth_a_request(self, pages: u32, now: Moment) -> bool {
         match self {
             WholeList::Given => true,
@@ -33,9 +33,9 @@ impl WholeList {
         }
     }
 
-    /// An answer came with so many rows. Returns whether it is the whole list.
+    /// Records an answer with this many rows. Returns whether it is the whole list.
     pub(super) fn take(&mut self, rows: usize, is_last: bool, now: Moment) -> bool {
-        // A list that has come down to a page is whole, too.
+        // A list that has shrunk to a page is still whole.
         let is_known = *self == WholeList::Given;
         let is_whole = is_last && (is_known || rows > PAGE_SIZE as usize);
         *self = match (is_whole, is_known) {
@@ -47,7 +47,7 @@ impl WholeList {
         is_whole
     }
 
-    /// No answer came.
+    /// Records a failure.
     pub(super) fn give_up(&mut self, now: Moment) {
         *self = WholeList::Failed(now.later(TRY_AGAIN));
     }
@@ -65,7 +65,7 @@ mod tests {
         assert!(!list.is_worth_a_request(1, now), "one page is whole");
         assert!(list.is_worth_a_request(3, now));
         assert!(list.take(700, true, now));
-        // The sweep has one page now, and stays so if people leave.
+        // The sweep has one page now, even if agents leave.
         assert!(list.is_worth_a_request(1, now) && list.take(200, true, now));
         assert!(!list.take(250, false, now));
         assert!(!list.is_worth_a_request(3, now));
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_clipped_or_ignored_is_not_tried_again_and_what_fails_is_after_an_hour() {
+    fn a_clipped_list_is_never_tried_again_and_a_failed_one_after_an_hour() {
         let now = VirtualClock::default().now();
         for (rows, is_last) in [(250, false), (25, false), (250, true), (0, true)] {
             let mut list = WholeList::default();

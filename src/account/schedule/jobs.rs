@@ -1,4 +1,4 @@
-//! Jobs: how they start and end. A job takes a slot, and its outcome decides when to try again.
+//! Starts and ends jobs. A job takes a slot, and its outcome decides when to retry.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) const MAX_QUEUE_BACKOFF: Duration = Duration::from_secs(60);
 /// The longest wait with a bad token: a person has to replace it, and too many tries get accounts locked.
 const MAX_ACCOUNT_BACKOFF: Duration = Duration::from_secs(300);
 
-/// After this many failed readings of `statuses/`, queues are polled without it. Before that, no answer is better than a guess.
+/// After this many failed readings of `statuses/`, queues are polled without it. Until then, no answer is better than a guess.
 const STATUSES_TRIES: u32 = 3;
 
 /// A request, or the pages of one list.
@@ -28,16 +28,16 @@ pub enum Job {
     Poll(usize),
     /// Read this page of the account's list of agents.
     Sweep(u32),
-    /// Read the account's list of agents at once.
+    /// Read the account's list of agents in one piece.
     Whole,
-    /// Read this page of everybody, ordered by the date of change.
+    /// Read this page of all agents, ordered by the date of change.
     Delta(u32),
-    /// Read this page of those who have the status with this number.
+    /// Read this page of the agents who have the status with this id.
     Available(u64, u32),
 }
 
 impl Job {
-    /// Whether it tells statuses of the whole account.
+    /// Returns whether it reads statuses of the whole account.
     pub fn is_about_statuses(self) -> bool {
         matches!(
             self,
@@ -54,21 +54,21 @@ pub enum Ending<'a> {
         /// Pages read.
         requests: u32,
     },
-    /// With a fault.
+    /// It failed.
     Badly(&'a Fault),
-    /// The budget ran out in between: this says nothing about the queue or CallTools.
+    /// The budget ran out in the middle, which says nothing about the queue or CallTools.
     Unpaid,
 }
 
 impl Schedule {
-    /// A job was started in its slot, or as part of a cold start. The next slot comes when its probable cost has been earned at one request
-    /// per `period`.
+    /// Records that a job was started in its slot, or as part of a cold start. The next slot comes when the job's probable cost has been earned
+    /// at one request per `period`.
     pub fn started(&mut self, job: Job, now: Duration, period: Duration) {
         self.period = period;
         self.last_question.get_or_insert(now);
         if self.reads_on(now) == Some(job) {
             self.begun(job, now);
-            // It is the rest of a list, and is earned before the next slot.
+            // The rest of a list is earned before the next slot.
             self.slot = self.slot.max(now) + period;
             return;
         }
@@ -85,7 +85,7 @@ impl Schedule {
         }
     }
 
-    /// A job was started on demand, outside the schedule's slots.
+    /// Records that a job was started on demand, outside the schedule's slots.
     pub fn begun(&mut self, job: Job, now: Duration) {
         self.in_flight += 1;
         self.attempts(job).start(now);
@@ -106,7 +106,7 @@ impl Schedule {
         }
     }
 
-    /// A job ended. `jitter` in 0..1.
+    /// Records the end of a job. `jitter` is in 0..1.
     pub fn ended(&mut self, job: Job, ending: Ending<'_>, now: Duration, jitter: f64) {
         self.in_flight -= 1;
         match ending {
@@ -134,7 +134,7 @@ impl Schedule {
                 self.token_not_before =
                     now + backoff(self.token_failures, MAX_ACCOUNT_BACKOFF, jitter);
             }
-            // The budget keeps the pause. Its next refusal tells how long.
+            // The budget keeps the pause, and its next refusal gives the length.
             Ending::Badly(Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => {
                 self.attempts(job).in_flight = false
             }
@@ -154,7 +154,7 @@ impl Schedule {
         self.statuses_given_up |= hopeless && self.statuses.last_success.is_none();
     }
 
-    /// There is no permit before this long.
+    /// Records that no permit is available for this long.
     pub fn refused(&mut self, wait: Duration, now: Duration) {
         self.not_before = now + wait;
     }
@@ -170,7 +170,7 @@ impl Schedule {
         }
     }
 
-    /// Whether a job is under way.
+    /// Returns whether a job is running.
     pub fn is_under_way(&self, job: Job) -> bool {
         match job {
             Job::Queues => self.names.in_flight,
@@ -182,12 +182,12 @@ impl Schedule {
         }
     }
 
-    /// Whether CallTools refused the token when it was last asked.
+    /// Returns whether CallTools refused the token at the last request.
     pub fn is_token_refused(&self) -> bool {
         self.token_failures > 0
     }
 
-    /// The token may have changed, or be accepted again: try it at once, with a single request.
+    /// Tries the token at once with a single request, because it may have changed or be accepted again.
     pub fn try_token(&mut self) {
         self.token_not_before = Duration::ZERO;
     }

@@ -1,4 +1,4 @@
-//! How the slots divide: the share of each kind of queue, whether a sweep pays, and the resulting times between readings.
+//! Divides the slots: the share of each kind of queue, whether a sweep pays, and the resulting times between readings.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use super::{
 };
 
 impl Schedule {
-    /// The time between readings of each queue, without faults, at one request per `period`.
+    /// Returns the times between readings of each queue, without faults, at one request per `period`.
     pub fn expected(&self, period: Duration) -> Vec<Expected> {
         self.expected_with(self.is_swept(), period)
     }
 
-    /// The same for equal demand, with sweeps that are trusted unless they contradicted the queues. This plan does not change with demand or
-    /// with a restart.
+    /// Returns the same for equal demand, with trusted sweeps unless they contradicted the queues. This plan does not change with demand or with a
+    /// restart.
     pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
         let mut even = self.clone();
         even.mean_asked = 0.0;
         for queue in &mut even.queues {
-            queue.rests = false; // The plan is for the hours in which all are open.
+            queue.rests = false; // The plan is for hours in which all queues are open.
         }
         let sweeps = self.options.sweep && !self.sweeping.distrusted && even.sweep_pays();
         even.expected_with(sweeps, period)
     }
 
-    /// Whether sweeps are trusted and pay.
+    /// Returns whether sweeps are trusted and pay.
     pub(crate) fn is_swept(&self) -> bool {
         self.options.sweep && self.sweeping.trusted && self.sweep_pays()
     }
 
     pub(super) fn expected_with(&self, sweeps: bool, period: Duration) -> Vec<Expected> {
         let of_alone = if sweeps { self.share_alone() } else { 0.0 };
-        // What a poll of a queue costs on average, and with it a turn.
+        // The mean cost of a poll of a queue, and from it that of a turn.
         let shared = self.awake().filter(|queue| !self.is_alone(queue));
         let polls: f64 = shared
             .map(|queue| (self.weight(queue) / queue.cost()).sqrt())
@@ -44,7 +44,7 @@ impl Schedule {
                 / f64::from(SWEEPS_IN_TURN)
                 / (1.0 - of_alone).max(f64::EPSILON),
         );
-        // Once for all queues: this is computed after each poll.
+        // Computed once for all queues, because this function runs after each poll.
         let [all, alone, shared] = [
             self.roots(|_| true),
             self.roots(|queue| self.is_alone(queue)),
@@ -71,19 +71,19 @@ impl Schedule {
         self.queues.iter().map(expected).collect()
     }
 
-    /// The part of the slots that queues with criteria of their own would have if all queues were polled by themselves.
+    /// Returns the part of the slots that queues polled alone would have if all queues were polled alone.
     pub(super) fn share_alone(&self) -> f64 {
         self.roots(|queue| self.is_alone(queue)) / self.roots(|_| true).max(f64::EPSILON)
     }
 
-    /// Whether sweeps are part of the schedule now.
+    /// Returns whether sweeps are part of the schedule now.
     pub fn sweeps(&self, now: Duration) -> bool {
         self.options.sweep
             && now >= self.sweeping.not_before
             && (self.sweep_pays() || self.sweep_keeps_the_plan())
     }
 
-    /// Whether a sweep that does not pay for the present demand is needed for the other queues: their `max_age` was planned with sweeps.
+    /// Returns whether a sweep that does not pay at the current demand is needed for the other queues, whose `max_age` was planned with sweeps.
     fn sweep_keeps_the_plan(&self) -> bool {
         let by_polls = || self.expected_with(false, self.period);
         let is_too_rare = |(queue, expected): (&Queue, Expected)| {
@@ -92,8 +92,8 @@ impl Schedule {
         self.pays_with(|_| 1.0) && self.queues.iter().zip(by_polls()).any(is_too_rare)
     }
 
-    /// With *P* pages a sweep, and *Q* requests to poll as many equally asked queues as these amount to, *(Σ√(dp))² / Σd*: sweep while
-    /// *P < Q/2*.
+    /// Returns whether a sweep pays: *P* pages are fewer than *Q/2*, where *Q = (Σ√(dp))² / Σd* is the number of requests to poll as many equally
+    /// demanded queues as these amount to.
     pub(super) fn sweep_pays(&self) -> bool {
         self.pays_with(|queue| self.weight(queue))
     }
@@ -103,16 +103,16 @@ impl Schedule {
         let demand: f64 = shared().map(&weight).sum();
         let root = |queue: &Queue| (weight(queue) * queue.cost()).sqrt();
         let roots: f64 = shared().map(root).sum();
-        // A hair's breadth for rounding: at exactly half, sweeps gain nothing.
+        // The small number allows for rounding: at exactly half, sweeps gain nothing.
         f64::from(self.status_pages()) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
     }
 
-    /// The queues that take turns: all but those that rest.
+    /// Returns the queues that take turns: all but those that rest.
     fn awake(&self) -> impl Iterator<Item = &Queue> {
         self.queues.iter().filter(|queue| !queue.rests)
     }
 
-    /// *Σ√(dp)*, over demand and pages.
+    /// Returns *Σ√(dp)*, over demand and pages.
     pub(super) fn roots(&self, of: impl Fn(&Queue) -> bool) -> f64 {
         let queues = self.awake().filter(|queue| of(queue));
         queues

@@ -1,11 +1,11 @@
-//! Attempts to read a list, and when to try again after a failure.
+//! Tracks attempts to read a list, and when to retry after a failure.
 
 use std::time::Duration;
 
 /// The first wait after a fault.
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// The attempts to read one list. Times are the schedule's.
+/// The attempts to read one list, in the schedule's time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attempts {
     pub in_flight: bool,
@@ -42,8 +42,8 @@ impl Attempts {
     }
 }
 
-/// The wait after `failures` in a row: doubled each time, up to `longest`. `jitter` in 0..1 takes up to half of it away, so that requests
-/// that failed together are not repeated together.
+/// Returns the wait after `failures` in a row: doubled each time, up to `longest`. `jitter` in 0..1 removes up to half of it, so that requests
+/// that failed together are not retried together.
 pub(super) fn backoff(failures: u32, longest: Duration, jitter: f64) -> Duration {
     let doubled = FIRST_BACKOFF.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
     doubled.min(longest).mul_f64(1.0 - jitter / 2.0)

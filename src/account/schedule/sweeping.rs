@@ -1,52 +1,52 @@
-//! The sweep of the whole account: the page to read next, and whether sweeps are trusted.
+//! The state of sweeps: the page to read next, and whether sweeps are trusted.
 
 use std::time::Duration;
 
 use super::{Queue, Schedule, jobs::Job, retry::Attempts};
 use crate::account::feeds::{FullList, Request};
 
-/// Distrusted sweeps are tried again after this time: the token may have more rights by then.
+/// Distrusted sweeps are tried again after this time: by then, the token may have more rights.
 pub(in crate::account) const TRUST_AGAIN: Duration = Duration::from_secs(3600);
 
-/// The sweep of the whole account.
+/// See the [module](self).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sweeping {
     pub attempts: Attempts,
     /// The page to read next.
     pub page: u32,
-    /// Pages of the last whole sweep. Before the first it is one, as in most accounts.
+    /// The pages of the last whole sweep; 1 before the first one, as in most accounts.
     pub pages: u32,
-    /// Sweeps agree with the queues.
+    /// Whether sweeps agree with the queues.
     pub trusted: bool,
-    /// Sweeps contradicted the queues, and have not agreed with them since.
+    /// Whether sweeps contradicted the queues, and have not agreed with them since.
     pub distrusted: bool,
-    /// What to ask for next: a page of the full list, or of a feed that tells the same with fewer.
+    /// The next request: a page of the full list, or of a feed that needs fewer requests.
     pub request: Request,
-    /// That is the next page of a list of which a part was read.
+    /// Whether that is the next page of an unfinished list.
     pub reads_on: bool,
-    /// Pages of a complete reading of such a feed, while one is used.
+    /// The pages of a complete reading of such a feed, while one is used.
     pub feed_pages: Option<u32>,
-    /// A sweep was read to its end, or suspended.
+    /// Whether a sweep was read to its end, or suspended.
     pub was_whole: bool,
     pub not_before: Duration,
 }
 
 impl Schedule {
-    /// An earlier run trusted sweeps. They have about this many pages.
+    /// Trusts sweeps, which have about this many pages, because an earlier run did.
     pub fn trusted_before(&mut self, pages: u32) {
         self.sweeping.pages = pages.max(1);
         self.sweeping.was_whole = true;
         self.trust();
     }
 
-    /// What to ask for next about statuses, and the pages of a complete reading of a feed that takes the place of the full list.
+    /// Sets the next request for statuses, and the pages of a complete reading of a feed that replaces the full list.
     pub fn ask_next(&mut self, request: Request, reads_on: bool, feed_pages: Option<u32>) {
         self.sweeping.request = request;
         self.sweeping.reads_on = reads_on;
         self.sweeping.feed_pages = feed_pages;
     }
 
-    /// The next request about statuses.
+    /// Returns the next request for statuses.
     pub fn status_job(&self) -> Job {
         match self.sweeping.request {
             Request::Full => Job::Sweep(self.sweeping.page),
@@ -56,7 +56,7 @@ impl Schedule {
         }
     }
 
-    /// Whether a queue's statuses come from its own polls alone.
+    /// Returns whether a queue's statuses come only from its own polls.
     pub fn is_polled_alone(&self, queue: usize) -> bool {
         self.is_alone(&self.queues[queue])
     }
@@ -66,34 +66,34 @@ impl Schedule {
         queue.need.alone || queue.need.undated && !is_full_list_read
     }
 
-    /// Requests of a complete reading of the feed in use.
+    /// Returns the number of requests of a complete reading of the feed in use.
     pub fn status_pages(&self) -> u32 {
         match self.sweeping.request {
-            // If it is not given, that is known at the next request.
+            // If it is not given in one piece, the next request shows that.
             Request::Whole => 1,
             _ => self.sweeping.feed_pages.unwrap_or(self.sweeping.pages),
         }
     }
 
-    /// Whether statuses take several requests: then nobody waits for them, since questions would take the feed's slots.
+    /// Returns whether statuses take several requests. Then callers do not wait for them, because their questions would take the feed's slots.
     pub fn statuses_take_long(&self, now: Duration) -> bool {
         self.sweeps(now) && self.status_pages() > 1
     }
 
-    /// The request that tells the statuses of a queue's agents, if one is enough.
+    /// Returns the request that shows the statuses of a queue's agents, if a single one does.
     pub fn statuses_at_once(&self, queue: usize, now: Duration) -> Option<Job> {
         let is_whole = match self.sweeping.request {
             Request::Full | Request::Whole => self.sweeping.pages == 1 && self.sweeping.page == 1,
             _ => self.sweeping.feed_pages == Some(1) && !self.sweeping.reads_on,
         };
-        let is_told = self.sweeps(now)
+        let is_shown = self.sweeps(now)
             && self.sweeping.trusted
             && is_whole
             && !self.is_alone(&self.queues[queue]);
-        is_told.then(|| self.status_job())
+        is_shown.then(|| self.status_job())
     }
 
-    /// What there is to say of the full list, for people.
+    /// Returns the state of the full list, for people.
     pub fn full_list(&self) -> FullList {
         FullList {
             is_off: !self.options.sweep,
@@ -102,12 +102,12 @@ impl Schedule {
         }
     }
 
-    /// Whether sweeps are suspended.
+    /// Returns whether sweeps are suspended.
     pub fn is_distrustful(&self, now: Duration) -> bool {
         now < self.sweeping.not_before
     }
 
-    /// A page of a sweep was taken in; `next` is the page after it.
+    /// Records a page of a sweep; `next` is the page after it.
     pub fn swept(&mut self, page: u32, next: Option<u32>) {
         self.sweeping.page = next.unwrap_or(1);
         match next {
@@ -119,7 +119,7 @@ impl Schedule {
         }
     }
 
-    /// A whole sweep agrees with the queues.
+    /// Trusts sweeps, because a whole sweep agrees with the queues.
     pub fn trust(&mut self) {
         self.sweeping.trusted = true;
         self.sweeping.distrusted = false;

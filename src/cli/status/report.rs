@@ -71,7 +71,7 @@ fn account(account: &Account) -> String {
     }
     text += match account.feed.as_deref() {
         Some("delta") => "; statuses by the list of changes",
-        Some("available") => "; statuses by the lists of those who are available",
+        Some("available") => "; statuses by the lists of available agents",
         _ if account.sweeps => "; statuses by sweeps of the account",
         _ => "; queue by queue",
     };

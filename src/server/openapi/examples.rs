@@ -240,7 +240,7 @@ pub(in crate::server) const ACCOUNTS: &str = r#"{
         {
           "feed": "queues",
           "standing": "no_gain",
-          "why": "each poll tells the statuses of one queue alone",
+          "why": "each poll shows the statuses of only one queue",
           "until": null,
           "requests": null
         }

@@ -1,4 +1,4 @@
-//! Readings of an ordered list, page by page.
+//! Tests readings of an ordered list, page by page.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn date(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_795_341_600 + seconds).unwrap()
 }
 
-/// Rows with these dates, named by their places from `first` on.
+/// Returns rows with these dates, named by their places from `first` on.
 fn rows(first: usize, dates: &[Option<i64>]) -> Vec<Agent> {
     let row = |(place, since): (usize, &Option<i64>)| Agent {
         status_since: since.map(date),
@@ -26,7 +26,7 @@ fn rows(first: usize, dates: &[Option<i64>]) -> Vec<Agent> {
     (first..).zip(dates).map(row).collect()
 }
 
-/// Twenty dates, a second apart, the newest first.
+/// Returns twenty dates, a second apart, the newest first.
 fn newest_first(newest: i64) -> Vec<Option<i64>> {
     (0..20).map(|back| Some(newest - back)).collect()
 }
@@ -56,7 +56,7 @@ fn page(number: u32, sent: u64, last: bool, rows: &[Agent]) -> DeltaPage<'_> {
     }
 }
 
-/// A chain that began at 0, with nobody on the board.
+/// Returns a chain that began at 0 without agents.
 fn begun(newest: i64) -> Delta {
     let mut delta = Delta::default();
     delta.begin(at(0), &rows(0, &[Some(newest)]));
@@ -79,7 +79,7 @@ fn a_page_that_reaches_back_is_complete_and_proves_the_order() {
 }
 
 #[test]
-fn a_page_that_does_not_reach_back_is_followed_by_two_more_and_then_fails() {
+fn a_reading_that_does_not_reach_back_fails_after_three_pages() {
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     for (number, newest, step) in [
         (1, 100, Step::ReadOn(2)),
@@ -113,7 +113,7 @@ fn a_reading_is_as_old_as_its_first_page() {
 }
 
 #[test]
-fn dates_that_ascend_are_not_believed() {
+fn ascending_dates_are_distrusted() {
     for dates in [[Some(1), Some(2)], [Some(1), None]] {
         let (mut delta, nobody) = (begun(0), Roster::new(1));
         let mut dates = dates.to_vec();
@@ -128,7 +128,7 @@ fn dates_that_ascend_are_not_believed() {
 }
 
 #[test]
-fn undated_rows_lead_or_follow_and_are_skipped_the_next_time() {
+fn undated_rows_at_either_end_are_skipped_the_next_time() {
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     let undated = [None; 20];
     let third: Vec<_> = [None; 5]
@@ -153,7 +153,7 @@ fn undated_rows_lead_or_follow_and_are_skipped_the_next_time() {
         3,
         "45 undated rows end on the third page"
     );
-    // Ten of them have a date now, so that the third page holds no undated row any more.
+    // Ten of them have a date now, so the third page has no undated rows any more.
     let dated = rows(40, &newest_first(8));
     assert_eq!(
         delta.take(page(3, 12, false, &dated), &nobody),
@@ -173,7 +173,7 @@ fn undated_rows_lead_or_follow_and_are_skipped_the_next_time() {
         delta.take(page(3, 12, false, &third), &nobody),
         complete(12)
     );
-    // Undated rows at the end say that all dated ones were there.
+    // Undated rows at the end show that all dated rows were there.
     let last: Vec<_> = newest_first(11)
         .into_iter()
         .take(10)
@@ -186,7 +186,7 @@ fn undated_rows_lead_or_follow_and_are_skipped_the_next_time() {
 }
 
 #[test]
-fn a_list_without_any_date_is_not_believed_and_one_without_anybody_is() {
+fn a_list_without_dates_is_distrusted_but_an_empty_one_is_not() {
     let nobody = Roster::new(1);
     let undated = rows(0, &[None; 20]);
     let step = begun(0).take(page(1, 9, true, &undated), &nobody);
@@ -197,7 +197,7 @@ fn a_list_without_any_date_is_not_believed_and_one_without_anybody_is() {
 }
 
 #[test]
-fn an_older_answer_moves_nothing_and_three_in_a_row_are_too_many() {
+fn an_older_answer_changes_nothing_and_three_in_a_row_are_too_many() {
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     let now = rows(0, &newest_first(8));
     assert_eq!(delta.take(page(1, 10, false, &now), &nobody), complete(10));
@@ -218,7 +218,7 @@ fn an_older_answer_moves_nothing_and_three_in_a_row_are_too_many() {
 }
 
 #[test]
-fn agents_who_are_left_out_are_found_out() {
+fn omitted_agents_are_noticed() {
     let listed = rows(0, &newest_first(40));
     let left_out = |count: usize| {
         let mut dates = newest_first(40);
@@ -227,7 +227,7 @@ fn agents_who_are_left_out_are_found_out() {
     };
     let step = begun(20).take(page(1, 60, false, &listed), &roster(45, left_out(3)));
     assert_eq!(step, Step::Distrusted(Doubt::LeftOut));
-    // One alone may have been deleted, until somebody sees it again.
+    // A single agent may have been deleted, until another list shows them again.
     let mut delta = begun(23);
     let mut board = roster(45, left_out(1));
     assert_eq!(
@@ -248,7 +248,7 @@ fn a_late_commit_widens_the_overlap() {
     let now = rows(0, &newest_first(18));
     assert_eq!(delta.take(page(1, 20, true, &now), &board), complete(20));
     see(&mut board, 20, now);
-    // Agent 5 changed at 14 and was at 13 before: the last list had not brought it.
+    // Agent 5 changed at 14 after 13, and the last list did not show it.
     let mut dates = newest_first(18);
     dates[4] = Some(14);
     dates[5] = Some(14);
@@ -258,7 +258,7 @@ fn a_late_commit_widens_the_overlap() {
 }
 
 #[test]
-fn other_lists_that_show_what_it_missed_end_its_trust() {
+fn changes_that_only_other_lists_show_end_its_trust() {
     let mut delta = begun(0);
     let now = rows(0, &newest_first(30));
     assert_eq!(
@@ -268,7 +268,7 @@ fn other_lists_that_show_what_it_missed_end_its_trust() {
     let board = roster(31, now);
     let same = rows(0, &newest_first(30));
     assert_eq!(delta.compare(&same, at(40), &board), None);
-    // Changes since then are none that it should have brought.
+    // It need not have shown later changes.
     let later = rows(0, &[Some(35), Some(36), Some(37)]);
     assert_eq!(delta.compare(&later, at(40), &board), None);
     let mut changed = rows(0, &newest_first(30));

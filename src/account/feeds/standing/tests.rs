@@ -16,7 +16,7 @@ fn now() -> Moment {
     VirtualClock::default().now()
 }
 
-/// An account whose full list of `pages` pages was read.
+/// Returns the feeds of an account whose full list of `pages` pages was read.
 fn account(pages: u32) -> Feeds {
     let mut feeds = Feeds::default();
     feeds.set_ready_statuses(vec![ReadyStatus {
@@ -27,7 +27,7 @@ fn account(pages: u32) -> Feeds {
     feeds
 }
 
-/// How delta, available, sweep and queues stand.
+/// Returns the standings of delta, available, sweep and queues.
 fn standings(feeds: &Feeds, full: FullList) -> [Standing; 4] {
     let feeds = feeds.standings(full, now());
     let order: Vec<_> = feeds.iter().map(|feed| feed.feed).collect();
@@ -89,7 +89,7 @@ fn a_feed_that_is_given_up_says_until_when() {
 }
 
 #[test]
-fn a_full_list_that_is_doubted_says_why_and_until_when() {
+fn a_distrusted_full_list_says_why_and_until_when() {
     let mut feeds = account(1);
     let until = now().later(Duration::from_secs(60));
     feeds.distrust_full_list("it lies".to_owned(), until);
@@ -105,7 +105,7 @@ fn a_full_list_that_is_doubted_says_why_and_until_when() {
 }
 
 #[test]
-fn the_filter_is_impossible_where_nothing_is_to_be_filtered_by_or_reasons_are_read() {
+fn the_filter_needs_a_ready_status_and_no_criteria_that_read_reasons() {
     let mut feeds = account(8);
     feeds.set_needs_reasons(true);
     assert_eq!(standings(&feeds, TRUSTED)[1], Impossible);
