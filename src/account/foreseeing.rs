@@ -30,7 +30,7 @@ use crate::{
 struct Candidate<'a> {
     agent: &'a Agent,
     stay: &'a Stay,
-    /// Up to when the stay is known to have gone on, as boot time.
+    /// The boot time until which the stay is known to have lasted.
     seen: Duration,
 }
 
@@ -198,7 +198,7 @@ impl Account {
         Some(Arc::new(outlook.naming(expected)))
     }
 
-    /// Who is likely to be free when a call arrives that is accepted now.
+    /// Returns the agents who will probably be free when a call that is accepted now arrives.
     fn expected(&self, candidates: &[Candidate<'_>], terms: Terms, now: Moment) -> Box<[Expected]> {
         let chance =
             |one: &Candidate<'_>| self.foresight.chance(one.stay, one.seen, terms.until(now));

@@ -37,7 +37,7 @@ pub(super) struct Told {
     held: BTreeSet<String>,
     /// Whether sweeps lost trust and the other nodes do not know yet.
     pub doubted: bool,
-    /// Whether the other nodes know what is learnt of agents' statuses, as last stored.
+    /// Whether the other nodes have the last stored knowledge about agents' statuses.
     pub learnt: bool,
     /// Answers to send once the other nodes know what was learnt.
     answers: Vec<(String, Answer)>,

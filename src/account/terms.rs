@@ -67,7 +67,7 @@ impl Account {
         let _ = reply.send(());
     }
 
-    /// Goes on with these queues. It keeps what is known of those that it had before.
+    /// Continues with these queues, and keeps the knowledge about those that it had before.
     pub(super) fn arrange(&mut self, queues: Vec<QueueSettings>, options: ScheduleOptions) {
         let places = self.places_of(&queues);
         let needs: Vec<_> = queues.iter().map(QueueSettings::need).collect();

@@ -1,7 +1,7 @@
-//! What the nodes of a cluster want of an account's leader: their configs may have other queues, and calls reach them all.
+//! Wishes of a cluster's nodes to an account's leader: each node gets calls, and their configs may have different queues.
 //!
-//! A follower tells its queues and how often each was asked about. The leader polls the queues that any living node has. Those that its own
-//! config lacks are *guests*: they come after its own ones, and no request to this node can name them.
+//! A follower sends its queues and how often each was asked about. The leader polls the queues of all living nodes. Those that its own config lacks
+//! are *guests*: they come after its own queues, and requests to this node cannot name them.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -19,34 +19,34 @@ use crate::{
     model::digest::Digest,
 };
 
-/// How often a follower whose queues are asked about says so: demand lasts for minutes.
+/// How often a follower with questions about its queues sends its wish: demand lasts for minutes.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How often one does whose queues nobody asks about. A thousand accounts then cost the engine 33 messages a second from each follower.
+/// How often a follower without questions does. With a thousand accounts, the engine gets 33 messages a second from each follower.
 const EVERY_AT_REST: Duration = Duration::from_secs(30);
 
-/// A node that was silent for so long wants nothing any more: three times the longest pause.
+/// The wish of a node that was silent for this long is dropped: three times the longest interval.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
 
-/// The most guests. More would be another account's size again.
+/// The maximum of guests. That many are as large as another account.
 const MAX_GUESTS: usize = 1_000;
 
-/// In bytes. A queue with a long rule has some hundred.
+/// The maximum bytes of a queue's lines. A queue with a long rule has a few hundred.
 const MAX_LINES: usize = 16 * 1024;
 
-/// What other nodes want.
+/// The wishes of other nodes.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     nodes: BTreeMap<String, Wish>,
-    /// How many of the account's queues are guests, at the end.
+    /// How many of the account's queues, at the end, are guests.
     guests: usize,
-    /// How often other nodes were asked, by place.
+    /// The questions to other nodes, by place.
     asked: Vec<u64>,
-    /// When this node last told its own, as a follower.
-    told: Option<Duration>,
+    /// When this node last sent its own wish, as a follower.
+    sent: Option<Duration>,
 }
 
-/// What a node wants.
+/// The wish of a node.
 #[derive(Debug)]
 struct Wish {
     heard: Duration,
@@ -55,19 +55,19 @@ struct Wish {
 }
 
 impl Account {
-    /// Tells the leader which queues this node has, and how often they were asked about.
+    /// Sends the leader this node's queues, and how often they were asked about.
     pub(super) fn wish(&mut self, member: &Arc<Member>, forwarded: &mut JoinSet<()>) {
         let now = self.deps.clock.now().boot;
         let asked = |(meters, seen): &(Arc<QueueMeters>, u64)| meters.asked() != *seen;
-        let rests = match self.questions.iter().any(asked) {
+        let interval = match self.questions.iter().any(asked) {
             true => EVERY,
             false => EVERY_AT_REST,
         };
-        let is_early = self.wishes.told.is_some_and(|told| now < told + rests);
+        let is_early = self.wishes.sent.is_some_and(|sent| now < sent + interval);
         if is_early || member.status().leader().is_none() {
             return;
         }
-        self.wishes.told = Some(now);
+        self.wishes.sent = Some(now);
         let asked = self.new_questions();
         let (digest, lines) = self.own_queues();
         let member = Arc::clone(member);
@@ -88,7 +88,7 @@ impl Account {
         });
     }
 
-    /// The queues of this node's own config as lines, and a digest of them.
+    /// Returns a digest of the queues in this node's own config, and these queues as lines.
     fn own_queues(&self) -> (String, Vec<String>) {
         let own = self.deps.queues.len() - self.wishes.guests;
         let lines = self.deps.queues[..own].iter().map(|queue| {
@@ -98,7 +98,7 @@ impl Account {
         (Digest::new(lines.concat()).short(), lines)
     }
 
-    /// Takes what another node wants. `None` for its queues if it has told them before.
+    /// Records another node's wish. `queues` is `None` if it has sent them before.
     pub(super) fn take_wish(
         &mut self,
         node: String,
@@ -145,7 +145,7 @@ impl Account {
         }
     }
 
-    /// Adds how often other nodes were asked, and forgets nodes that have gone.
+    /// Adds the questions to other nodes, and drops the wishes of gone nodes.
     pub(super) fn add_wishes(&mut self, new: &mut [u64]) {
         for (new, asked) in new.iter_mut().zip(&mut self.wishes.asked) {
             *new = new.saturating_add(std::mem::take(asked));
@@ -158,13 +158,13 @@ impl Account {
         }
     }
 
-    /// A follower polls nothing, for nobody.
+    /// Drops all wishes: a follower polls nothing.
     pub(super) fn forget_wishes(&mut self) {
         self.wishes.nodes.clear();
         self.host();
     }
 
-    /// These queues of the own config, and then those that only other nodes have.
+    /// Returns these queues of this node's own config, followed by those that only other nodes have.
     pub(super) fn with_guests(&mut self, mut queues: Vec<QueueSettings>) -> Vec<QueueSettings> {
         let names = Arc::clone(&self.deps.names.borrow());
         let own = queues.len();
@@ -194,7 +194,7 @@ impl Account {
         queues
     }
 
-    /// Polls what any node wants, and nothing else.
+    /// Applies the wishes: polls the queues of all nodes, and no others.
     fn host(&mut self) {
         let own = self.deps.queues.len() - self.wishes.guests;
         let was: Vec<_> = self.deps.queues[own..].to_vec();
@@ -211,7 +211,7 @@ impl Account {
         tracing::info!(
             account = &*self.name,
             queues = ?is.iter().map(|key| &*key.queue).collect::<Vec<_>>(),
-            "queues that only other nodes of the cluster have are polled, too"
+            "queues that only other nodes of the cluster have are polled as well"
         );
         self.arrange(queues, self.deps.options);
         self.wishes.asked = vec![0; self.deps.queues.len()];

@@ -152,7 +152,7 @@ pub struct Budget {
     account: String,
     member: Arc<Member>,
     allowance: Allowance,
-    /// The smallest limit of a cluster's nodes.
+    /// The smallest limit of all nodes of the cluster.
     cap: AtomicU32,
     pace: Pace,
     /// How many accounts spend from the hour. Each polls at its part of the pace.
@@ -236,7 +236,7 @@ impl Budget {
     /// # Errors
     /// [`Refusal`] if it is too early, the window is full or CallTools asked for a pause.
     pub async fn permit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
-        // Asked first: a window that becomes complete later did not decide.
+        // Read first: a window that becomes complete later did not decide.
         let decided = self
             .witness
             .as_ref()

@@ -47,7 +47,7 @@ impl Permit {
         witness.is_none_or(|(witness, admitted)| witness.may_send(admitted))
     }
 
-    /// The request is not sent, and nobody will ever send it.
+    /// Withdraws the request, which is not sent and never will be.
     pub(super) fn withdraw(self) {
         let Member { owner, .. } = *self.member;
         self.member

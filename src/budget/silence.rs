@@ -1,4 +1,4 @@
-//! What follows when CallTools asks for a pause.
+//! Pauses when CallTools asks for it.
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ pub struct Admitted {
     pub polling: bool,
     /// When it was admitted.
     pub at: Moment,
-    /// This node's window decided about it. Otherwise another node has to agree.
+    /// Whether this node's window decided about it. Otherwise another node has to agree.
     pub decided: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct Mirrored {
 }
 
 impl Mirrored {
-    /// Describes a request that is about to be sent.
+    /// Describes a request that a node wants to send.
     pub fn asked_for(mark: Mark, polling: bool) -> Self {
         Self {
             mark,
@@ -75,7 +75,7 @@ pub trait Witness: fmt::Debug + Send + Sync {
     /// Returns whether this node sends the account's requests.
     fn leads(&self) -> bool;
 
-    /// Returns whether this node's window knows all of the hour. That of a budget that accounts share may be on another node.
+    /// Returns whether this node's window has the whole hour. The window of a shared budget may be on another node.
     fn decides(&self) -> bool {
         self.leads()
     }
@@ -105,7 +105,7 @@ impl Budget {
         }
     }
 
-    /// The account's allowance, or that of the node that allows least.
+    /// Returns the allowance: the smallest of all nodes' configs.
     pub(super) fn allowance(&self) -> Allowance {
         let Allowance { limit, reserve } = self.allowance;
         let limit = limit.min(self.cap.load(Ordering::Relaxed));
@@ -115,12 +115,12 @@ impl Budget {
         }
     }
 
-    /// `requests_per_hour` of this node's config.
+    /// Returns `requests_per_hour` of this node's config.
     pub fn limit(&self) -> u32 {
         self.allowance.limit
     }
 
-    /// Another node allows so few requests, and the smallest limit holds. Returns whether that is news.
+    /// Sets the smallest limit of all nodes, which applies. Returns whether it has changed.
     pub fn cap(&self, limit: u32) -> bool {
         let limit = limit.clamp(1, self.allowance.limit);
         let was = self.cap.swap(limit, Ordering::Relaxed);
@@ -145,7 +145,7 @@ impl Budget {
         });
     }
 
-    /// Counts a request that another node wants to send, if there is room. One that is counted already is asked for again.
+    /// Counts a request that another node wants to send, if there is room. The node may ask again about a request that was already counted.
     pub fn admit_mirrored(&self, request: &Mirrored) -> bool {
         let (owner, allowance) = (self.member.owner, self.allowance());
         self.member.with(|book| {
@@ -156,7 +156,7 @@ impl Budget {
         })
     }
 
-    /// CallTools asked another node for a pause.
+    /// Records that CallTools asked another node for a pause.
     pub fn silenced_elsewhere(&self, throttled: bool, wait: Option<Duration>) {
         match (throttled, wait) {
             (true, wait) => drop(self.refused(wait)),

@@ -37,7 +37,7 @@ pub struct Entry {
     pub held: Vec<HeldSeat>,
     /// Reservations that have ended.
     pub ended: Vec<ReservationId>,
-    /// What is learnt of agents' statuses, as it is stored.
+    /// The knowledge about agents' statuses, in its stored form.
     pub learnt: Option<Arc<str>>,
     /// Requests that are about to be sent, or were answered.
     pub requests: Vec<Mirrored>,

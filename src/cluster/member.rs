@@ -78,7 +78,7 @@ pub(super) enum Order {
     Ask(What, oneshot::Sender<Said>),
     /// Answer a node.
     Answer(String, Answer),
-    /// Count with the limits of another config from now on.
+    /// Count with the limits of a new config.
     Count(Arc<Budget>),
 }
 
@@ -215,12 +215,12 @@ impl Member {
         tokio::time::timeout(patience, answer).await.ok()?.ok()
     }
 
-    /// Tells the leader something. It may be lost.
+    /// Sends the leader a message without waiting for an answer. It may be lost.
     pub(super) fn tell(&self, what: What) {
         let _ = self.orders.try_send(Order::Ask(what, oneshot::channel().0));
     }
 
-    /// Its requests have the limits of this budget from now on.
+    /// Counts requests by the limits of this budget from now on.
     pub async fn count(&self, budget: Arc<Budget>) {
         let _ = self.orders.send(Order::Count(budget)).await;
     }

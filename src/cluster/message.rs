@@ -46,9 +46,9 @@ pub enum What {
     Wish {
         /// A digest of the queues.
         digest: String,
-        /// Each as lines of config; `None` if the leader may know them.
+        /// The queues, each as lines of config; `None` if the leader may know them.
         queues: Option<Vec<String>>,
-        /// How often each was asked about since the last wish, in the same order.
+        /// How often each queue was asked about since the last wish, in the same order.
         asked: Vec<u64>,
     },
     /// Send a request of an account that shares its budget: the budget's leader counts it.
@@ -58,18 +58,18 @@ pub enum What {
         /// Sent by background polling rather than on demand.
         polling: bool,
     },
-    /// The answer to such a request has come. Nobody waits for what is said to that.
+    /// Record the answer to such a request. This question needs no answer.
     Answered {
         /// Its name in the cluster.
         mark: (u64, u64),
-        /// As it was asked for.
+        /// Sent by background polling rather than on demand.
         polling: bool,
     },
-    /// CallTools asked an account that shares its budget for a pause. The same.
+    /// Record that CallTools asked an account that shares its budget for a pause. This question needs no answer.
     Silenced {
-        /// It was a 429.
+        /// Whether it was a 429.
         throttled: bool,
-        /// How long it lasts; `None` if CallTools did not say.
+        /// Its length; `None` if CallTools did not give one.
         wait_ms: Option<u64>,
     },
     /// Get newer data for a queue, if that is worth a request.
@@ -118,7 +118,7 @@ pub enum Said {
     Released(bool),
     /// The new data is on the board and in the log.
     Done,
-    /// The leader does not know the queues: tell them.
+    /// The leader does not know the queues: send them.
     Which,
     /// No new data could be fetched, for this reason.
     Failed(String),

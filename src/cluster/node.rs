@@ -167,7 +167,7 @@ impl Node {
         (member, Some(seat))
     }
 
-    /// A budget that several accounts share has a member of its own, with a lease and a log.
+    /// Returns the member of a budget that several accounts share. It has a lease and a log of its own.
     pub fn budget(&self, budget: &Arc<str>) -> (Arc<Member>, Option<Seat>) {
         let identity = format!("budget {budget}");
         self.member(&identity.as_str().into(), NO_ORIGIN, &identity)
@@ -183,7 +183,7 @@ impl Node {
         }
     }
 
-    /// The task of a budget that accounts share.
+    /// Returns the task of a shared budget's member.
     pub fn budget_task(&self, seat: Seat, budget: Arc<Budget>) -> Task {
         let Seat { membership, parts } = seat;
         let (member, questions) = (&membership.member, membership.questions);

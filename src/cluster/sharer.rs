@@ -13,7 +13,7 @@ use super::{
 };
 use crate::budget::{Admitted, Witness};
 
-/// How long the budget's leader may take. A request is sent within two seconds or never.
+/// How long the budget's leader may take. A request is sent within two seconds of its admission or never.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// See the [module](self).
@@ -24,7 +24,7 @@ pub struct Sharer {
 }
 
 impl Sharer {
-    /// The account and the budget that it spends from.
+    /// Joins an account's member and that of the budget that it spends from.
     pub fn new(account: Arc<Member>, budget: Arc<Member>) -> Self {
         Self { account, budget }
     }

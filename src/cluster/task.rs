@@ -64,7 +64,7 @@ pub(super) struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Counts the requests of the log; `None` for an account that shares its budget.
     pub budget: Option<Arc<Budget>>,
-    /// What nodes ask the leader of a budget; `None` for an account, whose own task answers.
+    /// Questions to the leader of a budget; `None` for an account, whose own task answers.
     pub spenders: Option<mpsc::Receiver<Vec<u8>>>,
     pub tenure: Arc<Tenure>,
     pub orders: mpsc::Receiver<Order>,
@@ -110,7 +110,7 @@ pub struct Task {
     last_epoch: u64,
     /// Whether bad data was logged.
     logged_bad: bool,
-    /// An entry of another version could not be read, and nothing has replaced it yet.
+    /// Whether an entry of another version could not be read, and no checkpoint has replaced it yet.
     unread: bool,
     /// Until then this node knows every request of the hour: while it leads, and a moment longer.
     knows_all_until: Duration,
@@ -399,7 +399,7 @@ impl Task {
     async fn assume(&mut self) {
         self.read().await;
         if self.unread {
-            return self.resign().await; // To a node that can read the log.
+            return self.resign().await; // A node that can read the log should lead.
         }
         if !self.is_synced || !self.read_mirrors().await {
             return; // The next beat tries again.

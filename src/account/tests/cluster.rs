@@ -1,4 +1,5 @@
-//! Several nodes of a cluster, each with its account's task, against one simulated CallTools, in virtual time. The engine is the model of its scripts.
+//! Tests several nodes of a cluster, each with its account's task, against one simulated CallTools, in virtual time. The engine is the model of
+//! its scripts.
 
 use std::sync::atomic::Ordering as AtomicOrdering;
 
@@ -29,7 +30,7 @@ struct Running {
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<anyhow::Result<()>>,
     stop: CancellationToken,
-    /// Keeps what others send to it alive.
+    /// Keeps the receiver of other nodes' messages alive.
     _node: Arc<Node>,
 }
 
@@ -126,7 +127,7 @@ impl Running {
         decide(&state, &policy, 0, fixture.clock.now())
     }
 
-    /// Whether it would accept a call in this minute because somebody will be free soon. Then it names members who are not available yet.
+    /// Returns whether, within a minute, it would accept a call because an agent will be free soon. Then it names members who are not available yet.
     async fn foresees(&self, fixture: &Fixture) -> bool {
         let mut foresees = false;
         for _ in 0..600 {
@@ -157,6 +158,13 @@ impl Running {
         begun.elapsed()
     }
 
+    /// Asks the leader to hold a seat for a call, and asserts that it does.
+    async fn hold_seat(&self, fixture: &Fixture, call: &str) {
+        let what = self.reserve(fixture, call);
+        let answer = self.member.ask(what, SECOND).await;
+        assert!(matches!(answer, Some(Said::Made { .. })), "{answer:?}");
+    }
+
     fn reserve(&self, fixture: &Fixture, call: &str) -> What {
         What::Reserve {
             queue: fixture.keys[0].queue.to_string(),
@@ -169,7 +177,7 @@ impl Running {
     }
 }
 
-/// A CallTools without a task of its own, and an engine.
+/// Starts a CallTools without a task of its own, and an engine.
 fn fixture(queues: usize, agents: usize) -> (Fixture, Arc<Exchange>) {
     let fixture = Setting::new(WorldSettings {
         queues,
@@ -181,7 +189,17 @@ fn fixture(queues: usize, agents: usize) -> (Fixture, Arc<Exchange>) {
     (fixture, Exchange::new())
 }
 
-/// A leader and a follower who know everything.
+/// Starts the same, but no agent takes a call, and five seats are open.
+fn frozen(queues: usize) -> (Fixture, Arc<Exchange>) {
+    let (fixture, exchange) = fixture(queues, 20);
+    fixture.simulator.world(|world| {
+        world.freeze();
+        world.set_seats(5);
+    });
+    (fixture, exchange)
+}
+
+/// Starts a leader and a follower, and waits until both know everything.
 async fn pair(fixture: &Fixture, exchange: &Arc<Exchange>) -> (Running, Running) {
     let leader = Running::start(fixture, exchange, "one");
     leader.until_it_leads().await;
@@ -192,7 +210,7 @@ async fn pair(fixture: &Fixture, exchange: &Arc<Exchange>) -> (Running, Running)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_shows_what_the_leader_polls_with_its_true_age_and_sends_nothing() {
+async fn a_follower_shows_the_leaders_polls_with_their_true_age_and_sends_nothing() {
     let (fixture, exchange) = fixture(3, 30);
     let (leader, follower) = pair(&fixture, &exchange).await;
     for _ in 0..200 {
@@ -204,7 +222,7 @@ async fn a_follower_shows_what_the_leader_polls_with_its_true_age_and_sends_noth
             );
             assert_eq!(one.reason.is_known(), other.reason.is_known());
             let (one, other) = (one.age.unwrap(), other.age.unwrap());
-            // Never younger, and a moment older at most, unless newer rows are just under way.
+            // Never younger, and at most slightly older, unless newer rows are under way.
             assert!(other + Duration::from_millis(2) >= one, "{other:?} {one:?}");
             assert!(other <= one + SECOND * 3, "{other:?} {one:?}");
         }
@@ -215,7 +233,7 @@ async fn a_follower_shows_what_the_leader_polls_with_its_true_age_and_sends_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_leader_is_replaced_and_no_decision_turns_unknown_meanwhile() {
+async fn a_killed_leader_is_replaced_and_all_decisions_stay_known() {
     let (fixture, exchange) = fixture(3, 30);
     let (leader, follower) = pair(&fixture, &exchange).await;
     let spent = leader.budget.usage().used;
@@ -244,18 +262,13 @@ async fn a_stopped_leader_hands_over_at_once() {
     let (leader, follower) = pair(&fixture, &exchange).await;
     leader.stop.cancel();
     let took = follower.until_it_leads().await;
-    // The follower looks each third of a lease.
+    // The follower looks once per third of a lease.
     assert!(took <= LEASE / 3 + SECOND, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn exactly_as_many_calls_get_a_seat_as_there_are_whichever_node_they_ask() {
-    let (fixture, exchange) = fixture(1, 20);
-    // Nobody takes a call meanwhile.
-    fixture.simulator.world(|world| {
-        world.freeze();
-        world.set_seats(5);
-    });
+async fn each_seat_goes_to_one_call_whichever_nodes_the_calls_ask() {
+    let (fixture, exchange) = frozen(1);
     let (leader, follower) = pair(&fixture, &exchange).await;
     let third = Running::start(&fixture, &exchange, "three");
     sleep(MINUTE).await;
@@ -279,7 +292,7 @@ async fn exactly_as_many_calls_get_a_seat_as_there_are_whichever_node_they_ask()
     for node in [&leader, &follower, &third] {
         assert_eq!(node.reservations.list(now).len(), seats);
     }
-    // Asked again on another node, a call gets its own.
+    // If asked again on another node, a call gets its own seat.
     let place = said.iter().position(|said| made(said).is_some()).unwrap();
     let other = if place % 2 == 0 { &third } else { &follower };
     let again = other.reserve(&fixture, &format!("call-{place}"));
@@ -288,7 +301,7 @@ async fn exactly_as_many_calls_get_a_seat_as_there_are_whichever_node_they_ask()
         panic!("{again:?}")
     };
     assert_eq!(Some(id.clone()), made(&said[place]));
-    // Released on another node than it was made, and no node holds it any more.
+    // A seat that is released on another node is held by none.
     let release = What::Release { id };
     assert_eq!(
         other.member.ask(release, SECOND).await,
@@ -303,16 +316,9 @@ async fn exactly_as_many_calls_get_a_seat_as_there_are_whichever_node_they_ask()
 
 #[tokio::test(start_paused = true)]
 async fn held_seats_outlive_the_leader_that_held_them() {
-    let (fixture, exchange) = fixture(1, 20);
-    // Nobody takes a call meanwhile.
-    fixture.simulator.world(|world| {
-        world.freeze();
-        world.set_seats(5);
-    });
+    let (fixture, exchange) = frozen(1);
     let (leader, follower) = pair(&fixture, &exchange).await;
-    let what = follower.reserve(&fixture, "call");
-    let said = follower.member.ask(what, SECOND).await;
-    assert!(matches!(said, Some(Said::Made { .. })), "{said:?}");
+    follower.hold_seat(&fixture, "call").await;
     drop(leader);
     follower.until_it_leads().await;
     let held = follower.reservations.list(fixture.clock.now());
@@ -336,7 +342,7 @@ async fn a_refresh_asked_of_a_follower_is_polled_by_the_leader() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_engine_nobody_sends_and_that_is_what_is_wrong() {
+async fn without_the_engine_no_node_sends_and_all_report_that() {
     let (fixture, exchange) = fixture(2, 20);
     let (leader, follower) = pair(&fixture, &exchange).await;
     exchange.is_down.store(true, AtomicOrdering::Relaxed);
@@ -359,16 +365,9 @@ async fn without_the_engine_nobody_sends_and_that_is_what_is_wrong() {
 
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_forgets_costs_no_request_and_no_seat() {
-    let (fixture, exchange) = fixture(2, 20);
-    // Nobody takes a call meanwhile.
-    fixture.simulator.world(|world| {
-        world.freeze();
-        world.set_seats(5);
-    });
+    let (fixture, exchange) = frozen(2);
     let (leader, follower) = pair(&fixture, &exchange).await;
-    let what = follower.reserve(&fixture, "call");
-    let said = follower.member.ask(what, SECOND).await;
-    assert!(matches!(said, Some(Said::Made { .. })), "{said:?}");
+    follower.hold_seat(&fixture, "call").await;
     let spent = leader.budget.usage().used;
     *exchange.model.lock().unwrap() = crate::cluster::model::Model::default();
     sleep(LEASE * 2).await;
@@ -383,20 +382,14 @@ async fn an_engine_that_forgets_costs_no_request_and_no_seat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leads_after_an_engine_forgot_knows_what_nodes_that_are_gone_had_laid_down() {
-    let (fixture, exchange) = fixture(2, 20);
-    fixture.simulator.world(|world| {
-        world.freeze();
-        world.set_seats(5);
-    });
+async fn the_leader_after_an_engine_forgot_knows_the_mirrors_of_gone_nodes() {
+    let (fixture, exchange) = frozen(2);
     let (leader, follower) = pair(&fixture, &exchange).await;
-    let what = follower.reserve(&fixture, "call");
-    let said = follower.member.ask(what, SECOND).await;
-    assert!(matches!(said, Some(Said::Made { .. })), "{said:?}");
+    follower.hold_seat(&fixture, "call").await;
     let spent = leader.budget.usage().used;
     assert!(spent > 5, "{spent}");
     *exchange.model.lock().unwrap() = crate::cluster::model::Model::default();
-    // Each looks every third of a lease, and nobody leads within a whole one.
+    // Each node looks once per third of a lease, and none leads within a whole lease.
     sleep(LEASE / 2).await;
     drop((leader, follower));
     let heir = Running::start(&fixture, &exchange, "heir");
@@ -407,7 +400,7 @@ async fn who_leads_after_an_engine_forgot_knows_what_nodes_that_are_gone_had_lai
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_starts_does_not_say_that_the_engine_is_gone() {
+async fn a_starting_node_does_not_report_that_the_engine_is_down() {
     let (fixture, exchange) = fixture(1, 5);
     let node = Running::start(&fixture, &exchange, "one");
     while !node.member.leads() {
@@ -440,7 +433,7 @@ async fn only_the_leader_counts_on_agents_who_will_be_free() {
     drop(leader);
     follower.until_it_leads().await;
     assert!(follower.foresees(&fixture).await);
-    // One who came later goes on with what they learnt.
+    // A node that joined later continues from what they learnt.
     let heir = Running::start(&fixture, &exchange, "three");
     sleep(MINUTE).await;
     assert!(!heir.member.leads());
@@ -450,7 +443,7 @@ async fn only_the_leader_counts_on_agents_who_will_be_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_only_a_follower_has_is_polled_for_it_and_only_while_it_lives() {
+async fn a_queue_of_a_follower_alone_is_polled_while_that_node_lives() {
     let (fixture, exchange) = fixture(2, 20);
     let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
     leader.until_it_leads().await;
@@ -465,7 +458,7 @@ async fn a_queue_that_only_a_follower_has_is_polled_for_it_and_only_while_it_liv
         oldest = oldest.max(decision.age.unwrap());
     }
     assert!(oldest < MINUTE, "{oldest:?}");
-    // The leader decides about its seats, but answers nobody about it.
+    // The leader decides about its seats, but does not answer questions about it.
     let queue = fixture.keys[1].queue.to_string();
     assert!(leader.board.find(None, &queue).is_err());
     let reserve = |call: &str| What::Reserve {
@@ -486,7 +479,7 @@ async fn a_queue_that_only_a_follower_has_is_polled_for_it_and_only_while_it_liv
         made += usize::from(matches!(said, Some(Said::Made { .. })));
     }
     assert_eq!(made, seats);
-    // Once the follower is gone, its queue is polled no more.
+    // Once the follower is gone, its queue is no longer polled.
     drop(follower);
     sleep(2 * MINUTE).await;
     assert!(leader.board.get(&fixture.keys[1]).is_none());

@@ -39,7 +39,8 @@ impl Book {
         }
     }
 
-    /// Counts a request that another node wants to send, if there is room. One that is counted already may be sent unless the hour is too full.
+    /// Counts a request that another node wants to send, if there is room. A request that was already counted may be sent unless the hour is over its
+    /// limit.
     pub fn admit_mirrored(&mut self, id: OwnerId, allowance: Allowance, other: &Mirrored) -> bool {
         let purpose = match other.polling {
             true => Purpose::Poll,
@@ -57,7 +58,7 @@ impl Book {
         has_room
     }
 
-    /// A request that was admitted is not sent after all.
+    /// Removes an admitted request that is not sent after all.
     pub fn withdraw(&mut self, id: OwnerId, number: u64, polling: bool) {
         let now = self.now;
         if let Some(request) = self.hour(id).window.answered(number, polling, now) {

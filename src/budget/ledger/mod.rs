@@ -46,8 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a waiting request looks at the clock.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Transactions start at least this far apart, so that requests of the same moment share one. Each syncs two files, and now and then the log is
-/// written back, so the disk gets at most 100 syncs a second, however many accounts there are. A request after a pause does not wait.
+/// Transactions start at least this far apart, so that requests of the same moment share one. Each syncs two files, and from time to time the log
+/// is written back, so the disk gets at most 100 syncs a second for any number of accounts. A request after a pause does not wait.
 const APART: Duration = Duration::from_millis(25);
 
 /// Changes that nothing waits for, such as answers, are written with the next request or after this time. If one is lost, its request counts

@@ -21,7 +21,7 @@ use crate::{
 /// The maximum of requests: no window has more.
 const MAX_REQUESTS: usize = 100_000;
 
-/// The maximum length in bytes: four times what an account with many statuses learns.
+/// The maximum length of the knowledge in bytes: four times that of an account with many statuses.
 const MAX_LEARNT: usize = 64 * 1024;
 
 /// See the [module](self). Absent parts of an entry are omitted.
@@ -227,7 +227,7 @@ impl Wire {
             .is_some_and(|one| one.len() > MAX_LEARNT)
         {
             return Err(BadEntry::Content(
-                "more is learnt in it than anybody learns",
+                "its knowledge about statuses is too long",
             ));
         }
         let written = reading.written(&self);

@@ -64,7 +64,7 @@ impl Task {
         self.keep_the_smallest_limit(now);
     }
 
-    /// If configs differ, the smallest limit holds.
+    /// Applies the smallest limit of all living nodes, whose configs may differ.
     pub(super) fn keep_the_smallest_limit(&self, now: Duration) {
         let living = self.nodes.values().filter(|node| !self.is_gone(node, now));
         let limits = living.filter_map(|node| Some((node.info.limit?, &node.info.name)));

@@ -85,7 +85,7 @@ impl Task {
             Ok(entry) => entry,
             Err(error) => {
                 if matches!(error, BadEntry::Format(_)) {
-                    // It may have told of requests, so this node must not lead.
+                    // The entry may have requests that this node does not know, so it must not lead.
                     (self.unread, self.is_synced) = (true, false);
                 }
                 if !std::mem::replace(&mut self.logged_bad, true) {
@@ -102,7 +102,7 @@ impl Task {
 
     /// Passes an entry to the account's task.
     pub(super) fn tell(&mut self, entry: Entry) {
-        // That of a budget has no task.
+        // The member of a budget has no account's task.
         if self.parts.news.is_closed() {
             return;
         }

@@ -1,4 +1,4 @@
-//! The requests of the hour: what the log says of them, and what other nodes want to send from a budget that accounts share.
+//! The requests of the hour: those in the log, and those that other nodes want to send from a shared budget.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::{
 };
 
 impl Task {
-    /// Everything in the window. An account that shares its budget leaves that to the budget's own log.
+    /// Returns everything in the window; nothing for an account that shares its budget, whose log has it.
     pub(super) fn requests(&self) -> Vec<Mirrored> {
         let budget = self.parts.budget.as_ref();
         budget.map_or_else(Vec::new, |budget| budget.mirrored(self.parts.process))
     }
 
-    /// The pauses that CallTools asked for and that last.
+    /// Returns CallTools' pauses that are in progress.
     pub(super) fn silences(&self) -> Vec<Silence> {
         let Some(budget) = &self.parts.budget else {
             return Vec::new();
@@ -43,7 +43,7 @@ impl Task {
         }
     }
 
-    /// Does what another node asks the leader of a budget for.
+    /// Answers a question to the leader of a budget.
     pub(super) async fn answer_spender(&mut self, question: &[u8]) {
         let Ok(Question { id, node, what }) = serde_json::from_slice(question) else {
             return;
@@ -76,7 +76,7 @@ impl Task {
         }
     }
 
-    /// Counts another node's request. It may send it once it is in the log.
+    /// Counts another node's request. The node may send it once it is in the log.
     async fn spend(&mut self, request: Mirrored) -> Said {
         let budget = self.parts.budget.as_ref();
         if !budget.is_some_and(|budget| budget.admit_mirrored(&request)) {
@@ -92,7 +92,7 @@ impl Task {
         }
     }
 
-    /// Takes in what another node has learnt, and tells the others.
+    /// Counts what another node reports, and publishes it.
     async fn note(&mut self, entry: Entry) {
         self.count(&entry);
         if self.leads() {

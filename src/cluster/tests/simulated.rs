@@ -80,17 +80,17 @@ impl Clock for MachineClock {
 /// The state that all nodes share.
 struct World {
     begun: Instant,
-    /// By account and budget, and by how much the engine's clock is wrong.
+    /// The engine's data by account and budget, and the error of its clock in seconds.
     engine: Mutex<(HashMap<String, Model>, f64)>,
-    /// Who hears messages.
+    /// The receivers of messages.
     nodes: Mutex<Vec<(Weak<Node>, Arc<Link>)>>,
-    /// Accounts of each node that share one budget; one account has its own.
+    /// The accounts of each node, which share one budget; a single account has its own.
     accounts: &'static [&'static str],
     /// The true times of arrivals, in seconds.
     arrivals: Mutex<Vec<f64>>,
     leading: Mutex<Vec<(&'static str, Arc<Member>)>>,
     twice: Mutex<u32>,
-    /// How many requests another node's count allowed.
+    /// How many requests another node's count permitted.
     granted: Mutex<u32>,
     random: Mutex<Rng>,
 }
@@ -126,7 +126,7 @@ impl World {
         self.random(1.0) < of
     }
 
-    /// Brings a message to all that it is for and that can be reached. Some come twice.
+    /// Delivers a message to all reachable addressees, sometimes twice.
     fn deliver(&self, message: &Heard, to: Option<&str>) -> bool {
         let mut is_heard = false;
         for (node, link) in &*self.nodes.lock().unwrap() {
@@ -292,7 +292,7 @@ impl Machine {
         select_all(parts).await;
     }
 
-    /// Adds what an account of a process does.
+    /// Adds the work of an account of a process.
     fn account<'a>(
         &'a self,
         name: &'static str,
@@ -423,7 +423,7 @@ async fn engine_troubles(world: Arc<World>, faults: Faults) {
     }
 }
 
-/// What happened in some hours.
+/// The result of some simulated hours.
 #[derive(Debug)]
 struct Simulated {
     /// The most arrivals in any hour.
@@ -542,7 +542,7 @@ fn accounts_that_share_a_budget_share_its_hour_whichever_nodes_lead_them() {
     for (name, faults, seed) in [("none", none, 0), ("all", ALL, 0), ("all", ALL, 1)] {
         let simulated = simulate(seed, &["one", "two"], faults, 2);
         holds(name, seed, &simulated);
-        // The leader of an account is often not the one that counts.
+        // The node that leads an account is often not the one that counts.
         assert!(simulated.granted > 20, "{name}: {simulated:?}");
     }
 }
