@@ -130,7 +130,13 @@ impl Place {
         match Silo::parse(text) {
             Ok(silo) => Ok(Place::Silo(silo.label().to_owned())),
             Err(NotASilo::ForeignHost) => match parse_base_url(text) {
-                Ok(url) => Ok(Place::BaseUrl(url.to_string())),
+                Ok(mut url) => {
+                    // As at CallTools, where the API is below `/api/`.
+                    if url.path() == "/" {
+                        url.set_path("/api/");
+                    }
+                    Ok(Place::BaseUrl(url.to_string()))
+                }
                 Err(error) => Err(error.to_string()),
             },
             Err(error) => Err(error.to_string()),
@@ -387,6 +393,10 @@ mod tests {
             ("https://west-2.calltools.com/login", "silo = \"west-2\""),
             (
                 "http://127.0.0.1:8500/api",
+                "base_url = \"http://127.0.0.1:8500/api/\"",
+            ),
+            (
+                "http://127.0.0.1:8500",
                 "base_url = \"http://127.0.0.1:8500/api/\"",
             ),
         ] {
