@@ -43,7 +43,7 @@ pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
 
 /// How long a test waits in real time for something that must happen. Far more than a busy machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The longest wait in the daemon's time: longer than any back-off in these tests.
 const LONGEST: Duration = Duration::from_secs(900);
