@@ -345,7 +345,7 @@ impl Life {
         let soon = input.decide(outlook, Held::default(), now);
         // Today's is counted: calls do not change the world here, so none of them may be counted as on its way.
         self.count(place, &today);
-        let likely = soon.foretold.map_or(0.0, |foretold| foretold.likely);
+        let likely = soon.prediction.map_or(0.0, |prediction| prediction.likely);
         let meets = self.meets(|| self.is_anybody_free(place)).await;
         let mut figures = Figures {
             calls: 1,

@@ -6,7 +6,7 @@
 //!
 //! A call that is accepted arrives a lead later, waits for its patience, and is lost if no agent of the queue is free within that time. The
 //! *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
-//! decisions without `soon`. Reliability compares what was foretold with what looks have shown, in tenths.
+//! decisions without `soon`. Reliability compares predictions with what looks have shown, in tenths.
 //!
 //! Calls do not change the world, except in the rows of the *closed* world: there an accepted call holds a seat and takes the agent it meets,
 //! and each rule lives in a world of its own.
@@ -74,7 +74,7 @@ fn main() {
         only.as_ref().is_none_or(|only| *only == size)
     };
     println!(
-        "| account | world | lead | loss at c = 1 | at c = 2 | accepted by soon | of these lost | foretold → seen |"
+        "| account | world | lead | loss at c = 1 | at c = 2 | accepted by soon | of these lost | predicted → seen |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for size in SIZES.into_iter().filter(is_asked) {
@@ -108,9 +108,9 @@ fn row(setting: Setting) {
         .enumerate()
         .filter(|(_, [without, with])| without + with >= 20)
         .map(|(tenth, [without, with])| {
-            let foretold = (tenth as f64 + 0.5) / 10.0;
+            let predicted = (tenth as f64 + 0.5) / 10.0;
             let seen = f64::from(*with) / f64::from(without + with);
-            format!("{foretold:.2} → {seen:.2}")
+            format!("{predicted:.2} → {seen:.2}")
         })
         .collect();
     println!(

@@ -98,7 +98,7 @@ impl Account {
         Self::new(Deps { known, ..self.deps })
     }
 
-    /// Drops forecasts of agents who will be free soon: a follower does not know which agents the leader's calls count on.
+    /// Drops predictions about agents who will be free soon: a follower does not know which agents the leader's calls count on.
     fn forget_outlooks(&self) {
         for queue in &self.deps.queues {
             let Some(state) = self.deps.board.get(&queue.key) else {

@@ -106,14 +106,14 @@ impl Account {
     /// Examines queues without a seat once a second; from time to time, stores the knowledge, for this node and the others, and updates the report.
     pub(super) fn foresee(&mut self) {
         let now = self.deps.clock.now();
-        if !self.foresight.is_time_to_foretell(now) {
+        if !self.foresight.is_time_to_predict(now) {
             return;
         }
         for place in 0..self.deps.queues.len() {
             let (rejected, accepted) = self.questions[place].0.at_zero_seats();
             let decided = Decided { rejected, accepted };
             let calls = self.foresight.new_calls(place, decided);
-            let at_zero = self.foretell(place, now);
+            let at_zero = self.predict(place, now);
             self.foresight
                 .count_calls((place, self.ids[place]), calls, at_zero, now);
         }
@@ -127,7 +127,7 @@ impl Account {
     }
 
     /// Returns the prediction for a queue if it has no seat and nothing about it is in doubt.
-    fn foretell(&self, place: usize, now: Moment) -> Option<AtZero> {
+    fn predict(&self, place: usize, now: Moment) -> Option<AtZero> {
         let queue = &self.deps.queues[place];
         let (Rule::Seats(_), Some(threshold)) = (&queue.rule, queue.threshold) else {
             return None;

@@ -14,14 +14,14 @@ use crate::{
         calibration::{Calibration, Outcome},
         learnt::{Learnt, StoredLearnt},
         report::{AccountReport, QueueReport, State},
-        rule::{Foretold, Off, Terms, may_act},
+        rule::{Off, Prediction, Terms, may_act},
         stay::Stay,
         week::{Calls, Record},
     },
 };
 
 /// How often queues without a seat are examined. The rule's own figures change no faster.
-const FORETELL_EVERY: Duration = Duration::from_secs(1);
+const PREDICT_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the report for people is updated.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub struct Foresight {
     /// The queues, by place.
     queues: Vec<Watched>,
     /// The boot times of the last prediction, report and storing.
-    foretold: Duration,
+    predicted: Duration,
     told: Duration,
     kept: Duration,
 }
@@ -86,7 +86,7 @@ impl Foresight {
             calibration: Calibration::default(),
             record: Record::default(),
             queues: vec![Watched::default(); queues],
-            foretold: Duration::ZERO,
+            predicted: Duration::ZERO,
             told: Duration::ZERO,
             kept: now.boot,
         }
@@ -131,10 +131,10 @@ impl Foresight {
     }
 
     /// Returns whether it is time to examine queues without a seat, and restarts that interval if so.
-    pub fn is_time_to_foretell(&mut self, now: Moment) -> bool {
-        let is_time = now.boot >= self.foretold + FORETELL_EVERY;
+    pub fn is_time_to_predict(&mut self, now: Moment) -> bool {
+        let is_time = now.boot >= self.predicted + PREDICT_EVERY;
         if is_time {
-            self.foretold = now.boot;
+            self.predicted = now.boot;
         }
         is_time
     }
@@ -214,12 +214,12 @@ impl Foresight {
         };
         if let Some(AtZero { likely, terms }) = at_zero {
             calls.came = calls.came.saturating_add(rejected);
-            if self.foretold(likely, terms).accepts() {
+            if self.prediction(likely, terms).accepts() {
                 calls.would = rejected;
             }
             let chosen = calls.would.saturating_add(accepted);
             self.calibration
-                .foretell(place, likely, (chosen, accepted), terms, now);
+                .predict(place, likely, (chosen, accepted), terms, now);
         }
         if let Some(id) = id.filter(|_| calls != Calls::default()) {
             self.record.came(id, calls, now);
@@ -232,8 +232,8 @@ impl Foresight {
     }
 
     /// Returns the corrected prediction for this probability.
-    pub fn foretold(&self, likely: f64, terms: Terms) -> Foretold {
-        Foretold::new(likely * self.calibration.factor(), terms)
+    pub fn prediction(&self, likely: f64, terms: Terms) -> Prediction {
+        Prediction::new(likely * self.calibration.factor(), terms)
     }
 
     /// Records whether a look showed a seat above the queue's threshold. Returns the situations that this settles.

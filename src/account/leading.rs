@@ -248,7 +248,7 @@ impl Account {
         };
         let now = self.deps.clock.now();
         let holds = self.deps.reservations.queue(&key);
-        // Other nodes get no forecasts, so their calls bet on no agent.
+        // Other nodes get no predictions, so their calls bet on no agent.
         let reserved = holds.reserve(&call_id, ttl, now, |held| {
             DecisionInput::new(&state, &policy, now).decide(None, held, now)
         });

@@ -46,11 +46,12 @@ const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few second
 const MAX_ENTRIES: usize = 50;
 const LEAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(25);
 
-const WHY_LEAD: &str = "announcements, transfer and ringing hardly take longer together, and no forecast reaches that far";
+const WHY_LEAD: &str = "announcements, transfer and ringing hardly take longer together, and no prediction reaches that far";
 
 const CALLERS_PATIENCE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 
-const WHY_CALLERS_PATIENCE: &str = "a call that may wait for more than a minute needs no forecast";
+const WHY_CALLERS_PATIENCE: &str =
+    "a call that may wait for more than a minute needs no prediction";
 
 /// Reads one `[[account.queue]]`.
 pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
@@ -77,7 +78,7 @@ pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     })
 }
 
-/// Reads whether the queue accepts at zero seats. The forecast is about agents, so it needs the built-in rule, which counts them.
+/// Reads whether the queue accepts at zero seats. The prediction is about agents, so it needs the built-in rule, which counts them.
 fn soon(section: &Section<'_>) -> Checked<Soon> {
     let usual = Terms::default();
     let is_on = section.optional("soon", Value::flag);
@@ -92,7 +93,7 @@ fn soon(section: &Section<'_>) -> Checked<Soon> {
         section.value("accept").is_some(),
         section.value("soon"),
     ) {
-        return Err(soon.wrong("forecasts agents, which only the built-in rule counts; remove it, or [account.queue.accept]"));
+        return Err(soon.wrong("predicts agents, which only the built-in rule counts; remove it, or [account.queue.accept]"));
     }
     let (lead, patience) = (
         lead?.unwrap_or(usual.lead()),

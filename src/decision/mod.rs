@@ -26,7 +26,7 @@ use crate::{
         snapshot::Snapshot,
         soon::{
             outlook::{Outlook, Verdict as SoonVerdict},
-            rule::{Foretold, Held, Seats},
+            rule::{Held, Prediction, Seats},
         },
     },
     model::{
@@ -143,15 +143,15 @@ pub struct Decision {
     /// How many more calls would be accepted now. Above 0 exactly if the decision accepts.
     pub capacity: u32,
     /// How likely an agent is free when the call arrives; only with [`Reason::Soon`].
-    pub foretold: Option<Foretold>,
+    pub prediction: Option<Prediction>,
     /// When time alone turns this rejection into an acceptance, if it does.
     pub opens_at: Option<Moment>,
 }
 
 impl Decision {
-    /// Returns the decision for a call that already holds a seat: it stays accepted, whatever is known about others. `foretold` is the forecast with
+    /// Returns the decision for a call that already holds a seat: it stays accepted, whatever is known about others. `prediction` is the one with
     /// which the call was accepted at zero seats, if it was.
-    pub fn held(self, foretold: Option<Foretold>) -> Self {
+    pub fn held(self, prediction: Option<Prediction>) -> Self {
         if self.accept {
             return self;
         }
@@ -159,12 +159,12 @@ impl Decision {
         Self {
             accept: true,
             capacity: 1,
-            reason: match (is_known, foretold) {
+            reason: match (is_known, prediction) {
                 (true, Some(_)) => Reason::Soon,
                 (true, None) => Reason::Seats,
                 (false, _) => self.reason,
             },
-            foretold: foretold.filter(|_| is_known),
+            prediction: prediction.filter(|_| is_known),
             opens_at: None,
             ..self
         }
@@ -175,7 +175,7 @@ impl Decision {
     pub fn is_better_than(&self, other: &Self) -> bool {
         let rank = |decision: &Self| {
             (
-                decision.foretold.is_none() && decision.count.is_some(),
+                decision.prediction.is_none() && decision.count.is_some(),
                 decision.count,
             )
         };
@@ -196,7 +196,7 @@ impl Decision {
             accept: false,
             capacity: 0,
             reason,
-            foretold: None,
+            prediction: None,
             ..self
         }
     }
@@ -288,11 +288,11 @@ impl DecisionInput {
         let last = self
             .known
             .and_then(|known| answer(known.measured?, self.policy.threshold, held.all));
-        let (mut foretold, mut opens_at) = (None, None);
+        let (mut prediction, mut opens_at) = (None, None);
         let (capacity, reason, count) = match last {
             Some(answer) if is_fresh => match self.look(answer, outlook, held, now) {
                 Some(SoonVerdict::Accept(likely)) => {
-                    foretold = Some(likely);
+                    prediction = Some(likely);
                     (1, Reason::Soon, Some(answer.open))
                 }
                 verdict => {
@@ -325,7 +325,7 @@ impl DecisionInput {
             is_fresh,
             turns,
             capacity,
-            foretold,
+            prediction,
             opens_at,
         }
     }
@@ -355,7 +355,7 @@ impl DecisionInput {
             is_fresh: false,
             turns: opens,
             capacity: 0,
-            foretold: None,
+            prediction: None,
             opens_at: None,
         }
     }

@@ -192,12 +192,12 @@ impl QueueCounters {
         }
         let mut metric = encoder.encode_descriptor(
             "openseat_soon",
-            "Situations at zero seats that looks have settled, by how likely a free agent was foretold (in tenths, by their lower ends), and by whether one was seen.",
+            "Situations at zero seats that looks have settled, by the predicted probability of a free agent (in tenths, by their lower ends), and by whether one was seen.",
             None,
             MetricType::Counter,
         )?;
         for queue in queues {
-            for (foretold, counts) in TENTHS.iter().zip(&queue.soon) {
+            for (predicted, counts) in TENTHS.iter().zip(&queue.soon) {
                 for (seen, count) in ["false", "true"].iter().zip(counts) {
                     let count = count.load(Ordering::Relaxed);
                     if count == 0 {
@@ -206,7 +206,7 @@ impl QueueCounters {
                     let labels = [
                         ("account", &*queue.key.account),
                         ("queue", &*queue.key.queue),
-                        ("foretold", *foretold),
+                        ("foretold", *predicted),
                         ("seen", *seen),
                     ];
                     metric

@@ -15,7 +15,7 @@ use crate::{
         model::Exchange,
         node::{Node, Settings as NodeSettings},
     },
-    decision::soon::rule::{Foretold, Terms},
+    decision::soon::rule::{Prediction, Terms},
 };
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -138,7 +138,7 @@ impl Running {
             let (Some(shown), Some(outlook)) = (shown, outlook) else {
                 continue;
             };
-            for one in outlook.expected(Foretold::new(1.0, Terms::DEFAULT)) {
+            for one in outlook.expected(Prediction::new(1.0, Terms::DEFAULT)) {
                 let agent = shown.agents.iter().find(|agent| agent.id == one.id);
                 let agent = agent.expect("a member");
                 let status = agent.status.as_deref();

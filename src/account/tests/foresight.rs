@@ -70,17 +70,17 @@ async fn situations_at_zero_seats_are_predicted_followed_and_reported() {
     );
 
     // Wrap-ups have no memory in this world, so predictions are never certain, and come true as often as they say.
-    let (mut foretold, mut seen, mut all) = (0.0, 0.0, 0.0);
+    let (mut predicted, mut seen, mut all) = (0.0, 0.0, 0.0);
     for (tenth, [without, with]) in report.tenths.iter().enumerate() {
         let situations = f64::from(without + with);
-        foretold += situations * (tenth as f64 + 0.5) / 10.0;
+        predicted += situations * (tenth as f64 + 0.5) / 10.0;
         seen += f64::from(*with);
         all += situations;
     }
     assert!(all > 300.0, "{report:?}");
     assert!(
-        (foretold - seen).abs() / all < 0.1,
-        "{foretold} {seen} {all}: {report:?}"
+        (predicted - seen).abs() / all < 0.1,
+        "{predicted} {seen} {all}: {report:?}"
     );
 
     let text = fixture.metrics.render(Scrape::default(), Format::Text);

@@ -83,7 +83,7 @@ fn entry(at: u64) -> Entry {
                 call_id: "call".into(),
                 made: here(at - 10),
                 ttl: seconds(45),
-                foretold: None,
+                prediction: None,
             },
         }],
         ended: vec![ReservationId::from_text("q")],

@@ -310,7 +310,7 @@ impl WireHeld {
                 call_id: self.call.into(),
                 made: now.earlier(Duration::from_millis(self.age) + over),
                 ttl,
-                foretold: None,
+                prediction: None,
             },
         })
     }

@@ -16,7 +16,7 @@ use crate::{
     clock::Moment,
     decision::{
         Decision,
-        soon::rule::{Foretold, Held},
+        soon::rule::{Held, Prediction},
     },
 };
 
@@ -70,9 +70,9 @@ pub struct Reservation {
     pub made: Moment,
     /// How long after that it ends at the latest.
     pub ttl: Duration,
-    /// Where it counts on an agent who was not free yet: how likely they were to be in time. An earlier process does not hand it on: after a
-    /// restart such a seat is held as any other, so that it stands in the way of calls rather than being given twice.
-    pub foretold: Option<Foretold>,
+    /// Set if it counts on an agent who was not free yet: how likely they were to be in time. This is not stored: after a restart such a seat is
+    /// held like any other, so that it blocks calls rather than being given twice.
+    pub prediction: Option<Prediction>,
 }
 
 impl Reservation {
@@ -180,7 +180,7 @@ impl Holds {
             call_id: call_id.into(),
             made: now,
             ttl,
-            foretold: decision.foretold,
+            prediction: decision.prediction,
         };
         self.push(&mut held, reservation.clone());
         self.made.fetch_add(1, Ordering::Relaxed);
@@ -296,7 +296,7 @@ impl Holds {
     /// Returns the seats held by other reservations than this one.
     pub fn held_beside(&self, reservation: &Reservation, now: Moment) -> Held {
         let held = self.held(now);
-        let bet = u32::from(reservation.foretold.is_some());
+        let bet = u32::from(reservation.prediction.is_some());
         Held {
             all: held.all.saturating_sub(1),
             bets: held.bets.saturating_sub(bet),
@@ -310,7 +310,7 @@ impl Holds {
 }
 
 fn count(held: &[Reservation]) -> Held {
-    let bets = held.iter().filter(|one| one.foretold.is_some());
+    let bets = held.iter().filter(|one| one.prediction.is_some());
     Held {
         all: held.len() as u32,
         bets: bets.count() as u32,

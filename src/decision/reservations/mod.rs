@@ -156,7 +156,7 @@ impl SeatsInMemory for Held {
                 call_id: kept.call_id,
                 made: now.earlier(gone),
                 ttl,
-                foretold: None,
+                prediction: None,
             });
         }
     }

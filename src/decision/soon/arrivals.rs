@@ -1,14 +1,14 @@
-//! How long reserved calls take until an agent has them: a lead that is longer than that costs calls.
+//! How long reserved calls take to reach an agent. A lead that is longer than this costs calls.
 
 use std::time::Duration;
 
-/// Calls that are remembered: enough for a median, and few enough to follow a change within a day.
+/// How many calls are remembered: enough for a median, and few enough to follow a change within a day.
 const KEPT: usize = 14;
 
-/// Fewer say little.
+/// The fewest calls for a meaningful median.
 const FEWEST: usize = 7;
 
-/// In tenths of a second, up to 25 s: no lead is longer.
+/// Times are kept in tenths of a second, up to 25 s, which is also the longest lead.
 const PER_SECOND: f64 = 10.0;
 
 /// See the [module](self).
@@ -20,15 +20,15 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// A call had its agent so long after its reservation.
+    /// Records that a call reached its agent this long after its reservation.
     pub fn arrived(&mut self, after: Duration) {
-        // A cast of a number that is too large gives the largest.
+        // A cast of a number that is too large gives the largest value.
         self.tenths[usize::from(self.next)] = (after.as_secs_f64() * PER_SECOND) as u8;
         self.next = (self.next + 1) % KEPT as u8;
         self.count = (self.count + 1).min(KEPT as u8);
     }
 
-    /// Half of the calls had their agent within this time; `None` where too few are known.
+    /// Returns the time within which half of the calls reached their agent; `None` if too few are known.
     pub fn median(&self) -> Option<Duration> {
         let mut known = self.tenths;
         let known = &mut known[..usize::from(self.count)];

@@ -1,46 +1,47 @@
-//! Compares what was foretold at zero seats with what looks showed when the call would have arrived. No request is spent on it.
+//! Compares predictions at zero seats with what looks showed when the call would have arrived. This costs no requests.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::rule::Terms;
 use crate::clock::Moment;
 
-/// Situations nearer to each other than this are nearly the same one.
+/// Situations closer together than this count as one.
 const APART: Duration = Duration::from_secs(4);
 
-/// What was seen counts half after so long: agents' habits change during a day.
+/// After this time an observation counts half, because agents' habits change during a day.
 const HALF_LIFE: Duration = Duration::from_secs(2 * 3_600);
 
 /// Below this probability hardly any call is accepted, so its errors do not matter.
 const COUNTS_ABOVE: f64 = 0.6;
 
-/// Before anything is seen, what was foretold is taken to be true, with the weight of so many situations.
+/// Before any observation, predictions are assumed to be right, with the weight of this many situations.
 const ASSUMED: f64 = 20.0;
 
-/// A look can come late by this much, and is waited for.
+/// How late a look may come and still settle a situation.
 const LATE: Duration = Duration::from_secs(120);
 
-/// Situations that wait for their look: 8 KB an account. There are more only where dozens of queues are without a seat at once.
+/// The most situations that wait for their look: 8 KB for each account. There are more only if dozens of queues are without a seat at once.
 pub const MAX_OPEN: usize = 128;
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default)]
 pub struct Calibration {
-    foretold: f64,
+    predicted: f64,
     seen: f64,
     faded: Duration,
     open: VecDeque<Situation>,
 }
 
-/// A moment at which nobody was free, and what was foretold.
+/// A moment at which nobody was free, with its prediction.
 #[derive(Clone, Copy, Debug)]
 struct Situation {
     queue: usize,
     likely: f64,
-    /// Calls that the rule accepts here, or would, and those that were accepted and whose agent has not been seen yet.
+    /// Calls that the rule accepts here, or would accept.
     calls: u32,
+    /// Accepted calls whose agent has not been seen yet.
     bets: u32,
-    /// Boot times: when it was, and between which a look can say how it ended.
+    /// The moment, and the period in which a look can show how it ended, as boot times.
     taken: Duration,
     from: Duration,
     until: Duration,
@@ -52,18 +53,18 @@ struct Situation {
 pub struct Outcome {
     /// The queue's place in the account.
     pub queue: usize,
-    /// What was foretold.
+    /// The predicted probability.
     pub likely: f64,
-    /// Calls that the rule accepted, or would have.
+    /// Calls that the rule accepted, or would have accepted.
     pub calls: u32,
     /// Whether a seat was seen, or the agent who took the call.
     pub seen: bool,
 }
 
 impl Calibration {
-    /// Nobody is free in a queue now, and this was foretold, not corrected by the [factor](Self::factor). `calls` tells how many calls the
-    /// rule accepts in this situation, or would, and `bets` how many of them were accepted.
-    pub fn foretell(
+    /// Records a prediction for a queue in which nobody is free now, without the [factor](Self::factor). `calls` is how many calls the rule
+    /// accepts in this situation, or would accept, and `bets` how many of them were accepted.
+    pub fn predict(
         &mut self,
         queue: usize,
         likely: f64,
@@ -93,13 +94,13 @@ impl Calibration {
         });
     }
 
-    /// Whether any call was accepted whose agent has not been seen yet.
+    /// Whether there are accepted calls whose agent has not been seen yet.
     pub fn has_bets(&self) -> bool {
         self.open.iter().any(|one| one.bets > 0)
     }
 
-    /// An agent of this queue went from a status that takes no calls onto a call. If the rule has accepted a call that arrives about now, that
-    /// was the agent it counted on: nobody sees them free in between. Returns whether it was so; each call explains one such agent.
+    /// Records that an agent of this queue went from a status without calls onto a call. If the rule has accepted a call that arrives about now,
+    /// this is the agent that it counted on, whom no look saw free in between. Returns whether it was so; each call explains one such agent.
     pub fn took_call(&mut self, queue: usize, at: Duration) -> bool {
         let ours = |one: &&mut Situation| {
             one.queue == queue && one.bets > 0 && (one.taken..=one.until).contains(&at)
@@ -114,7 +115,7 @@ impl Calibration {
         }
     }
 
-    /// A look at a queue showed whether it has a seat above its threshold. Returns the situations that are settled now.
+    /// Records a look that showed whether a queue has a seat above its threshold. Returns the situations that are settled now.
     pub fn look(&mut self, queue: usize, at: Moment, has_seat: bool) -> Vec<Outcome> {
         for one in self.open.iter_mut().filter(|one| one.queue == queue) {
             if (one.from..=one.until).contains(&at.boot) {
@@ -148,32 +149,32 @@ impl Calibration {
         let halves = at.boot.saturating_sub(self.faded).as_secs_f64() / HALF_LIFE.as_secs_f64();
         let kept = (-halves).exp2();
         self.faded = self.faded.max(at.boot);
-        self.foretold = self.foretold * kept + outcome.likely;
+        self.predicted = self.predicted * kept + outcome.likely;
         self.seen = self.seen * kept + f64::from(u8::from(outcome.seen));
     }
 
-    /// By what a probability is multiplied, so that no more agents are foretold than are seen; at most 1.
+    /// Returns the factor that corrects probabilities, so that no more agents are predicted than are seen; at most 1.
     pub fn factor(&self) -> f64 {
-        ((ASSUMED + self.seen) / (ASSUMED + self.foretold)).min(1.0)
+        ((ASSUMED + self.seen) / (ASSUMED + self.predicted)).min(1.0)
     }
 
-    /// What outlives a restart: the sums of what was foretold and seen.
+    /// Returns what survives a restart: the sums of predicted probabilities and of agents seen.
     pub fn sums(&self) -> (f64, f64) {
-        (self.foretold, self.seen)
+        (self.predicted, self.seen)
     }
 
-    /// Goes on with the [sums](Self::sums) of an earlier process. The time in between counts as none: habits do not change while nobody looks.
-    pub fn from_sums((foretold, seen): (f64, f64), now: Moment) -> Option<Self> {
-        let are_sound = foretold.is_finite() && foretold >= 0.0 && (0.0..=1e9).contains(&seen);
+    /// Continues with the [sums](Self::sums) of an earlier process. The time in between does not count.
+    pub fn from_sums((predicted, seen): (f64, f64), now: Moment) -> Option<Self> {
+        let are_sound = predicted.is_finite() && predicted >= 0.0 && (0.0..=1e9).contains(&seen);
         are_sound.then(|| Self {
-            foretold,
+            predicted,
             seen,
             faded: now.boot,
             open: VecDeque::new(),
         })
     }
 
-    /// The queues have other places now, or none.
+    /// Moves the queues to their new places in the account, and drops those that have none.
     pub fn rearrange(&mut self, place_now: impl Fn(usize) -> Option<usize>) {
         self.open.retain_mut(|one| {
             let place = place_now(one.queue);

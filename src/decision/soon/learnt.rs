@@ -7,45 +7,45 @@ use serde::{Deserialize, Serialize};
 use super::stay::{Passed, Stay};
 use crate::clock::Moment;
 
-/// Stays are counted in steps of a second up to five minutes. Longer ones are no wrap-up.
+/// Stays are counted in steps of a second up to five minutes. Longer ones are not wrap-ups.
 const STEPS: usize = 300;
 
-/// Each stay leaves this much weight to the older ones: about 350 stays are remembered half.
+/// Each stay multiplies the weight of the older ones by this: after about 350 stays, one counts half.
 const FADING: f64 = 0.998;
 
-/// Before anything is seen, a stay is taken to last 45 s on average, with the weight of so many stays.
+/// Before any observation, a stay is assumed to last 45 s on average, with the weight of this many stays.
 const ASSUMED_STAYS: f64 = 20.0;
 const ASSUMED_MEAN_SECONDS: f64 = 45.0;
 
-/// Before anything is seen, 10 of 11 stays end in available.
+/// Before any observation, 10 of 11 stays are assumed to end in available.
 const ASSUMED_ENDS: f64 = 11.0;
 const ASSUMED_RETURNS: f64 = 10.0;
 
-/// Where hardly any stay has lasted as long as this one, it ends within 30 s on average.
+/// If hardly any stay has lasted as long as this one, it is assumed to end within 30 s on average.
 const RARE: f64 = 0.001;
 const OVERDUE_SECONDS: f64 = 30.0;
 
-/// A status is short if three quarters of its stays end within two minutes and half of them in available; a lead is shorter than that.
+/// A status is short if three quarters of its stays end within two minutes, and half of them in available. Every lead is shorter than that.
 const SHORT_SECONDS: f64 = 120.0;
 const STAY_ON_AT_MOST: f64 = 0.25;
 const RETURN_AT_LEAST: f64 = 0.5;
 
-/// Fewer stays say more of what was assumed than of what was seen.
+/// With fewer stays, the assumptions weigh more than the observations.
 const FEWEST_STAYS: u64 = 20;
 
-/// With 1.4 KB each they take 34 KB an account, and accounts have about ten.
+/// At 1.4 KB each they take 34 KB for each account; accounts have about ten.
 pub const MAX_STATUSES: usize = 24;
 
-/// Longer names are no status that a person picks from a list.
+/// In bytes. Nobody picks a status with a longer name from a list.
 pub const MAX_NAME: usize = 96;
 
-/// Whoever learns for longer than an hour has learnt for long enough, and boot time begins only two days before the boot.
+/// More than an hour of learning is enough, and boot time begins only two days before the boot.
 const MAX_LASTED_SECONDS: u64 = 86_400;
 
-/// Weights are stored in thousandths: what is finer does not change an answer.
+/// Weights are stored in thousandths: finer steps do not change an answer.
 const STORED_UNITS: f64 = 1_000.0;
 
-/// What was learnt of one account, for a file.
+/// What was learnt about an account, for a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredLearnt {
     lasted_seconds: u64,
@@ -64,30 +64,30 @@ struct StoredStatus {
     stays: u64,
 }
 
-/// What was learnt of one account.
+/// What was learnt about an account.
 #[derive(Clone, Debug)]
 pub struct Learnt {
     since: Moment,
     statuses: Vec<Status>,
 }
 
-/// What was learnt of one status.
+/// What was learnt about a status.
 #[derive(Clone, Debug)]
 struct Status {
     name: Arc<str>,
-    /// The weight of stays that lasted at least so many seconds.
+    /// The weight of stays that lasted at least as many seconds as the index.
     reached: Box<[f32]>,
     /// The weight of all ends, and of those in available.
     ends: f64,
     returns: f64,
-    /// The same without what was assumed, and the time in which they were seen.
+    /// The returns without the assumed ones, and the time over which they were seen.
     seen_returns: f64,
     seen_seconds: f64,
     stays: u64,
 }
 
 impl Learnt {
-    /// Nothing yet, from now on.
+    /// Begins to learn now.
     pub fn new(now: Moment) -> Self {
         Self {
             since: now,
@@ -95,7 +95,7 @@ impl Learnt {
         }
     }
 
-    /// For how long it was learnt: never more than any clock says.
+    /// Returns for how long it has learnt: never more than any clock says.
     pub fn lasted(&self, now: Moment) -> Duration {
         now.shortest_since(self.since)
     }
@@ -111,7 +111,7 @@ impl Learnt {
         }
     }
 
-    /// CallTools calls a status by another name now. What was learnt goes with it.
+    /// Moves what was learnt about a status to the new name that CallTools gives it.
     pub fn rename(&mut self, was: &str, is: &Arc<str>) {
         if is.len() > MAX_NAME || self.status(is).is_some() {
             return;
@@ -122,24 +122,24 @@ impl Learnt {
         }
     }
 
-    /// How many stays were learnt of statuses that are short.
+    /// Returns how many stays in short statuses were learnt.
     pub fn short_stays(&self) -> u64 {
         let short = self.statuses.iter().filter(|status| status.is_short());
         short.map(|status| status.stays).sum()
     }
 
-    /// The names of statuses that are short.
+    /// Returns the names of the short statuses.
     pub fn short_statuses(&self) -> impl Iterator<Item = &str> {
         let short = self.statuses.iter().filter(|status| status.is_short());
         short.map(|status| &*status.name)
     }
 
-    /// How likely an agent, who is not available, has become so by `until`, which is boot time.
+    /// Returns how likely an agent who is not available will be by `until`, a boot time.
     pub fn chance(&self, stay: &Stay, until: Duration) -> f64 {
         self.chance_as_of(stay, stay.seen(), until)
     }
 
-    /// The same where it is known that the stay went on until `seen`, which is boot time: lists of changes tell that without a row.
+    /// The same if the stay is known to have lasted until `seen`, a boot time: a list of changes shows that without a row.
     pub fn chance_as_of(&self, stay: &Stay, seen: Duration, until: Duration) -> f64 {
         let Some(status) = self.status(stay.status()).filter(|_| !stay.is_available()) else {
             return 0.0;
@@ -148,7 +148,7 @@ impl Learnt {
         if !status.is_short() {
             return status.returning(until.saturating_sub(seen));
         }
-        // Longer than any stay that is counted: such an agent has forgotten the status, or has left.
+        // Longer than any stay that is counted: the agent has forgotten to change the status, or has left.
         let began = stay.began().unwrap_or(stay.first_seen());
         if seen.saturating_sub(began).as_secs() >= STEPS as u64 {
             return 0.0;
@@ -159,7 +159,7 @@ impl Learnt {
         }
     }
 
-    /// The boot time by which an agent is as likely as not to have become available; `None` if that is not within five minutes of `seen`.
+    /// Returns the boot time by which an agent is as likely as not to have become available; `None` if that is not within five minutes of `seen`.
     pub fn free_by(&self, stay: &Stay, seen: Duration) -> Option<Duration> {
         let by = |seconds: usize| seen + Duration::from_secs(seconds as u64);
         let (mut early, mut late) = (0, STEPS);
@@ -174,7 +174,7 @@ impl Learnt {
         (self.chance_as_of(stay, seen, by(late)) >= 0.5).then(|| by(late))
     }
 
-    /// What outlives a restart.
+    /// Returns what survives a restart.
     pub fn to_stored(&self, now: Moment) -> StoredLearnt {
         let seen = self.statuses.iter().filter(|status| status.ends > 0.0);
         StoredLearnt {
@@ -183,7 +183,7 @@ impl Learnt {
         }
     }
 
-    /// Goes on with what an earlier process learnt. The time in between does not count as time of learning. `None` if it makes no sense.
+    /// Continues with what an earlier process learnt. The time in between does not count as learning. `None` if the data is invalid.
     pub fn from_stored(stored: StoredLearnt, now: Moment) -> Option<Self> {
         if stored.statuses.len() > MAX_STATUSES {
             return None;
@@ -201,7 +201,7 @@ impl Learnt {
         self.statuses.iter().find(|status| *status.name == *name)
     }
 
-    /// A new status takes the place of the one that was seen least, once there are too many.
+    /// Returns a status, which is created if necessary. If there are too many, it replaces the one with the fewest stays.
     fn status_mut(&mut self, name: &Arc<str>) -> Option<&mut Status> {
         if name.len() > MAX_NAME {
             return None;
@@ -248,7 +248,7 @@ impl Status {
         }
     }
 
-    /// `None` if it could not have been written: then nothing that is computed from it would be a probability.
+    /// Returns `None` if the data cannot have been written by openseat: results would then not be probabilities.
     fn from_stored(stored: StoredStatus) -> Option<Self> {
         let reached = &stored.reached;
         let falls = reached.len() == STEPS + 1 && reached.is_sorted_by(|one, next| one >= next);
@@ -290,7 +290,7 @@ impl Status {
         }
     }
 
-    /// The share of stays that last so long; between two steps it falls evenly.
+    /// Returns the share of stays that last at least this long. Between two steps it falls linearly.
     fn lasting(&self, seconds: f64) -> f64 {
         let seconds = seconds.clamp(0.0, STEPS as f64);
         let step = seconds as usize;
@@ -305,7 +305,7 @@ impl Status {
             && self.returns >= RETURN_AT_LEAST * self.ends
     }
 
-    /// How likely a stay, that began then and was seen last at `seen`, ends in available by `until`.
+    /// Returns how likely a stay that began at `began` and was last seen at `seen` ends in available by `until`.
     fn ending(&self, began: Duration, seen: Duration, until: Duration) -> f64 {
         let since = |moment: Duration| moment.saturating_sub(began).as_secs_f64();
         let still_there = self.lasting(since(seen));
@@ -317,7 +317,7 @@ impl Status {
         self.returns / self.ends * (1.0 - stays_on)
     }
 
-    /// How likely an agent in this status becomes available within this time, whenever they came.
+    /// Returns how likely an agent in this status becomes available within this time, whenever the stay began.
     fn returning(&self, within: Duration) -> f64 {
         if self.seen_seconds <= 0.0 {
             return 0.0;

@@ -1,17 +1,17 @@
-//! What the rule says of a snapshot while time passes: computed once when the snapshot is published, so that a decision only looks it up.
+//! What the rule says about a snapshot as time passes. It is computed once when the snapshot is published, so a decision only looks it up.
 //!
-//! Nothing that a snapshot rests on changes until the next one, so somebody becomes only more likely to be free as time goes on. The answer
-//! is therefore a moment: before it the rule rejects, from then on it accepts.
+//! Until the next snapshot the data does not change, so the probability that somebody is free only grows. The answer is therefore a
+//! moment: before it the rule rejects, from then on it accepts.
 
 use std::{sync::Arc, time::Duration};
 
-use super::rule::{Foretold, Seats, Terms, likely};
+use super::rule::{Prediction, Seats, Terms, likely};
 use crate::{clock::Moment, model::agent::AgentId};
 
-/// Steps of a second, so far ahead. Looks come every few seconds; where they do not, the last step stays: it is never above what is true.
+/// How many seconds ahead are computed. Looks come every few seconds; if they do not, the last step stays valid, because it never overstates.
 const STEPS: usize = 32;
 
-/// Calls on their way that may count on agents who are not free yet, and one more. The chance of a fifth is small in any queue of usual size.
+/// One more than the calls on their way that may count on agents who are not free yet. In queues of usual size, a fifth one hardly ever could.
 const BETS: usize = 5;
 
 /// The record of a call names so many agents. The chance that none of them comes, but a further one, is small.
@@ -35,25 +35,25 @@ pub struct Expected {
 pub struct Outlook {
     terms: Terms,
     begin: Moment,
-    /// In percent, rounded down; by the seconds since `begin`, and by how many calls count on somebody already.
+    /// In percent, rounded down; by the seconds since `begin`, and by how many calls already count on an agent.
     likely: Box<[[u8; BETS]; STEPS]>,
-    /// The first step that accepts, by how many calls count on somebody already.
+    /// The first step that accepts, by how many calls already count on an agent.
     opens: [Option<u8>; BETS],
     /// The likeliest members, in this order.
     expected: Box<[Expected]>,
 }
 
-/// What the rule says at one moment.
+/// What the rule says at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// Accept.
-    Accept(Foretold),
-    /// Reject; from the moment on, if there is one, accept, unless a newer snapshot comes before.
+    Accept(Prediction),
+    /// Reject; from this moment on, if there is one, accept, unless a newer snapshot arrives first.
     Reject(Option<Moment>),
 }
 
 impl Outlook {
-    /// From now on. `chances` gives how likely each member is free by a boot time, and `factor` corrects what they come to.
+    /// Computes the outlook from `begin` on. `chances` returns how likely each member is free by a boot time, and `factor` corrects the result.
     pub fn new(
         terms: Terms,
         factor: f64,
@@ -66,12 +66,12 @@ impl Outlook {
             chances.sort_by(|one, other| other.total_cmp(one));
             std::array::from_fn(|bets| {
                 let left = chances.iter().skip(bets).copied();
-                Foretold::new(factor * likely(left, 0), terms).percent()
+                Prediction::new(factor * likely(left, 0), terms).percent()
             })
         };
         let likely: [[u8; BETS]; STEPS] = std::array::from_fn(step);
         let opens = std::array::from_fn(|bets| {
-            let accepts = |step: &[u8; BETS]| Foretold::from_percent(step[bets], terms).accepts();
+            let accepts = |step: &[u8; BETS]| Prediction::from_percent(step[bets], terms).accepts();
             likely.iter().position(accepts).map(|step| step as u8)
         });
         Self {
@@ -86,27 +86,27 @@ impl Outlook {
     /// How many of the likeliest members [`naming`](Self::naming) takes.
     pub const MOST_EXPECTED: usize = BETS - 1 + NAMED;
 
-    /// Also knows who the likeliest members are, in this order.
+    /// Adds the likeliest members, in this order.
     pub fn naming(self, expected: Box<[Expected]>) -> Self {
         Self { expected, ..self }
     }
 
-    /// The agents that a call counts on, likeliest first: at most three.
-    pub fn expected(&self, foretold: Foretold) -> &[Expected] {
-        let left = self.expected.get(usize::from(foretold.taken)..);
+    /// Returns the agents that a call counts on, likeliest first: at most three.
+    pub fn expected(&self, prediction: Prediction) -> &[Expected] {
+        let left = self.expected.get(usize::from(prediction.taken)..);
         let left = left.unwrap_or_default();
         &left[..left.len().min(NAMED)]
     }
 
-    /// What the rule says; `None` where it has no say.
+    /// Returns what the rule says; `None` if it does not apply.
     pub fn look(&self, seats: Seats, now: Moment) -> Option<Verdict> {
         let bets = seats.bets_at_threshold()?;
         let step = now.boot.saturating_sub(self.begin.boot).as_secs();
         let step = step.min(STEPS as u64 - 1) as usize;
         Some(match self.opens.get(bets).copied().flatten() {
-            Some(opens) if step >= usize::from(opens) => Verdict::Accept(Foretold {
+            Some(opens) if step >= usize::from(opens) => Verdict::Accept(Prediction {
                 taken: bets as u8,
-                ..Foretold::from_percent(self.likely[step][bets], self.terms)
+                ..Prediction::from_percent(self.likely[step][bets], self.terms)
             }),
             opens => Verdict::Reject(
                 opens.map(|opens| self.begin.later(Duration::from_secs(opens.into()))),

@@ -1,4 +1,4 @@
-//! What is known of the rule in one queue, in words: for `status`, JSON and the queue's page.
+//! The measurement of the rule, in words: for `status`, JSON and the queue's page.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,18 +7,18 @@ use super::{
     week::{Calls, Tenths},
 };
 
-/// What is known of the rule in one account.
+/// The rule's measurement in an account.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AccountReport {
     /// Situations of all queues without a seat in the last seven days.
     pub tenths: Tenths,
-    /// What was foretold is multiplied by this; 1 where as many agents came as were foretold.
+    /// Predictions are multiplied by this; 1 if as many agents came as were predicted.
     pub factor: f64,
     /// In the order of the config.
     pub queues: Vec<QueueReport>,
 }
 
-/// What is known of the rule in one queue.
+/// The rule's measurement in a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueReport {
     /// The queue as the config spells it.
@@ -29,16 +29,16 @@ pub struct QueueReport {
     pub state: State,
     /// Calls without a seat in the last seven days.
     pub calls: Calls,
-    /// The usual time from a reservation to the agent who took the call, where that is shorter than the lead.
+    /// The usual time from a reservation to the agent who took the call, if that is shorter than the lead.
     pub arrives_within: Option<Duration>,
 }
 
 /// Whether the rule acts in a queue.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum State {
-    /// The operator has not asked for it. Whether it could act.
+    /// `soon` is off; whether the rule could act.
     Measured(Result<(), Off>),
-    /// The operator has asked for it. Whether it acts.
+    /// `soon` is on; whether the rule acts.
     Asked(Result<(), Off>),
     /// The queue has criteria of its own, which do not count agents.
     OtherRule,
@@ -52,29 +52,29 @@ impl State {
 }
 
 impl AccountReport {
-    /// A queue, by its name in the config.
+    /// Returns the report on a queue, by its name in the config.
     pub fn queue(&self, queue: &str) -> Option<&QueueReport> {
         self.queues.iter().find(|one| *one.queue == *queue)
     }
 }
 
 impl QueueReport {
-    /// Whether it acts, and why not.
+    /// Says whether the rule acts, and why not.
     pub fn standing(&self) -> String {
         match self.state {
             State::Measured(Ok(())) => {
-                "soon is off; it is measured, and could be switched on".to_owned()
+                "soon is off; it is measured, and could be turned on".to_owned()
             }
             State::Measured(Err(off)) => format!("soon is off; it could not act yet: {off}"),
             State::Asked(Ok(())) => "soon is on".to_owned(),
-            State::Asked(Err(off)) => format!("soon is on, and does not act: {off}"),
+            State::Asked(Err(off)) => format!("soon is on, but does not act: {off}"),
             State::OtherRule => {
                 "soon is not measured: the queue's own criteria do not count agents".to_owned()
             }
         }
     }
 
-    /// What happened at zero seats.
+    /// Says what happened at zero seats.
     pub fn outcome(&self) -> String {
         let Calls {
             came,
@@ -84,7 +84,7 @@ impl QueueReport {
             found,
         } = self.calls;
         if came == 0 {
-            return "in the last 7 days no call came at zero seats".to_owned();
+            return "in the last 7 days no call arrived at zero seats".to_owned();
         }
         let calls = |number: u32| match number {
             1 => "1 call".to_owned(),
@@ -100,7 +100,7 @@ impl QueueReport {
         let within = (self.terms.lead() + self.terms.patience()).as_secs_f64();
         let ended = match (accepted.saturating_add(would), judged) {
             (0, _) => String::new(),
-            (_, 0) => ", and no look showed in time how they ended".to_owned(),
+            (_, 0) => ", but no look came in time to show how they ended".to_owned(),
             (chosen, judged) => {
                 let percent = (100.0 * f64::from(found) / f64::from(judged)).round();
                 let of = if judged < chosen {
@@ -114,7 +114,7 @@ impl QueueReport {
         let what = match (accepted, came) {
             (0, 1) => "was rejected",
             (0, _) => "were rejected",
-            _ => "came",
+            _ => "arrived",
         };
         format!(
             "in the last 7 days {} {what} at zero seats; {chosen}{ended}",
@@ -122,11 +122,11 @@ impl QueueReport {
         )
     }
 
-    /// A lead that is longer than what calls need, if that is known.
+    /// Returns a warning if the lead is longer than calls need.
     pub fn warning(&self) -> Option<String> {
         let within = self.arrives_within?;
         Some(format!(
-            "lead is {} s, but half of the reserved calls have their agent within {:.0} s: a lead that is too long costs calls, so shorten it",
+            "lead is {} s, but half of the reserved calls reach their agent within {:.0} s: a lead that is too long costs calls, so shorten it",
             self.terms.lead().as_secs_f64(),
             within.as_secs_f64(),
         ))

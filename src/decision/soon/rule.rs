@@ -5,17 +5,17 @@ use std::time::Duration;
 use super::learnt::Learnt;
 use crate::clock::Moment;
 
-/// A higher cost leaves nothing to gain: hardly any wrap-up is certain enough.
+/// A higher cost leaves nothing to gain, because hardly any wrap-up is certain enough.
 pub const MAX_COST: f64 = 3.0;
 
-/// Less than an hour, or fewer than a hundred stays, say too little of an account.
+/// Less than an hour, or fewer than a hundred stays, say too little about an account.
 const LEARN_FOR: Duration = Duration::from_secs(3_600);
 const LEARN_STAYS: u64 = 100;
 
-/// Where fewer agents are seen than six tenths of those foretold, something is wrong that a factor does not mend.
+/// If fewer than six tenths of the predicted agents are seen, something is wrong that a factor does not correct.
 pub const LEAST_CALIBRATION: f64 = 0.6;
 
-/// What the operator knows of a queue's calls.
+/// What the operator sets about a queue's calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Terms {
     lead: Duration,
@@ -36,21 +36,21 @@ pub enum Off {
     /// The account is too new.
     #[error("it has learnt for {} of 60 minutes", .0.as_secs() / 60)]
     TooNew(Duration),
-    /// No status is short, or none of the stays in it were seen.
+    /// No status is short, or no stays in one were seen.
     #[error(
-        "no status is short enough: agents seem to have no wrap-up status, or stay there for more than two minutes"
+        "no status is short enough: agents seem to have no wrap-up status, or stay in it for more than two minutes"
     )]
     NoShortStatus,
     /// Too few stays were learnt.
     #[error("it has learnt {0} of 100 stays in short statuses")]
     FewStays(u64),
-    /// The feed that statuses come from is doubted, or on trial.
+    /// The feed that statuses come from is in doubt, or on trial.
     #[error(
         "the lists that statuses come from are not proven: they contradicted each other, or are on trial"
     )]
     FeedNotProven,
-    /// Too few agents came who were foretold.
-    #[error("only {0:.2} of the agents who were foretold were seen; it needs {LEAST_CALIBRATION}")]
+    /// Too few of the predicted agents came.
+    #[error("only {0:.2} of the predicted agents were seen; it needs {LEAST_CALIBRATION}")]
     BadlyCalibrated(f64),
 }
 
@@ -59,7 +59,7 @@ pub enum Off {
 pub struct Seats {
     /// Agents who would take a call now.
     pub count: f64,
-    /// The queue accepts above this.
+    /// The queue accepts above this count.
     pub threshold: f64,
     /// Seats held for calls on their way.
     pub held: Held,
@@ -75,32 +75,32 @@ pub struct Held {
 }
 
 impl Held {
-    /// So many that count on agents who were free.
+    /// Returns this many seats, none of which counts on an agent who was not free.
     pub fn seats(all: u32) -> Self {
         Self { all, bets: 0 }
     }
 }
 
-/// What the rule says at zero seats.
+/// The rule's prediction at zero seats.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Foretold {
-    /// How likely somebody will be free.
+pub struct Prediction {
+    /// The probability that somebody will be free.
     pub likely: f64,
-    /// How likely it has to be.
+    /// The probability above which the rule accepts.
     pub needed: f64,
     /// Calls on their way count on so many of the likeliest members, and this call on the others.
     pub taken: u8,
 }
 
 impl Default for Terms {
-    /// Short, since a lead that is assumed too long costs calls, and one that is too short only gains less.
+    /// Short, because a lead that is too long costs calls, while one that is too short only gains less.
     fn default() -> Self {
         Self::DEFAULT
     }
 }
 
 impl Terms {
-    /// What is assumed of calls of which nothing is said.
+    /// The terms of queues whose config does not set them.
     pub const DEFAULT: Self = Self {
         lead: Duration::from_secs(5),
         patience: Duration::from_secs(5),
@@ -108,7 +108,7 @@ impl Terms {
     };
 
     /// # Errors
-    /// [`BadCost`], if `cost` is not above 0, or above [`MAX_COST`].
+    /// [`BadCost`], if `cost` is not above 0, or is above [`MAX_COST`].
     pub fn new(lead: Duration, patience: Duration, cost: f64) -> Result<Self, BadCost> {
         if !(cost > 0.0 && cost <= MAX_COST) {
             return Err(BadCost(cost));
@@ -120,7 +120,7 @@ impl Terms {
         })
     }
 
-    /// From the answer to the agent's phone.
+    /// The time from the answer to the agent's phone.
     pub fn lead(&self) -> Duration {
         self.lead
     }
@@ -130,25 +130,25 @@ impl Terms {
         self.patience
     }
 
-    /// What a call that meets nobody costs against a good one rejected.
+    /// The cost of a call that finds no agent, if rejecting a good call costs 1.
     pub fn cost(&self) -> f64 {
         self.cost
     }
 
-    /// When a call that is accepted now gives up, as boot time.
+    /// Returns when a call that is accepted now gives up, as boot time.
     pub fn until(&self, now: Moment) -> Duration {
         now.boot + self.lead + self.patience
     }
 
-    /// The probability from which on accepting costs less than rejecting.
+    /// Returns the probability above which accepting costs less than rejecting.
     pub fn needed(&self) -> f64 {
         self.cost / (1.0 + self.cost)
     }
 }
 
 impl Seats {
-    /// Nobody is free, and nobody is missing: only here the rule has a say. Returns how many calls on their way count on agents who are not
-    /// free yet: each of them takes the likeliest of these.
+    /// The rule applies only if there are exactly as many agents as the threshold and the held seats need. Then returns how many calls on their
+    /// way count on agents who are not free yet; each of these calls takes the likeliest agent.
     pub fn bets_at_threshold(self) -> Option<usize> {
         let missing = self.threshold + f64::from(self.held.all) - self.count;
         let whole = missing as u32;
@@ -156,10 +156,11 @@ impl Seats {
     }
 }
 
-impl Foretold {
-    /// What is shown has two digits, and the answer follows what is shown. Rounded down, so that nothing is accepted that should not be.
+impl Prediction {
+    /// Rounds the probability down to two digits, because the answer shows two digits and follows them; down, so that nothing is accepted that
+    /// should not be.
     pub fn new(likely: f64, terms: Terms) -> Self {
-        // The hair makes up for what multiplying loses: 0.29 × 100 is 28.999…. A cast of a number below zero gives 0.
+        // The small number compensates for the multiplication: 0.29 × 100 is 28.999…. A cast of a number below zero gives 0.
         Self::from_percent((likely * 100.0 + 1e-6).min(100.0) as u8, terms)
     }
 
@@ -172,21 +173,21 @@ impl Foretold {
         }
     }
 
-    /// How likely, in hundredths.
+    /// Returns the probability in percent.
     pub fn percent(self) -> u8 {
         (self.likely * 100.0).round() as u8
     }
 
-    /// Whether to accept.
+    /// Whether the rule accepts.
     pub fn accepts(self) -> bool {
         self.likely > self.needed
     }
 }
 
-/// Whether the rule may act, after what was learnt.
+/// Checks whether the rule may act, given what was learnt.
 ///
 /// # Errors
-/// The first reason why not.
+/// The first reason why it may not.
 pub fn may_act(
     learnt: &Learnt,
     calibration: f64,
@@ -211,8 +212,8 @@ pub fn may_act(
     Ok(())
 }
 
-/// How likely at least one of the members is free, by their [chances](Learnt::chance). Calls that were accepted like this and are on their way
-/// take the likeliest members, `taken` in number: two calls never bet on the same wrap-up.
+/// Returns how likely at least one of the members is free, by their [chances](Learnt::chance). Calls on their way that were accepted this way
+/// take the `taken` likeliest members, so that two calls never bet on the same wrap-up.
 pub fn likely(chances: impl IntoIterator<Item = f64>, taken: usize) -> f64 {
     let mut chances: Vec<f64> = chances.into_iter().collect();
     if taken > 0 {

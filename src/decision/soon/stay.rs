@@ -1,7 +1,7 @@
-//! How long an agent stays in a status, told by looks that may come late, twice or out of order.
+//! How long an agent stays in a status, from looks that may come late, twice or out of order.
 //!
-//! CallTools dates each change of status. Where it does not, a change happened in the middle of the two looks around it. Looks also bound
-//! what dates say: a clock that jumps cannot make a stay longer or shorter than the looks allow.
+//! CallTools dates each change of status. Without a date, a change is taken to be in the middle between the two looks around it. Looks also
+//! limit the dates: a clock that jumps cannot make a stay longer or shorter than the looks allow.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{clock::Moment, model::known::Presence};
 
-/// A stay without dates teaches nothing if its ends are known less well than this: wrap-ups are of about this length.
+/// A stay without dates is not used if its length is less certain than this. Wrap-ups are about this long.
 const MAX_DOUBT: Duration = Duration::from_secs(15);
 
 /// The status that an agent is in, and since when.
@@ -19,29 +19,29 @@ pub struct Stay {
     available: bool,
     since: Option<Timestamp>,
     began: Option<Began>,
-    /// Boot time of the first look that showed it, and of the newest.
+    /// The boot times of the first look that showed it, and of the newest.
     first: Duration,
     seen: Duration,
-    /// Boot time of the last look before it began.
+    /// The boot time of the last look before it began.
     before: Option<Duration>,
     stored: bool,
 }
 
-/// When a stay began, as boot time, and how far that may be off.
+/// When a stay began, as boot time, and by how much that may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Began {
     at: Duration,
     doubt: Duration,
 }
 
-/// Time that an agent was seen to spend in a status that takes no calls.
+/// Time that an agent was seen to spend in a status without calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
     /// The status.
     pub status: Arc<str>,
-    /// Time since the look before.
+    /// The time since the previous look.
     pub time: Duration,
-    /// The stay has ended.
+    /// Set if the stay has ended.
     pub ended: Option<Ended>,
 }
 
@@ -50,7 +50,7 @@ pub struct Passed {
 pub struct Ended {
     /// How long it lasted; `None` if that is not known well enough.
     pub lasted: Option<Duration>,
-    /// The agent has become available.
+    /// Whether the agent has become available.
     pub available: bool,
 }
 
@@ -65,22 +65,22 @@ impl Stay {
         self.available
     }
 
-    /// When it began, as boot time, if that is known.
+    /// When it began, as boot time, if known.
     pub fn began(&self) -> Option<Duration> {
         self.began.map(|began| began.at)
     }
 
-    /// Boot time of the first look that showed it.
+    /// The boot time of the first look that showed it.
     pub fn first_seen(&self) -> Duration {
         self.first
     }
 
-    /// Boot time of the newest look.
+    /// The boot time of the newest look.
     pub fn seen(&self) -> Duration {
         self.seen
     }
 
-    /// What a look showed means something else now, or has another name; no stay ends by that.
+    /// Interprets the newest look again, because its status has another meaning or name now. This ends no stay.
     pub fn read_again(&mut self, look: &Presence) {
         if let Some(status) = look.status.as_ref().filter(|_| self.seen == look.at.boot) {
             self.status = Arc::clone(status);
@@ -88,7 +88,7 @@ impl Stay {
         }
     }
 
-    /// Begins with a first look, or with the one after `before`.
+    /// Begins with a first look, or with the look after `before`.
     fn new(look: &Presence, before: Option<Duration>) -> Self {
         Self {
             status: look.status.clone().unwrap_or_default(),
@@ -102,8 +102,8 @@ impl Stay {
         }
     }
 
-    /// The look shows this stay still. A date tells that also where the status has another name now.
-    fn goes_on(&self, look: &Presence) -> bool {
+    /// Whether the look still shows this stay. With a date, this works even if the status was renamed.
+    fn continues_in(&self, look: &Presence) -> bool {
         match (self.since, look.since) {
             (Some(since), Some(shown)) => since == shown,
             _ => self.has_status_of(look),
@@ -118,7 +118,7 @@ impl Stay {
         matches!((look.since, self.since), (Some(shown), Some(since)) if shown < since)
     }
 
-    /// How long it lasted, if `next` came after it.
+    /// Returns how long it lasted, if `next` followed it.
     fn lasted(&self, next: &Stay) -> Option<Duration> {
         let dated = || {
             let (began, ended) = (self.since?, next.since?);
@@ -162,10 +162,10 @@ impl Began {
     }
 }
 
-/// Takes in a look at an agent. Returns the time that passed in the status before, if it takes no calls.
+/// Applies a look at an agent. Returns the time that passed in the previous status, if that is one without calls.
 ///
-/// A look that is older than the newest, by its moment or by its date, changes nothing: so polls, sweeps and deltas that show the same
-/// change count it once. A stay that was read from a file counts nothing, since the earlier process may have counted it.
+/// A look that is older than the newest, by its moment or by its date, changes nothing, so polls, sweeps and deltas that show the same
+/// change count it once. A stay that was read from a file does not count, because the earlier process may have counted it.
 pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
     let Some(stay) = known else {
         *known = Some(Stay::new(look, None));
@@ -174,7 +174,7 @@ pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
     if look.at.boot <= stay.seen || stay.is_contradicted_by_date(look) {
         return None;
     }
-    if stay.goes_on(look) {
+    if stay.continues_in(look) {
         let time = look.at.boot - stay.seen;
         stay.seen = look.at.boot;
         stay.since = stay.since.or(look.since);
@@ -188,7 +188,7 @@ pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
         });
     }
     let next = Stay::new(look, Some(stay.seen));
-    // The same status with a later date: something else came between, and nobody saw when.
+    // The same status with a later date: another status came in between, and no look saw when.
     let is_seen_ending = !stay.has_status_of(look);
     let was = std::mem::replace(stay, next);
     let counts = is_seen_ending && !was.available && !was.stored && !look.stored;

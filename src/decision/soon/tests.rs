@@ -1,4 +1,4 @@
-//! What stays teach, what is foretold from them, and when the rule may act.
+//! What stays teach, what is predicted from them, and when the rule may act.
 
 mod deciding;
 
@@ -49,7 +49,7 @@ fn terms(lead: f64, patience: f64) -> Terms {
     Terms::new(seconds(lead), seconds(patience), 2.0).expect("a cost of 2 is fine")
 }
 
-/// What looks at one agent teach.
+/// The ends of stays that looks at one agent reveal.
 fn ends(looks: impl IntoIterator<Item = Presence>) -> Vec<Ended> {
     let mut stay = None;
     let passed = looks
@@ -88,7 +88,7 @@ fn stay(status: &str, since: f64, seen: f64) -> Stay {
     stay.expect("a look begins a stay")
 }
 
-/// A day of an agent: talks, then exactly 20 s of wrap-up, then a moment available. Returns the changes.
+/// A day of an agent: a call, then exactly 20 s of wrap-up, then a moment available. Returns the changes.
 fn day(dice: &mut fastrand::Rng, until: f64) -> Vec<(f64, &'static str)> {
     let (mut at, mut changes) = (-300.0 * dice.f64(), Vec::new());
     while at < until {
@@ -108,14 +108,14 @@ fn status_at<'a>(day: &[(f64, &'a str)], at: f64) -> (f64, &'a str) {
 }
 
 #[test]
-fn agents_with_exact_wrap_ups_are_foretold_after_an_hour_with_dates_and_without() {
+fn agents_with_exact_wrap_ups_are_predicted_after_an_hour_with_and_without_dates() {
     for is_dated in [true, false] {
         let mut dice = fastrand::Rng::with_seed(7);
         let days: Vec<_> = (0..12).map(|_| day(&mut dice, 3.0 * HOUR)).collect();
         let mut stays: Vec<Option<Stay>> = vec![None; days.len()];
         let mut learnt = Learnt::new(moment(0.0));
         let terms = terms(5.0, 5.0);
-        // In tenths: what was foretold, what came, how often.
+        // In tenths: the sum of predictions, how many came true, and their number.
         let mut tenths = [(0.0, 0.0, 0_u32); 10];
         for tick in 0..3_600 {
             let at = f64::from(tick) * 2.0;
@@ -142,24 +142,24 @@ fn agents_with_exact_wrap_ups_are_foretold_after_an_hour_with_dates_and_without(
         assert!(learnt.short_statuses().eq(["Wrap-up"]), "{is_dated}");
         let counted: u32 = tenths.iter().map(|tenth| tenth.2).sum();
         assert!(counted > 1_000, "{counted}");
-        for (foretold, came, times) in tenths.iter().filter(|tenth| tenth.2 > counted / 20) {
+        for (predicted, came, times) in tenths.iter().filter(|tenth| tenth.2 > counted / 20) {
             let times = f64::from(*times);
-            let error = (foretold - came) / times;
-            // Without dates a change is known as well as the looks are apart, so a tenth of the wrap-ups is on the edge.
+            let error = (predicted - came) / times;
+            // Without dates a change is known only to the interval between looks, so a tenth of the wrap-ups is at the edge.
             let allowed = if is_dated { 0.05 } else { 0.15 };
             assert!(error.abs() <= allowed, "{is_dated}: {tenths:?}");
         }
-        let foretold: f64 = tenths.iter().map(|tenth| tenth.0).sum();
+        let predicted: f64 = tenths.iter().map(|tenth| tenth.0).sum();
         let came: f64 = tenths.iter().map(|tenth| tenth.1).sum();
         assert!(
-            (foretold - came).abs() <= 0.05 * f64::from(counted),
+            (predicted - came).abs() <= 0.05 * f64::from(counted),
             "{is_dated}: {tenths:?}"
         );
     }
 }
 
 #[test]
-fn a_stay_is_counted_with_its_dates_or_else_between_looks() {
+fn a_stay_is_measured_by_its_dates_or_else_between_looks() {
     let dated = [
         look("Wrap-up", Some(0.0), 3.0),
         look("Wrap-up", Some(0.0), 9.0),
@@ -182,7 +182,7 @@ fn a_stay_is_counted_with_its_dates_or_else_between_looks() {
 }
 
 #[test]
-fn a_change_that_nobody_saw_is_no_end_of_a_stay() {
+fn an_unseen_change_does_not_end_a_stay() {
     let looks = [
         look("Wrap-up", Some(0.0), 3.0),
         look("Wrap-up", Some(50.0), 60.0),
@@ -218,12 +218,12 @@ fn an_agent_who_logs_off_in_wrap_up_did_not_return() {
     }
     let after = learnt.chance(&stay("Wrap-up", 0.0, 10.0), moment(25.0).boot);
     assert!(after < 0.6 && before > 0.9, "{before} {after}");
-    // Who went home in wrap-up is not foretold to be back any moment.
+    // An agent who went home in wrap-up is not predicted to return.
     assert!(learnt.chance(&stay("Wrap-up", -HOUR, 10.0), moment(25.0).boot) < 0.4);
 }
 
 #[test]
-fn a_renamed_status_keeps_what_was_learnt_and_ends_no_stay() {
+fn a_renamed_status_keeps_what_was_learnt_and_does_not_end_a_stay() {
     let looks = [
         look("Wrap-up", Some(0.0), 3.0),
         look("After call", Some(0.0), 6.0),
@@ -291,7 +291,7 @@ fn the_rule_acts_after_an_hour_and_a_hundred_stays_in_a_short_status() {
         may_act(&enough, 1.0, true, soon),
         Err(Off::TooNew(seconds(3_599.0)))
     );
-    // A wall clock that jumps makes no hour.
+    // A wall clock that jumps does not make an hour.
     let jumped = Moment {
         wall: now.wall,
         ..soon
@@ -300,7 +300,7 @@ fn the_rule_acts_after_an_hour_and_a_hundred_stays_in_a_short_status() {
 }
 
 #[test]
-fn only_costs_that_leave_a_gain_are_taken() {
+fn only_costs_that_leave_a_gain_are_accepted() {
     for cost in [0.0, -1.0, 3.1, f64::NAN, f64::INFINITY] {
         let refused = Terms::new(seconds(5.0), seconds(5.0), cost).map_err(|BadCost(cost)| cost);
         assert!(refused.is_err(), "{cost}");
@@ -309,7 +309,7 @@ fn only_costs_that_leave_a_gain_are_taken() {
 }
 
 #[test]
-fn the_rule_has_a_say_only_where_nobody_is_free_and_nobody_is_missing() {
+fn the_rule_applies_only_if_no_agent_is_free_and_none_is_missing() {
     let bets = |count: u32, threshold: u32, all, bets| {
         let seats = Seats {
             count: count.into(),
@@ -320,12 +320,12 @@ fn the_rule_has_a_say_only_where_nobody_is_free_and_nobody_is_missing() {
     };
     assert_eq!(bets(0, 0, 0, 0), Some(0));
     assert_eq!(bets(3, 2, 1, 0), Some(0));
-    assert_eq!(bets(1, 0, 0, 0), None, "somebody is free");
-    assert_eq!(bets(0, 0, 1, 0), None, "somebody is missing");
+    assert_eq!(bets(1, 0, 0, 0), None, "an agent is free");
+    assert_eq!(bets(0, 0, 1, 0), None, "an agent is missing");
     assert_eq!(bets(0, 0, 1, 1), Some(1), "a call counts on a wrap-up");
-    assert_eq!(bets(1, 0, 1, 1), Some(0), "that wrap-up is over");
+    assert_eq!(bets(1, 0, 1, 1), Some(0), "that wrap-up has ended");
     assert_eq!(bets(2, 0, 1, 1), None);
-    assert_eq!(bets(0, 1, 1, 1), None, "somebody is missing beside it");
+    assert_eq!(bets(0, 1, 1, 1), None, "another agent is missing");
     assert_eq!(bets(0, u32::MAX, u32::MAX, 0), None);
 }
 
@@ -339,33 +339,33 @@ fn a_call_on_its_way_uses_up_the_likeliest_wrap_up() {
 }
 
 #[test]
-fn what_was_foretold_is_held_against_looks_between_lead_and_patience() {
+fn predictions_are_compared_with_looks_between_lead_and_patience() {
     let (mut calibration, terms) = (Calibration::default(), terms(5.0, 5.0));
     let look_at = |calibration: &mut Calibration, at, seat| {
         let settled = calibration.look(0, moment(at), seat);
         settled.iter().map(|one| one.seen).collect::<Vec<_>>()
     };
     let none: [bool; 0] = [];
-    calibration.foretell(0, 0.8, (0, 0), terms, moment(0.0));
-    calibration.foretell(0, 0.8, (0, 0), terms, moment(3.9)); // Nearly the same situation.
-    assert_eq!(look_at(&mut calibration, 4.0, true), none); // Too early to meet the call.
+    calibration.predict(0, 0.8, (0, 0), terms, moment(0.0));
+    calibration.predict(0, 0.8, (0, 0), terms, moment(3.9)); // Nearly the same situation.
+    assert_eq!(look_at(&mut calibration, 4.0, true), none); // Too early for the call.
     assert_eq!(look_at(&mut calibration, 7.0, true), none);
     assert_eq!(look_at(&mut calibration, 9.0, false), none); // The call has found its agent.
     assert_eq!(look_at(&mut calibration, 11.0, false), [true]);
-    // No look in time: nothing is known.
-    calibration.foretell(0, 0.8, (0, 0), terms, moment(20.0));
+    // No look in time, so the outcome is unknown.
+    calibration.predict(0, 0.8, (0, 0), terms, moment(20.0));
     assert_eq!(look_at(&mut calibration, 40.0, true), none);
     assert_eq!(calibration.factor(), 1.0);
     for n in 0..200 {
         let at = 60.0 + 20.0 * f64::from(n);
-        calibration.foretell(0, 0.9, (0, 0), terms, moment(at));
+        calibration.predict(0, 0.9, (0, 0), terms, moment(at));
         look_at(&mut calibration, at + 7.0, false);
         look_at(&mut calibration, at + 11.0, false);
     }
     assert!(calibration.factor() < 0.2, "{}", calibration.factor());
 }
 
-/// One agent's statuses, each with how long it lasts.
+/// One agent's statuses, with the length of each.
 fn life() -> impl Strategy<Value = Vec<(usize, f64)>> {
     prop::collection::vec((0..4_usize, 0.5..90.0_f64), 2..30)
 }
@@ -384,7 +384,7 @@ fn changes(life: &[(usize, f64)]) -> Vec<(f64, &'static str)> {
 
 proptest! {
     #[test]
-    fn a_probability_is_never_above_one_and_falls_with_a_shorter_lead(
+    fn a_probability_is_at_most_one_and_falls_with_a_shorter_lead(
         wrap_ups in prop::collection::vec(0.0..400.0_f64, 0..200),
         members in prop::collection::vec((0.0..600.0_f64, 0.0..60.0_f64), 0..20),
         mut leads in prop::collection::vec(0.0..120.0_f64, 2),
@@ -392,20 +392,20 @@ proptest! {
     ) {
         let learnt = learnt(&wrap_ups);
         leads.sort_by(f64::total_cmp);
-        let foretold = leads.iter().map(|lead| {
+        let predicted = leads.iter().map(|lead| {
             let until = terms(*lead, 5.0).until(moment(0.0));
             let chance = |(elapsed, age): &(f64, f64)| {
                 learnt.chance(&stay("Wrap-up", -elapsed - age, -age), until)
             };
             likely(members.iter().map(chance), taken)
         });
-        let foretold: Vec<f64> = foretold.collect();
-        prop_assert!(foretold.iter().all(|likely| (0.0..=1.0).contains(likely)), "{foretold:?}");
-        prop_assert!(foretold[0] <= foretold[1] + 1e-9, "{foretold:?}");
+        let predicted: Vec<f64> = predicted.collect();
+        prop_assert!(predicted.iter().all(|likely| (0.0..=1.0).contains(likely)), "{predicted:?}");
+        prop_assert!(predicted[0] <= predicted[1] + 1e-9, "{predicted:?}");
     }
 
     #[test]
-    fn nothing_is_foretold_without_a_short_status_or_returns(
+    fn nothing_is_predicted_without_a_short_status_or_returns_from_it(
         lengths in prop::collection::vec(0.0..400.0_f64, 0..150),
         elapsed in 0.0..600.0_f64,
         lead in 0.0..120.0_f64,
@@ -422,7 +422,7 @@ proptest! {
     }
 
     #[test]
-    fn lists_that_show_a_change_again_or_late_count_it_once(
+    fn lists_that_show_a_change_again_or_late_count_it_only_once(
         life in life(),
         every in 0.5..20.0_f64,
         is_dated in any::<bool>(),
@@ -436,7 +436,7 @@ proptest! {
             look(status, is_dated.then_some(began), at)
         }).collect();
         let once = ends(looks.iter().cloned());
-        // Each look comes once in order; others before it come again, at their own moment or from a copy that lags.
+        // Each look comes once in order; earlier looks come again, at their own moment or from a copy that lags.
         let mut all = Vec::new();
         for (n, look) in looks.iter().enumerate() {
             all.push(look.clone());
@@ -453,14 +453,14 @@ proptest! {
     }
 
     #[test]
-    fn clocks_that_jump_make_no_stay_longer_or_shorter_than_looks_allow(
+    fn jumping_clocks_make_no_stay_longer_or_shorter_than_looks_allow(
         life in life(),
         jumps in prop::collection::vec((-100_000.0..100_000.0_f64, -100_000.0..100_000.0_f64), 30),
     ) {
         let changes = changes(&life);
         let (mut known, every): (Option<Stay>, f64) = (None, 2.0);
         let last = life.iter().map(|(_, lasts)| lasts).sum::<f64>();
-        // The look before the present stay was shown, and the first that showed it.
+        // The last look before the current stay was shown, and the first that showed it.
         let (mut before, mut first, mut shown) = (None, 0.0, None);
         for n in 0..(last / every) as u32 {
             let at = f64::from(n) * every;

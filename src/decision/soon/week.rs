@@ -1,4 +1,4 @@
-//! What happened at zero seats in the last seven days: the figures that tell whether the rule helps, or would help.
+//! What happened at zero seats in the last seven days: the figures that show whether the rule helps, or would help.
 
 use std::ops::{Add, AddAssign};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::calibration::Outcome;
 use crate::clock::Moment;
 
-/// Days that are told together: each day of the week is in it once.
+/// How many days are summed up: each day of the week is included once.
 pub const DAYS: usize = 7;
 
-/// Queues whose calls are counted, each in 160 bytes: 15 KB an account.
+/// The most queues whose calls are counted, with 160 bytes each: 15 KB for each account.
 pub const MAX_QUEUES: usize = 96;
 
 const DAY_SECONDS: u64 = 86_400;
@@ -18,15 +18,15 @@ const DAY_SECONDS: u64 = 86_400;
 /// Calls to one queue while it had no seat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calls {
-    /// All of them.
+    /// All calls.
     pub came: u32,
-    /// The rule has accepted so many.
+    /// Those that the rule accepted.
     pub accepted: u32,
-    /// It was off, and would have accepted so many.
+    /// Those that it would have accepted while it was off.
     pub would: u32,
-    /// Of both, looks showed in time how so many ended.
+    /// Of these two, the calls that a look in time could judge.
     pub judged: u32,
-    /// Of these, so many found an agent.
+    /// Of the judged calls, those that found an agent.
     pub found: u32,
 }
 
@@ -50,10 +50,10 @@ impl AddAssign for Calls {
     }
 }
 
-/// Situations of an account by what was foretold, in tenths: without a seat later, and with one.
+/// Situations of an account by predicted probability, in tenths: without a seat later, and with one.
 pub type Tenths = [[u32; 2]; 10];
 
-/// The tenth that a probability belongs to.
+/// Returns the tenth that a probability belongs to.
 pub fn tenth(likely: f64) -> usize {
     // A cast of a number below zero gives 0.
     ((likely * 10.0) as usize).min(9)
@@ -64,12 +64,12 @@ pub fn tenth(likely: f64) -> usize {
 struct Week<T> {
     /// The newest day, counted since 1970.
     newest: u64,
-    /// Each at its number modulo the length.
+    /// Each at its day number modulo the length.
     days: [T; DAYS],
 }
 
 impl<T: Copy + Default> Week<T> {
-    /// The count of a day. Days before it that nobody counted on begin empty. A wall clock that was set back counts on in the newest day.
+    /// Returns the count of a day. Days that were skipped begin empty. After a wall clock was set back, the newest day keeps counting.
     fn on(&mut self, day: u64) -> &mut T {
         let day = day.max(self.newest);
         for passed in (self.newest + 1..=day).rev().take(DAYS) {
@@ -100,7 +100,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Calls came to a queue without a seat.
+    /// Counts calls to a queue without a seat.
     pub fn came(&mut self, queue: u64, calls: Calls, now: Moment) {
         let day = day(now);
         if let Some(week) = self.week_mut(queue, day) {
@@ -108,7 +108,7 @@ impl Record {
         }
     }
 
-    /// A situation of this queue is settled.
+    /// Counts a settled situation of this queue.
     pub fn settled(&mut self, queue: Option<u64>, outcome: &Outcome, now: Moment) {
         let day = day(now);
         let count = &mut self.tenths.on(day)[tenth(outcome.likely)][usize::from(outcome.seen)];
@@ -125,14 +125,14 @@ impl Record {
         }
     }
 
-    /// The calls of the last seven days.
+    /// Returns the calls of the last seven days.
     pub fn calls(&self, queue: u64, now: Moment) -> Calls {
         let found = self.queues.iter().find(|(id, _)| *id == queue);
         let days = found.map(|(_, week)| week.until(day(now)));
         days.into_iter().flatten().fold(Calls::default(), Add::add)
     }
 
-    /// The situations of the last seven days.
+    /// Returns the situations of the last seven days.
     pub fn tenths(&self, now: Moment) -> Tenths {
         let mut sum = Tenths::default();
         for one in self.tenths.until(day(now)) {
@@ -143,12 +143,12 @@ impl Record {
         sum
     }
 
-    /// Whether what was read from a file keeps the bounds.
+    /// Whether a record that was read from a file respects the limits.
     pub fn is_sound(&self) -> bool {
         self.queues.len() <= MAX_QUEUES
     }
 
-    /// A queue of which nothing came for seven days makes room for another; if there is none, the other is not counted.
+    /// Returns the week of a queue. If there is no room, queues without calls for seven days make room; if there are none, returns `None`.
     fn week_mut(&mut self, queue: u64, day: u64) -> Option<&mut Week<Calls>> {
         let known = self.queues.iter().position(|(id, _)| *id == queue);
         let place = match known {

@@ -322,7 +322,7 @@ impl DecisionRequest {
         let now = app.clock.now();
         let others = queue.holds.held_beside(reservation, now);
         let decision = decision::decide_with(&app.state(queue), &self.policy, others, now);
-        decision.held(reservation.foretold)
+        decision.held(reservation.prediction)
     }
 
     /// Decides, counts the decision unless the caller may only look, and writes the answer.

@@ -181,7 +181,7 @@ pub(super) fn decision(standing: &Standing) -> Markup {
             @match (reason, standing.need()) {
                 (Reason::Seats, _) | (Reason::BelowThreshold, None) => { "accepts " (rule) }
                 (Reason::BelowThreshold, Some(need)) => { b { (need) } ": accepts " (rule) }
-                (Reason::Soon, _) => (wording::soon(standing.decision.foretold)),
+                (Reason::Soon, _) => (wording::soon(standing.decision.prediction)),
                 _ => (standing.lack().unwrap_or_default()),
             }
         }

@@ -31,13 +31,13 @@ fn plot(account: &AccountReport) -> Markup {
     let all: u32 = account.tenths.iter().flatten().sum();
     html! {
         @if all == 0 {
-            p.none { "Nothing was foretold in this account in the last 7 days: that takes a queue without a seat, and agents whose wrap-ups were seen." }
+            p.none { "Nothing was predicted in this account in the last 7 days: a prediction needs a queue without a seat, and agents whose wrap-ups were seen." }
         } @else {
-            figure.foretold {
-                (charts::inline(&charts::foretold(&account.tenths)))
+            figure.predicted {
+                (charts::inline(&charts::predictions(&account.tenths)))
                 figcaption.none {
-                    "How likely a free agent was foretold to be, and how often one was seen when the call would have arrived; all queues of the account, "
-                    (all) " situations of the last 7 days. On the line, the forecast was right; below it, it was too optimistic."
+                    "The predicted probability of a free agent, and how often one was seen when the call would have arrived; all queues of the account, "
+                    (all) " situations of the last 7 days. On the line, predictions were right; below it, they were too optimistic."
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::{
         Decision, Policy, Reason,
         criteria::{Comparison, Verdict},
         snapshot::Snapshot,
-        soon::rule::Foretold,
+        soon::rule::Prediction,
     },
     model::{fault::Fault, quantity::Quantity},
 };
@@ -149,8 +149,8 @@ pub(super) fn why(reason: Reason) -> &'static str {
 }
 
 /// Why a call is accepted at zero seats, with the percentage.
-pub(super) fn soon(foretold: Option<Foretold>) -> String {
-    let percent = foretold.map(|foretold| format!(" ({} % likely)", foretold.percent()));
+pub(super) fn soon(prediction: Option<Prediction>) -> String {
+    let percent = prediction.map(|prediction| format!(" ({} % likely)", prediction.percent()));
     format!("{}{}", why(Reason::Soon), percent.unwrap_or_default())
 }
 

@@ -89,10 +89,10 @@ impl<'a> DecisionJson<'a> {
             membership_age_ms: decision.membership_age.map(whole_ms),
             valid_until: decision.usable_until(),
             capacity: decision.capacity,
-            likely: decision.foretold.map(|foretold| foretold.likely),
+            likely: decision.prediction.map(|prediction| prediction.likely),
             needed: decision
-                .foretold
-                .map(|foretold| hundredths(foretold.needed)),
+                .prediction
+                .map(|prediction| hundredths(prediction.needed)),
             detail: detail(state, policy, decision, now),
             reservation: None,
             warning: None,

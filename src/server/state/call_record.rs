@@ -67,11 +67,11 @@ impl App {
 
     /// Whom a call counts on that is accepted at zero seats.
     fn forecast(&self, queue: &Queue, decision: &Decision) -> Option<Forecast> {
-        let foretold = decision.foretold?;
+        let prediction = decision.prediction?;
         let snapshot = self.state(queue).snapshot.clone();
         let outlook = snapshot.as_ref().and_then(|one| one.outlook.as_deref());
-        let expected = outlook.map(|outlook| outlook.expected(foretold));
-        Some(Forecast::new(foretold, expected.unwrap_or_default()))
+        let expected = outlook.map(|outlook| outlook.expected(prediction));
+        Some(Forecast::new(prediction, expected.unwrap_or_default()))
     }
 
     /// Records an answer about a call. A look at a page does not count as one.

@@ -101,7 +101,7 @@ async fn reserve_elsewhere(
         call_id: (*call_id).into(),
         made: now.earlier(age),
         ttl,
-        foretold: None,
+        prediction: None,
     };
     // This node's data may be a moment older than what the leader decided on.
     let decision = |others: Held| decide_with(&app.state(queue), policy, others, now);

@@ -312,7 +312,7 @@ async fn the_measurement_is_shown_in_words_and_figures() {
         (&0.8.into(), &100.into(), &84.into())
     );
     for (state, words) in [
-        (State::Measured(Ok(())), "could be switched on"),
+        (State::Measured(Ok(())), "could be turned on"),
         (
             State::Measured(Err(Off::NoShortStatus)),
             "no status is short enough",
@@ -320,7 +320,7 @@ async fn the_measurement_is_shown_in_words_and_figures() {
         (State::Measured(Err(Off::FewStays(12))), "12 of 100 stays"),
         (
             State::Asked(Err(Off::BadlyCalibrated(0.41))),
-            "only 0.41 of the agents",
+            "only 0.41 of the predicted agents",
         ),
         (State::Asked(Err(Off::FeedNotProven)), "not proven"),
         (State::Asked(Ok(())), "soon is on"),
@@ -346,7 +346,7 @@ async fn a_queues_page_shows_the_plot_with_its_explanation() {
     for words in [
         "Calls at zero seats",
         "412 calls were rejected at zero seats",
-        "foretold 80 to 90 %: seen in 84 of 100",
+        "predicted 80 to 90 %: seen in 84 of 100",
         "shorten it",
     ] {
         assert!(page.contains(words), "{words}: {page}");

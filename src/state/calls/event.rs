@@ -10,7 +10,7 @@ use crate::{
         Decision,
         board::QueueKey,
         reservations::{Reservation, ReservationId},
-        soon::{outlook::Expected, rule::Foretold},
+        soon::{outlook::Expected, rule::Prediction},
     },
     model::quantity::Quantity,
 };
@@ -63,7 +63,7 @@ pub struct Answer {
     pub tags: Option<Box<str>>,
     /// The seat that the call got, or already had.
     pub seat: Option<Box<Seat>>,
-    /// What was foretold for a call that was accepted at zero seats.
+    /// The prediction for a call that was accepted at zero seats.
     pub forecast: Option<Box<Forecast>>,
 }
 
@@ -73,7 +73,7 @@ pub const LISTED: &str = "listed";
 /// The end of a seat that another node of the cluster has ended.
 pub const ELSEWHERE: &str = "elsewhere";
 
-/// What was foretold for a call that was accepted at zero seats. The file has it as JSON.
+/// The prediction for a call that was accepted at zero seats. The file has it as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
     /// How likely an agent was to be free when the call arrived.
@@ -125,7 +125,7 @@ impl Answer {
 
 impl Forecast {
     /// Creates the forecast of a decision, with the agents that it counts on.
-    pub fn new(foretold: Foretold, expected: &[Expected]) -> Self {
+    pub fn new(prediction: Prediction, expected: &[Expected]) -> Self {
         let agent = |one: &Expected| ExpectedAgent {
             id: (&*one.id.0).into(),
             name: Arc::clone(&one.name),
@@ -133,8 +133,8 @@ impl Forecast {
             free_by_ms: one.free_by.map(wall_ms),
         };
         Self {
-            likely: foretold.likely,
-            needed: foretold.needed,
+            likely: prediction.likely,
+            needed: prediction.needed,
             expected: expected.iter().map(agent).collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! Decisions at zero seats: what is accepted, what is not, and for how long it holds.
+//! Decisions at zero seats: what is accepted, what is not, and for how long it is valid.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const POLICY: Policy = Policy {
     hours: None,
 };
 
-/// A queue with so many seats, whose other agents are free in time with these chances.
+/// A queue with this many seats, whose other agents are free in time with these probabilities.
 fn queue(count: u32, outlook: Outlook) -> QueueState {
     let measured = Measured {
         count: Quantity::from(count),
@@ -40,12 +40,12 @@ fn queue(count: u32, outlook: Outlook) -> QueueState {
     }
 }
 
-/// Chances that do not change.
+/// Probabilities that do not change.
 fn steady(chances: &[f64]) -> Outlook {
     Outlook::new(terms(5.0, 5.0), 1.0, moment(0.0), |_| chances.to_vec())
 }
 
-/// One agent, whose chance grows from 0 to 1 within 20 s.
+/// One agent, whose probability grows from 0 to 1 within 20 s.
 fn growing() -> Outlook {
     let begin = terms(5.0, 5.0).until(moment(0.0));
     let chance = move |until: Duration| (until - begin).as_secs_f64() / 20.0;
@@ -59,43 +59,43 @@ fn decide(state: &QueueState, held: Held, at: f64) -> Decision {
 }
 
 #[test]
-fn a_call_at_zero_seats_is_accepted_where_somebody_is_likely_to_be_free() {
+fn a_call_at_zero_seats_is_accepted_if_an_agent_is_likely_to_be_free() {
     let decision = decide(&queue(0, steady(&[0.5, 0.679])), Held::default(), 1.0);
     assert_eq!(
         (decision.accept, decision.reason, decision.capacity),
         (true, Reason::Soon, 1)
     );
-    assert_eq!(decision.count, Some(Quantity::ZERO), "the plain truth");
-    let foretold = decision.foretold.expect("told with the reason");
-    assert_eq!((foretold.likely, foretold.needed), (0.83, 2.0 / 3.0));
+    assert_eq!(decision.count, Some(Quantity::ZERO), "there is no seat");
+    let prediction = decision.prediction.expect("told with the reason");
+    assert_eq!((prediction.likely, prediction.needed), (0.83, 2.0 / 3.0));
     // 0.669 is shown as 0.66, and 0.66 is not enough.
     let decision = decide(&queue(0, steady(&[0.669])), Held::default(), 1.0);
     assert_eq!(
         (decision.accept, decision.reason, decision.capacity),
         (false, Reason::BelowThreshold, 0)
     );
-    assert_eq!((decision.foretold, decision.opens_at), (None, None));
+    assert_eq!((decision.prediction, decision.opens_at), (None, None));
 }
 
 #[test]
-fn calibration_lowers_what_is_foretold() {
+fn calibration_lowers_predictions() {
     let outlook = Outlook::new(terms(5.0, 5.0), 0.7, moment(0.0), |_| vec![0.9]);
     assert!(!decide(&queue(0, outlook), Held::default(), 1.0).accept);
 }
 
 #[test]
-fn seats_come_first_and_a_queue_below_its_threshold_is_left_alone() {
+fn seats_come_first_and_the_rule_ignores_a_queue_below_its_threshold() {
     let certain = || steady(&[1.0, 1.0, 1.0]);
     let reason = |count, all| decide(&queue(count, certain()), Held::seats(all), 1.0).reason;
     assert_eq!(reason(1, 0), Reason::Seats);
     assert_eq!(reason(2, 1), Reason::Seats);
     assert_eq!(reason(1, 1), Reason::Soon);
-    assert_eq!(reason(1, 2), Reason::Reserved, "somebody is missing");
+    assert_eq!(reason(1, 2), Reason::Reserved, "an agent is missing");
     assert_eq!(reason(0, 1), Reason::BelowThreshold);
 }
 
 #[test]
-fn nothing_is_accepted_on_doubt() {
+fn nothing_is_accepted_in_doubt() {
     let certain = || queue(0, steady(&[1.0]));
     let late = decide(&certain(), Held::default(), 91.0);
     assert_eq!((late.accept, late.reason), (false, Reason::TooOld));
@@ -126,8 +126,8 @@ fn two_calls_never_bet_on_the_same_wrap_up() {
     };
     let likely = |reserved| match reserved {
         Reserved::Made(reservation, decision) => {
-            assert_eq!(reservation.foretold, decision.foretold);
-            decision.foretold.map(|foretold| foretold.percent())
+            assert_eq!(reservation.prediction, decision.prediction);
+            decision.prediction.map(|prediction| prediction.percent())
         }
         _ => None,
     };
@@ -144,7 +144,7 @@ fn two_calls_never_bet_on_the_same_wrap_up() {
     // The first wrap-up has ended: its seat is for the first call, and no third call gets it.
     let state = queue(1, steady(&[0.3, 0.8]));
     assert!(matches!(reserve(&state, "c"), Reserved::Refused(_)));
-    // Both have: a third agent would be a seat.
+    // Both have ended: a third agent would be a seat.
     assert!(matches!(
         reserve(&queue(2, steady(&[0.3])), "c"),
         Reserved::Refused(_)
@@ -171,29 +171,32 @@ fn a_rejection_says_when_it_ends() {
     assert_eq!(
         before.valid_until,
         Some(moment(90.0)),
-        "the data is good for longer"
+        "the data is valid for longer"
     );
     let after = decide(&state, Held::default(), 14.0);
     assert_eq!(
         (after.accept, after.usable_until()),
         (true, Some(moment(90.0)))
     );
-    assert_eq!(after.foretold.map(|foretold| foretold.likely), Some(0.7));
+    assert_eq!(
+        after.prediction.map(|prediction| prediction.likely),
+        Some(0.7)
+    );
     let much_later = decide(&state, Held::default(), 80.0);
     assert_eq!(
-        much_later.foretold.map(|foretold| foretold.likely),
+        much_later.prediction.map(|prediction| prediction.likely),
         Some(1.0)
     );
 }
 
 #[test]
-fn a_held_seat_keeps_what_was_said_of_it() {
+fn a_held_seat_keeps_its_prediction() {
     let state = queue(0, steady(&[0.9]));
     let first = decide(&state, Held::default(), 1.0);
-    let again = decide(&queue(0, steady(&[])), Held::default(), 5.0).held(first.foretold);
+    let again = decide(&queue(0, steady(&[])), Held::default(), 5.0).held(first.prediction);
     assert_eq!(
-        (again.accept, again.reason, again.foretold, again.capacity),
-        (true, Reason::Soon, first.foretold, 1)
+        (again.accept, again.reason, again.prediction, again.capacity),
+        (true, Reason::Soon, first.prediction, 1)
     );
 }
 
@@ -217,7 +220,7 @@ fn real_seats_are_better_than_agents_who_will_be_free() {
     assert!(more.is_better_than(&seat) && seat.is_better_than(&soon_at_three));
     let unknown = Decision {
         count: None,
-        foretold: None,
+        prediction: None,
         ..soon
     };
     assert!(soon.is_better_than(&unknown) && !unknown.is_better_than(&soon));
@@ -225,7 +228,7 @@ fn real_seats_are_better_than_agents_who_will_be_free() {
 
 proptest! {
     #[test]
-    fn an_outlook_is_never_above_what_the_rule_says_at_that_moment(
+    fn an_outlook_never_exceeds_the_rule_at_that_moment(
         wrap_ups in prop::collection::vec(0.0..60.0_f64, 100),
         members in prop::collection::vec((0.0..80.0_f64, 0.0..10.0_f64), 0..8),
         factor in 0.6..1.0_f64,
@@ -244,10 +247,10 @@ proptest! {
         let held = Held { all: bets, bets };
         let now = decide(&state, held, at);
         let exact = factor * likely(chances(terms.until(moment(at))), bets as usize);
-        if let Some(foretold) = now.foretold {
-            prop_assert!(foretold.likely <= exact + 1e-7 && foretold.likely > foretold.needed);
+        if let Some(prediction) = now.prediction {
+            prop_assert!(prediction.likely <= exact + 1e-7 && prediction.likely > prediction.needed);
         }
-        prop_assert_eq!(now.accept, now.foretold.is_some());
+        prop_assert_eq!(now.accept, now.prediction.is_some());
         // Until the moment that it names it stays as it is, and then it is what it was said to become.
         let until = now.usable_until().expect("it is known");
         let left = until.wall.saturating_sub(moment(at).wall).as_secs_f64();

@@ -7,7 +7,7 @@
 
 mod axes;
 mod decisions;
-mod foretold;
+mod predictions;
 mod seats;
 mod steps;
 
@@ -21,7 +21,7 @@ use self::axes::{SIZE, text};
 pub(super) use self::{
     axes::TimeAxis,
     decisions::{AnswerSpan, Column, decisions, two_rules},
-    foretold::foretold,
+    predictions::predictions,
     seats::{seats, sparkline},
 };
 

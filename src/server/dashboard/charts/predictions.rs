@@ -19,7 +19,7 @@ const MANY: f64 = 100.0;
 const DOT: [f64; 2] = [2.5, 6.0];
 
 /// A dot for each tenth: the predicted likelihood to the right, how often it came true upwards.
-pub fn foretold(tenths: &Tenths) -> Document {
+pub fn predictions(tenths: &Tenths) -> Document {
     let (x, y) = (
         |share: f64| LEFT + share * SIDE,
         |share: f64| ABOVE + (1.0 - share) * SIDE,
@@ -43,7 +43,7 @@ pub fn foretold(tenths: &Tenths) -> Document {
         .add(Title::new(title(tenths)))
         .add(frame)
         .add(line)
-        .add(text("middle", x(0.5), ABOVE + SIDE + 34.0, "foretold"))
+        .add(text("middle", x(0.5), ABOVE + SIDE + 34.0, "predicted"))
         .add(text("end", LEFT - 6.0, y(0.5) + 4.0, "seen"));
     for (share, label) in [(0.0, "0"), (1.0, "1")] {
         plot = plot
@@ -73,7 +73,7 @@ fn title(tenths: &Tenths) -> String {
         .filter_map(|(tenth, [without, with])| {
             let all = without.saturating_add(*with);
             let (from, to) = (tenth * 10, tenth * 10 + 10);
-            (all > 0).then(|| format!("foretold {from} to {to} %: seen in {with} of {all}"))
+            (all > 0).then(|| format!("predicted {from} to {to} %: seen in {with} of {all}"))
         });
     told.collect::<Vec<_>>().join("; ")
 }
