@@ -1,5 +1,5 @@
-//! What it costs to admit one request: with the hour of a usual account full, and with the hour of the largest account full. Both are
-//! looked at in one run. An admission does not read the hour, so the second costs hardly more than the first.
+//! What admitting one request costs: with a full hour of a usual account, and with a full hour of the largest one. One run measures both. An
+//! admission does not read the hour, so the second costs hardly more than the first.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -12,13 +12,13 @@ use tokio::runtime::{Builder, Runtime};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The usual limit, and the most that a config may ask for.
+/// The usual limit, and the highest that a config may set.
 const LIMITS: [u32; 2] = [1_000, 20_000];
 
-/// What the config keeps back by default.
+/// The default reserve.
 const RESERVE: u32 = 50;
 
-/// An account at its pace, and time that passes only when it is told to.
+/// An account at its pace, and time that passes only when told to.
 struct Account {
     time: Runtime,
     budget: Budget,
@@ -49,12 +49,12 @@ impl Account {
         account
     }
 
-    /// Admits the next request, and returns what that took.
+    /// Admits the next request, and returns how long that took.
     fn admit(&self) -> Duration {
         self.time.block_on(async {
             tokio::time::advance(self.apart).await;
             let begun = clock::steady();
-            // One that comes a moment too early is refused, which costs less.
+            // A request that comes a moment too early is refused, which costs less.
             if let Ok(permit) = self.budget.permit(Purpose::Poll).await {
                 permit.answered();
             }

@@ -1,4 +1,4 @@
-//! What it costs to measure one snapshot: each rule over a response of one full page, 250 rows.
+//! What measuring one snapshot costs: each rule over a response of one full page, 250 rows.
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use openseat::{
 };
 use serde_json::{Value, json, value::to_raw_value};
 
-/// As many rows as CallTools sends at once.
+/// The most rows that CallTools sends at once.
 const ROWS: u32 = 250;
 
 /// A row as CallTools sends it; every third agent is available, every second one logged in to the queue.

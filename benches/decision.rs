@@ -1,5 +1,5 @@
-//! What it costs to answer one router: find the queue on a board of 1,000, read its state, decide. And what it costs to record the answer about a
-//! call: of all threads, since another one writes it.
+//! What answering one router costs: find the queue on a board of 1,000, read its state, decide. Also what recording the answer about a call
+//! costs, over all threads, because another thread writes it.
 
 use std::{hint::black_box, sync::Arc, thread, time::Duration};
 
@@ -31,7 +31,7 @@ const POLICY: Policy = Policy {
     hours: None,
 };
 
-/// Agents of the queue without a seat: those of a large one.
+/// Agents of the queue without a seat, which is a large one.
 const MEMBERS: usize = 500;
 
 const POLLED: Moment = Moment {
@@ -72,7 +72,7 @@ fn decision(bench: &mut Criterion) {
     let names: Vec<_> = (0..QUEUES)
         .map(|number| format!("queue-{number}"))
         .collect();
-    // One queue after the other, so that no answer is warm from the one before.
+    // One queue after another, so that no answer is warm from the one before.
     let mut asked = names.iter().cycle();
     bench.bench_function("decision/1000 queues", |bench| {
         bench.iter(|| {
@@ -84,7 +84,7 @@ fn decision(bench: &mut Criterion) {
     });
 }
 
-/// As many answers as a busy router gets in a second, and then a rest in which they are written.
+/// The answers that a busy router gets in a second, and then a rest in which they are written.
 const A_SECOND: usize = 20_000;
 const REST: Duration = Duration::from_millis(400);
 
@@ -94,7 +94,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Records so many answers about calls, and returns the processor time from the first one until all are in the file.
+/// Records this many answers about calls, and returns the processor time from the first one until all are in the file.
 fn record(times: u64, ids: &[String]) -> Duration {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("calls.sqlite3");
@@ -139,8 +139,8 @@ fn recording(bench: &mut Criterion) {
     });
 }
 
-/// A queue without a seat, where nobody asks for more, and where the rule for zero seats rejects or accepts: what it says was computed when
-/// the snapshot was published, for each of its agents. Measuring alone reads counters elsewhere, so it is the first row.
+/// A queue without a seat, with the rule for zero seats off, rejecting and accepting. The rule's results were computed for each agent when the
+/// snapshot was published. Measuring alone reads counters elsewhere, so it is in the first row.
 fn at_zero_seats(bench: &mut Criterion) {
     let outlook = |chance: f64| {
         let chances = move |_| vec![chance; MEMBERS];

@@ -1,4 +1,4 @@
-//! What a poll costs the processor: a reply of 250 agents becomes rows, and the response that criteria look at.
+//! The processor time of a poll: a reply of 250 agents becomes rows, and the response that criteria evaluate.
 
 use std::{hint::black_box, time::Duration};
 
@@ -14,7 +14,7 @@ use openseat::{
 };
 use serde_json::{Value, json, value::RawValue};
 
-/// The most that CallTools gives at once.
+/// The most rows that CallTools sends at once.
 const ROWS: u64 = 250;
 
 const ASK: Ask = Ask {

@@ -1,8 +1,9 @@
-//! What one answer about statuses costs in an account of 10,000 agents and 300 queues: reading it, and applying it to the roster, the queues and the board.
+//! What one answer with statuses costs in an account of 10,000 agents and 300 queues: reading it, and applying it to the roster, the queues and
+//! the board.
 //!
-//! The real task of an account lives against the simulator in virtual time. Measured is the time from CallTools' answer to the account's next request, without
-//! the simulator's own. `list of changes` is a page of 250 rows, of which some have changed since the one before; `sweep page` is one of the 40 pages of the full
-//! list; `queue` is the poll of one queue. The bound is 2 ms on one core for the first two.
+//! The account's real task runs against the simulator in virtual time. The measured time is from CallTools' answer to the account's next request,
+//! without the simulator's own. `list of changes` is a page of 250 rows, some of which have changed since the one before; `sweep page` is one
+//! of the 40 pages of the full list; `queue` is the poll of one queue. The bound is 2 ms on one core for the first two.
 
 use std::{
     num::NonZeroU32,
@@ -33,7 +34,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A request, by what it asks for.
+/// A request, by what it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Changes,
@@ -61,7 +62,7 @@ struct Watch {
     spent: Vec<(Kind, Duration)>,
 }
 
-/// The way to the simulator, which sees when an answer is there and when the next request comes.
+/// The connection to the simulator, which notes when an answer is there and when the next request comes.
 #[derive(Debug)]
 struct Wire {
     inner: Arc<dyn Transport>,
@@ -78,7 +79,7 @@ impl Transport for Wire {
                 watch().spent.push((kind, at.elapsed()));
             }
             let reply = self.inner.send(request).await;
-            #[allow(clippy::disallowed_methods)] // It is what a benchmark measures.
+            #[allow(clippy::disallowed_methods)] // A benchmark measures real time.
             let now = Instant::now();
             watch().answered = Some((kind, now));
             reply
@@ -86,7 +87,7 @@ impl Transport for Wire {
     }
 }
 
-/// An account at work.
+/// An account and its task.
 struct LargeAccount {
     runtime: Runtime,
     watch: Arc<Mutex<Watch>>,
@@ -105,7 +106,7 @@ impl LargeAccount {
         Self { runtime, watch }
     }
 
-    /// Until every queue was polled and the feeds were tried.
+    /// Runs until every queue was polled and the feeds were tried.
     fn live(&self, time: Duration) {
         self.pass(time);
         self.take(Kind::Other);
@@ -117,7 +118,7 @@ impl LargeAccount {
             .block_on(async { tokio::time::sleep(time).await });
     }
 
-    /// What was spent on answers of this kind since it was last asked.
+    /// The times of answers of this kind since the last call.
     fn take(&self, kind: Kind) -> Vec<Duration> {
         let mut watch = self.watch.lock().expect("nobody panics with it");
         let spent = std::mem::take(&mut watch.spent).into_iter();
@@ -125,7 +126,7 @@ impl LargeAccount {
         spent.map(|(_, spent)| spent).collect()
     }
 
-    /// What so many answers of this kind cost.
+    /// The time that this many answers of this kind take.
     fn spend(&self, kind: Kind, answers: u64) -> Duration {
         let (mut seen, mut spent) = (0, Duration::ZERO);
         while seen < answers {
@@ -196,18 +197,18 @@ fn account(
         clock,
         names: watch::Sender::new(Arc::new(Names::default())),
         health: watch::Sender::default(),
-        // Nobody asks.
+        // No router asks.
         asks: mpsc::channel(1).1,
         token: None,
         heartbeat: Heartbeats::default().begin("main"),
     })
 }
 
-/// Every queue has been polled by then, one in two slots, and the feeds were tried.
+/// By then every queue has been polled, one in two slots, and the feeds were tried.
 const START: Duration = Duration::from_secs(50 * 60);
 
 fn answers(criterion: &mut Criterion) {
-    // As a test it only has to work.
+    // As a test it only needs to work.
     let is_measured = std::env::args().any(|argument| argument == "--bench");
     let (queues, agents, start) = match is_measured {
         true => (300, 10_000, START),

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# How fast openseat answers, beside nginx on the same machine in the same minutes.
+# How fast openseat answers, compared with nginx on the same machine at the same time.
 #
-#   ./benches/serve.sh            five turns of three seconds with the `dist` build that packages have; prints a table of medians
-#   ./benches/serve.sh --check    the same, and fails where a bound is missed
-#   ./benches/serve.sh --smoke    one short turn of each with the debug build, or with $OPENSEAT, to see that it works; judges no figure
+#   ./benches/serve.sh            five rounds of three seconds with the `dist` build that packages have; prints a table of medians
+#   ./benches/serve.sh --check    the same, and fails if a bound is missed
+#   ./benches/serve.sh --smoke    one short round of each with the debug build, or with $OPENSEAT, to see that it works; checks no figure
 #
 # One core answers: nginx with one worker, or openseat with everything it does (one thread that serves, one that polls), is pinned to it.
-# The other core asks: wrk with one thread and 32 connections that stay open, and beside it the simulated CallTools that openseat polls
-# all the while. The servers run side by side and are asked in turn, so that whatever else the machine does meets them alike.
-# nginx gives out a fixed text, which is openseat's own answer; and, from its proxy_cache, the agents of a queue as CallTools lists them.
+# The other core asks: wrk with one thread and 32 connections that stay open, next to the simulated CallTools that openseat polls
+# meanwhile. The servers run in parallel and are asked in turn, so that other load on the machine affects them equally.
+# nginx serves a fixed text, which is openseat's own answer; and, from its proxy_cache, the agents of a queue as CallTools lists them.
 #
-# Two serving threads would need a third core for the client. So their row compares what one second of processor answers, with one thread and
-# with two, while client and server share the cores: threads that wait for each other would need more of it for each answer.
+# Two serving threads would need a third core for the client. So their row compares the answers per second of processor time, with one
+# thread and with two, while client and server share the cores: threads that wait for each other would need more of it for each answer.
 #
 # It needs nginx, wrk, curl, openssl, and h2load for the Unix socket, which wrk cannot ask. As root, on Debian:
 #   apt-get install --no-install-recommends nginx wrk curl openssl nghttp2-client
@@ -64,7 +64,7 @@ fail() {
 
 # --- the servers ----------------------------------------------------------------------------------------------------
 
-# start NAME CORE COMMAND…: in the background, with its outputs in files.
+# start NAME CORE COMMAND…: runs it in the background, with its output in files.
 start() {
     local name=$1 core=$2
     shift 2
@@ -72,7 +72,7 @@ start() {
     pids+=("$!")
 }
 
-# found FILE PATTERN: waits for what a program writes down when it listens, and prints it.
+# found FILE PATTERN: waits for what a program writes when it listens, and prints it.
 found() {
     local text
     for _ in {1..100}; do
@@ -83,11 +83,11 @@ found() {
         fi
         sleep 0.1
     done
-    fail "nothing came of $1"
+    fail "$1 never had the expected line"
 }
 
-# start_openseat NAME QUEUES AGENTS LIMIT [CORES [LINE…]]: a simulated account and an openseat that watches all of its queues, with these lines
-# in its [server]; sets $url, $socket, $ids, $pid.
+# start_openseat NAME QUEUES AGENTS LIMIT [CORES [LINE…]]: starts a simulated account and an openseat that watches all of its queues, with
+# these lines in its [server]; sets $url, $socket, $ids, $pid.
 start_openseat() {
     local name=$1 cores=${5:-$server_core} api token
     start "$name-simulator" "$client_core" "$binary" simulate --listen 127.0.0.1:0 \
@@ -115,10 +115,11 @@ start_openseat() {
         fi
         sleep 0.1
     done
-    fail "$name does not get ready"
+    fail "$name does not become ready"
 }
 
-# start_nginx NAME BODY: sets $fixed, $large, $fixed_tls, $cached and $nginx_socket. $large is $scratch/large. nginx cannot tell which port it got, so a free one is looked for.
+# start_nginx NAME BODY: sets $fixed, $large, $fixed_tls, $cached and $nginx_socket. $large serves $scratch/large. nginx cannot report which
+# port it got, so this searches a free one.
 start_nginx() {
     local name=$1 body=$2 port root=$scratch/$1-nginx
     mkdir "$root"
@@ -178,14 +179,14 @@ END
     fail "nginx does not answer"
 }
 
-# --- the questions --------------------------------------------------------------------------------------------------
+# --- the requests ---------------------------------------------------------------------------------------------------
 
-# ask WHAT URL [WRK-OPTION…]: one turn; writes requests a second and the 99th percentile in microseconds down for later.
+# ask WHAT URL [WRK-OPTION…]: runs one round; records requests per second and the 99th percentile in microseconds.
 ask() {
     local out=$scratch/wrk
     taskset -c "$client_core" wrk --threads 1 --connections "$connections" --duration "${seconds}s" --latency "${@:3}" "$2" >"$out"
     if grep -E 'Non-2xx|Socket errors' "$out" >&2; then
-        fail "$1 was not answered well"
+        fail "$1 had bad answers"
     fi
     awk '
         $1 == "99%" { n = $2 + 0; p99 = $2 ~ /us$/ ? n : $2 ~ /ms$/ ? n * 1e3 : n * 1e6 }
@@ -193,10 +194,10 @@ ask() {
     ' "$out" >>"$scratch/turns.$1"
 }
 
-# ticks PID: the processor time of a process so far.
+# ticks PID: prints the processor time of a process so far.
 ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 
-# ask_per_cpu WHAT URL PID: one turn with client and server on all cores; writes answers for each second of the server's processor time.
+# ask_per_cpu WHAT URL PID: runs one round with client and server on all cores; records answers per second of the server's processor time.
 ask_per_cpu() {
     local before answers
     before=$(ticks "$3")
@@ -205,22 +206,22 @@ ask_per_cpu() {
     printf '%d –\n' "$((answers * $(getconf CLK_TCK) / ($(ticks "$3") - before)))" >>"$scratch/turns.$1"
 }
 
-# ask_socket WHAT SOCKET PATH: the same through a Unix socket; h2load tells no percentiles.
+# ask_socket WHAT SOCKET PATH: the same over a Unix socket; h2load reports no percentiles.
 ask_socket() {
     taskset -c "$client_core" h2load --h1 --threads 1 --clients "$connections" --duration "$seconds" --warm-up-time 0 \
         --base-uri "unix:$2" "http://localhost$3" >"$scratch/h2load"
-    grep -q ' 0 failed, 0 errored' "$scratch/h2load" || fail "$1 was not answered well"
+    grep -q ' 0 failed, 0 errored' "$scratch/h2load" || fail "$1 had bad answers"
     sed -nE 's|^finished in .*, ([0-9]+)[0-9.]* req/s.*|\1 –|p' "$scratch/h2load" >>"$scratch/turns.$1"
 }
 
-# median WHAT FIELD
+# median WHAT FIELD: prints the median over all rounds.
 median() { cut -d ' ' -f "$2" "$scratch/turns.$1" | sort -g | sed -n "$(((turns + 1) / 2))p"; }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", (b > 0) ? a / b : 0 }'; }
 
 rows=() missed=()
 
-# row TITLE OURS THEIRS [LEAST [MOST]]: LEAST of throughput, MOST of the 99th percentile, both as parts of theirs.
+# row TITLE OURS THEIRS [LEAST [MOST]]: adds a row. LEAST bounds the throughput, MOST the 99th percentile, both as ratios to theirs.
 row() {
     local title=$1 ours=$2 theirs=$3 least=${4:-} most=${5:-} throughput slowest=–
     throughput=$(ratio "$(median "$ours" 1)" "$(median "$theirs" 1)")
@@ -249,7 +250,7 @@ else
 fi
 binary=$(realpath "$binary")
 
-say "20 queues: one at a time, ${connections} connections, $turns turns of $seconds s each"
+say "20 queues: one at a time, ${connections} connections, $turns rounds of $seconds s each"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
     -keyout "$scratch/key.pem" -out "$scratch/cert.pem" 2>"$scratch/openssl.log"
 chmod 600 "$scratch/key.pem"
@@ -314,12 +315,12 @@ if (($(nproc) > 1)); then
         ask_per_cpu two "$url/v1/queues/${ids[0]}/decision" "$pid"
     done
     # 0.9 for each of two is 1.8 for both.
-    row "answers for each second of processor, two threads; instead of nginx: one thread" two one 0.9
+    row "answers per second of processor time, two threads; instead of nginx: one thread" two one 0.9
 fi
 
 if [[ $profile == dist ]]; then
     say "1,000 queues"
-    # A limit under which all of them are polled at once.
+    # With this limit, all queues are polled at once.
     start_openseat many 1000 5000 3000
     for ((turn = 0; turn < turns; turn++)); do
         ask fixed-again "$fixed"
@@ -328,7 +329,7 @@ if [[ $profile == dist ]]; then
     row "a decision, 1,000 queues; nginx: the fixed text" many fixed-again
 fi
 
-printf '\n| medians of %d turns | nginx 1/s | openseat 1/s | ratio | nginx 99 %% µs | openseat 99 %% µs | ratio |\n' "$turns"
+printf '\n| medians of %d rounds | nginx 1/s | openseat 1/s | ratio | nginx 99 %% µs | openseat 99 %% µs | ratio |\n' "$turns"
 printf -- '|---|---:|---:|---:|---:|---:|---:|\n'
 printf '%s\n' "${rows[@]}"
 

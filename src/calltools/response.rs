@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nobody_is_an_empty_list_that_was_counted() {
+    fn without_agents_is_an_empty_list_with_a_count() {
         let empty = json!({"count": 0, "next": null, "previous": null, "results": []});
         assert_eq!(joined_response::<Agent>(&[]).unwrap(), empty);
     }

@@ -162,7 +162,7 @@ mod tests {
     const KEY: &str = "0123456789abcdef0123456789ABCDEF01234567";
 
     #[test]
-    fn a_token_is_accepted_as_people_paste_it() {
+    fn a_pasted_token_is_accepted() {
         for text in [
             KEY.to_owned(),
             format!("  {KEY}\r\n"),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn one_prefix_is_dropped_and_no_more() {
+    fn only_one_prefix_is_dropped() {
         assert_eq!(clean("Tokenabc"), Ok("Tokenabc"));
         assert_eq!(clean("token Token abc"), Err(Flaw::InnerSpace));
         assert_eq!(clean("Bearer Token abc"), Err(Flaw::InnerSpace));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_refused() {
+    fn a_token_that_cannot_be_sent_is_rejected() {
         for (text, flaw) in [
             ("", Flaw::Empty),
             (" \n\t", Flaw::Empty),
@@ -226,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_prints_it() {
+    fn a_token_is_never_printed() {
         let token = Token::parse(KEY).expect("a token");
         let printed = format!("{token:?} {:?} {:?}", token.authorization(), token.digest());
         assert_eq!(printed, "Token(***) Sensitive Digest(***)");
     }
 
     proptest! {
-        /// Each layer that people add is removed again, in any case and with any space.
+        /// Everything that people wrap around a token is removed again, in upper or lower case and with any space.
         #[test]
         fn a_token_is_found_in_any_wrapping(
             key in "[a-zA-Z0-9]{20,60}",

@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_daemon_that_listens_on_all_addresses_is_asked_at_loopback() {
+    fn a_daemon_that_listens_on_all_addresses_is_asked_on_loopback() {
         for (listen, asked) in [
             ("0.0.0.0:7717", "http://127.0.0.1:7717"),
             ("[::]:7717", "http://[::1]:7717"),

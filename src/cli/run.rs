@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_need_people_differ_from_those_that_may_pass() {
+    fn failures_that_need_a_person_differ_from_temporary_ones() {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         let absent = io::Error::from(io::ErrorKind::NotFound);
         let full = io::Error::from(io::ErrorKind::StorageFull);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_of_a_newer_openseat_needs_people() {
+    fn a_ledger_of_a_newer_openseat_needs_a_person() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("budget.sqlite3");
         let clock: Arc<dyn crate::clock::Clock> = Arc::new(SystemClock::new());

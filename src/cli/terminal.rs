@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_spoken_as_people_do() {
+    fn durations_are_printed_for_people() {
         for (ms, expected) in [
             (0, "0 s"),
             (36, "36 ms"),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_commands_the_terminal() {
+    fn no_name_controls_the_terminal() {
         assert_eq!(plain("Zoë O'Neill"), "Zoë O'Neill");
         assert_eq!(
             plain("\x1b[31mred\n\u{202e}"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_and_marks_are_coloured_and_nothing_else() {
+    fn only_headers_and_marks_are_coloured() {
         let rows = [[" ", "a ● b"], ["●", "c"]].map(|row| row.map(str::to_owned).to_vec());
         let text = table(&[Column::labels(""), Column::names("name")], rows);
         assert!(text.contains(&painted(GOOD, MARK)), "{text}");

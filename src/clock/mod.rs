@@ -233,14 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn ages_take_the_longer_reading_and_waits_the_shorter() {
+    fn ages_use_the_longer_reading_and_waits_the_shorter() {
         let (before, after) = (moment(100, 5_000), moment(160, 5_010));
         assert_eq!(after.longest_since(before), Duration::from_secs(60));
         assert_eq!(after.shortest_since(before), Duration::from_secs(10));
     }
 
     #[test]
-    fn a_wall_clock_set_back_makes_data_no_younger_and_frees_nothing() {
+    fn a_wall_clock_set_back_makes_no_data_fresher_and_frees_nothing() {
         let (before, after) = (moment(100, 5_000), moment(160, 1_000));
         assert_eq!(after.longest_since(before), Duration::from_secs(60));
         assert_eq!(after.shortest_since(before), Duration::ZERO);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_and_systemd_spell_one_boot_id() {
+    fn the_boot_id_is_the_same_from_the_kernel_and_from_systemd() {
         assert_eq!(normal_boot_id("1f0b-22\n"), normal_boot_id("1f0b22"));
     }
 

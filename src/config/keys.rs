@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_word_is_found_whatever_its_case_and_hyphens() {
+    fn the_nearest_word_is_found_regardless_of_case_and_hyphens() {
         let words = || QUEUE.keys.iter().map(|key| key.name);
         for (wrong, right) in [
             ("treshold", Some("threshold")),

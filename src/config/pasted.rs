@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_accepted_in_the_words_of_the_hosted_form() {
+    fn a_condition_is_accepted_as_the_hosted_form_writes_it() {
         for (text, name) in [
             ("Greater Than", "greater_than"),
             ("greater-than", "greater_than"),

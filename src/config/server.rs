@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_told_in_every_notation() {
+    fn loopback_is_recognized_in_every_notation() {
         for (text, beyond) in [
             ("127.0.0.1:1", false),
             ("127.1.2.3:1", false),

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_accepted_as_people_paste_it_and_never_shown() {
+    fn a_pasted_address_is_accepted_and_never_shown() {
         for (text, taken) in [
             ("https://hooks.example/services/T0/B0/secret\n", true),
             (" \"https://hooks.example/secret\" ", true),

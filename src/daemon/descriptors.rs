@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn callers_get_what_polls_and_files_leave() {
+    fn callers_get_the_descriptors_that_polls_and_files_leave() {
         for (wanted, limit, room, given) in [
             (1024, 16_384, 88, 1024),
             (1024, 1024, 88, 936),

@@ -44,7 +44,7 @@ mod tests {
     use super::from_openmetrics;
 
     #[test]
-    fn names_and_kinds_become_those_of_the_older_format() {
+    fn names_and_types_become_those_of_the_older_format() {
         let openmetrics = "# HELP a_build Which.\n# TYPE a_build info\na_build_info{version=\"1\"} 1\n\
             # HELP a_calls Calls.\n# TYPE a_calls counter\na_calls_total{queue=\"# HELP x\"} 2\n\
             # HELP a_age_seconds Age.\n# TYPE a_age_seconds gauge\n# UNIT a_age_seconds seconds\na_age_seconds 1.5\n# EOF\n";

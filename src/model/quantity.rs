@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_finite_numbers_only() {
+    fn accepts_only_finite_numbers() {
         assert_eq!("2".parse(), Ok(Quantity(2.0)));
         assert_eq!("-1.5".parse(), Ok(Quantity(-1.5)));
         for wrong in ["", "two", "NaN", "inf", "1e999", " 2"] {

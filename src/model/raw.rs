@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_log_in_is_taken_from_the_other_row() {
+    fn only_the_log_in_comes_from_the_other_row() {
         let newest = row(r#"{"a":1,"queue_logged_in":true}"#);
         for (other, login) in [
             (

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_names_its_beginning() {
+    fn the_message_about_the_end_names_the_beginning() {
         let until = Some(START.later(Duration::from_secs(7380)));
         let told = told(&[news(Condition::BadToken, None, until)]);
         assert_eq!(

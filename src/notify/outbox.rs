@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn messages_go_one_at_a_time_in_order_and_wait_longer_after_each_failure() {
+    async fn messages_are_sent_one_at_a_time_in_order_with_a_back_off() {
         let mut outbox = Outbox::with([message("a"), message("b")]);
         let mut waits = Vec::new();
         for _ in 0..3 {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_that_the_recipient_asks_for_is_kept() {
+    async fn a_pause_requested_by_the_recipient_is_kept() {
         let mut outbox = Outbox::with([message("a")]);
         let now = Instant::now();
         outbox.due(now);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_outbox_loses_the_oldest_but_not_the_one_under_way() {
+    async fn a_full_outbox_loses_the_oldest_but_not_the_one_in_flight() {
         let mut outbox = Outbox::default();
         for number in 0..MAX_WAITING {
             assert!(!outbox.add(message(&number.to_string())));

@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// Sends what is due, if anything is.
+    /// Sends the next push that is due, if there is one.
     fn send(pushes: &mut Pushes<u8, u32>) -> Option<(u8, u32)> {
         let key = pushes.due(Instant::now())?;
         let answer = pushes.queues[&key].newest;
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_newest_answer_wins_while_one_is_under_way() {
+    async fn the_newest_answer_wins_while_one_is_in_flight() {
         let mut pushes = Pushes::default();
         assert!(!pushes.note(&7, 1));
         assert_eq!(send(&mut pushes), Some((7, 1)));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_have_arrived_is_not_taken_for_known() {
+    async fn an_answer_that_may_have_arrived_does_not_count_as_delivered() {
         let mut pushes = Pushes::default();
         pushes.note(&7, 1);
         send(&mut pushes);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn few_are_under_way_and_the_other_queues_follow() {
+    async fn few_pushes_are_in_flight_and_the_other_queues_follow() {
         let mut pushes = Pushes::default();
         for queue in 0..20 {
             pushes.note(&queue, 1);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in between, the recipient knows the newest answer in the end, and a queue never has more than one push in flight.
+        /// Whatever happens in between, the recipient ends up with the newest answer, and a queue never has more than one push in flight.
         #[test]
         fn in_the_end_the_newest_answer_is_known(steps in proptest::collection::vec((0u8..3, 0u8..5, 0u32..3), 0..60)) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

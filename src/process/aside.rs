@@ -129,7 +129,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn work_that_ends_is_heard_and_work_that_hangs_is_left_behind() {
+    async fn finished_work_returns_and_hanging_work_is_abandoned() {
         assert_eq!(run(LONG, || 7).await.unwrap(), 7);
         let (release, hangs) = channel::<()>();
         let left = run(SHORT, move || hangs.recv().is_ok()).await;

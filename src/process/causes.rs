@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_said_once() {
+    fn a_cause_is_named_once() {
         let refused = || Refused {
             place: "127.0.0.1:7717",
             source: io::Error::from_raw_os_error(98),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_alike_is_kept() {
+    fn causes_that_only_look_alike_are_kept() {
         let error = anyhow!("no").context("nobody answers");
         assert_eq!(causes(error.as_ref()), "nobody answers: no");
         let error = anyhow!("refused").context("a");

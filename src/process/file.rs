@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_regular_files_of_a_fitting_size_are_read() {
+    fn only_regular_files_within_the_size_limit_are_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("file"), "12345678").expect("a file");
@@ -140,7 +140,7 @@ mod tests {
             ("/dev/zero".into(), "it is a device,"),
             ("/dev/null".into(), "it is a device,"),
             (at("nothing"), "No such file"),
-            // A regular file that says it has no bytes, and has.
+            // A regular file whose size is reported as 0, although it has content.
             ("/proc/self/status".into(), "it has more than 7 bytes"),
         ] {
             let error = read(&path, 7).expect_err(words).to_string();

@@ -89,7 +89,7 @@ mod tests {
     const BOUND: Duration = Duration::from_secs(15);
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_stands_still_is_named_and_others_are_not() {
+    async fn only_a_stuck_loop_is_named() {
         let heartbeats = Heartbeats::default();
         let (well, ill) = (heartbeats.begin("well"), heartbeats.begin("ill"));
         for _ in 0..15 {

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_hit_the_requests_they_fit_in_order() {
+    fn faults_hit_matching_requests_in_order() {
         let mut faults = FaultQueue::default();
         faults.add(1, Some(Endpoint::Queues), InjectedFault::Hang);
         faults.add(2, None, InjectedFault::EmptyBody);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_with_a_span_of_time_hits_every_request_in_it() {
+    fn a_fault_with_a_duration_hits_every_request_in_it() {
         let minutes = |n: u64| Duration::from_secs(60 * n);
         let mut faults = FaultQueue::default();
         faults.add_during(minutes(1)..minutes(2), InjectedFault::Hang);

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_holds_what_a_sort_of_the_whole_list_would_put_there() {
+    fn a_page_holds_the_same_rows_as_a_sort_of_the_whole_list() {
         let mut dice = fastrand::Rng::with_seed(3);
         let rows: Vec<(Option<i128>, u64)> = (0..500)
             .map(|n| (dice.bool().then(|| i128::from(dice.u8(..))), n))

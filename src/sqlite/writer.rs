@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_queue_drops_and_counts_and_the_end_writes_what_is_waiting() {
+    fn a_full_queue_drops_and_counts_and_the_end_writes_the_rest() {
         let (written, held) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(())));
         let busy = held.lock().unwrap();
         let (into, wait) = (Arc::clone(&written), Arc::clone(&held));

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_unpacked_says_why() {
+    fn a_body_that_cannot_be_unpacked_says_why() {
         let whole = packed(b"[1,2,3]");
         let cut = |by: usize| whole[..whole.len() - by].to_vec();
         let bomb = packed(&[b' '; 1001]);

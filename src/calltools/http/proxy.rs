@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_the_proxy_is_recognised() {
+    fn an_answer_from_the_proxy_is_recognized() {
         let detail = r#"{"detail":"Invalid token."}"#;
         for (reply, is_its_own) in [
             (reply(407, None, detail), true),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_line_is_read_or_is_none() {
+    fn only_a_valid_status_line_is_read() {
         for (line, code) in [
             ("HTTP/1.1 403 Forbidden\r\nServer: x\r\n", Some(403)),
             ("HTTP/1.0 502\r\n", Some(502)),

@@ -135,7 +135,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_shell_reads_what_was_meant(word in "[ -~é]{0,20}") {
+        fn a_shell_reads_the_original_word(word in "[ -~é]{0,20}") {
             prop_assert_eq!(echoed(&quoted(&word)), word);
         }
     }

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_whose_name_is_not_clear_is_written_by_its_id() {
+    fn a_queue_with_an_ambiguous_name_is_written_by_its_id() {
         let queues = [
             queue(1, "sales"),
             queue(2, "a/b"),

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_as_high_as_the_terminal() {
+    fn a_frame_fits_the_terminals_height() {
         assert_eq!(frame("a\nb\n", 3), "\x1b[Ha\x1b[K\r\nb\x1b[K\r\n\x1b[J");
         assert_eq!(
             frame("a\nb\nc\nd\n", 4),

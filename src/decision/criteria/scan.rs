@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// Checks that `max` of a thing are accepted, and that one more is rejected by name.
+    /// Checks that `max` of something are accepted, and that one more is rejected by name.
     fn assert_bound(what: &str, max: usize, path: impl Fn(usize) -> String) {
         outline(&path(max));
         let error = Outline::scan(&path(max + 1)).expect_err(what);

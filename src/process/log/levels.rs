@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_level_is_taken_in_any_case() {
+    fn every_spelling_of_a_level_is_accepted_in_any_case() {
         for (spelling, level) in SPELLINGS {
             for spelling in [
                 spelling.to_owned(),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_level_is_refused_with_a_suggestion() {
+    fn an_unknown_level_is_rejected_with_a_suggestion() {
         for (text, said) in [
             (
                 "debgu",

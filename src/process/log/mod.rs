@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_an_output_that_is_stuck_and_losses_are_counted() {
+    fn a_stuck_output_blocks_nothing_and_losses_are_counted() {
         let out = Stuck::default();
         let lines = Lines::written_to(out.clone());
         for n in 0..WAITING_LINES + 100 {

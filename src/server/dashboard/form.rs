@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_makes_no_sense_says_why() {
+    fn an_invalid_form_says_why() {
         let cases = [
             (
                 filled(&[("threshold", "two")]),

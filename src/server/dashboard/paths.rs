@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_as_people_write_them_and_names_cannot_leave_their_place() {
+    fn addresses_are_readable_and_names_cannot_escape_their_segment() {
         for (name, path) in [
             ("after_hours-2", "after_hours-2"),
             ("a/b c", "a%2Fb%20c"),

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_are_those_of_the_viewer_on_both_sides_of_a_clock_change() {
+    fn hours_are_in_the_viewers_zone_on_both_sides_of_a_clock_change() {
         // A Sunday, an hour before midnight in Berlin; summer time ends on 25 October.
         let before = bucket("2026-10-18T21:00:00Z", 4.0, 15);
         let after = bucket("2026-10-25T22:00:00Z", 1.0, 5);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn only_nothing_is_shown_as_0() {
+    fn only_zero_is_shown_as_0() {
         let shown = [0.0, 0.01, 0.5, 1.02, 9.94, 9.96, 12.4].map(number);
         assert_eq!(shown, ["0", "<0.1", "0.5", "1", "9.9", "10", "12"]);
         assert_eq!(

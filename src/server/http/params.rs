@@ -145,7 +145,7 @@ mod tests {
     use super::own_name;
 
     #[test]
-    fn a_slip_is_one_letter_in_any_case() {
+    fn a_misspelling_is_one_letter_in_any_case() {
         for (slip, own) in [
             ("threshold", "threshold"),
             ("treshold", "threshold"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_routers_are_no_slips() {
+    fn parameters_of_routers_are_not_misspellings() {
         for name in [
             "",
             "_",

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_peers_on_this_machine_are_near() {
+    fn only_peers_on_this_machine_are_local() {
         for (peer, near) in [
             ("127.0.0.1", true),
             ("127.8.9.1", true),

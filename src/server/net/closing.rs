@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_has_used_its_budget_is_woken_all_the_same() {
+    async fn a_task_that_has_used_its_budget_is_still_woken() {
         let timer = pin!(sleep(Duration::from_secs(1)));
         let mut timer = RarelyPolled::new(timer);
         let mut tired = true;

@@ -39,7 +39,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(5);
 
     #[tokio::test(start_paused = true)]
-    async fn what_came_during_a_pause_is_read() {
+    async fn data_that_arrived_during_a_pause_is_read() {
         let (send, receive) = oneshot::channel();
         let work = tokio::spawn(within(LIMIT, receive));
         tokio::task::yield_now().await;

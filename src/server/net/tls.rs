@@ -238,7 +238,7 @@ mod tests {
     use crate::{clock::Clock, fixtures::Still};
 
     #[test]
-    fn a_certificate_that_is_out_of_date_is_known_by_its_dates() {
+    fn a_certificate_that_is_out_of_date_is_recognized_by_its_dates() {
         let now = Still::new().now();
         let provider = Arc::new(ring::default_provider());
         for (from, to, fault) in [

@@ -326,7 +326,7 @@ mod tests {
     use super::is_ours;
 
     #[test]
-    fn only_names_that_a_stranger_could_own_are_foreign() {
+    fn only_names_that_an_outsider_could_own_are_foreign() {
         let allowed = ["openseat.default.svc.cluster.local".to_owned()];
         for ours in [
             "127.0.0.1",

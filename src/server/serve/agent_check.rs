@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_weighs_as_many_as_it_has_seats() {
+    fn a_servers_weight_is_its_number_of_seats() {
         for (seats, weighs) in [
             (Some(7.0), 7),
             (Some(1.0), 1),

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_guesses_waits_and_no_other_does() {
+    fn only_a_source_that_guesses_waits() {
         let (guesses, clock) = (Guesses::default(), Still::new());
         let (guesser, person) = (source("203.0.113.7"), source("203.0.113.8"));
         for _ in 0..AT_ONCE {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn many_sources_fill_no_memory_and_lock_nobody_out() {
+    fn many_sources_neither_fill_memory_nor_lock_anyone_out() {
         let (guesses, clock) = (Guesses::default(), Still::new());
         for n in 0..3 * MAX_SOURCES as u32 {
             let source = source(&std::net::Ipv4Addr::from_bits(n).to_string());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_one_source_and_a_proxy_on_this_machine_is_not() {
+    fn a_network_is_one_source_but_a_local_proxy_is_not() {
         assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1"));
         assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
         assert_eq!(source("::ffff:10.0.0.1"), source("10.0.0.1"));

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_ends_when_its_time_is_up() {
+    fn a_session_expires() {
         let (sessions, now) = (Sessions::new(), Still::new().now());
         let id = sessions.begin(now).expect("randomness");
         assert!(sessions.knows(&showing(&id), now));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_id_is_no_session() {
+    fn an_unknown_id_is_not_a_session() {
         let (sessions, now) = (Sessions::new(), Still::new().now());
         let (one, other) = (sessions.begin(now), sessions.begin(now));
         let (one, other) = (one.expect("randomness"), other.expect("randomness"));

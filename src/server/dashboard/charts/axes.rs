@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_stand_at_round_times_of_the_viewers_clocks() {
+    fn labels_are_at_round_times_in_the_viewers_zone() {
         let mut headers = http::HeaderMap::new();
         let cookie = "openseat_zone=America/New_York";
         headers.insert(http::header::COOKIE, cookie.parse().expect("a header"));

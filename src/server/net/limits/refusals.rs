@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_thousand_addresses_are_a_handful_of_lines() {
+    async fn a_thousand_addresses_cause_a_handful_of_lines() {
         let mut refusals = Refusals::default();
         let limits = (0..1000).map(|n| Limit::Address(std::net::Ipv4Addr::from_bits(n).into()));
         assert_eq!(

@@ -146,7 +146,7 @@ mod tests {
     use super::{queues_named, without_effect};
 
     #[test]
-    fn only_a_query_that_changes_nothing_is_answered_here() {
+    fn only_a_query_without_options_is_answered_here() {
         for query in [
             "",
             "caller_id=%2B13105550100&zip=90210&_=1764189134",
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_call_of_a_question_is_known() {
+    fn the_call_of_a_request_is_known() {
         for query in ["call_id=a84b", "zip=1&call_id=a84b&tag_x=1"] {
             let read = without_effect(query).expect("it is plain");
             assert_eq!(read.call_id, Some("a84b"), "{query}");
