@@ -16,7 +16,7 @@ use crate::{
     state::history::{Bucket, Decided},
 };
 
-/// The recorded course of a queue, split into equal parts of time.
+/// The history of a queue, split into equal parts of time.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "History")]
 pub struct HistoryJson<'a> {
