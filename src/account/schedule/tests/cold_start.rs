@@ -1,8 +1,8 @@
-//! The first requests after a start: the ration, then the pace.
+//! Tests the first requests after a start: the ration, then the pace.
 
 use super::*;
 
-/// Starts with so many queues and a ration, and no request is answered before the next is sent.
+/// Starts with this many queues and a ration. No request is answered before the next is sent.
 fn cold(queues: usize, ration: u32, options: ScheduleOptions) -> Play {
     let mut play = Play::new(vec![(SHARED, 1); queues], options);
     play.schedule.ration = ration;
@@ -54,7 +54,7 @@ fn a_few_queues_are_all_polled_at_once() {
 }
 
 #[test]
-fn lists_of_many_pages_use_the_ration_up_sooner() {
+fn lists_of_many_pages_use_up_the_ration_sooner() {
     let mut play = Play::new(vec![(SHARED, 4); 60], LIVELY);
     play.schedule.ration = 38;
     play.go(Duration::ZERO);
@@ -62,7 +62,7 @@ fn lists_of_many_pages_use_the_ration_up_sooner() {
 }
 
 #[test]
-fn a_whole_sweep_comes_before_the_queues_that_are_left() {
+fn a_whole_sweep_comes_before_the_remaining_queues() {
     let mut play = cold(200, 38, LIVELY);
     play.sweep = 12;
     play.go(PERIOD * 13);
@@ -85,7 +85,7 @@ fn queues_that_are_asked_about_are_known_first() {
 }
 
 #[test]
-fn every_queue_is_known_in_the_end_and_then_sweeps_have_their_slots_again() {
+fn sweeps_get_their_slots_back_once_every_queue_is_known() {
     let mut play = cold(200, 38, LIVELY);
     play.go(PERIOD * (2 * 162 + 10));
     let mut polled: Vec<_> = play.log.iter().map(|(_, job)| *job).collect();
@@ -103,7 +103,7 @@ fn every_queue_is_known_in_the_end_and_then_sweeps_have_their_slots_again() {
 }
 
 #[test]
-fn what_was_polled_before_a_restart_waits_for_its_turn() {
+fn queues_polled_before_a_restart_wait_for_their_turns() {
     let mut play = cold(60, 38, LIVELY);
     let round = PERIOD * 4 * 60;
     for queue in 0..60 {
@@ -118,7 +118,7 @@ fn what_was_polled_before_a_restart_waits_for_its_turn() {
     let polls = |play: &Play| play.times(|job| !is_sweep(job)).len();
     play.go(PERIOD * 8);
     assert_eq!(polls(&play), 2);
-    // What is older than a round is polled at once.
+    // Queues polled longer ago than a round are polled at once.
     play.schedule
         .polled_before(7, play.now - round - PERIOD, round, play.now);
     play.go(Duration::ZERO);
@@ -126,11 +126,11 @@ fn what_was_polled_before_a_restart_waits_for_its_turn() {
 }
 
 #[test]
-fn a_new_list_of_queues_keeps_what_is_known_and_polls_what_is_new() {
+fn a_new_list_of_queues_keeps_knowledge_and_polls_new_queues() {
     let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
     play.go(HOUR);
     let before = play.schedule.clone();
-    // The third is gone, the last is new, and the order is another.
+    // The third queue is removed, the last one is new, and the order has changed.
     let places = [
         Some(7),
         Some(0),
@@ -155,7 +155,7 @@ fn a_new_list_of_queues_keeps_what_is_known_and_polls_what_is_new() {
 }
 
 #[test]
-fn what_is_under_way_for_a_queue_that_is_gone_holds_up_nothing() {
+fn a_poll_of_a_removed_queue_blocks_nothing() {
     let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
     play.schedule.begun(Job::Poll(2), play.now);
     play.schedule.begun(Job::Poll(3), play.now);

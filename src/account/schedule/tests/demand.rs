@@ -1,9 +1,9 @@
-//! Which queue is polled: demand, urgency and failures.
+//! Tests which queue is polled: demand, urgency and failures.
 
 use super::*;
 
 #[test]
-fn queues_are_polled_by_the_root_of_their_demand() {
+fn queues_are_polled_in_proportion_to_the_root_of_their_demand() {
     let demand = [1, 1, 1, 9, 9, 9];
     let mut play = Play::warm([(SHARED, 1); 6], POLLS).demand(&demand);
     play.go(10 * HOUR);
@@ -20,7 +20,7 @@ fn queues_are_polled_by_the_root_of_their_demand() {
 }
 
 #[test]
-fn a_queue_that_nobody_asks_about_keeps_within_three_even_rounds() {
+fn a_queue_without_questions_stays_within_three_even_rounds() {
     for (queues, asked) in [(10, 1), (50, 1), (50, 10), (100, 50)] {
         let demand: Vec<u64> = (0..queues)
             .map(|queue| if queue < asked { 1_000 } else { 0 })
@@ -34,7 +34,7 @@ fn a_queue_that_nobody_asks_about_keeps_within_three_even_rounds() {
 }
 
 #[test]
-fn a_queue_whose_people_came_online_is_polled_sooner_and_once() {
+fn a_queue_whose_agents_came_online_is_polled_sooner_but_once() {
     let mut play = Play::warm([(SHARED, 1); 10], POLLS);
     play.go(PERIOD * 5);
     play.log.clear();
@@ -47,7 +47,7 @@ fn a_queue_whose_people_came_online_is_polled_sooner_and_once() {
 }
 
 #[test]
-fn a_queue_with_a_missing_member_has_the_next_slot_for_queues() {
+fn a_queue_with_a_missing_member_gets_the_next_queue_slot() {
     let mut play = Play::warm([(SHARED, 1); 10], LIVELY);
     play.go(PERIOD * 8);
     let last = play.times(|job| matches!(job, Job::Poll(_))).len();
@@ -64,7 +64,7 @@ fn a_queue_with_a_missing_member_has_the_next_slot_for_queues() {
 }
 
 #[test]
-fn a_poll_that_failed_once_is_tried_again_soon() {
+fn a_poll_that_failed_once_is_soon_retried() {
     let mut play = Play::warm([(SHARED, 1); 50], LIVELY);
     play.go(HOUR);
     let down = Fault::down(Down::ServerError, "502");
@@ -92,7 +92,7 @@ fn a_poll_that_failed_once_is_tried_again_soon() {
 }
 
 #[test]
-fn queues_that_fail_for_good_starve_nobody() {
+fn queues_that_keep_failing_do_not_starve_others() {
     let mut schedule = Schedule::new([SHARED; 20], POLLS, RATION);
     let mut now = START;
     let mut polls = [0u32; 20];
@@ -127,7 +127,7 @@ fn queues_that_fail_for_good_starve_nobody() {
 }
 
 #[test]
-fn what_is_asked_out_of_turn_heeds_faults_and_what_is_under_way() {
+fn requests_out_of_turn_respect_faults_and_running_jobs() {
     let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
     let (now, poll, sweep) = (play.now, Job::Poll(3), Job::Sweep(1));
     play.perform(sweep);
@@ -139,7 +139,7 @@ fn what_is_asked_out_of_turn_heeds_faults_and_what_is_under_way() {
         .ended(poll, Ending::Badly(&Fault::NoPermission), now, 0.0);
     assert!(!play.schedule.may_ask(poll, now), "it just failed");
     assert!(play.schedule.may_ask(poll, now + FIRST_BACKOFF));
-    // The first of two pages was read: a whole sweep is more than one request.
+    // The first of two pages was read, so a whole sweep takes more than one request.
     play.schedule.swept(1, Some(2));
     assert_eq!(play.schedule.statuses_at_once(3, now), None);
     play.schedule.begun(Job::Poll(4), now);
@@ -152,7 +152,7 @@ fn what_is_asked_out_of_turn_heeds_faults_and_what_is_under_way() {
 }
 
 #[test]
-fn a_queue_whose_id_is_not_known_cannot_be_asked_for() {
+fn a_queue_with_an_unknown_id_cannot_be_polled_on_demand() {
     let by_name = Need { id: true, ..SHARED };
     let seats = Need {
         statuses: true,

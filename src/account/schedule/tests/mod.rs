@@ -1,4 +1,4 @@
-//! Hours of slots played through without a network: every request is answered at once.
+//! Plays hours of slots without a network: every request is answered at once.
 
 mod cold_start;
 mod demand;
@@ -16,13 +16,13 @@ use crate::{
     model::fault::{Down, Fault},
 };
 
-/// More queues than any of these accounts has may be polled at once.
+/// A ration larger than the number of queues in any test.
 const RATION: u32 = 1_000;
 const PERIOD: Duration = Duration::from_secs(4);
 const HOUR: Duration = Duration::from_secs(3600);
 const START: Duration = Duration::from_secs(1_000);
 
-/// A queue with a rule of its own that sweeps renew, configured by its id.
+/// A queue that is configured by its id, with custom criteria that sweeps renew.
 const SHARED: Need = Need {
     id: false,
     statuses: false,
@@ -33,7 +33,7 @@ const ALONE: Need = Need {
     alone: true,
     ..SHARED
 };
-/// Sweeps, and never idle.
+/// With sweeps, and never idle.
 const LIVELY: ScheduleOptions = ScheduleOptions {
     sweep: true,
     idle_pace: 1.0,
@@ -50,13 +50,13 @@ fn idle(idle_pace: f64) -> ScheduleOptions {
     }
 }
 
-/// An account played through: every request is answered at once.
+/// A played account: every request is answered at once.
 struct Play {
     schedule: Schedule,
     now: Duration,
-    /// Requests of a poll of each queue.
+    /// The requests of a poll of each queue.
     pages: Vec<u32>,
-    /// Pages of a sweep.
+    /// The pages of a sweep.
     sweep: u32,
     log: Vec<(Duration, Job)>,
 }
@@ -73,7 +73,7 @@ impl Play {
         }
     }
 
-    /// Through its cold start, with sweeps that proved true.
+    /// Returns an account after its cold start, with trusted sweeps.
     fn warm(queues: impl IntoIterator<Item = (Need, u32)>, options: ScheduleOptions) -> Self {
         let mut play = Self::new(queues, options);
         play.go(Duration::ZERO);
@@ -82,7 +82,7 @@ impl Play {
         play
     }
 
-    /// Demand in these proportions.
+    /// Sets demand in these proportions.
     fn demand(mut self, demand: &[u64]) -> Self {
         self.schedule.asked(demand, self.now);
         self
@@ -153,5 +153,5 @@ fn longest(values: &[f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
 
-/// Queues, their demand, the pages of a sweep, and what the operator says.
+/// Queues, their demand, the pages of a sweep, and the operator's settings.
 type Case<'a> = (Vec<(Need, u32)>, &'a [u64], u32, ScheduleOptions);

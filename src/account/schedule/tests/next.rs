@@ -1,4 +1,4 @@
-//! Which job comes next: short tables.
+//! Tests which job comes next, in short tables.
 
 use super::*;
 use crate::{
@@ -18,7 +18,7 @@ const BY_ID: Need = Need {
     alone: false,
     undated: false,
 };
-/// Queue polls alone.
+/// Without sweeps.
 const POLLS: ScheduleOptions = ScheduleOptions {
     sweep: false,
     idle_pace: 1.0,
@@ -26,11 +26,11 @@ const POLLS: ScheduleOptions = ScheduleOptions {
 const PERIOD: Duration = Duration::from_secs(4);
 
 fn s(seconds: u64) -> Duration {
-    // Some time after boot, so that zero is not now.
+    // Some time after the boot, so that zero is in the past.
     Duration::from_secs(1_000 + seconds)
 }
 
-/// Starts and ends well whatever is to be started at `now`, and says what it was.
+/// Starts all jobs that are due at `now`, lets them succeed, and returns them.
 fn run(schedule: &mut Schedule, now: Duration) -> Vec<(Job, bool)> {
     let mut done = Vec::new();
     while let Next::Start { job, cold } = schedule.next(now) {
@@ -71,7 +71,7 @@ fn a_cold_start_reads_names_and_statuses_and_each_queue_once() {
 }
 
 #[test]
-fn a_queue_with_an_id_and_a_rule_of_its_own_needs_nothing_first() {
+fn a_queue_with_an_id_and_custom_criteria_needs_no_lists_first() {
     let mut schedule = Schedule::new(
         [Need {
             id: false,
@@ -86,7 +86,7 @@ fn a_queue_with_an_id_and_a_rule_of_its_own_needs_nothing_first() {
 }
 
 #[test]
-fn afterwards_the_queues_take_turns_a_slot_each() {
+fn after_the_start_each_queue_takes_a_slot_in_turn() {
     let mut schedule = Schedule::new([BY_ID; 3], POLLS, RATION);
     run(&mut schedule, s(0));
     let turns: Vec<_> = (1..=6)
@@ -109,7 +109,7 @@ fn a_queue_of_three_pages_takes_three_slots() {
 }
 
 #[test]
-fn no_more_than_a_few_polls_are_under_way_together() {
+fn only_a_few_polls_run_at_the_same_time() {
     let mut schedule = Schedule::new(
         [Need {
             id: false,
@@ -127,7 +127,7 @@ fn no_more_than_a_few_polls_are_under_way_together() {
 }
 
 #[test]
-fn a_hanging_poll_holds_up_no_other_queue() {
+fn a_hanging_poll_does_not_block_other_queues() {
     let mut schedule = Schedule::new([BY_ID; 2], POLLS, RATION);
     run(&mut schedule, s(0));
     assert_eq!(start(&mut schedule, s(4)), Job::Poll(0));
@@ -137,7 +137,7 @@ fn a_hanging_poll_holds_up_no_other_queue() {
 }
 
 #[test]
-fn a_queue_that_fails_waits_ever_longer_up_to_a_minute_and_the_others_go_on() {
+fn a_failing_queue_waits_up_to_a_minute_while_others_are_polled() {
     let mut schedule = Schedule::new([BY_ID; 2], POLLS, RATION);
     run(&mut schedule, s(0));
     let down = Fault::down(Down::TimeOut, "no answer");
@@ -180,7 +180,7 @@ fn the_first_success_ends_a_backoff() {
 }
 
 #[test]
-fn a_bad_token_holds_the_whole_account_with_one_try_at_a_time() {
+fn a_bad_token_stops_the_account_except_for_one_try_at_a_time() {
     let mut schedule = Schedule::new(
         [Need {
             id: false,
@@ -225,7 +225,7 @@ fn a_bad_token_holds_the_whole_account_with_one_try_at_a_time() {
 }
 
 #[test]
-fn jitter_takes_up_to_half_of_a_wait_away() {
+fn jitter_removes_up_to_half_of_a_wait() {
     assert_eq!(backoff(1, MAX_QUEUE_BACKOFF, 0.0), Duration::from_secs(5));
     assert_eq!(
         backoff(1, MAX_QUEUE_BACKOFF, 1.0),
@@ -235,7 +235,7 @@ fn jitter_takes_up_to_half_of_a_wait_away() {
 }
 
 #[test]
-fn a_name_that_is_not_found_is_looked_up_again_and_the_others_are_polled() {
+fn a_missing_name_is_looked_up_again_while_other_queues_are_polled() {
     let mut schedule = Schedule::new([BY_NAME, BY_NAME], POLLS, RATION);
     let fault = Fault::NoSuchQueue(NoSuchQueue::Name {
         asked: "x".to_owned(),
@@ -253,7 +253,7 @@ fn a_name_that_is_not_found_is_looked_up_again_and_the_others_are_polled() {
 }
 
 #[test]
-fn without_statuses_queues_wait_for_three_tries_or_a_clear_no() {
+fn without_statuses_queues_wait_for_three_tries_or_a_refusal() {
     let down = Fault::down(Down::ServerError, "503");
     for (fault, tries) in [(down, 3), (Fault::NoPermission, 1)] {
         let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
@@ -272,7 +272,7 @@ fn without_statuses_queues_wait_for_three_tries_or_a_clear_no() {
 }
 
 #[test]
-fn an_unknown_status_asks_for_the_list_again_but_not_all_the_time() {
+fn an_unknown_status_causes_a_new_reading_but_not_too_often() {
     let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
     schedule.saw_unknown_status();
@@ -297,7 +297,7 @@ fn names_and_statuses_are_read_again_every_half_hour() {
 }
 
 #[test]
-fn where_all_queues_are_known_by_their_ids_names_are_not_read() {
+fn names_are_not_read_if_all_queues_have_ids() {
     let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
     let jobs = (0..8_000)
         .step_by(4)
@@ -306,7 +306,7 @@ fn where_all_queues_are_known_by_their_ids_names_are_not_read() {
 }
 
 #[test]
-fn lists_of_an_earlier_run_are_read_first_where_they_are_old() {
+fn old_lists_of_an_earlier_run_are_read_first() {
     for (age, expected) in [
         (1_799, [(Job::Poll(0), true), (Job::Poll(1), true)]),
         (1_800, [(Job::Queues, true), (Job::Statuses, true)]),
@@ -324,7 +324,7 @@ fn lists_of_an_earlier_run_are_read_first_where_they_are_old() {
 }
 
 #[test]
-fn a_doubtful_name_is_looked_up_soon_and_then_less_and_less_often() {
+fn a_doubtful_name_is_looked_up_soon_and_then_less_often() {
     let mut schedule = Schedule::new([BY_NAME, BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
     let mut look_ups = Vec::new();
@@ -339,7 +339,7 @@ fn a_doubtful_name_is_looked_up_soon_and_then_less_and_less_often() {
     let before = |end| look_ups.iter().filter(|at| **at < end).count();
     assert!((5..=8).contains(&before(400 + 1_800)), "{look_ups:?}");
     assert!(look_ups.len() <= 12, "{look_ups:?}");
-    // A queue that is known by its id has no name to look up.
+    // A queue that is configured by its id has no name to look up.
     let mut schedule = Schedule::new([BY_NAME, BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
     schedule.doubt_name(1);
@@ -371,14 +371,14 @@ fn any_success_ends_the_wait_for_a_refused_token() {
         schedule.ended(job, Ending::Badly(&Fault::BadToken), s(second), 0.0);
     }
     assert_eq!(schedule.next(s(20)), Next::Wait(s(39) - s(20)));
-    // Somebody asks for a poll, and it is answered.
+    // A poll on demand is answered.
     schedule.begun(Job::Poll(2), s(20));
     schedule.ended(Job::Poll(2), Ending::Well { requests: 1 }, s(20), 0.0);
     assert!(matches!(schedule.next(s(23)), Next::Start { .. }));
 }
 
 #[test]
-fn a_token_that_may_be_another_is_tried_at_once_and_once() {
+fn a_token_that_may_have_changed_is_tried_at_once_but_only_once() {
     let mut schedule = Schedule::new([BY_ID; 5], POLLS, RATION);
     run(&mut schedule, s(0));
     for second in [4, 9, 19, 39] {

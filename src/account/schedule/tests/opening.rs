@@ -1,4 +1,4 @@
-//! Queues that rest.
+//! Tests queues that rest.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn polls(play: &Play, queue: usize) -> usize {
 }
 
 #[test]
-fn where_all_queues_rest_nothing_is_due() {
+fn nothing_is_due_if_all_queues_rest() {
     let mut play = Play::warm(vec![(SHARED, 1); 6], LIVELY);
     rest(&mut play, &[0, 1, 2, 3, 4, 5], true);
     play.go(24 * HOUR);
@@ -28,7 +28,7 @@ fn where_all_queues_rest_nothing_is_due() {
 }
 
 #[test]
-fn a_sweep_for_one_queue_that_is_awake_does_not_pay() {
+fn a_sweep_does_not_pay_for_a_single_open_queue() {
     let mut play = Play::warm(vec![(SHARED, 1); 6], LIVELY);
     rest(&mut play, &[0, 1, 2, 3, 4], true);
     play.go(PERIOD * 40);
@@ -37,14 +37,14 @@ fn a_sweep_for_one_queue_that_is_awake_does_not_pay() {
 }
 
 #[test]
-fn the_plan_is_that_of_the_hours_in_which_all_are_open() {
+fn the_plan_is_for_hours_in_which_all_queues_are_open() {
     let mut play = Play::warm(vec![(SHARED, 1); 6], LIVELY);
     let before = play.schedule.expected_evenly(PERIOD);
     rest(&mut play, &[0, 1, 2, 3, 4], true);
     assert_eq!(play.schedule.expected_evenly(PERIOD), before);
 }
 
-/// A queue that was never polled because it rested is polled as soon as it wakes, not when its turn would come.
+/// A queue that was never polled because it rested is polled as soon as it wakes, instead of in its turn.
 #[test]
 fn a_queue_that_wakes_for_the_first_time_is_polled_at_once() {
     let mut play = Play::new(vec![(SHARED, 1); 4], LIVELY);

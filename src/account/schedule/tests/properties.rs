@@ -1,8 +1,8 @@
-//! Random sequences of events: no job starts twice, and no hour takes more than it earns.
+//! Tests random sequences of events: no job starts twice, and no hour takes more than it earns.
 
 use super::*;
 
-/// Something that happens to a schedule.
+/// A random event of a schedule.
 #[derive(Clone, Debug)]
 enum Event {
     Pass(u64),
@@ -53,7 +53,7 @@ fn faults() -> [Fault; 5] {
 
 proptest! {
     #[test]
-    fn whatever_happens_no_job_is_begun_twice_and_nothing_panics(
+    fn no_events_start_a_job_twice_or_panic(
         events in prop::collection::vec(event(), 1..300),
         alone in prop::collection::vec(any::<bool>(), 6),
         by_name in any::<bool>(),

@@ -1,9 +1,9 @@
-//! When the account is swept, and what queues may expect of it.
+//! Tests when the account is swept, and the resulting times between readings.
 
 use super::*;
 
 #[test]
-fn lists_that_are_read_again_take_slots_of_queues_and_put_no_sweep_off() {
+fn lists_that_are_read_again_take_queue_slots_and_delay_no_sweep() {
     let by_name = Need {
         id: true,
         statuses: true,
@@ -34,7 +34,7 @@ fn lists_that_are_read_again_take_slots_of_queues_and_put_no_sweep_off() {
 }
 
 #[test]
-fn a_sweep_pays_while_it_costs_less_than_half_of_the_queues() {
+fn a_sweep_pays_while_it_costs_less_than_half_of_the_polls() {
     let cases: [(&[u32], &[u64], u32, bool); 10] = [
         (&[1], &[], 1, false),
         (&[1; 2], &[], 1, false),
@@ -46,7 +46,7 @@ fn a_sweep_pays_while_it_costs_less_than_half_of_the_queues() {
         // Queues of two pages cost twice as much.
         (&[2; 3], &[], 2, true),
         (&[2; 2], &[], 2, false),
-        // Three queues, nearly all of the demand with one: as good as one alone.
+        // Three queues, one with nearly all of the demand, count like a single queue.
         (&[1; 3], &[1_000, 0, 0], 1, false),
     ];
     for (pages, demand, sweep, pays) in cases {
@@ -75,7 +75,7 @@ fn a_roster_that_turns_out_too_large_is_swept_once() {
 }
 
 #[test]
-fn queues_that_are_polled_by_themselves_get_their_share() {
+fn queues_that_are_polled_alone_get_their_share() {
     let mut queues = vec![(SHARED, 1); 8];
     queues.extend([(ALONE, 1); 2]);
     let mut play = Play::warm(queues, LIVELY);
@@ -87,7 +87,7 @@ fn queues_that_are_polled_by_themselves_get_their_share() {
 }
 
 #[test]
-fn queues_that_all_go_by_themselves_are_never_swept() {
+fn an_account_whose_queues_are_all_polled_alone_is_never_swept() {
     let mut play = Play::warm([(ALONE, 1); 8], LIVELY);
     play.go(HOUR);
     assert!(!play.has_swept());
@@ -95,7 +95,7 @@ fn queues_that_all_go_by_themselves_are_never_swept() {
 }
 
 #[test]
-fn distrust_means_polls_alone_until_it_is_time_to_try_again() {
+fn distrust_leaves_only_polls_until_the_next_try() {
     let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
     play.go(HOUR);
     play.schedule.distrust(play.now);
@@ -120,7 +120,7 @@ fn a_sweep_that_is_switched_off_is_never_sent() {
 }
 
 #[test]
-fn what_is_expected_is_what_comes() {
+fn expected_times_come_true() {
     let skewed: Vec<u64> = (1..=20).map(|n| 10_000 / n).collect();
     let mixed = |place: usize| {
         (
@@ -145,7 +145,7 @@ fn what_is_expected_is_what_comes() {
     for (case, (queues, demand, sweep, options)) in cases.into_iter().enumerate() {
         let mut play = Play::warm(queues, options).demand(demand);
         play.sweep = sweep;
-        // Until it is known how many pages everything has.
+        // Until the numbers of all pages are known.
         play.go(2 * HOUR);
         play.log.clear();
         let expected = play.schedule.expected(PERIOD);
@@ -163,7 +163,7 @@ fn what_is_expected_is_what_comes() {
                 &format!("queue {queue}"),
                 expected.members,
                 &play.times(|job| job == Job::Poll(queue)),
-                // Slots are whole: among a few queues none comes much more often than another.
+                // Slots are whole, so among few queues none can come much more often than another.
                 0.35,
             );
             if play.has_swept() && !play.schedule.is_polled_alone(queue) {
@@ -187,7 +187,7 @@ fn what_is_expected_is_what_comes() {
 }
 
 #[test]
-fn an_even_expectation_forgets_demand_and_keeps_the_way_of_working() {
+fn an_even_expectation_ignores_demand_but_keeps_sweeps() {
     let mut play = Play::warm([(SHARED, 1); 4], LIVELY).demand(&[1_000, 0, 0, 0]);
     let even = play.schedule.expected_evenly(PERIOD);
     assert!(even.iter().all(|queue| *queue == even[0]));
@@ -197,7 +197,7 @@ fn an_even_expectation_forgets_demand_and_keeps_the_way_of_working() {
 }
 
 #[test]
-fn max_age_follows_neither_demand_nor_whether_sweeps_have_proved_true_yet() {
+fn max_age_depends_neither_on_demand_nor_on_trust_in_sweeps() {
     for (queues, sweep) in [(3, 1), (60, 1), (60, 10)] {
         let mut play = Play::new(vec![(SHARED, 1); queues], LIVELY);
         play.schedule.sweeping.pages = sweep;
@@ -214,7 +214,7 @@ fn max_age_follows_neither_demand_nor_whether_sweeps_have_proved_true_yet() {
 }
 
 #[test]
-fn queues_that_nobody_asks_about_stay_within_the_max_age_that_was_planned_with_sweeps() {
+fn queues_without_questions_stay_within_their_planned_max_age() {
     let mut play = Play::warm(vec![(SHARED, 1); 60], LIVELY);
     play.sweep = 10;
     play.go(PERIOD * 20);
@@ -231,7 +231,7 @@ fn queues_that_nobody_asks_about_stay_within_the_max_age_that_was_planned_with_s
 }
 
 #[test]
-fn what_can_change_without_a_date_is_polled_by_itself_while_a_list_of_changes_is_read() {
+fn undated_fields_are_polled_alone_while_a_list_of_changes_is_used() {
     let undated = Need {
         undated: true,
         ..SHARED
