@@ -322,7 +322,7 @@ impl Account {
         }
     }
 
-    /// How often each queue was asked about here since the last call.
+    /// Returns how often each queue was asked about on this node since the last call.
     fn new_questions(&mut self) -> Vec<u64> {
         let new = |(meters, seen): &mut (Arc<QueueMeters>, u64)| {
             let asked = meters.asked();

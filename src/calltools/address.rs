@@ -1,7 +1,7 @@
 //! Works out the URL of an account's API from a silo or a base URL. Nothing else does.
 //!
 //! A path can be joined to a [`Url`] from here: it ends in a slash, and has no user, password, query or fragment. Errors do not repeat the text,
-//! since somebody may have pasted a token there by mistake.
+//! because a token may have been pasted there by mistake.
 
 #[cfg(test)]
 mod tests;
@@ -91,17 +91,17 @@ impl Silo {
         fits.then(|| Self(label.to_owned())).ok_or(NotASilo::Label)
     }
 
-    /// The label: `east-1`.
+    /// Returns the label: `east-1`.
     pub fn label(&self) -> &str {
         &self.0
     }
 
-    /// Whether the label is one of [`KNOWN_SILOS`].
+    /// Returns whether the label is one of [`KNOWN_SILOS`].
     pub fn is_known(&self) -> bool {
         KNOWN_SILOS.contains(&self.label())
     }
 
-    /// `https://east-1.calltools.io/api/`
+    /// Returns the URL: `https://east-1.calltools.io/api/`.
     pub fn base_url(&self) -> Url {
         Url::parse(&format!("https://{}{DOMAIN}/api/", self.0))
             .expect("a label of letters, digits and hyphens makes a host name")

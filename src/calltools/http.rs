@@ -28,7 +28,7 @@ use url::Url;
 
 use self::{
     coding::{Packed, unpack},
-    failure::{kind, words},
+    failure::{kind, message},
     proxy::Via,
     resolver::{Patient, Resolver},
 };
@@ -52,16 +52,16 @@ const POOL_IDLE: Duration = Duration::from_secs(30);
 /// Idle connections per account: one for polls and one for a user's request. Others, from a cold start, may close.
 const POOL_MAX_IDLE: usize = 2;
 
-/// When to probe a silent connection, so that one a firewall has dropped is found before it is used.
+/// When to probe a silent connection, so that a connection that a firewall has dropped is noticed before it is used.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// The share of the connect timeout for the name look-up. It is below 1, so that a hanging resolver is reported as the cause.
+/// The part of the connect timeout for the name lookup. It is below 1, so that a hanging resolver is reported as the cause.
 const NAMES_SHARE: f32 = 0.75;
 
 /// The timeout for the body of a refusal. The status matters most, and the connection can be reused if the body ends soon.
 const REFUSAL_BODY: Duration = Duration::from_secs(1);
 
-/// The longest detail of a fault: one line.
+/// The maximum length of a fault's detail: one line.
 const MAX_DETAIL_CHARS: usize = 200;
 
 /// The settings of a transport: plain values that were already checked.
@@ -132,12 +132,12 @@ impl HttpTransport {
         check_base_url(&settings.base_url)?;
         let tls = tls(&settings, machine)?;
         let builder = match &tls {
-            // A copy shares what is large: the authorities and the sessions.
+            // A copy shares the large parts: the authorities and the sessions.
             Some(tls) => builder(&settings)?.tls_backend_preconfigured(ClientConfig::clone(tls)),
             None => builder(&settings)?.tls_certs_only([]),
         };
         let client = builder.build();
-        let client = client.map_err(|e| SetupError::Client(one_line(&words(&e))))?;
+        let client = client.map_err(|e| SetupError::Client(one_line(&message(&e))))?;
         Ok(Self {
             client,
             _tls: tls,
@@ -209,7 +209,7 @@ impl HttpTransport {
         })
     }
 
-    /// Reports a reply of the proxy itself, which one that passes on plain requests can send.
+    /// Reports a reply of the proxy itself. A proxy that forwards plain requests can send one.
     fn pass(&self, reply: Reply) -> Result<Reply, Fault> {
         let own_answer = self
             .plain_proxy()
@@ -253,8 +253,8 @@ impl HttpTransport {
         let peer = &self.peer;
         let (kind, detail) = match why {
             Packed::TooLarge => {
-                let most = MAX_BODY_BYTES >> 20;
-                let detail = format!("{peer} answered with more than {most} MiB");
+                let max = MAX_BODY_BYTES >> 20;
+                let detail = format!("{peer} answered with more than {max} MiB");
                 (Down::TooLarge, detail)
             }
             Packed::CutShort => (
@@ -293,7 +293,7 @@ impl HttpTransport {
             let is_between_us = self.plain_proxy().is_some() || failure::is_before_tunnel(&error);
             if error.is_connect() && is_between_us && matches!(kind, Down::Refused | Down::Tls) {
                 let host = proxy.host();
-                let detail = format!("no connection to the proxy {host}: {}", words(&error));
+                let detail = format!("no connection to the proxy {host}: {}", message(&error));
                 return Fault::down(Down::Proxy, one_line(&detail));
             }
         }
@@ -301,12 +301,12 @@ impl HttpTransport {
         let detail = match kind {
             Down::TimeOut if error.is_connect() => format!("no connection to {peer} in time"),
             Down::TimeOut => format!("{peer} did not answer whole within {:?}", self.timeout),
-            Down::Dns => words(&error),
-            Down::Refused => format!("no connection to {peer}: {}", words(&error)),
-            Down::Tls => format!("no secure connection to {peer}: {}", words(&error)),
+            Down::Dns => message(&error),
+            Down::Refused => format!("no connection to {peer}: {}", message(&error)),
+            Down::Tls => format!("no secure connection to {peer}: {}", message(&error)),
             Down::TooLarge => format!("{peer} answered with too many or too long headers"),
             Down::UnexpectedStatus => format!("{peer} does not answer in HTTP"),
-            _ => format!("the connection to {peer} broke off: {}", words(&error)),
+            _ => format!("the connection to {peer} broke off: {}", message(&error)),
         };
         Fault::down(kind, one_line(&detail))
     }

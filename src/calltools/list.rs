@@ -30,7 +30,7 @@ const ROWS_PER_BAD_ROW: usize = 10;
 /// some twice. With more rows missing, the queue would seem to have fewer agents.
 const ROWS_PER_MISSING_ROW: u64 = 10;
 
-/// The most pages: at 250 rows they hold [`MAX_ROWS`], and take a tenth of the usual hourly limit.
+/// The maximum of pages: at 250 rows they hold [`MAX_ROWS`], and take a tenth of the usual hourly limit.
 pub(super) const MAX_PAGES: u32 = 100;
 
 /// The size limit of all rows of a list: [`MAX_ROWS`] of 1.3 kB, the size of CallTools' rows. A single page may take half of it.
@@ -116,7 +116,7 @@ pub(super) struct Extent {
     bytes: usize,
     /// The newest count; `None` at the end of a list that shrank.
     count: Option<u64>,
-    /// The pages form a circle. Only a count can tell whether it closed after the last page.
+    /// Whether the pages form a circle. Only a count can show whether it closed after the last page.
     is_a_circle: bool,
 }
 

@@ -17,13 +17,13 @@ use super::Reply;
 use crate::clock::Moment;
 use crate::model::fault::{Down, Fault, NoSuchQueue};
 
-/// The most rows of a list, over all its pages: a hundred pages, far more than any queue has, and few enough for memory.
+/// The maximum of rows of a list, over all its pages: a hundred pages, far more than any queue has, and few enough for memory.
 pub(super) const MAX_ROWS: usize = 25_000;
 
 /// The bounds of a `Retry-After`. Zero would be no wait, and after an hour CallTools' window is empty.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
-/// What was requested. The same words mean different things in different answers.
+/// What was requested: the same answer means different things for different requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// The page number, from 1.
@@ -41,7 +41,7 @@ pub struct Page {
     pub count: Option<u64>,
     /// The number of the next page; `None` on the last. Always greater than this page's.
     pub next: Option<u32>,
-    /// The link to the next page leads to this page or an earlier one: the pages form a circle, which closes here.
+    /// Whether the link to the next page leads to this page or an earlier one: then the pages form a circle, which closes here.
     pub leads_back: bool,
     /// How long a cache had kept this answer.
     pub age: Duration,
@@ -274,7 +274,7 @@ fn refused_queue(reply: &Reply, ask: Ask) -> Option<Fault> {
     Some(Fault::NoSuchQueue(NoSuchQueue::Id(ask.queue?)))
 }
 
-/// Tells whether a 403 stands for a 401: CallTools' framework answers 403 if it has no challenge. The words differ.
+/// Tells a 403 that stands for a 401 from others by its text: CallTools' framework answers 403 if it has no challenge.
 fn forbidden(reply: &Reply) -> Fault {
     let about_the_token = |detail: &str| {
         detail.starts_with("Invalid token")
@@ -290,9 +290,9 @@ fn forbidden(reply: &Reply) -> Fault {
 fn error_text(reply: &Reply, key: &str) -> Option<String> {
     let text = text(&reply.body);
     let body: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let said = body.get(key)?;
-    let said = said.get(0).unwrap_or(said);
-    said.as_str().map(str::to_owned)
+    let value = body.get(key)?;
+    let value = value.get(0).unwrap_or(value);
+    value.as_str().map(str::to_owned)
 }
 
 /// Names only the host: the rest of the target could contain anything.
@@ -348,10 +348,10 @@ fn age(headers: &HeaderMap, now: Moment) -> Duration {
     if ages.iter().all(|age| *age == Some(Duration::ZERO)) {
         return Duration::ZERO;
     }
-    let told = ages.into_iter().flatten().max().unwrap_or_default();
+    let stated = ages.into_iter().flatten().max().unwrap_or_default();
     let now = SystemTime::UNIX_EPOCH + now.wall;
     let since_date = date(headers).and_then(|date| now.duration_since(date).ok());
-    told.max(since_date.unwrap_or_default())
+    stated.max(since_date.unwrap_or_default())
 }
 
 fn date(headers: &HeaderMap) -> Option<SystemTime> {

@@ -1,7 +1,7 @@
 //! An account that shares its budget with others. Their leaders may be different nodes, and one node has to count the requests of all of them.
 //!
-//! So the budget has a member of its own, with a lease and a log. Whoever holds that lease counts. An account's leader that does not hold it asks
-//! for each request, and sends it once the budget's log has it. All nodes follow that log, so each knows the hour.
+//! So the budget has a member of its own, with a lease and a log. The holder of that lease counts. An account's leader that does not hold it asks for
+//! each request, and sends it once the budget's log has it. All nodes follow that log, so each knows the hour.
 
 use std::{sync::Arc, time::Duration};
 

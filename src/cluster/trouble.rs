@@ -57,7 +57,7 @@ pub fn standing(nodes: &[NodeStatus], lag: Option<Duration>) -> String {
     let leader = nodes.iter().find(|node| node.leads);
     let mut line = match leader {
         Some(leader) => format!("{} leads", leader.name),
-        None => "nobody leads".to_owned(),
+        None => "no node leads".to_owned(),
     };
     let named = nodes
         .iter()

@@ -181,14 +181,14 @@ async fn u10_an_invalid_certificate_is_never_accepted() {
         (
             "no TLS",
             Front::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-            "what the server sent is not TLS",
+            "the server's answer is not TLS",
         ),
         (
             "an authority's own",
             shows(&ours, "localhost", |params| {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             }),
-            "is an authority's own, which a server may not use",
+            "is an authority's own certificate, which a server may not use",
         ),
         (
             "a client's",

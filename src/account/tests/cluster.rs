@@ -50,7 +50,7 @@ impl Running {
         Self::of(fixture, exchange, name, known, all, 1000)
     }
 
-    /// One whose config has only the first queues, and such a limit.
+    /// Starts a node whose config has only the first `queues` queues, and this limit.
     fn of(
         fixture: &Fixture,
         exchange: &Arc<Exchange>,

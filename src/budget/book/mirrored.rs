@@ -9,8 +9,8 @@ use crate::budget::{
 };
 
 impl Book {
-    /// Counts a request that another node of the cluster sent. Of a request that is known already, it only records the answer: each node's own
-    /// time is late enough.
+    /// Counts a request that another node of the cluster sent. If the request is already known, it only records the answer: each node's own time is
+    /// late enough.
     pub fn mirror(&mut self, id: OwnerId, other: &Mirrored) {
         let leaves = self.now + other.stays.min(STAYS_MIRRORED);
         let number = self.next_request;

@@ -42,12 +42,12 @@ use crate::{
     },
 };
 
-/// As many statuses as [`Notes`] names. A single one is enough to read `statuses/` again.
+/// The maximum of statuses in [`Notes`]. A single one is enough to read `statuses/` again.
 const MAX_UNKNOWN_STATUSES: usize = 10;
 
-/// Is told of every request when it ends. The metrics implement it.
+/// Observes the end of every request. The metrics implement it.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// `outcome` is `ok` or a [`Fault::as_str`]; `took` is the time from sending to the last byte.
+    /// Records a request. `outcome` is `ok` or a [`Fault::as_str`]; `took` is the time from sending to the last byte.
     fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration);
 }
 
@@ -62,7 +62,7 @@ pub enum RequestError {
     /// CallTools failed.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// Our own budget has no permit now, or not soon enough to finish a list.
+    /// The budget has no permit now, or not soon enough to finish a list.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -306,7 +306,7 @@ impl Client {
         self.observer.request(endpoint, outcome, sent.elapsed());
         match answer {
             Err(Fault::Throttled { until }) => Err(Fault::Throttled {
-                until: Some(self.fall_silent(until)),
+                until: Some(self.throttled(until)),
             }),
             Err(fault) => {
                 if let Fault::UpstreamDown {
@@ -322,7 +322,7 @@ impl Client {
     }
 
     /// Handles a 429, which may say how long to wait. Returns when the budget allows the next request.
-    fn fall_silent(&self, until: Option<Moment>) -> Moment {
+    fn throttled(&self, until: Option<Moment>) -> Moment {
         let now = self.clock.now();
         let wait = until.map(|until| until.boot.saturating_sub(now.boot));
         self.budget.throttled(wait)

@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 /// What [`unpack`] understands.
 pub(super) const ACCEPTED: &str = "gzip";
 
-/// The most codings of a body. Several proxies could each add one; more are an attack.
+/// The maximum of codings of a body. Several proxies could each add one; more are an attack.
 const MAX_LAYERS: usize = 2;
 
 /// Why a body cannot be unpacked.
@@ -21,12 +21,12 @@ pub(super) enum Packed {
     CutShort,
     /// It is not what its coding says.
     Damaged,
-    /// A coding that was not asked for.
+    /// It has a coding that was not requested.
     Unknown,
 }
 
-/// Undoes the codings that the headers name, the last one first. No step may produce more than `most` bytes.
-pub(super) fn unpack(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, Packed> {
+/// Undoes the codings that the headers name, the last one first. No step may produce more than `max` bytes.
+pub(super) fn unpack(headers: &HeaderMap, body: Bytes, max: usize) -> Result<Bytes, Packed> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let codings: Vec<&str> = values
         .flat_map(|value| value.to_str().unwrap_or("?").split(','))
@@ -36,7 +36,7 @@ pub(super) fn unpack(headers: &HeaderMap, body: Bytes, most: usize) -> Result<By
     if codings.len() > MAX_LAYERS || !codings.iter().all(is_gzip) {
         return Err(Packed::Unknown);
     }
-    codings.iter().try_fold(body, |body, _| gunzip(&body, most))
+    codings.iter().try_fold(body, |body, _| gunzip(&body, max))
 }
 
 /// Codings are case-insensitive, and `x-gzip` is an older name of gzip.
@@ -47,14 +47,14 @@ fn is_gzip(coding: &&str) -> bool {
 }
 
 /// Decompresses gzip. A body may have several members; an empty body stays empty.
-fn gunzip(packed: &[u8], most: usize) -> Result<Bytes, Packed> {
+fn gunzip(packed: &[u8], max: usize) -> Result<Bytes, Packed> {
     let mut body = Vec::new();
     if packed.is_empty() {
         return Ok(Bytes::new());
     }
-    let mut unpacked = MultiGzDecoder::new(packed).take(most as u64 + 1);
+    let mut unpacked = MultiGzDecoder::new(packed).take(max as u64 + 1);
     match unpacked.read_to_end(&mut body) {
-        Ok(_) if body.len() > most => Err(Packed::TooLarge),
+        Ok(_) if body.len() > max => Err(Packed::TooLarge),
         Ok(_) => Ok(body.into()),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Packed::CutShort),
         Err(_) => Err(Packed::Damaged),

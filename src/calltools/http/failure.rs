@@ -53,11 +53,11 @@ pub(super) fn is_before_tunnel(error: &reqwest::Error) -> bool {
         .any(|cause| cause.to_string() == "tunnel error: failed to create underlying connection")
 }
 
-/// Returns the message: TLS errors in words, otherwise the innermost error. The outer ones mostly only say that there was one.
-pub(super) fn words(error: &reqwest::Error) -> String {
+/// Returns the message: a sentence for TLS errors, otherwise the innermost error. The outer errors mostly only say that something failed.
+pub(super) fn message(error: &reqwest::Error) -> String {
     let tls = chain(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
     match tls {
-        Some(tls) => tls_words(tls),
+        Some(tls) => tls_message(tls),
         None => chain(error)
             .last()
             .map(ToString::to_string)
@@ -65,7 +65,7 @@ pub(super) fn words(error: &reqwest::Error) -> String {
     }
 }
 
-fn tls_words(error: &rustls::Error) -> String {
+fn tls_message(error: &rustls::Error) -> String {
     use rustls::Error as E;
     match error {
         E::InvalidCertificate(error) => certificate(error),
@@ -73,7 +73,7 @@ fn tls_words(error: &rustls::Error) -> String {
             let alert = apart(&format!("{alert:?}"));
             format!("the server ended the handshake with the alert \"{alert}\"")
         }
-        E::InvalidMessage(_) => "what the server sent is not TLS".to_owned(),
+        E::InvalidMessage(_) => "the server's answer is not TLS".to_owned(),
         E::PeerIncompatible(why) => format!(
             "the server offers no encryption that openseat accepts: {}",
             apart(&format!("{why:?}"))
@@ -85,10 +85,10 @@ fn tls_words(error: &rustls::Error) -> String {
     }
 }
 
-/// Says what is wrong with the server's certificate.
+/// Describes what is wrong with the server's certificate.
 pub(super) fn certificate(error: &CertificateError) -> String {
     use CertificateError as C;
-    let words = match error {
+    let message = match error {
         C::ExpiredContext { not_after, .. } => {
             return format!(
                 "the server's certificate expired on {}",
@@ -123,25 +123,25 @@ pub(super) fn certificate(error: &CertificateError) -> String {
         | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "is signed in a way that openseat does not accept"
         }
-        C::Other(other) => return other_words(&other.0.to_string()),
-        other => return other_words(&format!("{other:?}")),
+        C::Other(other) => return other_message(&other.0.to_string()),
+        other => return other_message(&format!("{other:?}")),
     };
-    format!("the server's certificate {words}")
+    format!("the server's certificate {message}")
 }
 
-/// Words errors for which the certificate library only has a name.
-fn other_words(name: &str) -> String {
-    let words = match name {
-        "CaUsedAsEndEntity" => "is an authority's own, which a server may not use",
+/// Describes errors for which the certificate library only has a name.
+fn other_message(name: &str) -> String {
+    let message = match name {
+        "CaUsedAsEndEntity" => "is an authority's own certificate, which a server may not use",
         "EndEntityUsedAsCa" => "is signed by a certificate that may not sign others",
-        // The platform's verifier says this of a certificate that is for clients, or for anything but servers.
+        // The platform's verifier reports this for a certificate that is for clients, or for anything but servers.
         "certificate had invalid extensions" => "is not for use by a server",
         "UnsupportedCertVersion" => "has a version that is out of use",
         "PathLenConstraintViolated" => "has more authorities in its chain than they allow",
         "NameConstraintViolation" => "is for a name that its authority may not sign",
         _ => return format!("the server's certificate is refused: {}", apart(name)),
     };
-    format!("the server's certificate {words}")
+    format!("the server's certificate {message}")
 }
 
 /// Lists the first few names in a certificate.
@@ -170,20 +170,20 @@ fn day(seconds: u64) -> String {
 
 /// Turns the name of an enum variant into words: `CaUsedAsEndEntity` becomes `ca used as end entity`.
 fn apart(text: &str) -> String {
-    let mut words = String::with_capacity(text.len() + 8);
+    let mut message = String::with_capacity(text.len() + 8);
     for piece in text.split_inclusive(|char: char| !char.is_ascii_alphanumeric()) {
         if !is_camel_case(piece) {
-            words += piece;
+            message += piece;
             continue;
         }
         for (place, char) in piece.chars().enumerate() {
             if place > 0 && char.is_ascii_uppercase() {
-                words.push(' ');
+                message.push(' ');
             }
-            words.push(char.to_ascii_lowercase());
+            message.push(char.to_ascii_lowercase());
         }
     }
-    words
+    message
 }
 
 /// Returns whether a capital follows a small letter.

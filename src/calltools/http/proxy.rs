@@ -39,7 +39,7 @@ impl Via {
         }
     }
 
-    /// Returns the fault if the proxy answered instead of CallTools, which one that passes on plain requests can do.
+    /// Returns the fault if the proxy answered instead of CallTools. A proxy that forwards plain requests can do so.
     pub(super) fn own_answer(&self, reply: &Reply) -> Option<Fault> {
         is_the_proxys(reply).then(|| self.answered(reply.status))
     }
@@ -48,9 +48,9 @@ impl Via {
     pub(super) async fn failure(&self, error: &reqwest::Error, target: &Url) -> Option<Fault> {
         let tunnel = chain(error).map(ToString::to_string);
         let tunnel =
-            tunnel.filter_map(|said| said.strip_prefix("tunnel error: ").map(str::to_owned));
-        let said = tunnel.last()?;
-        Some(match &*said {
+            tunnel.filter_map(|text| text.strip_prefix("tunnel error: ").map(str::to_owned));
+        let reason = tunnel.last()?;
+        Some(match &*reason {
             "proxy authorization required" => {
                 self.answered(StatusCode::PROXY_AUTHENTICATION_REQUIRED)
             }
@@ -73,8 +73,8 @@ impl Via {
         self.fault(&format!("answered {status}"))
     }
 
-    fn fault(&self, what: &str) -> Fault {
-        Fault::down(Down::Proxy, format!("the proxy {} {what}", self.host))
+    fn fault(&self, problem: &str) -> Fault {
+        Fault::down(Down::Proxy, format!("the proxy {} {problem}", self.host))
     }
 
     /// Returns the status with which the proxy refuses a tunnel. The HTTP library does not report it, so the proxy is asked again. If it now opens a

@@ -1,7 +1,7 @@
 //! Looks up host names for all accounts.
 //!
-//! The system's resolver blocks its thread for an unknown time. So it has a few threads of its own, equal names share a look-up, answers are cached
-//! for a while, and each caller has its own timeout. If the system cannot start a thread, a look-up fails; nothing panics.
+//! The system's resolver blocks its thread for an unknown time. So it has a few threads of its own, equal names share a lookup, answers are cached
+//! for a while, and each caller has its own timeout. If the system cannot start a thread, the lookup fails; nothing panics.
 
 #[cfg(test)]
 mod tests;
@@ -32,13 +32,13 @@ const USABLE: Duration = Duration::from_secs(3600);
 /// How long to wait for a new answer before a stale one is used.
 const PATIENCE_WITH_OLD: Duration = Duration::from_millis(500);
 
-/// How many look-ups run at once, each on a thread. They may all hang, and the unit allows 256 tasks.
+/// How many lookups run at once, each on a thread. They may all hang, and the systemd unit allows 256 tasks.
 const MAX_THREADS: usize = 48;
 
 /// How many of them may look up names that failed last time, so that these do not delay others.
 const MAX_DOUBTFUL: usize = 32;
 
-/// How many names are cached: more than one process has accounts and proxies.
+/// How many names are cached: more than the accounts and proxies of any process.
 const MAX_NAMES: usize = 4096;
 
 /// The stack of a thread: enough for the system's resolver and its modules.
@@ -79,7 +79,7 @@ struct Known {
     addresses: Option<(Addresses, Instant)>,
     /// The callers that wait for the look-up in progress.
     pending: Option<watch::Sender<Option<Answer>>>,
-    /// The last look-up failed, or all callers gave up before it ended.
+    /// Whether the last lookup failed, or all callers gave up before it ended.
     is_doubtful: bool,
 }
 
@@ -91,7 +91,7 @@ impl Resolver {
         })
     }
 
-    /// The resolver of this process.
+    /// Returns the resolver of this process.
     pub(super) fn shared() -> Arc<Self> {
         Arc::clone(&SHARED)
     }
@@ -271,9 +271,9 @@ fn read(answer: io::Result<Vec<IpAddr>>) -> Answer {
         Ok(addresses) if addresses.is_empty() => Err("it has no address".into()),
         Ok(addresses) => Ok(addresses.into()),
         Err(error) => {
-            let said = error.to_string();
-            let bare = said.strip_prefix("failed to lookup address information: ");
-            Err(bare.unwrap_or(&said).into())
+            let text = error.to_string();
+            let bare = text.strip_prefix("failed to lookup address information: ");
+            Err(bare.unwrap_or(&text).into())
         }
     }
 }

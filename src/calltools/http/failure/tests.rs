@@ -15,7 +15,7 @@ fn tls_errors_are_readable() {
     for (error, words) in [
         (
             E::InvalidCertificate(other("CaUsedAsEndEntity")),
-            "the server's certificate is an authority's own, which a server may not use",
+            "the server's certificate is an authority's own certificate, which a server may not use",
         ),
         (
             E::InvalidCertificate(other("MaximumPathDepthExceeded")),
@@ -43,7 +43,7 @@ fn tls_errors_are_readable() {
         ),
         (E::DecryptError, "cannot decrypt peer's message"),
     ] {
-        assert_eq!(tls_words(&error), words);
+        assert_eq!(tls_message(&error), words);
     }
 }
 
