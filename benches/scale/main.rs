@@ -1,7 +1,8 @@
 //! What openseat takes of a machine: the program itself in a process of its own, against simulated accounts in this one.
 //!
 //! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `roster`, `idle`, `growth`, `accounts`, `viewers`, `scrapes`) does the
-//! rows that have this word. `-- accounts --seconds=600` counts the accounts' requests for ten minutes. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
+//! rows that have this word. `-- accounts --seconds=600` counts the accounts' requests for ten minutes,
+//! and `-- accounts --accounts=200` has fewer of them. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
 //! that it works.
 
 #![allow(clippy::print_stdout)] // It is what a benchmark is for.
@@ -88,11 +89,13 @@ async fn main() {
         rows.push(growth(scale).await);
     }
     if wanted("accounts") {
-        let seconds = arguments
-            .iter()
-            .find_map(|argument| argument.strip_prefix("--seconds="));
-        let seconds = seconds.map_or(thousand::SECONDS, |text| text.parse().expect("a number"));
-        rows.extend(thousand::accounts(scale, seconds).await);
+        let number = |name: &str| {
+            let mut texts = arguments.iter().filter_map(|text| text.strip_prefix(name));
+            texts.next().map(|text| text.parse().expect("a number"))
+        };
+        let seconds = number("--seconds=").unwrap_or(thousand::SECONDS);
+        let accounts = number("--accounts=").unwrap_or(thousand::ACCOUNTS as u64);
+        rows.extend(thousand::accounts(scale, accounts as usize, seconds).await);
     }
     if wanted("viewers") {
         rows.extend(viewers(scale).await);

@@ -13,7 +13,8 @@ use crate::{
 /// How long requests are counted unless something else is asked for: each account sends 16.
 pub const SECONDS: u64 = 60;
 
-const ACCOUNTS: usize = 1_000;
+/// How many there are unless something else is asked for.
+pub const ACCOUNTS: usize = 1_000;
 const QUEUES: usize = 5;
 /// 20 for each queue.
 const AGENTS: usize = 100;
@@ -23,7 +24,7 @@ const LOOK_SECONDS: u64 = 16;
 
 const WHAT: &str = "1,000 accounts, 5 queues and 100 agents each";
 
-pub async fn accounts(scale: Scale, seconds: u64) -> Vec<Row> {
+pub async fn accounts(scale: Scale, accounts: usize, seconds: u64) -> Vec<Row> {
     // Each account has a connection or two at either end.
     let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit {
@@ -32,7 +33,8 @@ pub async fn accounts(scale: Scale, seconds: u64) -> Vec<Row> {
     };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
 
-    let number = scale.number(ACCOUNTS);
+    let number = scale.number(accounts);
+    println!("{number} accounts");
     let accounts = (0..number).map(|number| Account::lively(number, QUEUES, AGENTS));
     let (setting, upstream) = Setting::with_upstream(accounts.collect()).await;
     let daemon = Daemon::start(&setting).await;

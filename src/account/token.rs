@@ -101,8 +101,8 @@ impl TokenKeeper {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Uses a token from now on.
-    pub fn take(&self, token: &Token) {
+    /// Uses a token from now on. Returns whether it is another one.
+    pub fn take(&self, token: &Token) -> bool {
         let digest = token.digest();
         let changed = self.digest.send_if_modified(|known| {
             let changed = *known != Some(digest);
@@ -113,5 +113,6 @@ impl TokenKeeper {
             self.transport.set_authorization(token.authorization());
             tracing::info!(source = %self.source, "the token has changed; the new one is in use");
         }
+        changed
     }
 }

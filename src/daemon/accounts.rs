@@ -147,16 +147,18 @@ impl RunningAccount {
         }
     }
 
-    /// Uses this token, which may be new. One that was refused is retried at once.
+    /// Uses this token, which may be new. One that was refused is retried at once. An account that is well is left alone.
     pub fn show(&self, token: &Token) {
-        self.keep(token);
-        send(&self.handle.asks, Ask::TryToken);
+        let is_new = self.keep(token);
+        if is_new || self.handle.health.borrow().fault.is_some() {
+            send(&self.handle.asks, Ask::TryToken);
+        }
     }
 
-    fn keep(&self, token: &Token) {
-        if let Some(keeper) = &self.reach.token {
-            keeper.take(token);
-        }
+    /// Returns whether the token is another one.
+    fn keep(&self, token: &Token) -> bool {
+        let keeper = self.reach.token.as_ref();
+        keeper.is_some_and(|keeper| keeper.take(token))
     }
 }
 

@@ -261,7 +261,6 @@ impl Daemon {
             notifier,
             file: self.file,
             accounts,
-            recording: CancellationToken::new(),
             recipients: self.recipients,
             tasks,
         };
@@ -285,8 +284,6 @@ struct Work {
     file: Option<PathBuf>,
     /// In the order of the config.
     accounts: Vec<RunningAccount>,
-    /// Ends the recording of the history.
-    recording: CancellationToken,
     /// Replaces the recipients of messages and pushes.
     recipients: watch::Sender<Recipients>,
     tasks: Tasks,
@@ -326,15 +323,13 @@ impl Work {
         }
     }
 
-    /// Records the history of the current queues only.
+    /// Records the history of all queues, also of those of later configs.
     fn record(&mut self) {
-        self.recording.cancel();
-        self.recording = self.wiring.stop.child_token();
         let Some(history) = self.wiring.state.history.clone() else {
             return;
         };
         let watched = Watched::new(&self.wiring.board, &self.wiring.metrics);
-        let recording = history.watch(watched, self.recording.clone());
+        let recording = history.watch(watched, self.wiring.stop.clone());
         self.tasks.spawn(async move {
             recording.await;
             Ok(End::Told)

@@ -155,7 +155,6 @@ impl Work {
         self.wiring.reservations.retain(&is);
         self.wiring.state.calls.retain(&is);
         self.config = config;
-        self.record();
         reloaded.queues_added = spelt(is.iter().filter(|key| !was.contains(key)));
         let is: HashSet<_> = is.iter().collect();
         reloaded.queues_removed = spelt(was.iter().filter(|key| !is.contains(key)));

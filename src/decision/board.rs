@@ -244,15 +244,14 @@ impl Board {
     /// # Errors
     /// [`NotOnBoard`], if no queue or more than one has that name or id.
     pub fn find(&self, account: Option<&str>, asked: &str) -> Result<QueueKey, NotOnBoard> {
-        let candidates = self
-            .spellings
-            .get(asked)
-            .map(|keys| keys.clone())
-            .unwrap_or_default();
-        let mut keys: Vec<_> = candidates
-            .into_iter()
-            .filter(|key| account.is_none_or(|account| *key.account == *account))
-            .collect();
+        // A thousand accounts may each have a queue of this name.
+        let fits = |key: &&QueueKey| account.is_none_or(|account| *key.account == *account);
+        let spelt = self.spellings.get(asked);
+        let mut keys: Vec<QueueKey> = match &spelt {
+            Some(keys) => keys.iter().filter(fits).cloned().collect(),
+            None => Vec::new(),
+        };
+        drop(spelt);
         match keys.len() {
             0 => Err(NotOnBoard::Unknown {
                 asked: account

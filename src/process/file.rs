@@ -62,8 +62,12 @@ fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     if found.len() > most {
         return Err(FileError::TooLarge(most));
     }
-    // Its full size from the start: a buffer that grows leaves copies of a secret behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(most as usize + 1));
+    // Its full size from the start: a buffer that grows leaves copies of a secret behind. Files of the kernel have no size before they are read.
+    let size = match found.len() {
+        0 => most,
+        size => size,
+    };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(FileError::TooLarge(most));

@@ -148,6 +148,11 @@ pub struct Holds {
 }
 
 impl Holds {
+    /// Returns whether any seat is held, perhaps one whose time is up.
+    pub fn has_any(&self) -> bool {
+        self.number.load(Ordering::Acquire) > 0
+    }
+
     /// Returns the seats held now.
     pub fn held(&self, now: Moment) -> Held {
         if self.number.load(Ordering::Acquire) == 0 {

@@ -69,8 +69,7 @@ pub(super) fn known_snapshots(app: &App, account: &AccountHandle) -> Vec<Arc<Sna
 }
 
 fn queues_of<'a>(app: &'a App, account: &'a AccountHandle) -> impl Iterator<Item = &'a Queue> {
-    let queues = app.queues().iter().map(|queue| &**queue);
-    queues.filter(|queue| queue.key.account == account.name)
+    app.queues_of(account).map(|queue| &**queue)
 }
 
 /// Returns the queue's snapshot while it is fresh, even if the queue's criteria do not fit it: clients of the drop-in have their own.

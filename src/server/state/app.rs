@@ -184,6 +184,9 @@ pub struct App {
     /// In the order of the config.
     queues: Vec<Arc<Queue>>,
     by_key: HashMap<QueueKey, Arc<Queue>>,
+    by_account: HashMap<Arc<str>, Vec<Arc<Queue>>>,
+    /// The place of each account in `accounts`, by its name.
+    places: HashMap<Arc<str>, usize>,
 }
 
 /// What one app hands to the next.
@@ -261,7 +264,16 @@ impl App {
             .iter()
             .map(|queue| (queue.key.clone(), Arc::clone(queue)))
             .collect();
+        let mut by_account: HashMap<_, Vec<_>> = HashMap::new();
+        for queue in &queues {
+            let account = by_account.entry(Arc::clone(&queue.key.account));
+            account.or_default().push(Arc::clone(queue));
+        }
+        let accounts = deps.accounts.iter().enumerate();
+        let places = accounts.map(|(place, account)| (Arc::clone(&account.name), place));
         Self {
+            by_account,
+            places: places.collect(),
             board: deps.board,
             accounts: deps.accounts,
             metrics: deps.metrics,
@@ -327,8 +339,7 @@ impl App {
         &'a self,
         account: &'a AccountHandle,
     ) -> impl Iterator<Item = &'a Arc<Queue>> {
-        let queues = self.queues.iter();
-        queues.filter(|queue| queue.key.account == account.name)
+        self.by_account.get(&account.name).into_iter().flatten()
     }
 
     /// Returns what is known about a queue: nothing once it is gone.
@@ -393,6 +404,6 @@ impl App {
 
     /// Finds an account by its name in the config.
     pub(crate) fn account(&self, name: &str) -> Option<&AccountHandle> {
-        self.accounts.iter().find(|account| *account.name == *name)
+        self.accounts.get(*self.places.get(name)?)
     }
 }

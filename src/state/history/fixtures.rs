@@ -22,7 +22,7 @@ pub(crate) fn recorded(
     agents: usize,
 ) -> Recorder {
     let board = Arc::new(Board::new([key.clone()]));
-    let metrics = Metrics::new([key.clone()], clock.now());
+    let metrics = Arc::new(Metrics::new([key.clone()], clock.now()));
     let mut watch = Watch::new(Watched::new(&board, &metrics), clock.now());
     let keep = Arc::clone(clock) as Arc<dyn Clock>;
     let recorder = Recorder::start(path, 7, keep).expect("a thread");

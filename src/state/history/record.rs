@@ -38,6 +38,10 @@ const SAY_AGAIN: Duration = Duration::from_secs(300);
 const ROWS_EVERY: Duration = Duration::from_secs(300);
 const ROWS_TURN: Duration = Duration::from_secs(5);
 
+/// How many queues' rows one look records: after a start all are due. Packing those of a queue takes a third of a millisecond, so a process with
+/// thousands of queues would be busy with it for seconds.
+const ROWS_AT_ONCE: usize = 100;
+
 /// How often presence is recorded; for all queues together at most twice a second.
 const PRESENT_EVERY: Duration = Duration::from_secs(60);
 const PRESENT_A_SECOND: u32 = 2;
@@ -48,18 +52,15 @@ const MINUTE_MS: i64 = 60_000;
 #[derive(Debug)]
 pub struct Watched {
     board: Arc<Board>,
-    /// The queues, and the counters of their decisions.
-    queues: Vec<(QueueKey, Arc<QueueMeters>)>,
+    metrics: Arc<Metrics>,
 }
 
 impl Watched {
-    /// Watches the queues that are on the board now.
-    pub fn new(board: &Arc<Board>, metrics: &Metrics) -> Self {
-        let queues = board.keys();
-        let counted = |key: &QueueKey| Some((key.clone(), metrics.queue(key)?));
+    /// Watches the queues that are on the board, also after a new config.
+    pub fn new(board: &Arc<Board>, metrics: &Arc<Metrics>) -> Self {
         Self {
             board: Arc::clone(board),
-            queues: queues.iter().filter_map(counted).collect(),
+            metrics: Arc::clone(metrics),
         }
     }
 }
@@ -100,45 +101,78 @@ struct Seen {
     present: Option<(Moment, Vec<(AgentId, Presence)>)>,
 }
 
-type Decided = HashMap<(&'static str, Reason), u64>;
+/// One queue.
+#[derive(Debug)]
+struct Queue {
+    key: QueueKey,
+    meters: Arc<QueueMeters>,
+    seen: Seen,
+    /// How many decisions of each kind were recorded.
+    decided: HashMap<(&'static str, Reason), u64>,
+}
 
 /// Compares what it sees with what it saw before.
 #[derive(Debug)]
 pub(super) struct Watch {
     watched: Watched,
-    seen: Vec<Seen>,
-    decided: Vec<Decided>,
+    /// The board's keys when the queues were last compared with them.
+    keys: Arc<[QueueKey]>,
+    queues: Vec<Queue>,
     minute_ms: i64,
 }
 
 impl Watch {
     pub fn new(watched: Watched, now: Moment) -> Self {
         Self {
-            seen: watched.queues.iter().map(|_| Seen::default()).collect(),
-            decided: watched
-                .queues
-                .iter()
-                .map(|(_, meters)| decided(meters))
-                .collect(),
             watched,
+            keys: Arc::default(),
+            queues: Vec::new(),
             minute_ms: minute_ms(now),
         }
+    }
+
+    /// Watches the queues that are on the board now. Those that stay are not recorded again for that.
+    fn follow(&mut self, notes: &mut Vec<Note>) {
+        let keys = self.watched.board.keys();
+        if Arc::ptr_eq(&keys, &self.keys) {
+            return;
+        }
+        let metrics = &self.watched.metrics;
+        let counted = keys.iter().map(|key| Some((key, metrics.queue(key)?)));
+        let Some(counted) = counted.collect::<Option<Vec<_>>>() else {
+            return; // A new config is just taking effect. The next look sees all of it.
+        };
+        self.count(notes);
+        let known = self.queues.drain(..);
+        let mut known: HashMap<_, _> = known.map(|queue| (queue.key.clone(), queue)).collect();
+        let queue = |(key, meters): (&QueueKey, Arc<QueueMeters>)| match known.remove(key) {
+            Some(queue) if Arc::ptr_eq(&queue.meters, &meters) => queue,
+            _ => Queue {
+                key: key.clone(),
+                meters,
+                seen: Seen::default(),
+                decided: HashMap::new(),
+            },
+        };
+        self.queues = counted.into_iter().map(queue).collect();
+        self.keys = keys;
     }
 
     /// Looks once and returns what to record. The last look also records the unfinished minute.
     pub fn look(&mut self, now: Moment, last: bool) -> Vec<Note> {
         let mut notes = Vec::new();
-        let Watched { board, queues } = &self.watched;
-        let number = queues.len() as u32;
+        self.follow(&mut notes);
+        let number = self.queues.len() as u32;
         let second = Duration::from_secs(1);
+        let mut rows = ROWS_AT_ONCE;
         let gaps = Gaps {
             sample: SAMPLE_EVERY.max(second * number / SAMPLES_A_SECOND),
             rows: ROWS_EVERY.max(ROWS_TURN * number),
             present: PRESENT_EVERY.max(second * number / PRESENT_A_SECOND),
         };
-        for ((key, _), seen) in queues.iter().zip(&mut self.seen) {
-            if let Some(snapshot) = board.get(key).and_then(|state| state.snapshot.clone()) {
-                seen.look(key, snapshot, now, gaps, &mut notes);
+        for Queue { key, seen, .. } in &mut self.queues {
+            if let Some(snapshot) = self.watched.board.snapshot(key) {
+                seen.look(key, &snapshot, now, gaps, &mut rows, &mut notes);
             }
         }
         if minute_ms(now) != self.minute_ms || last {
@@ -150,16 +184,16 @@ impl Watch {
 
     /// Counts the decisions since the last count. They belong to the minute of that count.
     fn count(&mut self, notes: &mut Vec<Note>) {
-        let counted = self.watched.queues.iter().zip(&mut self.decided);
-        for ((key, meters), before) in counted {
-            for (kind, count) in decided(meters) {
-                let new = count - before.insert(kind, count).unwrap_or_default();
+        for queue in &mut self.queues {
+            for (result, reason, count) in queue.meters.decided() {
+                let before = queue.decided.insert((result, reason), count);
+                let new = count - before.unwrap_or_default();
                 if new > 0 {
                     notes.push(Note::Decided {
-                        key: key.clone(),
+                        key: queue.key.clone(),
                         minute_ms: self.minute_ms,
-                        result: kind.0,
-                        reason: kind.1.as_str(),
+                        result,
+                        reason: reason.as_str(),
                         count: new,
                     });
                 }
@@ -172,12 +206,13 @@ impl Seen {
     fn look(
         &mut self,
         key: &QueueKey,
-        snapshot: Arc<Snapshot>,
+        snapshot: &Arc<Snapshot>,
         now: Moment,
         gaps: Gaps,
+        rows: &mut usize,
         notes: &mut Vec<Note>,
     ) {
-        if self.snapshot.as_ptr() == Arc::as_ptr(&snapshot) {
+        if self.snapshot.as_ptr() == Arc::as_ptr(snapshot) {
             return;
         }
         let is_time =
@@ -185,7 +220,7 @@ impl Seen {
         if !is_time(self.sample.as_ref().map(|(at, ..)| *at), gaps.sample) {
             return; // A later look records it.
         }
-        let counts = Counts::new(&snapshot);
+        let counts = Counts::new(snapshot);
         let is_same = self.sample.as_ref().is_some_and(|(at, polled, known)| {
             let is_poll = *polled != snapshot.members_as_of;
             *known == counts && !is_poll && now.longest_since(*at) < SAY_AGAIN
@@ -200,9 +235,10 @@ impl Seen {
             });
         }
         if is_time(self.present.as_ref().map(|(at, _)| *at), gaps.present) {
-            self.look_who_is_there(key, &snapshot, now, notes);
+            self.look_who_is_there(key, snapshot, now, notes);
         }
-        if is_time(self.rows, gaps.rows) {
+        if is_time(self.rows, gaps.rows) && *rows > 0 {
+            *rows -= 1;
             self.rows = Some(now);
             notes.push(Note::Rows {
                 key: key.clone(),
@@ -210,7 +246,7 @@ impl Seen {
                 agents: Arc::clone(&snapshot.agents),
             });
         }
-        self.snapshot = Arc::downgrade(&snapshot);
+        self.snapshot = Arc::downgrade(snapshot);
     }
 
     /// Records who is logged in, if that has changed or the last record is too old.
@@ -238,13 +274,6 @@ impl Seen {
             });
         }
     }
-}
-
-fn decided(meters: &QueueMeters) -> Decided {
-    let counts = meters.decided();
-    counts
-        .map(|(result, reason, count)| ((result, reason), count))
-        .collect()
 }
 
 fn minute_ms(now: Moment) -> i64 {
