@@ -177,6 +177,8 @@ pub(crate) struct Exchange {
     nodes: Mutex<Vec<Weak<Node>>>,
     /// Whether it answers nothing.
     pub is_down: AtomicBool,
+    /// The node that may go on without it.
+    pub alone: Mutex<Option<String>>,
 }
 
 impl Exchange {
@@ -186,6 +188,7 @@ impl Exchange {
             model: Mutex::default(),
             nodes: Mutex::default(),
             is_down: AtomicBool::new(false),
+            alone: Mutex::default(),
         })
     }
 

@@ -36,6 +36,8 @@ pub struct Settings {
     pub name: String,
     /// A leader that is silent for this long is replaced.
     pub lease: Duration,
+    /// The only node that may go on without the engine, by its name.
+    pub alone: Option<String>,
 }
 
 /// See the [module](self).
@@ -205,6 +207,7 @@ impl Node {
             process: self.process,
             name: self.settings.name.clone(),
             lease: self.settings.lease,
+            alone: self.settings.alone.clone(),
             engine: Arc::clone(&self.engine),
             clock: Arc::clone(&self.clock),
             budget,

@@ -2,6 +2,8 @@
 //!
 //! It does one thing at a time, so all writes have one order. Each command ends within a second.
 
+mod alone;
+mod data_set;
 mod missing;
 mod nodes;
 mod reading;
@@ -9,7 +11,7 @@ mod spending;
 mod writing;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{
         Arc,
@@ -27,7 +29,7 @@ use self::{
 };
 use super::{
     codec,
-    command::{Command, Look, Position, REGISTRY, Reply},
+    command::{Command, Position, Reply},
     engine::Engine,
     entry::{Entry, Standing},
     lease::Candidate,
@@ -58,6 +60,8 @@ pub(super) struct Parts {
     /// The name of this node, for people.
     pub name: String,
     pub lease: Duration,
+    /// The only node that may go on without the engine, by its name.
+    pub alone: Option<String>,
     /// A digest of the account's address and token.
     pub identity: String,
     pub engine: Arc<dyn Engine>,
@@ -112,6 +116,16 @@ pub struct Task {
     logged_bad: bool,
     /// Whether an entry of another version could not be read, and no checkpoint has replaced it yet.
     unread: bool,
+    /// This node goes on without the engine.
+    is_alone: bool,
+    /// It may have sent requests that the engine does not know of.
+    owes: bool,
+    /// When the last command that was answered was sent.
+    heard: Duration,
+    /// The beats of the last looks, and when they were sent.
+    looks: VecDeque<(u64, Duration)>,
+    /// The node that may go on alone has heard of the look that was sent then.
+    company: Option<Duration>,
     /// Until then this node knows every request of the hour: while it leads, and a moment longer.
     knows_all_until: Duration,
     /// The data set that was new while it knew them all.
@@ -132,6 +146,11 @@ impl Task {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             candidate: Candidate::new(parts.node.clone(), parts.lease),
+            is_alone: false,
+            owes: parts.alone.as_ref() == Some(&parts.name),
+            heard: parts.clock.now().boot,
+            looks: VecDeque::new(),
+            company: None,
             parts,
             standing: Standing::default(),
             position: Position::default(),
@@ -193,15 +212,22 @@ impl Task {
         MODESTY * self.parts.led.load(Ordering::Relaxed).min(1_000) as u32
     }
 
+    /// Returns how long until this node may take the lease; `None` if it must not.
+    fn may_take_in(&self, now: Duration) -> Option<Duration> {
+        let may = !self.unread && self.has_company(now);
+        let rests = || self.candidate.may_take_in(now, self.patience());
+        may.then(rests).flatten()
+    }
+
     /// Returns how long until something is due.
     fn wait(&self) -> Duration {
         let now = self.now().boot;
         let mut due = self.next_beat;
         if self.leads() {
-            due = due.min(self.candidate.acts_until());
+            due = due.min(self.acts_until());
         } else {
             due = due.min(self.next_read);
-            if let Some(wait) = self.candidate.may_take_in(now, self.patience()) {
+            if let Some(wait) = self.may_take_in(now) {
                 // A moment later, so that the wait has ended by then.
                 due = due.min(now + wait + Duration::from_millis(1));
             }
@@ -211,14 +237,22 @@ impl Task {
 
     async fn turn(&mut self) {
         let now = self.now().boot;
-        if self.leads() && now >= self.candidate.acts_until() {
-            tracing::warn!(
-                account = &*self.parts.account,
-                "the lease could not be renewed in time; this node sends nothing more"
-            );
+        if self.leads() && now >= self.acts_until() {
+            let account = &*self.parts.account;
+            match now >= self.candidate.acts_until() {
+                true => tracing::warn!(
+                    account,
+                    "the lease could not be renewed in time; this node sends nothing more"
+                ),
+                false => tracing::warn!(
+                    account,
+                    alone = self.parts.alone,
+                    "the node that may go on alone is away, so this node sends nothing more"
+                ),
+            }
             self.depose();
         }
-        let may_take = self.candidate.may_take_in(now, self.patience());
+        let may_take = self.may_take_in(now);
         if now >= self.next_beat || may_take.is_some_and(|wait| wait.is_zero()) {
             self.beat().await;
         } else if !self.leads() {
@@ -228,10 +262,14 @@ impl Task {
 
     /// Runs a command; `None` without an answer.
     async fn ask(&mut self, command: &Command) -> Option<Reply> {
+        let sent = self.now().boot;
         let answered = self.parts.engine.run(&self.parts.key, command).await;
         self.is_up = answered.is_ok();
         match answered {
-            Ok(reply) => Some(reply),
+            Ok(reply) => {
+                self.heard = sent;
+                Some(reply)
+            }
             Err(error) => {
                 tracing::debug!(account = &*self.parts.account, %error, "a command got no answer");
                 None
@@ -256,6 +294,7 @@ impl Task {
         self.not_before = begun + PAUSE;
         self.next_beat = begun + self.parts.lease / 3;
         self.beats += 1;
+        self.note_look(begun);
         let info = Info {
             name: self.parts.name.clone(),
             beat: self.beats,
@@ -263,6 +302,8 @@ impl Task {
             number: self.position.number,
             format: codec::FORMAT,
             limit: self.parts.budget.as_ref().map(|budget| budget.limit()),
+            owes: self.owes,
+            heard_of: self.heard_of(),
             knows_all_of: self.stored_all_in(),
         };
         let look = Command::Look {
@@ -271,9 +312,10 @@ impl Task {
             generation: format!("{:032x}", fastrand::u128(..)),
         };
         let Some(Reply::Seen(look)) = self.ask(&look).await else {
-            return;
+            return self.go_on_alone();
         };
         let now = self.now();
+        self.end_alone();
         self.note_time(look.time, now);
         self.see_nodes(&look, now.boot);
         self.candidate.looked(&look, now.boot);
@@ -286,11 +328,12 @@ impl Task {
             self.depose();
         }
         self.see_data_set(&look, now.boot).await;
-        if self.candidate.held().is_some() {
+        if !self.has_company(now.boot) {
+            self.resign().await;
+        } else if self.candidate.held().is_some() {
             self.renew().await;
-        } else if let Some(wait) = self.candidate.may_take_in(now.boot, self.patience())
+        } else if let Some(wait) = self.may_take_in(now.boot)
             && wait.is_zero()
-            && !self.unread
             && self.claim().await
         {
             self.take().await;
@@ -302,65 +345,6 @@ impl Task {
             self.read_mirrors().await;
         }
         self.forget_nodes().await;
-    }
-
-    /// Registers the account under this key. Returns whether that is its key: under two keys, two nodes would spend its hour.
-    async fn claim(&mut self) -> bool {
-        if self.is_claimed {
-            return true;
-        }
-        let command = Command::Claim {
-            identity: self.parts.identity.clone(),
-            account: self.parts.key.clone(),
-        };
-        let claimed = self.parts.engine.run(REGISTRY, &command).await;
-        match claimed {
-            Ok(Reply::Claimed(account)) if account == self.parts.key => self.is_claimed = true,
-            Ok(Reply::Claimed(_)) if !std::mem::replace(&mut self.logged_bad, true) => {
-                tracing::error!(
-                    account = &*self.parts.account,
-                    "another node of the cluster has this account (the same address and token) under another name or with another `budget`, so this node does not poll it: give it the same ones on all nodes"
-                );
-            }
-            _ => {}
-        }
-        self.is_claimed
-    }
-
-    /// Stores a mirror if the data set may lack what this node knows.
-    async fn see_data_set(&mut self, look: &Look, now: Duration) {
-        let is_new = self.generation.as_ref() != Some(&look.generation);
-        let went_back = look.last < self.position;
-        let epoch = self.last_epoch.max(look.last.epoch);
-        let has_another_leader = std::mem::replace(&mut self.last_epoch, epoch) != epoch;
-        if went_back {
-            self.checkpoint = None;
-        }
-        if is_new {
-            self.is_claimed = false;
-        }
-        if is_new || went_back {
-            self.note_loss(look, is_new, now);
-        }
-        if is_new || (went_back && !self.leads()) {
-            (self.position, self.is_synced) = (Position::default(), false);
-        }
-        if !(is_new || went_back || has_another_leader) {
-            return;
-        }
-        let mirror = Entry {
-            held: self.standing.held(),
-            requests: self.requests(),
-            ..Entry::default()
-        };
-        let command = Command::Mirror {
-            generation: look.generation.clone(),
-            node: self.parts.node.clone(),
-            mirror: codec::encode(&mirror, &self.writing()),
-        };
-        if self.ask(&command).await == Some(Reply::Done(true)) {
-            self.generation = Some(look.generation.clone());
-        }
     }
 
     async fn renew(&mut self) {
@@ -378,7 +362,7 @@ impl Task {
             None => return,
         }
         if self.leads() {
-            self.lead_until(self.candidate.acts_until());
+            self.lead_until(self.acts_until());
         } else {
             self.assume().await;
         }
@@ -415,7 +399,7 @@ impl Task {
             return;
         }
         self.mirrors_due = 2;
-        self.lead_until(self.candidate.acts_until());
+        self.lead_until(self.acts_until());
         self.parts.led.fetch_add(1, Ordering::Relaxed);
         self.parts.role.send_replace(Role::Leading);
         tracing::info!(

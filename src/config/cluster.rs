@@ -32,6 +32,8 @@ pub struct Cluster {
     pub replicas: u32,
     /// The name of this node, which people see.
     pub node: String,
+    /// The only node that may go on without the engine; `None`: none may.
+    pub alone: Option<String>,
 }
 
 /// Reads `[cluster]`, and the accounts that it is for.
@@ -55,6 +57,7 @@ fn cluster(section: &Section<'_>) -> Checked<Cluster> {
     });
     let replicas = section.optional("replicas", |value| value.integer(REPLICAS));
     let node = section.optional("node", Value::name);
+    let alone = section.optional("alone", Value::name);
     Ok(Cluster {
         url: url?,
         password_file: password_file?,
@@ -62,6 +65,7 @@ fn cluster(section: &Section<'_>) -> Checked<Cluster> {
         lease: lease?.unwrap_or(DEFAULT_LEASE),
         replicas: replicas?.unwrap_or_default(),
         node: node?.map_or_else(host_name, str::to_owned),
+        alone: alone?.map(str::to_owned),
     })
 }
 

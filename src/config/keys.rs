@@ -66,6 +66,7 @@ pub(super) const CLUSTER: Kind = Kind {
         key("lease", r#""10s""#),
         key("replicas", "0"),
         key("node", r#""router-3""#),
+        key("alone", r#""router-3""#),
     ],
 };
 

@@ -60,6 +60,7 @@ fn cluster(text: &mut Table, cluster: &Cluster) {
     text.duration("lease", Some(cluster.lease));
     text.line("replicas", cluster.replicas);
     text.text("node", &cluster.node);
+    text.optional("alone", cluster.alone.as_ref());
 }
 
 /// Lines of TOML under construction.

@@ -311,6 +311,7 @@ pub(super) fn node(
     let settings = Settings {
         name: cluster.node.clone(),
         lease: cluster.lease,
+        alone: cluster.alone.clone(),
     };
     let node = Node::new(Arc::clone(&engine) as Arc<_>, settings, Arc::clone(clock));
     Ok(Some((Arc::new(node), engine)))

@@ -63,6 +63,7 @@ impl Running {
         let settings = NodeSettings {
             name: name.to_owned(),
             lease: LEASE,
+            alone: exchange.alone.lock().unwrap().clone(),
         };
         let engine = Arc::clone(exchange) as Arc<dyn Engine>;
         let node = Arc::new(Node::new(engine, settings, fixture.clock.clone()));
@@ -496,7 +497,7 @@ async fn questions_on_a_follower_are_demand_for_the_leader() {
     let mut polls = [0, 0];
     for is_asked in [false, true] {
         fixture.sent();
-        for _ in 0..1_200 {
+        for _ in 0..600 {
             sleep(SECOND).await;
             if is_asked {
                 let meters = follower.metrics.queue(key).unwrap();
@@ -567,4 +568,44 @@ async fn a_node_that_cannot_read_another_versions_log_does_not_lead() {
     // A node that reads it replaces it by a checkpoint in time; here, it is as if it had never been.
     exchange.model.lock().unwrap().log.remove(&unread);
     late.until_it_leads().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() {
+    let (fixture, exchange) = fixture(1, 10);
+    *exchange.alone.lock().unwrap() = Some("two".to_owned());
+    let other = Running::start(&fixture, &exchange, "one");
+    sleep(MINUTE).await;
+    assert!(!other.member.leads(), "the named node may be alone");
+    let named = Running::start(&fixture, &exchange, "two");
+    sleep(MINUTE).await;
+    assert!(named.member.leads() != other.member.leads());
+
+    exchange.is_down.store(true, AtomicOrdering::Relaxed);
+    sleep(3 * LEASE).await;
+    assert!(named.member.leads() && !other.member.leads());
+    assert_eq!(named.budget.usage().limit, 750);
+    fixture.sent();
+    for _ in 0..10 {
+        sleep(MINUTE).await;
+        assert!(named.decide(&fixture, 0).age.unwrap() < MINUTE);
+    }
+    assert!(!fixture.sent().is_empty());
+    let spent = named.budget.usage().used;
+    assert!(other.budget.usage().used < spent);
+
+    exchange.is_down.store(false, AtomicOrdering::Relaxed);
+    sleep(MINUTE).await;
+    assert!(named.member.leads() != other.member.leads());
+    assert!(
+        other.budget.usage().used >= spent,
+        "it knows what was spent"
+    );
+    assert_eq!(named.budget.usage().limit, 1000);
+    // Nobody knows whether a node that cannot be seen goes on alone.
+    drop(named);
+    sleep(3 * LEASE).await;
+    fixture.sent();
+    sleep(MINUTE).await;
+    assert!(!other.member.leads() && fixture.sent().is_empty());
 }

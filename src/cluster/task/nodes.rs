@@ -1,6 +1,6 @@
 //! Tracks which nodes live, and reports on them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,12 @@ pub(super) struct Info {
     /// `requests_per_hour` of its config; `None` if it counts no requests.
     #[serde(default)]
     pub(super) limit: Option<u32>,
+    /// It may have sent requests without the engine, and has stored no mirror since.
+    #[serde(default)]
+    pub(super) owes: bool,
+    /// The last look of each node that it has heard of, if it may go on alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) heard_of: BTreeMap<String, u64>,
     /// The data set in which its mirror has all requests of the hour.
     #[serde(default)]
     pub(super) knows_all_of: Option<String>,
@@ -50,6 +56,7 @@ impl Task {
                 continue;
             };
             self.candidate.heard_of(info.epoch);
+            self.note_company(&info);
             match self.nodes.get_mut(id) {
                 Some(node) if node.info.beat == info.beat => {}
                 Some(node) => *node = Node { info, since: now },

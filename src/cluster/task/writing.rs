@@ -88,6 +88,10 @@ impl Task {
 
     /// Writes an entry to the log. Returns whether that worked.
     pub(super) async fn publish(&mut self, entry: Entry) -> bool {
+        if self.is_alone {
+            self.standing.apply(&entry);
+            return true; // There is nobody to tell.
+        }
         let (Some(lease), Some(generation)) = (self.candidate.held(), self.candidate.generation())
         else {
             return false;

@@ -41,6 +41,8 @@ struct Faults {
     pauses: bool,
     /// The engine loses all data, or all of one account or budget.
     forgets: bool,
+    /// The engine answers nobody for minutes, and one node goes on alone.
+    stops: bool,
     /// The engine's clock jumps by up to 5,000 s.
     jumps: bool,
     /// Nodes and the engine cannot reach each other for a while, although commands may happen.
@@ -82,6 +84,8 @@ struct World {
     begun: Instant,
     /// The engine's data by account and budget, and the error of its clock in seconds.
     engine: Mutex<(HashMap<String, Model>, f64)>,
+    /// The engine answers nobody until then.
+    stopped_until: Mutex<f64>,
     /// The receivers of messages.
     nodes: Mutex<Vec<(Weak<Node>, Arc<Link>)>>,
     /// The accounts of each node, which share one budget; a single account has its own.
@@ -104,6 +108,7 @@ impl World {
         Arc::new(Self {
             begun: Instant::now(),
             engine: Mutex::default(),
+            stopped_until: Mutex::default(),
             nodes: Mutex::default(),
             accounts,
             arrivals: Mutex::default(),
@@ -168,7 +173,9 @@ impl fmt::Debug for Link {
 
 impl Link {
     fn is_cut(&self) -> bool {
-        *self.cut_until.lock().unwrap() > self.world.seconds()
+        let stopped_until = *self.world.stopped_until.lock().unwrap();
+        let until = self.cut_until.lock().unwrap().max(stopped_until);
+        until > self.world.seconds()
     }
 
     async fn wait_while_frozen(&self) {
@@ -279,6 +286,7 @@ impl Machine {
         let settings = Settings {
             name: format!("node-{}", self.number),
             lease: LEASE,
+            alone: self.faults.stops.then(|| "node-0".to_owned()),
         };
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let engine = Arc::clone(&link) as Arc<dyn Engine>;
@@ -416,6 +424,9 @@ async fn engine_troubles(world: Arc<World>, faults: Faults) {
                 None => models.clear(),
             }
         }
+        if faults.stops && world.chance(0.7) {
+            *world.stopped_until.lock().unwrap() = world.seconds() + world.random(900.0);
+        }
         if faults.jumps {
             let by = world.random(10_000.0) - 5_000.0;
             world.engine.lock().unwrap().1 += by;
@@ -463,6 +474,7 @@ fn simulate(seed: u64, accounts: &'static [&'static str], faults: Faults, hours:
 const ALL: Faults = Faults {
     pauses: true,
     forgets: true,
+    stops: false,
     jumps: true,
     splits: true,
     restarts: true,
@@ -544,6 +556,18 @@ fn accounts_that_share_a_budget_share_its_hour_whichever_nodes_lead_them() {
         holds(name, seed, &simulated);
         // The node that leads an account is often not the one that counts.
         assert!(simulated.granted > 20, "{name}: {simulated:?}");
+    }
+}
+
+#[test]
+fn a_node_that_goes_on_alone_stays_within_the_hour_and_no_other_leads_meanwhile() {
+    let faults = Faults {
+        forgets: false,
+        stops: true,
+        ..ALL
+    };
+    for seed in 0..2 {
+        holds("alone", seed, &simulate(seed, &["main"], faults, 3));
     }
 }
 

@@ -118,3 +118,62 @@ async fn a_duplicate_or_late_request_holds_one_seat() {
         assert_eq!(node.decision().await["capacity"], 1);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn the_named_node_goes_on_while_the_engine_is_stopped_and_tells_what_it_sent() {
+    const LIMIT: usize = 60;
+    let (redis, time) = (start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let account = format!("requests_per_hour = {LIMIT}\nreserve = 50");
+    let mut nodes = Vec::new();
+    for number in 0..2 {
+        let alone = "alone = \"node-1\"";
+        nodes.push(Node::start_with(&redis.url(), &calltools, number, &account, alone).await);
+    }
+    for node in &nodes {
+        soon("every node knows the queue", async || {
+            known(&node.decision().await)
+        })
+        .await;
+    }
+    let named = &nodes[1];
+    signal(&redis, Signal::STOP);
+    let limit = "openseat_budget_limit_requests{account=\"main\"}";
+    soon("the named node goes on alone", async || {
+        named.metric(limit).await == Some(45.0) && named.leads().await
+    })
+    .await;
+    assert!(!nodes[0].leads().await);
+    let before = calltools.simulator.requests();
+    soon("it is refreshed", async || {
+        post(named.address, "/v1/queues/sales/refresh").await.status == 200
+    })
+    .await;
+    let spent = calltools.simulator.requests();
+    assert!(spent > before);
+
+    signal(&redis, Signal::CONT);
+    let used = "openseat_budget_used_requests{account=\"main\"}";
+    soon("the other node knows what was sent", async || {
+        nodes[0].metric(used).await >= Some(spent as f64)
+    })
+    .await;
+    let _ = leader(&nodes).await;
+    polls_on(&nodes, &calltools).await;
+    assert!(calltools.simulator.requests() as usize <= LIMIT);
+    assert_eq!(calltools.simulator.throttled(), 0);
+}
+
+/// Asks each node for a poll until there was one more.
+async fn polls_on(nodes: &[Node], calltools: &CallTools) {
+    let before = calltools.simulator.requests();
+    soon("polls go on", async || {
+        for node in nodes {
+            let refresh = post(node.address, "/v1/queues/sales/refresh");
+            let _ = tokio::time::timeout(Duration::from_secs(2), refresh).await;
+        }
+        calltools.simulator.requests() > before
+    })
+    .await;
+}

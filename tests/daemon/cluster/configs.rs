@@ -1,0 +1,58 @@
+//! Nodes whose configs differ: each is answered about its own queues, and the smallest limit holds.
+
+use super::*;
+use crate::support::{PATIENT, account as account_lines};
+
+async fn node(
+    redis: &LocalEngine,
+    calltools: &CallTools,
+    number: usize,
+    limit: u32,
+    queues: &[&str],
+) -> Node {
+    let home = TestFolder::new();
+    home.set_token("main", TOKEN);
+    let more = format!("{PATIENT}\nrequests_per_hour = {limit}");
+    let queues: Vec<_> = queues
+        .iter()
+        .map(|queue| format!("queue = \"{queue}\"\nmax_age = \"15m\""))
+        .collect();
+    let queues: Vec<_> = queues.iter().map(String::as_str).collect();
+    let lines = account_lines("main", &calltools.serving.base_url(), &more, &queues);
+    Node::run(home, cluster(&redis.url(), number, ""), &lines).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn each_node_is_answered_about_its_own_queues_and_the_smallest_limit_holds() {
+    let (redis, time) = (start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let leader = node(&redis, &calltools, 0, 1_000, &["sales"]).await;
+    soon("it leads", || leader.leads()).await;
+    let follower = node(&redis, &calltools, 1, 300, &["support"]).await;
+    let support = async |node: &Node| get(node.address, "/v1/queues/support/decision").await;
+    soon("the follower knows its queue", async || {
+        known(&support(&follower).await.json())
+    })
+    .await;
+    assert!(leader.leads().await && !follower.leads().await);
+    assert_eq!(support(&leader).await.status, 404);
+    let listed = get(leader.address, "/v1/queues").await.body;
+    assert!(!listed.contains("support"), "{listed}");
+    let body = "{\"call_id\":\"call\"}";
+    soon("the leader holds a seat in it", async || {
+        let target = "/v1/queues/support/reservations";
+        holds(&post_json(follower.address, target, body).await)
+    })
+    .await;
+    for node in [&leader, &follower] {
+        soon("the smallest limit holds", async || {
+            let limit = "openseat_budget_limit_requests{account=\"main\"}";
+            node.metric(limit).await == Some(300.0)
+        })
+        .await;
+    }
+    let log = leader.program.as_ref().expect("it runs");
+    log.logs("another node has a smaller requests_per_hour")
+        .await;
+}
