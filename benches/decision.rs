@@ -54,34 +54,38 @@ fn snapshot(seats: u32) -> Snapshot {
     }
 }
 
-fn board() -> Board {
+fn board(snapshot: impl Fn(u32) -> Snapshot) -> Board {
     let keys: Vec<_> = (0..QUEUES)
         .map(|number| QueueKey::new("main", format!("queue-{number}")))
         .collect();
     let board = Board::new(keys.clone());
     for (number, key) in (0..).zip(&keys) {
         board.identify(key, 5_000 + u64::from(number), None);
-        board.publish(key, snapshot(number % 7), POLLED);
+        board.publish(key, snapshot(number), POLLED);
     }
     board
 }
 
-fn decision(bench: &mut Criterion) {
-    let board = board();
+/// Decides about one queue after the other, so that no answer is warm from the one before.
+fn decide_all(bench: &mut Criterion, name: &str, board: &Board) {
     let now = POLLED.later(Duration::from_secs(12));
     let names: Vec<_> = (0..QUEUES)
         .map(|number| format!("queue-{number}"))
         .collect();
-    // One queue after another, so that no answer is warm from the one before.
     let mut asked = names.iter().cycle();
-    bench.bench_function("decision/1000 queues", |bench| {
+    bench.bench_function(name, |bench| {
         bench.iter(|| {
             let name = asked.next().expect("a cycle never ends");
             let key = board.find(None, black_box(name)).expect("configured");
             let state = board.get(&key).expect("configured");
-            decide(&state, &POLICY, 0, now)
+            decide_with(&state, &POLICY, Held::default(), now)
         });
     });
+}
+
+fn decision(bench: &mut Criterion) {
+    let board = board(|number| snapshot(number % 7));
+    decide_all(bench, "decision/1000 queues", &board);
 }
 
 /// The answers that a busy router gets in a second, and then a rest in which they are written.
@@ -139,31 +143,28 @@ fn recording(bench: &mut Criterion) {
     });
 }
 
-/// A queue without a seat, with the rule for zero seats off, rejecting and accepting. The rule's results were computed for each agent when the
-/// snapshot was published. Measuring alone reads counters elsewhere, so it is in the first row.
-fn at_zero_seats(bench: &mut Criterion) {
+/// Queues without a seat, with the rule for zero seats off, rejecting and accepting. The rule's results were computed for each agent when the
+/// snapshot was published. Queues with a seat, where the rule has no say.
+fn with_soon(bench: &mut Criterion) {
     let outlook = |chance: f64| {
         let chances = move |_| vec![chance; MEMBERS];
         Some(Arc::new(Outlook::new(Terms::DEFAULT, 1.0, POLLED, chances)))
     };
-    let now = POLLED.later(Duration::from_secs(12));
-    for (name, outlook) in [
-        ("as ever", None),
-        ("soon rejects", outlook(0.0001)),
-        ("soon accepts", outlook(0.1)),
+    for (name, seats, chance) in [
+        ("at zero seats/as ever", 0, None),
+        ("at zero seats/soon rejects", 0, Some(0.0001)),
+        ("at zero seats/soon accepts", 0, Some(0.1)),
+        ("with a seat/as ever", 1, None),
+        ("with a seat/soon", 1, Some(0.1)),
     ] {
-        let state = QueueState {
-            snapshot: Some(Arc::new(Snapshot {
-                outlook,
-                ..snapshot(0)
-            })),
-            ..QueueState::default()
-        };
-        bench.bench_function(&format!("at zero seats/{name}"), |bench| {
-            bench.iter(|| decide_with(black_box(&state), &POLICY, Held::default(), now));
+        let outlook = chance.and_then(outlook);
+        let board = board(|_| Snapshot {
+            outlook: outlook.clone(),
+            ..snapshot(seats)
         });
+        decide_all(bench, name, &board);
     }
 }
 
-criterion_group!(benches, decision, at_zero_seats, recording);
+criterion_group!(benches, decision, with_soon, recording);
 criterion_main!(benches);

@@ -38,6 +38,8 @@ const STEP: Duration = Duration::from_millis(500);
 pub enum World {
     /// Each wrap-up is about as long as the others: a deviation of half the mean.
     Alike,
+    /// The same with a quarter of the mean.
+    Regular,
     /// All are of the same length.
     Exact,
     /// They have no memory.
@@ -55,6 +57,7 @@ impl World {
     pub fn name(self) -> &'static str {
         match self {
             Self::Alike => "wrap-ups alike",
+            Self::Regular => "wrap-ups regular",
             Self::Exact => "wrap-ups exact",
             Self::Random => "wrap-ups random",
             Self::NoWrapUp => "no wrap-ups",
@@ -73,6 +76,10 @@ impl World {
         };
         match self {
             Self::Alike => alike,
+            Self::Regular => WorldSettings {
+                wrap_up_parts: 16,
+                ..alike
+            },
             Self::Exact => WorldSettings {
                 wrap_up_parts: 0,
                 ..alike

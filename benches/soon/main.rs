@@ -81,6 +81,9 @@ fn main() {
         for lead in LEADS {
             row(setting(size, lead, World::Alike));
         }
+        for lead in LEADS {
+            row(setting(size, lead, World::Regular));
+        }
         for world in [World::Exact, World::Random, World::NoWrapUp] {
             row(setting(size, LEADS[1], world));
         }

@@ -21,7 +21,20 @@ pub struct Terms {
     lead: Duration,
     patience: Duration,
     cost: f64,
+    /// Follows from the cost; kept, since each decision at zero seats asks for it.
+    needed: f64,
 }
+
+/// From 0 to 1. Decisions look them up: dividing takes longer.
+const HUNDREDTHS: [f64; 101] = {
+    let mut hundredths = [0.0; 101];
+    let mut n = 0;
+    while n <= 100 {
+        hundredths[n] = n as f64 / 100.0;
+        n += 1;
+    }
+    hundredths
+};
 
 /// A cost that the rule cannot work with.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -105,6 +118,7 @@ impl Terms {
         lead: Duration::from_secs(5),
         patience: Duration::from_secs(5),
         cost: 2.0,
+        needed: 2.0 / 3.0,
     };
 
     /// # Errors
@@ -117,6 +131,7 @@ impl Terms {
             lead,
             patience,
             cost,
+            needed: cost / (1.0 + cost),
         })
     }
 
@@ -142,7 +157,7 @@ impl Terms {
 
     /// Returns the probability above which accepting costs less than rejecting.
     pub fn needed(&self) -> f64 {
-        self.cost / (1.0 + self.cost)
+        self.needed
     }
 }
 
@@ -167,7 +182,7 @@ impl Prediction {
     /// The same from a number of hundredths.
     pub fn from_percent(likely: u8, terms: Terms) -> Self {
         Self {
-            likely: f64::from(likely) / 100.0,
+            likely: HUNDREDTHS[usize::from(likely.min(100))],
             needed: terms.needed(),
             taken: 0,
         }
