@@ -6,7 +6,7 @@ mod setup;
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{Ask, wait_for_newer},
+    account::{Ask, Health, feeds::Feed, wait_for_newer},
     budget::{Permit, Purpose},
     clock::{Clock, Moment},
     config::Soon,
@@ -132,6 +132,8 @@ pub struct Score {
     pub ages_ms: Vec<u32>,
     /// The most requests in any sliding hour.
     pub worst_hour: usize,
+    /// Where statuses came from in the end.
+    pub feed: Option<Feed>,
 }
 
 impl Score {
@@ -142,6 +144,7 @@ impl Score {
         self.nobody_there += other.nobody_there;
         self.ages_ms.extend(other.ages_ms);
         self.worst_hour = self.worst_hour.max(other.worst_hour);
+        self.feed = other.feed;
         self
     }
 
@@ -172,7 +175,7 @@ pub fn live(
             Policy::RoundRobin => drop(tokio::task::spawn_local(round_robin(Rc::clone(&world)))),
             Policy::Cache => {}
             Policy::Openseat | Policy::Waiting(_) => {
-                let health = watch::Sender::default();
+                let health = world.health.clone();
                 let account = world.setup.account(Soon::default(), wishes, health);
                 drop(tokio::spawn(account.run(CancellationToken::new())));
             }
@@ -190,6 +193,7 @@ struct World {
     /// What a proxy knows, by the queue's place.
     cached: Vec<Cached>,
     names: RefCell<Option<Names>>,
+    health: watch::Sender<Health>,
 }
 
 /// What a proxy knows of one queue.
@@ -224,6 +228,7 @@ impl World {
             seed,
             asks,
             names: RefCell::new(None),
+            health: watch::Sender::default(),
         };
         (world, wishes)
     }
@@ -260,6 +265,7 @@ impl World {
         sleep(Duration::from_secs(5)).await;
         let mut score = score.take();
         score.worst_hour = self.setup.simulator.worst_sliding_hour();
+        score.feed = Some(self.health.borrow().feed);
         score
     }
 
@@ -287,7 +293,8 @@ impl World {
                 let queue = &self.setup.queues[place];
                 if let Some(patience) = column.patience() {
                     let (state, decision) = self.decision(queue);
-                    let doubt = patience.staleness(&decision, state.snapshot.as_deref());
+                    queue.meters.count_patient();
+                    let doubt = patience.staleness(&decision, &state);
                     if let Some(doubt) = doubt {
                         let key = &queue.key;
                         wait_for_newer(&self.asks, key, doubt, patience.wait).await;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use openseat::account::feeds::Feed;
+
 use super::{
     life::{Column, Score, Size},
     plot,
@@ -17,7 +19,7 @@ const END: &str = "<!-- end -->";
 const NOTHING: &str = "–";
 
 /// The first table: who spends the budget.
-pub const WHO: [&str; 7] = [
+pub const WHO: &[&str] = &[
     SIZE,
     "always accept",
     "round robin",
@@ -28,7 +30,7 @@ pub const WHO: [&str; 7] = [
 ];
 
 /// The second: openseat where CallTools offers less.
-const LESS: [&str; 7] = [
+const LESS: &[&str] = &[
     SIZE,
     "openseat",
     "calls without a status",
@@ -39,8 +41,9 @@ const LESS: [&str; 7] = [
 ];
 
 /// The third: more about openseat, when nobody waits.
-const MORE: [&str; 7] = [
+const MORE: &[&str] = &[
     SIZE,
+    "feed",
     "wrong accepts",
     "wrong rejects",
     "mean age s",
@@ -78,6 +81,8 @@ impl Page {
         self.set(&row, "always accept", format!("{:.1}", line.always_accept));
         self.set(&row, "wrong accepts", format!("{:.2}", line.accepts));
         self.set(&row, "wrong rejects", format!("{:.2}", line.rejects));
+        let feed = score.feed.map_or(NOTHING, Feed::as_str);
+        self.set(&row, "feed", feed.to_owned());
         self.set(&row, "mean age s", format!("{:.1}", line.mean_age_s));
         self.set(&row, "95 % age s", format!("{:.1}", line.age_95_s));
         self.set(&row, "worst hour", score.worst_hour.to_string());
@@ -110,13 +115,13 @@ fn split(page: &str) -> (&str, &str, &str) {
 }
 
 struct Table {
-    heads: [&'static str; 7],
+    heads: &'static [&'static str],
     /// In the order of the sizes.
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    fn read(text: &str, heads: [&'static str; 7]) -> Self {
+    fn read(text: &str, heads: &'static [&'static str]) -> Self {
         let cells = |line: &str| -> Vec<String> {
             let line = line.trim_start_matches("| ").trim_end_matches(" |");
             line.split(" | ").map(str::to_owned).collect()
@@ -208,8 +213,9 @@ impl Line {
 pub fn print(size: Size, column: &Column, score: &Score) {
     let line = Line::new(score);
     println!(
-        "{size} {}: wrong {:.2} % (accepts {:.2}, rejects {:.2}), always accept {:.1} %, age {:.1} s, 95 % {:.1} s, worst hour {}, questions {}",
+        "{size} {} ({}): wrong {:.2} % (accepts {:.2}, rejects {:.2}), always accept {:.1} %, age {:.1} s, 95 % {:.1} s, worst hour {}, questions {}",
         column.name,
+        score.feed.map_or(NOTHING, Feed::as_str),
         line.wrong,
         line.accepts,
         line.rejects,

@@ -123,6 +123,8 @@ pub struct Account {
     opening: Opening,
     /// Questions about each queue: its counters, and their value at the last look.
     questions: Vec<(Arc<QueueMeters>, u64)>,
+    /// Questions that waited, at the last look.
+    patient: u64,
     /// Callers that wait for running jobs.
     waiters: HashMap<Job, Vec<Waiter>>,
     /// Since when the budget refuses permits.
@@ -180,6 +182,7 @@ impl Account {
                 .iter()
                 .map(|queue| questions(&deps.metrics, &queue.key))
                 .collect(),
+            patient: 0,
             waiters: HashMap::new(),
             told: Told::default(),
             wishes: Wishes::default(),
@@ -194,6 +197,7 @@ impl Account {
             kept: None,
             kept_up_to: None,
         };
+        account.patient = account.count_patient();
         account.restore_names();
         let learnt = known.learnt.clone();
         account.take_over(known);
@@ -337,6 +341,7 @@ impl Account {
         self.add_wishes(&mut new);
         let now = self.now();
         self.schedule.asked(&new, now);
+        self.look_who_waits(new.iter().sum(), now);
     }
 
     fn new_seat(&mut self) -> u64 {

@@ -1,5 +1,7 @@
 //! Handles requests from outside: a refresh from the reserve, or a fresher answer for a caller that waits.
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
 
 use super::{Account, Ask, ask::Waiter, job::Done, schedule::Job};
@@ -9,8 +11,8 @@ use crate::{
     model::fault::{Down, Fault},
 };
 
-/// With a bucket of permits this full, a poll of the queue itself is better than a sweep, because it also renews the membership.
-const PLENTY: f64 = 0.8;
+/// Requests of the hour that polls on demand leave alone: the reserve, and a few for names and for what the background does meanwhile.
+const LEFT_ALONE: u32 = 60;
 
 impl Account {
     pub(super) async fn asked(&mut self, ask: Ask, jobs: &mut JoinSet<Done>) {
@@ -30,6 +32,32 @@ impl Account {
             Ask::Known { reply } => drop(reply.send(self.known())),
             Ask::Take(terms) => self.take_terms(*terms),
         }
+    }
+
+    /// In small accounts the budget may pay for a poll for each question that waits. In a cluster no node counts the questions of all nodes.
+    pub(super) fn look_who_waits(&mut self, asked: u64, now: Duration) {
+        if self.deps.cluster.is_some() {
+            return;
+        }
+        let patient = self.count_patient();
+        let new = patient.saturating_sub(std::mem::replace(&mut self.patient, patient));
+        let was = self.schedule.is_on_demand();
+        let per_hour = 3_600.0 / self.deps.budget.usual_period().as_secs_f64();
+        self.schedule.counted(asked, new, per_hour, now);
+        let on_demand = self.schedule.is_on_demand();
+        if was != on_demand {
+            tracing::info!(
+                account = &*self.name,
+                on_demand,
+                "whether each question that waits gets a poll of its own has changed"
+            );
+            self.plan();
+        }
+    }
+
+    pub(super) fn count_patient(&self) -> u64 {
+        let patient = self.questions.iter().map(|(meters, _)| meters.patient());
+        patient.sum()
     }
 
     /// Polls a queue now, from the reserve. A running poll serves all callers that ask meanwhile.
@@ -71,6 +99,9 @@ impl Account {
         if self.schedule.is_under_way(poll) {
             return self.wait_for(poll, waiter);
         }
+        if self.schedule.is_on_demand() && self.can_spare_a_poll() {
+            return self.send_for(poll, Purpose::ColdStart, waiter, jobs).await;
+        }
         if self.schedule.statuses_take_long(now) {
             return; // Waiting callers would use up the requests that renew the statuses of all queues.
         }
@@ -80,14 +111,31 @@ impl Account {
         if let Some(statuses) = statuses.filter(|job| self.schedule.is_under_way(*job)) {
             return self.wait_for(statuses, waiter);
         }
-        let fill = self.deps.budget.fill();
-        let job = statuses.filter(|_| fill < PLENTY).unwrap_or(poll);
-        if !staleness.is_worth_a_permit(fill) || !self.schedule.may_ask(job, now) {
+        if let Some(job) = self.schedule.worth(place, staleness, now) {
+            self.send_for(job, Purpose::Poll, waiter, jobs).await;
+        }
+    }
+
+    /// Sends a request for a caller that waits, if there is a permit.
+    async fn send_for(
+        &mut self,
+        job: Job,
+        purpose: Purpose,
+        waiter: Waiter,
+        jobs: &mut JoinSet<Done>,
+    ) {
+        if !self.schedule.may_ask(job, self.now()) {
             return;
         }
-        if let Ok(permit) = self.deps.budget.permit(Purpose::Poll).await {
-            self.begin(job, Purpose::Poll, permit, waiter, jobs);
+        match self.deps.budget.permit(purpose).await {
+            Ok(permit) => self.begin(job, purpose, permit, waiter, jobs),
+            Err(_) => self.schedule.nothing_is_saved(self.now()),
         }
+    }
+
+    fn can_spare_a_poll(&self) -> bool {
+        let usage = self.deps.budget.usage();
+        usage.used + LEFT_ALONE <= usage.limit
     }
 
     fn begin(

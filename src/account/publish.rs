@@ -105,6 +105,8 @@ impl Account {
         for (place, (queue, expected)) in self.deps.queues.iter().zip(expected).enumerate() {
             let planned = plan::default_max_age(expected.statuses);
             self.deps.board.plan(&queue.key, planned, members_max_age);
+            let on_demand = self.schedule.is_on_demand();
+            self.deps.board.set_on_demand(&queue.key, on_demand);
             let is_fed = is_swept && !self.schedule.is_polled_alone(place);
             self.faults.is_fed(place, is_fed);
             tightest = tightest.min(queue.max_age.unwrap_or(planned));

@@ -59,6 +59,8 @@ pub struct QueueState {
     pub planned_max_age: Duration,
     /// How old its membership may get. It follows from how often its queue is polled.
     pub planned_members_max_age: Duration,
+    /// Each question that waits is polled for, unless the answer is fresh enough.
+    pub on_demand: bool,
     /// When the last poll began.
     pub last_attempt: Option<Moment>,
     /// When a poll last succeeded.
@@ -348,6 +350,18 @@ impl Board {
             state.planned_max_age = max_age;
             state.planned_members_max_age = members_max_age;
         });
+    }
+
+    /// Sets whether each question that waits is polled for.
+    pub fn set_on_demand(&self, key: &QueueKey, on_demand: bool) {
+        if self
+            .get(key)
+            .is_some_and(|state| state.on_demand != on_demand)
+        {
+            self.update(key, "whether questions are polled for", |state| {
+                state.on_demand = on_demand;
+            });
+        }
     }
 
     /// Wakes those who wait for changes of decisions. The board does this itself for its own data; this is for data kept elsewhere, such as

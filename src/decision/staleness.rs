@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::{
     decision::{
         Decision, Patience,
+        board::QueueState,
         criteria::{Comparison, Verdict},
         snapshot::Snapshot,
     },
@@ -67,10 +68,10 @@ impl Staleness {
         self.of_membership < self.chance / 2.0
     }
 
-    /// Whether removing it is worth a permit when the bucket of permits is `fill` full, 0 to 1. With a full bucket any chance of an error
-    /// is worth one, with an empty one only a good chance.
+    /// Whether removing it is worth a permit when the buckets of permits are `fill` full, 0 to 1. With nine tenths any chance of an error
+    /// is worth one, with empty buckets only a good chance.
     pub fn is_worth_a_permit(&self, fill: f64) -> bool {
-        self.chance > 0.3 * (1.0 - fill).powi(2)
+        self.chance > 0.3 * (1.0 - fill / 0.9).max(0.0).powi(2)
     }
 }
 
@@ -91,13 +92,13 @@ pub fn hangs_on_membership(snapshot: &Snapshot, threshold: Option<Quantity>) -> 
 }
 
 impl Patience {
-    /// Returns the staleness that is worth waiting for; `None` if the answer is fresh enough or cannot be wrong.
-    pub fn staleness(&self, decision: &Decision, snapshot: Option<&Snapshot>) -> Option<Staleness> {
+    /// Returns the staleness that is worth waiting for; `None` if the answer is fresh enough, or cannot be wrong and is not polled for on demand.
+    pub fn staleness(&self, decision: &Decision, state: &QueueState) -> Option<Staleness> {
         if decision.age.is_some_and(|age| age <= self.fresh) {
             return None;
         }
-        let staleness = Staleness::new(decision, snapshot);
-        (staleness.chance > 0.0).then_some(staleness)
+        let staleness = Staleness::new(decision, state.snapshot.as_deref());
+        (staleness.chance > 0.0 || state.on_demand).then_some(staleness)
     }
 }
 

@@ -53,6 +53,8 @@ pub struct QueueMeters {
     pub(super) skipped_rows: AtomicU64,
     /// Situations at zero seats, by predicted likelihood in tenths, and by whether a seat was seen then.
     soon: [[AtomicU64; 2]; 10],
+    /// Questions that wait for a fresher answer if that helps.
+    patient: AtomicU64,
 }
 
 impl QueueMeters {
@@ -64,6 +66,7 @@ impl QueueMeters {
             incomplete_snapshots: AtomicU64::new(0),
             skipped_rows: AtomicU64::new(0),
             soon: Default::default(),
+            patient: AtomicU64::new(0),
         }
     }
 
@@ -85,6 +88,16 @@ impl QueueMeters {
         };
         let rejected = count(Reason::BelowThreshold, false) + count(Reason::Reserved, false);
         (rejected, count(Reason::Soon, true))
+    }
+
+    /// Counts a question that waits for a fresher answer if that helps.
+    pub fn count_patient(&self) {
+        self.patient.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many of these there were so far.
+    pub fn patient(&self) -> u64 {
+        self.patient.load(Ordering::Relaxed)
     }
 
     /// Returns how many decisions were given so far.

@@ -31,9 +31,6 @@ pub(super) const IDLE_AGE: f64 = 0.5;
 /// The same for memberships, which hold for half an hour or more and matter less for the first question.
 pub(super) const IDLE_MEMBERS_AGE: f64 = 0.75;
 
-/// An account without sweeps is this much slower while permits are saved up, which leaves half of the budget.
-const SAVING_STRETCH: f64 = 2.0;
-
 /// Permits are saved up for this long after the last question that waited.
 pub(super) const SAVING_FOR: Duration = Duration::from_secs(300);
 
@@ -69,6 +66,16 @@ impl Schedule {
             }
             self.last_question = Some(now);
         }
+    }
+
+    /// Takes in how many questions there were since the last call, how many of them wait for a fresh answer, and how many requests polling has an hour.
+    pub fn counted(&mut self, asked: u64, patient: u64, per_hour: f64, now: Duration) {
+        self.on_demand.count(asked, patient, per_hour, now);
+    }
+
+    /// Whether each question that waits is polled for.
+    pub fn is_on_demand(&self) -> bool {
+        self.on_demand.is_on()
     }
 
     /// A caller waits for a fresh answer: from now on some permits are saved up for such callers.
@@ -110,14 +117,10 @@ impl Schedule {
         most.map(|(_, place)| Job::Poll(place))
     }
 
-    fn is_saving(&self, now: Duration) -> bool {
+    /// Whether somebody would have waited lately.
+    pub(super) fn is_saving(&self, now: Duration) -> bool {
         self.last_waiting
             .is_some_and(|asked| now < asked + SAVING_FOR)
-    }
-
-    /// Whether permits are saved up by sweeping less. An account without sweeps saves by a slower pace.
-    pub(super) fn saves_sweeping(&self, now: Duration) -> bool {
-        self.is_saving(now) && self.sweeps(now)
     }
 
     fn is_idle(&self, now: Duration) -> bool {
@@ -125,19 +128,20 @@ impl Schedule {
             .is_some_and(|asked| now >= asked + IDLE_AFTER)
     }
 
-    /// The factor by which slots are further apart while the account is idle, or saves without sweeps.
+    /// The factor by which slots are further apart while the account is idle, or leaves requests to questions that are polled for.
     pub(super) fn stretch(&self, now: Duration) -> f64 {
-        let (idle, saving) = (self.is_idle(now), self.is_saving(now) && !self.sweeps(now));
-        if !idle && !saving {
+        let while_idle = match self.is_idle(now) {
+            true => 1.0 / self.options.idle_pace,
+            false => 1.0,
+        };
+        let on_demand = match self.on_demand.is_on() {
+            true => self.on_demand.stretch(),
+            false => 1.0,
+        };
+        let wanted = while_idle.max(on_demand);
+        if wanted <= 1.0 {
             return 1.0;
         }
-        let while_idle = if idle {
-            1.0 / self.options.idle_pace
-        } else {
-            1.0
-        };
-        let while_saving = if saving { SAVING_STRETCH } else { 1.0 };
-        let wanted = while_idle.max(while_saving);
         wanted.min(self.bearable()).max(1.0)
     }
 

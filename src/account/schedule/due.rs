@@ -18,15 +18,6 @@ const NAMES_AGAIN: Duration = Duration::from_secs(15);
 /// An unknown status causes a new reading of `statuses/`, but not more often than this: some statuses may stay unknown.
 const STATUSES_AGAIN: Duration = Duration::from_secs(600);
 
-/// While permits are saved up for callers that wait, the background sweeps every third period and polls a queue every seventh. That leaves
-/// half of the budget for the callers.
-pub(super) const SAVING_SWEEP_PERIODS: u32 = 3;
-
-pub(super) const SAVING_POLL_PERIODS: u32 = 7;
-
-/// Unknown queues are polled every third period even then.
-const SAVING_CATCH_UP_PERIODS: u32 = 3;
-
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -111,7 +102,7 @@ impl Schedule {
         if list.is_some_and(|list| self.is_urgent(list) || self.is_slot_for_lists(now)) {
             return list;
         }
-        if self.saves_sweeping(now) {
+        if self.saves(now) {
             return self.while_saving(now).or(list);
         }
         let sweep = self.sweep(now);
@@ -149,7 +140,7 @@ impl Schedule {
     }
 
     /// The next request about statuses, if it may be sent now.
-    fn sweep(&self, now: Duration) -> Option<Job> {
+    pub(super) fn sweep(&self, now: Duration) -> Option<Job> {
         (self.sweeps(now) && self.sweeping.attempts.is_ready(now)).then(|| self.status_job())
     }
 
@@ -158,43 +149,9 @@ impl Schedule {
         self.sweep(now).filter(|_| self.sweeping.reads_on)
     }
 
-    /// Background work while permits are saved up for questions that wait. Queues that are polled by themselves keep their share, since
-    /// their statuses come from nowhere else.
-    fn while_saving(&self, now: Duration) -> Option<Job> {
-        let of_alone = self.share_alone();
-        // The others share what is left.
-        let left = (1.0 - of_alone).max(1e-6);
-        let due = |last: Option<(Duration, f64)>, periods: f64| {
-            last.is_none_or(|(last, cost)| last + self.period.mul_f64(periods * cost) <= now)
-        };
-        let polls = |alone: bool, periods: f64| {
-            due(self.last_poll_of(alone), periods)
-                .then(|| self.most_overdue(now, |queue| self.is_alone(queue) == alone))
-                .flatten()
-        };
-        let sweeps = || {
-            due(
-                self.sweeping.attempts.last_start.map(|start| (start, 1.0)),
-                f64::from(SAVING_SWEEP_PERIODS) / left,
-            )
-            .then(|| self.sweep(now))
-            .flatten()
-        };
-        let every = match self.is_catching_up(now) {
-            true => SAVING_CATCH_UP_PERIODS,
-            false => SAVING_POLL_PERIODS,
-        };
-        polls(true, 1.0 / of_alone.max(1e-6))
-            .or_else(|| polls(false, f64::from(every) / left))
-            .or_else(sweeps)
-    }
-
     /// When a queue of this kind was last begun to be polled, and what that costs.
-    fn last_poll_of(&self, alone: bool) -> Option<(Duration, f64)> {
-        let queues = self
-            .queues
-            .iter()
-            .filter(|queue| self.is_alone(queue) == alone);
+    pub(super) fn last_poll_of(&self, of: impl Fn(&Queue) -> bool) -> Option<(Duration, f64)> {
+        let queues = self.queues.iter().filter(|queue| of(queue));
         let last = queues.max_by_key(|queue| queue.attempts.last_start)?;
         Some((last.attempts.last_start?, last.cost()))
     }
@@ -261,8 +218,8 @@ impl Schedule {
 
     /// The earliest time at which anything could become due by itself.
     fn earliest(&self, now: Duration) -> Duration {
-        if self.saves_sweeping(now) {
-            return now + (self.period / 4).max(Duration::from_millis(1));
+        if self.saves(now) {
+            return now + self.look_at_buckets();
         }
         let waiting = |attempts: &Attempts| (!attempts.in_flight).then_some(attempts.not_before);
         let queues = self.queues.iter().filter(|queue| self.takes_turns(queue));

@@ -87,6 +87,7 @@ impl Schedule {
 
     /// Records that a job was started on demand, outside the schedule's slots.
     pub fn begun(&mut self, job: Job, now: Duration) {
+        self.pay(job, now);
         self.in_flight += 1;
         self.attempts(job).start(now);
         match job {
@@ -156,6 +157,7 @@ impl Schedule {
 
     /// Records that no permit is available for this long.
     pub fn refused(&mut self, wait: Duration, now: Duration) {
+        self.nothing_is_saved(now);
         self.not_before = now + wait;
     }
 

@@ -10,14 +10,17 @@
 //!   refresh policies*, 2003; Azar et al., *Tractable near-optimal policies for crawling*, PNAS 2018).
 //! - **A sweep pays** while it has fewer pages than half of the requests to poll the queues. A single queue is always polled. A queue whose
 //!   criteria read what a sweep does not show is polled by itself, at its share.
+//! - **Questions that wait** get requests that were [saved up](buckets), or in small accounts one [each](on_demand).
 //! - **Faults** delay a queue, with doubled waits and jitter. A bad token delays the whole account. The first success ends the delay.
 //! - **Without questions** for a while the pace is slower, until the next one comes.
 //!
 //! The schedule knows nothing about the network, the budget's ledger or the board. [`crate::account`] does what it says.
 
+mod buckets;
 mod demand;
 mod due;
 mod jobs;
+mod on_demand;
 mod rates;
 mod retry;
 mod sweeping;
@@ -26,11 +29,11 @@ mod turns;
 use std::time::Duration;
 
 pub(super) use self::sweeping::TRUST_AGAIN;
+use self::{buckets::Saved, on_demand::OnDemand, retry::Attempts, sweeping::Sweeping};
 pub use self::{
     due::{NAMES_LIVE, Next},
     jobs::{Ending, Job},
 };
-use self::{retry::Attempts, sweeping::Sweeping};
 use crate::{
     account::feeds::Request,
     config::{QueueRef, Rule, ScheduleOptions},
@@ -167,6 +170,10 @@ pub struct Schedule {
     mean_asked: f64,
     last_question: Option<Duration>,
     last_waiting: Option<Duration>,
+    /// What was saved up for questions that wait, and when; nothing before the first request.
+    saved: Saved,
+    saved_at: Option<Duration>,
+    on_demand: OnDemand,
     /// The tightest `max_age` of the queues.
     tightest: Duration,
     /// How old memberships may get.
@@ -215,6 +222,9 @@ impl Schedule {
             mean_asked: 0.0,
             last_question: None,
             last_waiting: None,
+            saved: Saved::default(),
+            saved_at: None,
+            on_demand: OnDemand::default(),
             tightest: Duration::MAX,
             members_max_age: Duration::MAX,
         }

@@ -40,7 +40,7 @@ impl Schedule {
 
     /// Whether sweeps and queues take turns now.
     fn has_turns(&self, now: Duration) -> bool {
-        self.sweeps(now) && !self.saves_sweeping(now)
+        self.sweeps(now) && !self.saves(now)
     }
 
     /// Whether a job takes its turn, rather than a slot outside of the turns.
@@ -57,7 +57,7 @@ impl Schedule {
     pub(super) fn gap(&self, job: Job, now: Duration) -> Duration {
         let gap = match job {
             Job::Queues | Job::Statuses if !self.takes_turn(job, now) => self.period,
-            _ if self.saves_sweeping(now) => self.period / 4, // How often it looks what is due.
+            _ if self.saves(now) => self.look_at_buckets(),
             // Requests beyond the first are earned in full. Otherwise a turn would cost more than it lasts.
             _ => self.period.mul_f64(self.cost(job) - 1.0 + self.stride(now)),
         };
@@ -133,7 +133,7 @@ impl Schedule {
     }
 
     /// The requests that a job will probably take.
-    fn cost(&self, job: Job) -> f64 {
+    pub(super) fn cost(&self, job: Job) -> f64 {
         match job {
             Job::Poll(queue) => self.queues[queue].cost(),
             Job::Queues

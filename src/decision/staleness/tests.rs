@@ -134,13 +134,15 @@ fn a_full_bucket_pays_for_any_staleness_and_an_empty_one_only_for_much() {
     assert!(of(1e-9).is_worth_a_permit(1.0));
     assert!(!Staleness::NONE.is_worth_a_permit(1.0));
     assert!(!of(0.3).is_worth_a_permit(0.0) && of(0.301).is_worth_a_permit(0.0));
-    assert!(!of(0.075).is_worth_a_permit(0.5) && of(0.076).is_worth_a_permit(0.5));
+    // A quarter of the chance at half of nine tenths.
+    assert!(!of(0.074).is_worth_a_permit(0.45) && of(0.076).is_worth_a_permit(0.45));
+    assert!(of(1e-9).is_worth_a_permit(0.9) && !of(1e-9).is_worth_a_permit(0.89));
 }
 
 #[test]
 fn a_caller_waits_only_for_answers_older_than_it_accepts() {
     let patience = Patience::USUAL;
-    let ask = |age| {
+    let ask = |seats, age, on_demand| {
         let snapshot = Snapshot {
             outlook: None,
             as_of: NOW.earlier(age),
@@ -148,11 +150,11 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
             took: Duration::ZERO,
             complete: true,
             agents: Vec::new().into(),
-            measured: measured(1.0, Comparison::GreaterThan),
+            measured: measured(seats, Comparison::GreaterThan),
         };
-        let snapshot = std::sync::Arc::new(snapshot);
         let state = QueueState {
-            snapshot: Some(snapshot.clone()),
+            snapshot: Some(std::sync::Arc::new(snapshot)),
+            on_demand,
             planned_max_age: secs(60),
             ..QueueState::default()
         };
@@ -162,10 +164,14 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
             on_unknown: OnUnknown::Reject,
             hours: None,
         };
-        patience.staleness(&decide(&state, &policy, 0, NOW), Some(&*snapshot))
+        patience.staleness(&decide(&state, &policy, 0, NOW), &state)
     };
-    assert_eq!(ask(patience.fresh), None);
-    assert!(ask(patience.fresh + Duration::from_millis(1)).is_some());
+    let longer = patience.fresh + Duration::from_millis(1);
+    assert_eq!(ask(1.0, patience.fresh, false), None);
+    assert!(ask(1.0, longer, false).is_some());
+    assert_eq!(ask(5.0, longer, false), None, "no single change turns it");
+    assert!(ask(5.0, longer, true).is_some(), "it is polled for");
+    assert_eq!(ask(5.0, patience.fresh, true), None);
 }
 
 proptest! {

@@ -233,7 +233,8 @@ impl DecisionRequest {
         };
         let state = app.state(queue);
         let decision = app.decide(queue, &state, &self.policy);
-        let doubt = patience.staleness(&decision, state.snapshot.as_deref());
+        queue.meters.count_patient();
+        let doubt = patience.staleness(&decision, &state);
         if let (Some(doubt), Some(account)) = (doubt, app.account(&queue.key.account)) {
             account::wait_for_newer(&account.asks, &queue.key, doubt, patience.wait).await;
         }

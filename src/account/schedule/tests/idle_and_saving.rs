@@ -1,6 +1,7 @@
 //! The pace while nobody asks, and while permits are saved up for those who wait.
 
 use super::*;
+use crate::decision::staleness::Staleness;
 
 #[test]
 fn without_questions_the_pace_is_slower_after_a_while_and_the_first_wakes_it() {
@@ -74,36 +75,87 @@ fn save_for_an_hour(play: &mut Play) {
     }
 }
 
+/// Lets a question wait that could be wrong, and sends what it is worth.
+fn ask(play: &mut Play, queue: usize, of_membership: f64) -> Option<Job> {
+    play.schedule.asked_to_wait(play.now);
+    let staleness = Staleness {
+        chance: 1.0,
+        of_membership,
+    };
+    let job = play.schedule.worth(queue, staleness, play.now)?;
+    let job = play.schedule.may_ask(job, play.now).then_some(job)?;
+    play.log.push((play.now, job));
+    play.schedule.begun(job, play.now);
+    let ended = Ending::Well { requests: 1 };
+    play.schedule.ended(job, ended, play.now, 0.0);
+    Some(job)
+}
+
 #[test]
-fn half_of_the_budget_is_left_to_those_who_wait() {
+fn what_no_question_takes_is_not_lost() {
     for queues in [1, 2, 20, 100] {
         let mut play = Play::warm(vec![(SHARED, 1); queues], LIVELY);
         save_for_an_hour(&mut play);
         let whole = HOUR.as_secs_f64() / PERIOD.as_secs_f64();
         let part = f64::from(play.spent()) / whole;
-        assert!((0.4..=0.6).contains(&part), "{queues} queues: {part}");
-        // And no longer than somebody asks.
-        play.go(SAVING_FOR);
+        // Forty requests are saved up, of 900.
+        assert!((0.93..=1.0).contains(&part), "{queues} queues: {part}");
         play.log.clear();
-        play.go(HOUR);
-        assert!(f64::from(play.spent()) / whole > 0.99);
+        save_for_an_hour(&mut play);
+        let part = f64::from(play.spent()) / whole;
+        assert!((0.98..=1.01).contains(&part), "{queues} queues: {part}");
     }
 }
 
 #[test]
-fn saving_spaces_sweeps_and_polls_as_it_says() {
+fn questions_slow_the_background_but_do_not_stop_it() {
+    for (queues, of_membership) in [(1, 1.0), (20, 0.0), (20, 1.0), (100, 0.0), (100, 1.0)] {
+        let mut play = Play::warm(vec![(SHARED, 1); queues], LIVELY);
+        for second in 0..3_600 {
+            ask(&mut play, second % queues, of_membership);
+            play.go(Duration::from_secs(1));
+        }
+        let whole = HOUR.as_secs_f64() / PERIOD.as_secs_f64();
+        let part = f64::from(play.spent()) / whole;
+        assert!((0.9..=1.02).contains(&part), "{queues} queues: {part}");
+        let of = |job| is_sweep(job) || queues == 1;
+        let longest = longest(&gaps(&play.times(of))) / PERIOD.as_secs_f64();
+        assert!(
+            longest < 1.0 / (0.4 * 0.7) + 0.5,
+            "{queues} queues: {longest} periods"
+        );
+    }
+}
+
+#[test]
+fn a_doubt_about_statuses_is_settled_by_statuses_and_with_plenty_saved_by_the_queue() {
     let mut play = Play::warm([(SHARED, 1); 20], LIVELY);
     save_for_an_hour(&mut play);
-    let periods = |times: &[Duration]| mean(&gaps(times)) / PERIOD.as_secs_f64();
-    let sweeps = periods(&play.times(is_sweep));
-    let polls = periods(&play.times(|job| !is_sweep(job)));
+    assert_eq!(ask(&mut play, 7, 0.0), Some(Job::Poll(7)), "all is full");
+    let jobs: Vec<_> = (0..60)
+        .filter_map(|n| ask(&mut play, n % 20, 0.0))
+        .collect();
+    let first_statuses = jobs.iter().position(|job| is_sweep(*job)).unwrap();
     assert!(
-        (sweeps - f64::from(SAVING_SWEEP_PERIODS)).abs() < 0.5,
-        "{sweeps}"
+        jobs[first_statuses..].iter().all(|job| is_sweep(*job)),
+        "{jobs:?}"
     );
     assert!(
-        (polls - f64::from(SAVING_POLL_PERIODS)).abs() < 0.5,
-        "{polls}"
+        (36..=41).contains(&jobs.len()),
+        "{} of 40 were saved",
+        jobs.len()
+    );
+    // Who belongs to the queue is told by nothing but a poll, and statuses are not given up for it.
+    let mut play = Play::warm([(SHARED, 1); 20], LIVELY);
+    save_for_an_hour(&mut play);
+    let jobs: Vec<_> = (0..60)
+        .filter_map(|n| ask(&mut play, n % 20, 1.0))
+        .collect();
+    assert!(jobs.iter().all(|job| !is_sweep(*job)));
+    assert!(
+        (14..=19).contains(&jobs.len()),
+        "{} of twelve and a fifth of 28",
+        jobs.len()
     );
 }
 

@@ -1,0 +1,120 @@
+//! On demand: in a small account the budget pays for a poll of its own for each question that waits.
+//!
+//! Such an answer is as old as CallTools' own, whatever the background does. So when few questions come, and nearly all of them wait, each
+//! that finds an older answer polls its queue, also where no single change could turn it. The background sends what that leaves.
+
+use std::{collections::VecDeque, time::Duration};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The busiest hour is remembered for a week: Mondays are busier than Sundays.
+const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
+
+/// The background keeps this many requests an hour: statuses every minute, and a poll every four.
+const BACKGROUND: f64 = 75.0;
+
+/// Begins below this part of the hour that the background leaves, and ends above [`MAX_PART`]: the busiest hour may become a little busier.
+const ENTER_PART: f64 = 0.75;
+const MAX_PART: f64 = 0.85;
+
+/// The background leaves this much more than the busiest hour took.
+const SPARE: f64 = 1.2;
+
+/// At least this part of all questions wait. Those that do not are answered from what the background knows, which is older in this mode.
+const PATIENT_PART: f64 = 0.9;
+
+/// A minute's questions: all, and those that wait.
+#[derive(Clone, Copy, Debug)]
+struct Minute {
+    begun: Duration,
+    asked: u64,
+    patient: u64,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, Default)]
+pub(super) struct OnDemand {
+    /// The last hour.
+    minutes: VecDeque<Minute>,
+    /// The most questions that waited in any hour that ended within each hour of the last week.
+    hours: VecDeque<(Duration, u64)>,
+    begun: Option<Duration>,
+    /// Polling's requests in an hour.
+    per_hour: f64,
+    is_on: bool,
+}
+
+impl OnDemand {
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Takes in the questions since the last call, all and those that wait, in an account with so many requests an hour.
+    pub fn count(&mut self, asked: u64, patient: u64, per_hour: f64, now: Duration) {
+        self.per_hour = per_hour;
+        let begun = *self.begun.get_or_insert(now);
+        let is_this_minute = |minute: &&mut Minute| now < minute.begun + MINUTE;
+        match self.minutes.back_mut().filter(is_this_minute) {
+            Some(minute) => {
+                minute.asked += asked;
+                minute.patient += patient;
+            }
+            None => self.minutes.push_back(Minute {
+                begun: now,
+                asked,
+                patient,
+            }),
+        }
+        while self
+            .minutes
+            .front()
+            .is_some_and(|first| first.begun + HOUR <= now)
+        {
+            self.minutes.pop_front();
+        }
+        self.remember(now);
+        let is_known = now >= begun + HOUR;
+        self.is_on = is_known && self.is_affordable() && self.do_nearly_all_wait();
+    }
+
+    /// How much slower the background is for the sake of the questions' own polls.
+    pub fn stretch(&self) -> f64 {
+        let left = self.per_hour - SPARE * self.busiest() as f64;
+        self.per_hour / left.max(BACKGROUND)
+    }
+
+    fn remember(&mut self, now: Duration) {
+        let patient: u64 = self.minutes.iter().map(|minute| minute.patient).sum();
+        match self.hours.back_mut() {
+            Some((begun, most)) if now < *begun + HOUR => *most = patient.max(*most),
+            _ => self.hours.push_back((now, patient)),
+        }
+        while self
+            .hours
+            .front()
+            .is_some_and(|(begun, _)| *begun + REMEMBERED <= now)
+        {
+            self.hours.pop_front();
+        }
+    }
+
+    fn busiest(&self) -> u64 {
+        let most = self.hours.iter().map(|(_, most)| *most);
+        most.max().unwrap_or_default()
+    }
+
+    fn is_affordable(&self) -> bool {
+        let part = if self.is_on { MAX_PART } else { ENTER_PART };
+        (self.busiest() as f64) < part * (self.per_hour - BACKGROUND)
+    }
+
+    fn do_nearly_all_wait(&self) -> bool {
+        let sum = |of: fn(&Minute) -> u64| self.minutes.iter().map(of).sum::<u64>();
+        let (asked, patient) = (sum(|minute| minute.asked), sum(|minute| minute.patient));
+        patient > 0 && patient as f64 >= PATIENT_PART * asked as f64
+    }
+}
+
+#[cfg(test)]
+mod tests;
