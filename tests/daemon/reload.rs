@@ -76,7 +76,7 @@ async fn queues_are_added_and_removed_and_the_others_keep_their_data() {
     assert!(known(&sales), "{sales}");
     assert!(
         daemon.metric(answered).await > decisions,
-        "and goes on counting"
+        "and keeps counting"
     );
     let gone = daemon.get("/v1/queues/support/decision").await;
     assert_eq!(gone.status, 404);
@@ -270,7 +270,7 @@ async fn a_renamed_account_keeps_its_board_its_seats_and_its_hour_and_says_so() 
     assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), names);
     let used = "openseat_budget_used_requests{account=\"acme\"}";
     // A request counts before it arrives, so one may be between the two.
-    time.until("the same hour goes on", async || {
+    time.until("the same hour to continue", async || {
         let used = daemon.metric(used).await.expect("a metric");
         used == calltools.simulator.requests() as f64
     })
@@ -301,7 +301,11 @@ async fn an_account_is_added_and_another_removed() {
     home.config(&[one.account(), lab.clone()]);
     let (status, body) = daemon.reload().await;
     assert_eq!(status, 200, "{body}");
-    assert_eq!(body["accounts_started"], json!(["lab"]), "and main goes on");
+    assert_eq!(
+        body["accounts_started"],
+        json!(["lab"]),
+        "and main continues"
+    );
     daemon.comes_to(&time, "lab/sales", "seats").await;
     home.config(&[lab]);
     let (_, body) = daemon.reload().await;

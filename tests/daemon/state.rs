@@ -71,7 +71,7 @@ async fn a_disk_that_fills_up_stops_neither_the_ledger_nor_the_polls() {
     assert!(!daemon.is_degraded("ledger").await);
     assert!(calltools.simulator.requests() > 100, "at the idle pace");
     // On a busy machine a poll may be in progress just now.
-    time.until("an answer from polls that go on", async || {
+    time.until("an answer from polls that continue", async || {
         daemon.decision("sales").await["reason"] == "seats"
     })
     .await;

@@ -213,7 +213,7 @@ async fn a_server_that_always_says_retry_after_0_is_soon_left_alone() {
     wire.behave(Behaviour::good());
     let answered = async || daemon.decision("sales").await["count"].is_number();
     time.until("it recovers by itself", answered).await;
-    soon("and goes on", async || {
+    soon("polls to continue", async || {
         get(daemon.address, "/readyz").await.status == 200
     })
     .await;

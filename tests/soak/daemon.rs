@@ -207,7 +207,7 @@ fn measured(program: &Program) -> (u64, usize) {
 }
 
 #[tokio::test]
-#[ignore = "takes as long as it is told to: scripts/soak.sh"]
+#[ignore = "runs for as long as requested; see scripts/soak.sh"]
 async fn hours_of_faults_kills_and_reloads_grow_nothing_and_break_no_promise() {
     let wanted = std::env::var("OPENSEAT_SOAK_SECONDS").ok();
     let seconds = wanted.map_or(SECONDS, |text| text.parse().expect("a number of seconds"));

@@ -87,7 +87,7 @@ async fn times_are_in_the_viewers_zone() {
             .await;
         text(&answer.body)
     };
-    // Each viewer gets their own zone, whoever asked before.
+    // Each viewer gets their own zone, regardless of earlier viewers.
     for _ in 0..2 {
         for (cookie, as_of, zone) in [
             ("", "as of 10:00:00 UTC", "in UTC"),

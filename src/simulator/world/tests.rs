@@ -177,7 +177,7 @@ fn queues_are_skewed_and_none_is_empty() {
 fn nothing_happens_between_two_events() {
     let mut world = World::new(WorldSettings::lively());
     for _ in 0..200 {
-        let next = world.next_event().expect("the world goes on");
+        let next = world.next_event().expect("the world continues");
         let before = everybody(&world);
         world.advance_to(next.saturating_sub(Duration::from_nanos(1)));
         assert_eq!(before, everybody(&world));

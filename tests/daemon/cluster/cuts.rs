@@ -67,7 +67,7 @@ async fn a_held_seat_and_the_hour_survive_an_engine_restart_with_and_without_its
             redis.start_again().expect("it starts");
         }
         // The engine's log has the leader's polls of CallTools.
-        soon("polls go on", async || {
+        soon("polls to continue", async || {
             for node in &nodes {
                 let refresh = post(node.address, "/v1/queues/sales/refresh");
                 let _ = tokio::time::timeout(Duration::from_secs(2), refresh).await;

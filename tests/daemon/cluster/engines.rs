@@ -134,12 +134,15 @@ fn ask_sentinel(port: u16, command: &[&str]) -> String {
 async fn polls_continue(nodes: &[Node], calltools: &CallTools, limit: usize) {
     let before = calltools.simulator.requests();
     for node in nodes {
-        soon("polls go on, and every node hears of it", async || {
-            // A request to a leader that is gone would wait for half a minute.
-            let refresh = post(node.address, "/v1/queues/sales/refresh");
-            let _ = tokio::time::timeout(Duration::from_secs(2), refresh).await;
-            calltools.simulator.requests() > before && known(&node.decision().await)
-        })
+        soon(
+            "polls to continue, and every node to learn of it",
+            async || {
+                // A request to a leader that is gone would wait for half a minute.
+                let refresh = post(node.address, "/v1/queues/sales/refresh");
+                let _ = tokio::time::timeout(Duration::from_secs(2), refresh).await;
+                calltools.simulator.requests() > before && known(&node.decision().await)
+            },
+        )
         .await;
     }
     assert!(calltools.simulator.requests() as usize <= limit);

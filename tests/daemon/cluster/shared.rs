@@ -68,7 +68,7 @@ async fn two_tokens_share_one_hour_with_leaders_on_different_nodes_over_reloads_
     }
     reload(&nodes, &redis, |name| lines(&wire, name, LIMIT, 1)).await;
     soon("it is refreshed", async || refresh(&nodes[0]).await == 200).await;
-    // The first node counts for both, as it came first. The other one goes on with the hour as it is.
+    // The first node counts for both, because it came first. The other one continues with the same hour.
     nodes[0].kill();
     soon("it is refreshed", async || refresh(&nodes[1]).await == 200).await;
     nodes[0].start_again().await;
