@@ -341,7 +341,7 @@ impl Account {
         self.add_wishes(&mut new);
         let now = self.now();
         self.schedule.asked(&new, now);
-        self.look_who_waits(new.iter().sum(), now);
+        self.count_waiting(new.iter().sum(), now);
     }
 
     fn new_seat(&mut self) -> u64 {

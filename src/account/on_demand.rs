@@ -11,7 +11,7 @@ use crate::{
     model::fault::{Down, Fault},
 };
 
-/// Requests of the hour that polls on demand leave alone: the reserve, and a few for names and for what the background does meanwhile.
+/// The requests of the hour that polls on demand do not use: the reserve, and a few for names and for the background meanwhile.
 const LEFT_ALONE: u32 = 60;
 
 impl Account {
@@ -34,8 +34,9 @@ impl Account {
         }
     }
 
-    /// In small accounts the budget may pay for a poll for each question that waits. In a cluster no node counts the questions of all nodes.
-    pub(super) fn look_who_waits(&mut self, asked: u64, now: Duration) {
+    /// Counts questions that wait: in small accounts the budget may pay for a poll for each. Not in a cluster, where no node counts the questions of
+    /// all nodes.
+    pub(super) fn count_waiting(&mut self, asked: u64, now: Duration) {
         if self.deps.cluster.is_some() {
             return;
         }
@@ -49,7 +50,7 @@ impl Account {
             tracing::info!(
                 account = &*self.name,
                 on_demand,
-                "whether each question that waits gets a poll of its own has changed"
+                "the mode of polling for each question that waits has changed"
             );
             self.plan();
         }
@@ -129,7 +130,7 @@ impl Account {
         }
         match self.deps.budget.permit(purpose).await {
             Ok(permit) => self.begin(job, purpose, permit, waiter, jobs),
-            Err(_) => self.schedule.nothing_is_saved(self.now()),
+            Err(_) => self.schedule.empty_buckets(self.now()),
         }
     }
 

@@ -1,7 +1,7 @@
-//! The lists of those who are available: one filtered list for each status that makes an agent ready.
+//! The lists of available agents: one filtered list for each status that makes an agent ready.
 //!
-//! It tells who has become available and who is no longer, at the price of one request for each 250 available agents. Why somebody is not available it does
-//! not tell. Nobody has promised that CallTools filters, so every row is checked. Pure.
+//! They show who has become available and who no longer is, for one request per 250 available agents. They do not show why an agent is not
+//! available. CallTools does not promise that it filters, so every row is checked. Pure.
 
 use std::collections::HashSet;
 
@@ -14,17 +14,17 @@ use crate::{
     model::agent::{Agent, AgentId},
 };
 
-/// Changes that are this much older than the newest on the list belong on it, whatever the servers' clocks say.
+/// Changes that are this much older than the newest on the list must be on it, however the servers' clocks differ.
 const SETTLED: SignedDuration = SignedDuration::from_secs(30);
 
-/// The first list may differ from what is known by a third and a few: what is known is as old as a sweep of several pages, and a shift may have begun
-/// since. A list that leaves out fewer is found out by full pages and polls.
+/// The first list may differ from the known statuses by a third plus this number: these are as old as a sweep of several pages, and a shift may
+/// have started since. Full pages and polls reveal a list that omits fewer.
 const FEW: usize = 3;
 
-/// Readings that may differ by more, before the list rests until full pages have shown everybody again.
+/// After this many readings that differ by more, the list rests until full pages have shown all agents again.
 const MAX_MISFITS: u32 = 3;
 
-/// The most pages of one reading.
+/// The maximum of pages of one reading.
 const MAX_PAGES: u32 = 40;
 
 /// A status whose list is read.
@@ -32,14 +32,14 @@ const MAX_PAGES: u32 = 40;
 pub struct ReadyStatus {
     /// CallTools' number for it.
     pub id: u64,
-    /// What rows call it.
+    /// Its name in rows.
     pub name: String,
 }
 
 /// One page of a filtered list.
 #[derive(Clone, Copy, Debug)]
 pub struct FilteredPage<'a> {
-    /// When it was sent, less the time for which a cache had kept it.
+    /// When it was requested, minus the time a cache had kept it.
     pub as_of: Moment,
     /// Its number, from 1.
     pub page: u32,
@@ -49,31 +49,31 @@ pub struct FilteredPage<'a> {
     pub rows: &'a [Agent],
 }
 
-/// What follows from a page.
+/// The result of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Read [`Available::next_page`] at once.
     ReadOn,
-    /// These agents are not available any more, and whether anybody is available is known as of `as_of`.
+    /// As of `as_of` it is known whether each agent is available. The agents in `gone` no longer are.
     Complete {
-        /// When the first page was sent.
+        /// When the first page was requested.
         as_of: Moment,
-        /// Who was available before.
+        /// The agents who were available before.
         gone: Vec<AgentId>,
     },
-    /// The list does not fit what is known. It says nothing about those who are not on it.
+    /// The list does not fit the known statuses. It says nothing about agents who are not on it.
     Misfit,
     /// It took too many pages.
     Failed,
-    /// The list is not what it should be.
+    /// The list is distrusted.
     Distrusted(Doubt),
 }
 
-/// A reading that is not over.
+/// An unfinished reading.
 #[derive(Debug)]
 struct Reading {
     as_of: Moment,
-    /// The status that is read, by its place, and the page.
+    /// The place of the status to read, and the page.
     status: usize,
     page: u32,
     pages: u32,
@@ -95,7 +95,7 @@ pub struct Available {
 }
 
 impl Available {
-    /// The account's statuses that make an agent ready. Other statuses begin a new reading.
+    /// Sets the account's statuses that make an agent ready. A change starts a new reading.
     pub fn set_statuses(&mut self, statuses: Vec<ReadyStatus>) {
         if self.statuses != statuses {
             self.reading = None;
@@ -103,7 +103,7 @@ impl Available {
         }
     }
 
-    /// Whether there is a status to filter by.
+    /// Returns whether there is a status to filter by.
     pub fn is_possible(&self) -> bool {
         !self.statuses.is_empty()
     }
@@ -117,17 +117,17 @@ impl Available {
         };
     }
 
-    /// A reading was not answered: it begins again.
+    /// Restarts the reading after a page that was not answered.
     pub fn interrupted(&mut self) {
         self.reading = None;
     }
 
-    /// Pages of the last reading.
+    /// Returns the pages of the last reading.
     pub fn pages(&self) -> Option<u32> {
         self.took
     }
 
-    /// The status and page to read next.
+    /// Returns the status and page to read next.
     pub fn next_page(&self) -> Option<(u64, u32)> {
         let (status, page) = match &self.reading {
             Some(reading) => (reading.status, reading.page),
@@ -136,17 +136,17 @@ impl Available {
         Some((self.statuses.get(status)?.id, page))
     }
 
-    /// A page came. `roster` is as it was before.
+    /// Records a page, before `roster` takes it.
     pub fn take(&mut self, page: FilteredPage<'_>, roster: &Roster) -> Step {
         let reading = self.reading.get_or_insert_with(|| Reading::new(page.as_of));
         let Some(status) = self.statuses.get(reading.status) else {
             self.reading = None;
             return Step::Failed;
         };
-        let is_asked_for = |row: &Agent| {
+        let is_requested = |row: &Agent| {
             row.available == Some(true) && row.status.as_deref() == Some(&*status.name)
         };
-        if !page.rows.iter().all(is_asked_for) {
+        if !page.rows.iter().all(is_requested) {
             return Step::Distrusted(Doubt::Unfiltered);
         }
         reading.add(page);
@@ -163,7 +163,7 @@ impl Available {
         }
     }
 
-    /// Rows of a poll or of a full page: do they agree? To be asked before the roster takes them.
+    /// Checks the lists against rows of a poll or of a full page. Call it before the roster takes them.
     pub fn compare(&mut self, rows: &[Agent], roster: &Roster) -> Option<Doubt> {
         let due = self.high.filter(|_| self.proved)? - SETTLED;
         let (mut compared, mut missed) = (0, 0);

@@ -1,11 +1,11 @@
-//! Where an account's statuses come from, and which request asks for them next.
+//! Chooses the feed of an account's statuses, and the next request for them.
 //!
-//! Four feeds can tell them. The full list ([`sweep`](crate::account::sweep)) takes a request for each 250 agents. The list ordered by the date of change
-//! ([`delta`]) takes one for any roster. The lists of those who are available ([`available`]) take one for each 250 of these. Where none of them pays or is
-//! trusted, queue polls tell statuses as well. The [`choice`] is the cheapest that is trusted.
+//! There are four feeds. The full list ([`sweep`](crate::account::sweep)) takes a request per 250 agents. The list ordered by the date of
+//! change ([`delta`]) takes one request for any roster. The lists of available agents ([`available`]) take one per 250 of these. If none of
+//! them pays or is trusted, statuses come from queue polls. The [`choice`] is the cheapest trusted feed.
 //!
-//! The delta and the filtered lists rest on the full list: they are tried beside it once it has more than one page, proved against it, and one of its pages is
-//! read every two minutes while they are in use. Pure: [`crate::account`] sends what this says and tells what came back.
+//! The delta and the filtered lists depend on the full list: they are tried beside it once it has more than one page, and proved against it. While
+//! they are in use, one of its pages is read every two minutes. Pure: [`crate::account`] sends the requests and reports the answers.
 
 mod available;
 mod choice;
@@ -41,19 +41,19 @@ use crate::{
     },
 };
 
-/// While another feed is in use, every so many requests one reads the next page of the full list.
+/// While another feed is in use, one request in this many reads the next page of the full list, …
 const FULL_PAGE_EVERY: u32 = 30;
 
-/// … and at least this often.
+/// … and at least one in this time.
 const FULL_PAGE_AFTER: Duration = Duration::from_secs(120);
 
-/// The next request about statuses.
+/// The next request for statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Request {
     /// The next page of the full list.
     #[default]
     Full,
-    /// The full list at once.
+    /// The full list in one piece.
     Whole,
     /// A page of the list ordered by the date of change.
     Delta(u32),
@@ -61,40 +61,40 @@ pub enum Request {
     Available {
         /// CallTools' number for it.
         status: u64,
-        /// From 1.
+        /// The page number, from 1.
         page: u32,
     },
 }
 
-/// What follows from a page of a delta or a filtered list.
+/// The result of a page of a delta or a filtered list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Its rows count, and nothing else follows.
+    /// Its rows count, without further results.
     Rows,
-    /// Everybody who was seen since `base` is known as of `as_of`.
+    /// The statuses of agents who were seen since `base` are known as of `as_of`.
     Changes {
-        /// Where the chain of readings began.
+        /// When the chain of readings began.
         base: Moment,
         /// When the reading began.
         as_of: Moment,
     },
-    /// Whether anybody is available is known as of `as_of`; these are not any more.
+    /// As of `as_of` it is known whether each agent is available. The agents in `gone` no longer are.
     Available {
         /// When the reading began.
         as_of: Moment,
-        /// Who was available before.
+        /// The agents who were available before.
         gone: Vec<AgentId>,
     },
     /// The feed is given up for a while.
     GivenUp(Feed, GivenUp),
 }
 
-/// Why a feed is given up.
+/// Why a feed was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenUp {
     /// It took too many pages.
     Failed,
-    /// It is not believed.
+    /// It lost trust.
     Doubted(Doubt),
 }
 
@@ -104,20 +104,20 @@ pub struct Feeds {
     delta: Delta,
     available: Available,
     choice: Choice,
-    /// The next page of a reading that goes on.
-    going_on: Option<Request>,
-    /// The last request tried a feed that is not in use.
+    /// The next page of an unfinished reading.
+    unfinished: Option<Request>,
+    /// Whether the last request tried a feed that is not in use.
     tried: bool,
-    /// Pages of the full list, as far as is known.
+    /// The pages of the full list, as far as known.
     sweep_pages: u32,
-    /// Agents who are available, as far as is known.
+    /// The number of available agents, as far as known.
     known_available: usize,
-    /// Some queue reads statuses that the filtered lists do not tell.
+    /// Whether some queue reads statuses that the filtered lists do not show.
     needs_reasons: bool,
-    /// Requests since the last page of the full list, and when that was read.
+    /// The number of requests since the last page of the full list, and when that was read.
     since_full: u32,
     full_at: Option<Moment>,
-    /// Why the full list was found wanting, and until when it is left alone.
+    /// Why the full list is distrusted, and until when.
     full_doubted: Option<(Cow<'static, str>, Moment)>,
     whole: WholeList,
     /// Rows of deltas that were read before the full list was trusted.
@@ -130,7 +130,7 @@ impl Default for Feeds {
             delta: Delta::default(),
             available: Available::default(),
             choice: Choice::default(),
-            going_on: None,
+            unfinished: None,
             tried: false,
             sweep_pages: 1,
             known_available: 0,
@@ -145,17 +145,17 @@ impl Default for Feeds {
 }
 
 impl Feeds {
-    /// The feed in use, where the full list is trusted and pays.
+    /// Returns the feed in use, provided that the full list is trusted and pays.
     pub fn in_use(&self) -> Feed {
         self.choice.in_use()
     }
 
-    /// How a feed stands.
+    /// Returns how far a feed is trusted.
     pub fn trust(&self, feed: Feed) -> Trust {
         self.choice.trust(feed)
     }
 
-    /// Requests of one complete reading of the feed in use.
+    /// Returns the number of requests of one complete reading of the feed in use.
     pub fn pages(&self) -> u32 {
         match self.in_use() {
             Feed::Delta => self.delta.pages().round() as u32,
@@ -164,19 +164,19 @@ impl Feeds {
         }
     }
 
-    /// The account's statuses that make an agent ready.
+    /// Sets the account's statuses that make an agent ready.
     pub fn set_ready_statuses(&mut self, statuses: Vec<ReadyStatus>) {
         self.available.set_statuses(statuses);
     }
 
-    /// Whether some queue reads statuses that the filtered lists do not tell.
+    /// Sets whether some queue reads statuses that the filtered lists do not show.
     pub fn set_needs_reasons(&mut self, needs_reasons: bool) {
         self.needs_reasons = needs_reasons;
     }
 
-    /// The request about statuses that is sent next, and whether it is sent at once.
+    /// Returns the next request for statuses, and whether to send it at once.
     pub fn next(&self, now: Moment) -> (Request, bool) {
-        if let Some(request) = self.going_on {
+        if let Some(request) = self.unfinished {
             return (request, true);
         }
         if self.sweep_pages < 2 {
@@ -186,7 +186,7 @@ impl Feeds {
         (trial.unwrap_or_else(|| self.routine(now)), false)
     }
 
-    /// A page of the full list came, before the roster takes it. `next` is the page after it.
+    /// Records a page of the full list, before the roster takes it. `next` is the page after it.
     pub fn full_page(&mut self, page: u32, next: Option<u32>, as_of: Moment, rows: &[Agent]) {
         (self.since_full, self.full_at, self.tried) = (0, Some(as_of), false);
         self.sweep_pages = match next {
@@ -203,7 +203,7 @@ impl Feeds {
         }
     }
 
-    /// The full list was read to its end, and is trusted. Returns whether another feed is used from now on.
+    /// Records the end of a full list that is trusted. Returns whether another feed is used from now on.
     pub fn full_list_is_whole(&mut self, roster: &Roster, now: Moment) -> bool {
         self.known_available = roster.available();
         self.full_doubted = None;
@@ -213,18 +213,18 @@ impl Feeds {
         self.choose()
     }
 
-    /// The full list was asked for at once. Returns whether the answer is the whole list.
+    /// Records the answer to a request for the full list in one piece. Returns whether it is the whole list.
     pub fn take_whole(&mut self, rows: usize, is_last: bool, now: Moment) -> bool {
-        self.going_on = None;
+        self.unfinished = None;
         self.whole.take(rows, is_last, now)
     }
 
-    /// The full list is not given at once.
+    /// Records that the full list is not given in one piece.
     pub fn whole_failed(&mut self, now: Moment) {
         self.whole.give_up(now);
     }
 
-    /// Rows of deltas that were kept until the full list was trusted.
+    /// Takes the rows of deltas that were kept until the full list was trusted.
     pub fn take_kept(&mut self) -> Vec<Sighting> {
         std::mem::take(&mut self.kept)
     }
@@ -234,13 +234,13 @@ impl Feeds {
         self.kept.extend(rows);
     }
 
-    /// A page of the list ordered by change came. `roster` is as it was before.
+    /// Records a page of the list ordered by change, before `roster` takes it.
     pub fn take_delta(&mut self, page: DeltaPage<'_>, roster: &Roster, now: Moment) -> Taken {
         self.sent(Feed::Delta);
         let step = self.delta.take(page, roster);
         let taken = match step {
             delta::Step::ReadOn(page) => {
-                self.going_on = Some(Request::Delta(page));
+                self.unfinished = Some(Request::Delta(page));
                 return Taken::Rows;
             }
             delta::Step::Lagging => Taken::Rows,
@@ -256,7 +256,7 @@ impl Feeds {
         taken
     }
 
-    /// A page of a filtered list came. `roster` is as it was before.
+    /// Records a page of a filtered list, before `roster` takes it.
     pub fn take_available(
         &mut self,
         page: FilteredPage<'_>,
@@ -267,7 +267,7 @@ impl Feeds {
         match self.available.take(page, roster) {
             available::Step::ReadOn => {
                 let next = self.available.next_page();
-                self.going_on = next.map(|(status, page)| Request::Available { status, page });
+                self.unfinished = next.map(|(status, page)| Request::Available { status, page });
                 Taken::Rows
             }
             available::Step::Misfit => Taken::Rows,
@@ -282,7 +282,7 @@ impl Feeds {
         }
     }
 
-    /// Rows of a poll or of a full page, before the roster takes them: does what the feed in use said agree?
+    /// Checks the feed in use against rows of a poll or of a full page, before the roster takes them.
     pub fn compare(
         &mut self,
         rows: &[Agent],
@@ -301,23 +301,23 @@ impl Feeds {
         Some(self.give_up(Feed::Available, GivenUp::Doubted(doubt), now))
     }
 
-    /// A page was not answered: its reading begins again.
+    /// Restarts a reading after a page that was not answered.
     pub fn interrupted(&mut self) {
-        self.going_on = None;
+        self.unfinished = None;
         self.delta.interrupted();
         self.available.interrupted();
     }
 
-    /// CallTools refuses to give a feed.
+    /// Gives up a feed that CallTools refuses.
     pub fn refused(&mut self, feed: Feed, now: Moment) -> Taken {
         self.sent(feed);
         self.give_up(feed, GivenUp::Doubted(Doubt::Refused), now)
     }
 
-    /// The full list is not trusted until then, so nothing that rests on it is.
+    /// Distrusts the full list until then, and with it all feeds that depend on it.
     pub fn distrust_full_list(&mut self, why: String, until: Moment) {
         self.full_doubted = Some((why.into(), until));
-        self.going_on = None;
+        self.unfinished = None;
         self.delta.end();
         self.available.end();
         self.choice = Choice::default();
@@ -325,7 +325,7 @@ impl Feeds {
         self.known_available = 0;
     }
 
-    /// A reading is over: chooses the feed for the next. Returns whether it is another one.
+    /// Chooses the feed for the next reading. Returns whether it is another feed.
     pub fn choose(&mut self) -> bool {
         self.choice.read(Pages {
             sweep: self.sweep_pages,
@@ -334,17 +334,17 @@ impl Feeds {
         })
     }
 
-    /// Agents that the delta left out: their queues should be polled soon.
+    /// Returns agents that the delta omitted. Their queues should be polled soon.
     pub fn absent(&self) -> impl Iterator<Item = &AgentId> {
         self.delta.absent()
     }
 
-    /// Counts who is available, for the cost of the filtered lists.
+    /// Counts the available agents, for the cost of the filtered lists.
     pub fn count_available(&mut self, roster: &Roster) {
         self.known_available = roster.available();
     }
 
-    /// A feed that is not in use and may be better.
+    /// Returns a request to a feed that is not in use and may be better.
     fn trial(&self, now: Moment) -> Option<Request> {
         let in_use = self.in_use();
         let is_unproved = |feed| in_use != feed && self.choice.trust(feed) != Trust::Trusted;
@@ -361,7 +361,7 @@ impl Feeds {
         None
     }
 
-    /// Whether the full list was whole once, so that it is known who is available.
+    /// Returns whether the full list was complete once, so that it is known who is available.
     fn is_trusted_by_now(&self) -> bool {
         self.known_available > 0
     }
@@ -377,7 +377,7 @@ impl Feeds {
         }
     }
 
-    /// The next look at the full list.
+    /// Returns the next request for the full list.
     fn full(&self, now: Moment) -> Request {
         match self.whole.is_worth_a_request(self.sweep_pages, now) {
             true => Request::Whole,
@@ -403,7 +403,7 @@ impl Feeds {
         is_possible && self.choice.may_try(feed, now)
     }
 
-    /// Whether the filtered lists would take fewer requests than the feed in use, by as much as a change asks for.
+    /// Returns whether the filtered lists would take enough fewer requests than the feed in use to justify a change.
     fn filter_may_gain(&self) -> bool {
         f64::from(self.available_pages()) < GAIN * f64::from(self.pages())
     }
@@ -420,13 +420,13 @@ impl Feeds {
     }
 
     fn sent(&mut self, feed: Feed) {
-        self.going_on = None;
+        self.unfinished = None;
         self.since_full += 1;
         self.tried = self.in_use() != feed;
     }
 
     fn give_up(&mut self, feed: Feed, why: GivenUp, now: Moment) -> Taken {
-        self.going_on = None;
+        self.unfinished = None;
         match feed {
             Feed::Delta => self.delta.end(),
             Feed::Available => self.available.end(),

@@ -1,35 +1,35 @@
 //! Requests saved up for questions that wait: one bucket for statuses, one for polls of queues.
 //!
-//! Both fill at the pace. The background sends from a bucket that is full, or when its last request from it is long ago. Questions take the
-//! rest. So requests that no question takes are not lost, and questions slow the background but never stop it: those who do not wait get
-//! answers that are hardly older.
+//! Both fill at the pace. The background sends from a bucket that is full, or if its last request from it is long ago. Questions take the rest. So
+//! requests that no question takes are not lost, and questions slow the background without stopping it: callers that do not wait get answers that
+//! are hardly older.
 //!
-//! The levels are estimates that share out requests. The budget decides whether one is sent.
+//! The levels are estimates that divide the requests. The budget decides whether one is sent.
 
 use std::time::Duration;
 
 use super::{Schedule, jobs::Job};
 use crate::decision::staleness::Staleness;
 
-/// Statuses get this part of the pace, and queues the rest. In simulations of 20 to 10,000 agents no other split was better in all of them.
+/// Statuses get this part of the pace, and queues the rest. In simulations of 20 to 10,000 agents, no other split was better in all of them.
 const STATUS_PART: f64 = 0.7;
 
-/// Both buckets together: as many requests as the budget's own bucket saves at 1000 an hour.
+/// The capacity of both buckets together, in requests: that of the budget's own bucket at 1000 an hour.
 const CAPACITY: f64 = 40.0;
 
-/// While questions wait, the background keeps this part of its pace in each bucket.
+/// The part of its pace that the background keeps in each bucket while questions wait.
 const LEAST_PACE: f64 = 0.4;
 
-/// While some queue is unknown, one is polled every third period at least: its calls are lost.
+/// While some queue is unknown, a queue is polled at least every third period, because calls of unknown queues are lost.
 const CATCH_UP_PERIODS: f64 = 3.0;
 
-/// How often the schedule looks whether a bucket is full, in periods. Such a look costs microseconds.
+/// How often the schedule checks whether a bucket is full, in periods. A check takes microseconds.
 const LOOK_EVERY: f64 = 0.125;
 
-/// With buckets this full, a poll of the queue is better than statuses, because it renews the membership, too.
+/// With buckets this full, a poll of the queue is better than statuses, because it also renews the membership.
 const PLENTY: f64 = 0.8;
 
-/// An amount in each bucket, in requests.
+/// The level of each bucket, in requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Saved {
     pub statuses: f64,
@@ -50,7 +50,7 @@ impl Saved {
 }
 
 impl Schedule {
-    /// The request that a question is worth that could be wrong; `None` where it is answered from memory.
+    /// Returns the request that a question with a possibly wrong answer is worth; `None` if it is answered from memory.
     pub fn worth(&self, place: usize, staleness: Staleness, now: Duration) -> Option<Job> {
         let (saved, capacity) = (self.saved(now), self.inflow(now).times(CAPACITY));
         let fill = saved.total() / capacity.total().max(f64::EPSILON);
@@ -59,7 +59,7 @@ impl Schedule {
         }
         let statuses = self.statuses_at_once(place, now);
         let may_ask_statuses = saved.statuses >= 1.0 || saved.polls >= 1.0;
-        // Statuses are worth most to the other queues, so polls take from their bucket only what it has to spare.
+        // Statuses are worth most to the other queues, so polls take from their bucket only if it is nearly full.
         let may_poll =
             saved.polls >= 1.0 || saved.statuses >= (PLENTY * capacity.statuses).max(1.0);
         let is_about_statuses = staleness.is_about_statuses();
@@ -69,13 +69,13 @@ impl Schedule {
         }
     }
 
-    /// Whether requests are saved up for questions that wait.
+    /// Returns whether requests are saved up for questions that wait.
     pub(super) fn saves(&self, now: Duration) -> bool {
         self.is_saving(now) && !self.statuses_take_long(now) && !self.on_demand.is_on()
     }
 
-    /// What the background sends while requests are saved up. Queues that are polled by themselves keep their share, since their statuses
-    /// come from nowhere else.
+    /// Returns what the background sends while requests are saved up. Queues that are polled alone keep their share, because their statuses have no
+    /// other source.
     pub(super) fn while_saving(&self, now: Duration) -> Option<Job> {
         let of_alone = self.share_alone();
         let sweeps = self.sweeps(now);
@@ -104,14 +104,14 @@ impl Schedule {
         alone().or_else(polls).or_else(statuses)
     }
 
-    /// How long until the schedule looks again while it saves.
+    /// Returns how long until the schedule checks the buckets again.
     pub(super) fn look_at_buckets(&self) -> Duration {
         self.period
             .mul_f64(LOOK_EVERY)
             .max(Duration::from_millis(1))
     }
 
-    /// A job begins: it is paid from its bucket, or from the other one.
+    /// Takes the cost of a starting job from its bucket, or from the other one.
     pub(super) fn pay(&mut self, job: Job, now: Duration) {
         let (mut saved, cost) = (self.saved(now), self.cost(job));
         let is_apart = match job {
@@ -124,14 +124,14 @@ impl Schedule {
         };
         if !is_apart {
             let bucket = if *first >= 1.0 { first } else { second };
-            // A poll of several pages is owed; what the schedule sends beyond its share in other times is not.
+            // A poll of several pages makes a debt; requests that the schedule sends beyond its share at other times do not.
             *bucket = (*bucket - cost).max(1.0 - cost);
         }
         (self.saved, self.saved_at) = (saved, Some(now));
     }
 
-    /// The budget has no permit now, so less was saved up than estimated.
-    pub fn nothing_is_saved(&mut self, now: Duration) {
+    /// Empties the buckets, because the budget has no permit: less was saved up than estimated.
+    pub fn empty_buckets(&mut self, now: Duration) {
         (self.saved, self.saved_at) = (Saved::default(), Some(now));
     }
 
@@ -152,7 +152,7 @@ impl Schedule {
         self.is_due(self.saved(now).polls, inflow, last, now)
     }
 
-    /// Whether the background sends from a bucket that gets `inflow` requests in a period.
+    /// Returns whether the background sends from a bucket that gets `inflow` requests per period.
     fn is_due(&self, saved: f64, inflow: f64, last: Option<Duration>, now: Duration) -> bool {
         let is_full = saved >= CAPACITY * inflow - LOOK_EVERY;
         let longest = self.period.mul_f64(1.0 / (LEAST_PACE * inflow).max(1e-6));
@@ -160,7 +160,7 @@ impl Schedule {
         inflow > 0.0 && (is_full || is_late)
     }
 
-    /// What is in the buckets by now.
+    /// Returns the current levels.
     fn saved(&self, now: Duration) -> Saved {
         let inflow = self.inflow(now);
         let periods = match self.saved_at {
@@ -176,7 +176,7 @@ impl Schedule {
         }
     }
 
-    /// What flows into each bucket in a period. Queues that are polled by themselves have their share of the pace apart.
+    /// Returns the inflow of each bucket per period. Queues that are polled alone have a separate share of the pace.
     fn inflow(&self, now: Duration) -> Saved {
         if !self.sweeps(now) {
             return Saved {

@@ -1,56 +1,56 @@
-//! Demand: how often each queue is asked about, which queue is therefore most overdue, and how slow the pace may be without questions.
+//! Demand: how often each queue is asked about, which queue is most overdue because of that, and how slow the pace may be without questions.
 
 use std::time::Duration;
 
 use super::{Expected, Queue, Schedule, jobs::Job};
 
-/// A queue that was never polled is as overdue as one whose membership is as old as any may be.
+/// A queue that was never polled is as overdue as one whose membership has the maximum age.
 const NEVER: Duration = crate::decision::MAX_MEMBERS_AGE;
 
 /// The weight of a question halves in this time, so that demand follows the campaigns of the day.
 pub(super) const DEMAND_HALF_LIFE: Duration = Duration::from_secs(600);
 
-/// Every queue has at least this part of the mean demand. By the square-root rule, a queue without questions is then polled at two fifths of
+/// The minimum demand of a queue, as a part of the mean. By the square-root rule, a queue without questions is then polled at two fifths of
 /// the mean rate or more, so its snapshot stays within three times the planned age.
 pub(super) const DEMAND_FLOOR: f64 = 1.0 / 6.0;
 
-/// The factor for a queue with a member who came online since its last poll: people log in to their queues then.
+/// The factor for a queue with a member who came online since its last poll, because such agents log in to their queues.
 const URGENT: f64 = 2.0;
 
-/// The factor for a queue whose answer one log-in or log-out could turn, while sweeps keep statuses fresh. Measured with `cargo bench --bench
+/// The factor for a queue whose answer a single log-in or log-out could change, while sweeps keep statuses fresh. Measured with `cargo bench --bench
 /// freshness` (20 queues, 60 agents): 1.75 % wrong answers instead of 1.94 %. Factors of five and ten gain no more, and make the other
 /// queues' memberships older.
 const AT_EDGE: f64 = 3.0;
 
-/// An account is idle after this time without questions.
+/// An account counts as idle after this time without questions.
 pub(super) const IDLE_AFTER: Duration = Duration::from_secs(600);
 
-/// In an idle account, statuses get no older than this part of `max_age`.
+/// In an idle account, statuses may reach this part of `max_age`.
 pub(super) const IDLE_AGE: f64 = 0.5;
 
-/// The same for memberships, which hold for half an hour or more and matter less for the first question.
+/// The same for memberships, which are valid for half an hour or more and matter less for the first question.
 pub(super) const IDLE_MEMBERS_AGE: f64 = 0.75;
 
-/// Permits are saved up for this long after the last question that waited.
+/// How long permits are saved up after the last question that waited.
 pub(super) const SAVING_FOR: Duration = Duration::from_secs(300);
 
 impl Schedule {
-    /// A member of a queue may have logged in or out: poll the queue a little sooner.
+    /// Polls a queue a little sooner, because a member may have logged in or out.
     pub fn hurry(&mut self, queue: usize) {
         self.queues[queue].urgent = true;
     }
 
-    /// A member of a queue is missing from a sweep: poll the queue in the next slot for queues, because only that shows whether they have left.
+    /// Polls a queue in the next slot for queues, because a member is missing from a sweep, and only a poll shows whether they have left.
     pub fn look_for_missing(&mut self, queue: usize) {
         self.queues[queue].missing = true;
     }
 
-    /// Sets whether one log-in or log-out could turn the answer about a queue.
+    /// Sets whether a single log-in or log-out could change the answer about a queue.
     pub fn at_edge(&mut self, queue: usize, at_edge: bool) {
         self.queues[queue].at_edge = at_edge;
     }
 
-    /// Takes in the questions about each queue since the last call.
+    /// Counts the questions about each queue since the last call.
     pub fn asked(&mut self, questions: &[u64], now: Duration) {
         let passed = now.saturating_sub(self.demand_at).as_secs_f64();
         let fade = 0.5f64.powf(passed / DEMAND_HALF_LIFE.as_secs_f64());
@@ -68,28 +68,29 @@ impl Schedule {
         }
     }
 
-    /// Takes in how many questions there were since the last call, how many of them wait for a fresh answer, and how many requests polling has an hour.
+    /// Counts the questions since the last call, all and those that wait for a fresh answer. `per_hour` is how many requests polling may send per
+    /// hour.
     pub fn counted(&mut self, asked: u64, patient: u64, per_hour: f64, now: Duration) {
         self.on_demand.count(asked, patient, per_hour, now);
     }
 
-    /// Whether each question that waits is polled for.
+    /// Returns whether each question that waits gets a poll.
     pub fn is_on_demand(&self) -> bool {
         self.on_demand.is_on()
     }
 
-    /// A caller waits for a fresh answer: from now on some permits are saved up for such callers.
+    /// Saves up some permits from now on, because a caller waits for a fresh answer.
     pub fn asked_to_wait(&mut self, now: Duration) {
         self.last_waiting = Some(now);
     }
 
-    /// Sets the tightest `max_age` of the account's queues, and how old their memberships may get. A slow pace must keep both.
+    /// Sets the tightest `max_age` of the account's queues, and the maximum age of their memberships. A slow pace must keep both.
     pub fn bounded_by(&mut self, max_age: Duration, members_max_age: Duration) {
         self.tightest = max_age;
         self.members_max_age = members_max_age;
     }
 
-    /// The queue with the greatest demand × (time since its last poll)² per request.
+    /// Returns the queue with the greatest demand × (time since its last poll)² per request.
     pub(super) fn most_overdue(&self, now: Duration, of: impl Fn(&Queue) -> bool) -> Option<Job> {
         let sweeps = self.sweeps(now);
         let score = |queue: &Queue| {
@@ -110,14 +111,14 @@ impl Schedule {
         let due = queues.filter(|(_, queue)| {
             of(queue) && self.takes_turns(queue) && queue.attempts.is_ready(now)
         });
-        // The first of equals.
+        // The first one among equals.
         let most = due
             .map(|(place, queue)| (score(queue), place))
             .reduce(|best, next| if next.0 > best.0 { next } else { best });
         most.map(|(_, place)| Job::Poll(place))
     }
 
-    /// Whether somebody would have waited lately.
+    /// Returns whether a caller would have waited recently.
     pub(super) fn is_saving(&self, now: Duration) -> bool {
         self.last_waiting
             .is_some_and(|asked| now < asked + SAVING_FOR)
@@ -128,7 +129,7 @@ impl Schedule {
             .is_some_and(|asked| now >= asked + IDLE_AFTER)
     }
 
-    /// The factor by which slots are further apart while the account is idle, or leaves requests to questions that are polled for.
+    /// Returns the factor by which slots are further apart while the account is idle, or leaves requests for polls on demand.
     pub(super) fn stretch(&self, now: Duration) -> f64 {
         let while_idle = match self.is_idle(now) {
             true => 1.0 / self.options.idle_pace,
@@ -145,7 +146,7 @@ impl Schedule {
         wanted.min(self.bearable()).max(1.0)
     }
 
-    /// The greatest stretch at which all queues' data stays within its limits.
+    /// Returns the greatest stretch at which all queues' data stays within its limits.
     pub(super) fn bearable(&self) -> f64 {
         let expected = self.expected(self.period).into_iter().zip(&self.queues);
         let awake = expected.filter(|(_, queue)| !queue.rests);
@@ -160,9 +161,9 @@ impl Schedule {
         statuses.min(members)
     }
 
-    /// A queue's demand, with the floor.
+    /// Returns a queue's demand, with the minimum.
     pub(super) fn weight(&self, queue: &Queue) -> f64 {
-        // Without any questions all queues are equal.
+        // Without questions, all queues are equal.
         if self.mean_asked < 1e-6 {
             1.0
         } else {

@@ -1,39 +1,39 @@
-//! What is due next: the schedule's choice at a moment.
+//! Chooses what is due at a moment.
 
 use std::time::Duration;
 
 use super::{Queue, Schedule, jobs::Job, retry::Attempts, turns::Turn};
 
-/// How many jobs of one account run at once: enough for a cold start of a large account within seconds, and for one hanging poll not to block
-/// the others; few enough not to look like an attack.
+/// How many jobs of one account run at once: enough for a cold start of a large account within seconds, and for one hanging poll not to block the
+/// others, but few enough not to look like an attack.
 pub(super) const AT_ONCE: usize = 8;
 
-/// Names and statuses are read again after this long: people rename queues, and change what a status does. That is four requests an hour.
+/// Names and statuses are read again after this time, because people rename queues and change what a status does. That is four requests an hour.
 pub const NAMES_LIVE: Duration = Duration::from_secs(1_800);
 
-/// The first wait before names are read again, if they could not be read or a queue's id is in doubt. It doubles up to [`NAMES_LIVE`]: a
-/// queue that is gone for good costs seven requests in the first half hour, and two an hour after that.
+/// The first wait before names are read again if they could not be read or a queue's id is in doubt. It doubles up to [`NAMES_LIVE`]: a queue that
+/// is gone for good costs seven requests in the first half hour, and two an hour after that.
 const NAMES_AGAIN: Duration = Duration::from_secs(15);
 
-/// An unknown status causes a new reading of `statuses/`, but not more often than this: some statuses may stay unknown.
+/// The minimum time between readings of `statuses/` because of an unknown status: some statuses may stay unknown.
 const STATUSES_AGAIN: Duration = Duration::from_secs(600);
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Start this now; `cold`: outside the pace.
+    /// Start a job.
     Start {
-        /// What to do.
+        /// The job.
         job: Job,
-        /// Part of a cold start, which does not wait for its slot.
+        /// Whether it is part of a cold start, which does not wait for its slot.
         cold: bool,
     },
-    /// Nothing for this long, unless a job ends.
+    /// Do nothing for this long, unless a job ends.
     Wait(Duration),
 }
 
 impl Schedule {
-    /// What to do at `now`. The same answer until something starts, ends or becomes due.
+    /// Returns what to do at `now`. The answer stays the same until something starts, ends or becomes due.
     pub fn next(&self, now: Duration) -> Next {
         let not_before = self.not_before.max(self.token_not_before);
         if now < not_before {
@@ -57,7 +57,7 @@ impl Schedule {
         }
     }
 
-    /// Whether this job may start on demand, considering faults and jobs under way.
+    /// Returns whether this job may start on demand, considering faults and running jobs.
     pub fn may_ask(&self, job: Job, now: Duration) -> bool {
         let ready = match job {
             Job::Queues => self.names.is_ready(now),
@@ -73,13 +73,13 @@ impl Schedule {
         ready && now >= self.not_before.max(self.token_not_before) && self.has_room()
     }
 
-    /// Whether one more job may start. After the token was refused, only one request at a time tries it again.
+    /// Returns whether one more job may start. After the token was refused, only one request at a time tries it again.
     fn has_room(&self) -> bool {
         let at_once = if self.is_token_refused() { 1 } else { AT_ONCE };
         self.in_flight < at_once
     }
 
-    /// What was never read and can be: names, statuses, then queues, up to the ration.
+    /// Returns what was never read but can be: names, then statuses, then queues up to the ration.
     fn first_reading(&self, now: Duration) -> Option<Job> {
         let ready = |attempts: &Attempts| attempts.is_ready(now) && attempts.last_start.is_none();
         if self.needs_names() && ready(&self.names) {
@@ -96,7 +96,7 @@ impl Schedule {
         self.most_overdue(now, is_due)
     }
 
-    /// What to read again, or again after it failed.
+    /// Returns what to read again, or to retry.
     fn again(&self, now: Duration) -> Option<Job> {
         let list = self.list_due(now);
         if list.is_some_and(|list| self.is_urgent(list) || self.is_slot_for_lists(now)) {
@@ -114,14 +114,14 @@ impl Schedule {
             }
             Turn::Sweep | Turn::Queue => None,
         };
-        // A slot is never left empty while there is anything to do.
+        // No slot is left empty while there is anything to do.
         first
             .or(sweep)
             .or_else(|| self.most_overdue(now, |_| true))
             .or(list)
     }
 
-    /// The names or the statuses, if they should be read again now.
+    /// Returns the names or the statuses, if they should be read again now.
     fn list_due(&self, now: Duration) -> Option<Job> {
         if self.names_due().is_some_and(|due| due <= now) && self.names.is_ready(now) {
             return Some(Job::Queues);
@@ -130,7 +130,7 @@ impl Schedule {
         (is_due && self.statuses.is_ready(now)).then_some(Job::Statuses)
     }
 
-    /// Whether a list is read at once: queues wait for it, or may answer for others.
+    /// Returns whether to read a list at once, because queues wait for it or may show other queues' agents.
     fn is_urgent(&self, list: Job) -> bool {
         match list {
             Job::Queues => self.needs_names() || self.names_doubted,
@@ -139,24 +139,24 @@ impl Schedule {
         }
     }
 
-    /// The next request about statuses, if it may be sent now.
+    /// Returns the next request for statuses, if it may be sent now.
     pub(super) fn sweep(&self, now: Duration) -> Option<Job> {
         (self.sweeps(now) && self.sweeping.attempts.is_ready(now)).then(|| self.status_job())
     }
 
-    /// The next page of a list of which a part was read: it is not worth a wait, since the list changes meanwhile.
+    /// Returns the next page of an unfinished list. It must not wait, because the list changes meanwhile.
     pub(super) fn reads_on(&self, now: Duration) -> Option<Job> {
         self.sweep(now).filter(|_| self.sweeping.reads_on)
     }
 
-    /// When a queue of this kind was last begun to be polled, and what that costs.
+    /// Returns when a poll of a queue of this kind was last started, and its cost.
     pub(super) fn last_poll_of(&self, of: impl Fn(&Queue) -> bool) -> Option<(Duration, f64)> {
         let queues = self.queues.iter().filter(|queue| of(queue));
         let last = queues.max_by_key(|queue| queue.attempts.last_start)?;
         Some((last.attempts.last_start?, last.cost()))
     }
 
-    /// Whether a queue waits for its id. Those that rest can wait, once a first reading has shown whether their names are right.
+    /// Returns whether a queue needs its id. Resting queues can wait, once a first reading has checked their names.
     fn needs_names(&self) -> bool {
         let is_first = self.names.last_start.is_none();
         let needs = |queue: &Queue| queue.need.id && (is_first || !queue.rests);
@@ -173,12 +173,12 @@ impl Schedule {
         !queue.need.id && (statuses_known || !queue.need.statuses)
     }
 
-    /// Whether a queue is polled when its turn comes.
+    /// Returns whether a queue takes turns.
     pub(super) fn takes_turns(&self, queue: &Queue) -> bool {
         !queue.rests && self.can_be_polled(queue)
     }
 
-    /// When `queues/` should be read again; `None` where nothing asks for that.
+    /// Returns when `queues/` should be read again; `None` if no queue needs that.
     fn names_due(&self) -> Option<Duration> {
         if self.needs_names() {
             return Some(Duration::ZERO);
@@ -203,7 +203,7 @@ impl Schedule {
         }
     }
 
-    /// When `statuses/` should be read again.
+    /// Returns when `statuses/` should be read again.
     fn statuses_due(&self) -> Duration {
         match (self.statuses.last_success, self.statuses.last_start) {
             (Some(success), Some(start)) if self.unknown_status => {
@@ -216,7 +216,7 @@ impl Schedule {
         }
     }
 
-    /// The earliest time at which anything could become due by itself.
+    /// Returns the earliest time at which anything could become due by itself.
     fn earliest(&self, now: Duration) -> Duration {
         if self.saves(now) {
             return now + self.look_at_buckets();

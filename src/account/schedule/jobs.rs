@@ -157,7 +157,7 @@ impl Schedule {
 
     /// Records that no permit is available for this long.
     pub fn refused(&mut self, wait: Duration, now: Duration) {
-        self.nothing_is_saved(now);
+        self.empty_buckets(now);
         self.not_before = now + wait;
     }
 

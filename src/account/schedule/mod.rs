@@ -1,20 +1,20 @@
-//! Decides which request is best next. Pure: state and time in, the next job out.
+//! Chooses the best next request. Pure: it takes the state and the time, and returns the next job.
 //!
-//! - **Cold start**: first the names and statuses that the queues need, then some queues at once, as many as a burst allows. The others
-//!   follow at the pace: first a whole sweep, which shows all statuses, then a queue in every other slot until each is known. Queues that are
-//!   known from before a restart wait for their turn.
-//! - **After that** slots are evenly spread. An agent's status goes stale within seconds and is the same in every queue. So three slots of
-//!   four read the next page of a *sweep* of the whole account, and the fourth polls the queue whose membership is most overdue.
-//! - **Most overdue** is the greatest demand × (time since the last poll)². Served greedily, this is the square-root rule: each queue is
-//!   polled at a rate proportional to the root of its demand, which minimizes the age of answers (Cho and Garcia-Molina, *Effective page
+//! - **Cold start**: first the names and statuses that the queues need, then as many queues at once as a burst allows. The others follow at the
+//!   pace: first a whole sweep, which shows all statuses, then a queue in every other slot until all are known. Queues that are known from before a
+//!   restart wait for their turn.
+//! - **After that**, slots are evenly spread. An agent's status goes stale within seconds and is the same in every queue. So three of four slots
+//!   read the next page of a *sweep* of the whole account, and the fourth polls the queue whose membership is most overdue.
+//! - **Most overdue** is the queue with the greatest demand × (time since the last poll)². Served greedily, this is the square-root rule: each queue
+//!   is polled at a rate proportional to the root of its demand, which minimizes the age of answers (Cho and Garcia-Molina, *Effective page
 //!   refresh policies*, 2003; Azar et al., *Tractable near-optimal policies for crawling*, PNAS 2018).
 //! - **A sweep pays** while it has fewer pages than half of the requests to poll the queues. A single queue is always polled. A queue whose
-//!   criteria read what a sweep does not show is polled by itself, at its share.
-//! - **Questions that wait** get requests that were [saved up](buckets), or in small accounts one [each](on_demand).
-//! - **Faults** delay a queue, with doubled waits and jitter. A bad token delays the whole account. The first success ends the delay.
-//! - **Without questions** for a while the pace is slower, until the next one comes.
+//!   criteria read what a sweep does not show is polled alone, at its share.
+//! - **Questions that wait** use requests that were [saved up](buckets); in small accounts, each gets [its own](on_demand).
+//! - **Faults** delay a queue, with exponential backoff and jitter. A bad token delays the whole account. The first success ends the delay.
+//! - **Without questions** for a while, the pace slows down until the next question.
 //!
-//! The schedule knows nothing about the network, the budget's ledger or the board. [`crate::account`] does what it says.
+//! The schedule knows nothing about the network, the budget's ledger or the board. [`crate::account`] carries out its choices.
 
 mod buckets;
 mod demand;
@@ -41,24 +41,25 @@ use crate::{
 };
 
 /// For this many tries, a queue whose poll failed stays as overdue as it was. Then it takes its turn like the others. So a single failure is
-/// soon repaired, and queues that keep failing starve no other.
+/// soon repaired, and queues that keep failing do not starve others.
 const RETRIES: u32 = 3;
 
 /// What a queue needs besides being polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// The queue is configured by a name whose id is not known yet.
+    /// Whether the queue is configured by a name whose id is not known yet.
     pub id: bool,
-    /// The queue's rule asks whether agents are available.
+    /// Whether the queue's rule reads availability.
     pub statuses: bool,
-    /// The queue's rule reads what only a poll of the queue shows.
+    /// Whether the queue's rule reads what only a poll of the queue shows.
     pub alone: bool,
-    /// The queue's rule reads what can change without a date. While statuses come from a list of changes, only a poll of the queue shows it.
+    /// Whether the queue's rule reads fields that change without a date. While statuses come from a list of changes, only polls of the queue show
+    /// these.
     pub undated: bool,
 }
 
 impl Need {
-    /// The needs of a queue in the config.
+    /// Returns the needs of a queue in the config.
     pub fn new(reference: &QueueRef, rule: &Rule) -> Self {
         Self {
             id: matches!(reference, QueueRef::Name(_)),
@@ -69,7 +70,7 @@ impl Need {
     }
 }
 
-/// The time between two readings, without faults.
+/// The times between two readings, without faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Between two readings of an agent's status.
@@ -81,22 +82,22 @@ pub struct Expected {
 #[derive(Clone, Copy, Debug)]
 struct Queue {
     need: Need,
-    /// The config has its name rather than its id.
+    /// Whether the config has its name rather than its id.
     by_name: bool,
     attempts: Attempts,
-    /// It must be polled for the first time, at once if the ration allows.
+    /// Whether it must be polled for the first time, at once if the ration allows.
     is_new: bool,
-    /// Requests that its last poll took.
+    /// The number of requests of its last poll.
     pages: u32,
     /// Questions, each halved every [`DEMAND_HALF_LIFE`](demand::DEMAND_HALF_LIFE).
     asked: f64,
-    /// A member came online since the last poll.
+    /// Whether a member came online since the last poll.
     urgent: bool,
-    /// One log-in or log-out could turn the answer.
+    /// Whether a single log-in or log-out could change the answer.
     at_edge: bool,
-    /// A member was missing from a sweep since the last poll.
+    /// Whether a member was missing from a sweep since the last poll.
     missing: bool,
-    /// It is closed, and will be for longer than its turn takes.
+    /// Whether it is closed, for longer than its turn takes.
     rests: bool,
 }
 
@@ -116,12 +117,12 @@ impl Queue {
         }
     }
 
-    /// Requests per poll, as a weight.
+    /// Returns the requests per poll, as a weight.
     fn cost(&self) -> f64 {
         f64::from(self.pages)
     }
 
-    /// When it was last polled, for the calculation of how overdue it is.
+    /// Returns when it was last polled, to compute how overdue it is.
     fn last_poll(&self) -> Option<Duration> {
         if (1..=RETRIES).contains(&self.attempts.failures) {
             self.attempts.last_success
@@ -137,51 +138,51 @@ pub struct Schedule {
     options: ScheduleOptions,
     queues: Vec<Queue>,
     names: Attempts,
-    /// The answer for a queue's id suggests that its name means another queue, or none.
+    /// Whether the answer for a queue's id suggests that its name means another queue, or none.
     names_doubted: bool,
-    /// How many readings in a row such a doubt has caused.
+    /// How many readings in a row such doubts have caused.
     names_doubts: u32,
     statuses: Attempts,
     sweeping: Sweeping,
-    /// `statuses/` cannot be read, so queues are polled without it.
+    /// Whether `statuses/` cannot be read, so that queues are polled without it.
     statuses_given_up: bool,
-    /// A status was seen that the last reading lacks.
+    /// Whether a status was seen that the last reading lacks.
     unknown_status: bool,
-    /// How often in a row the token was refused, and when to try it again.
+    /// How many times in a row the token was refused, and when to try it again.
     token_failures: u32,
     token_not_before: Duration,
-    /// When there may be a permit.
+    /// The earliest time for the next permit.
     not_before: Duration,
-    /// Requests that a cold start may still send at once.
+    /// How many requests a cold start may still send at once.
     ration: u32,
     /// The start of the next slot.
     slot: Duration,
-    /// The time between two requests at the present rate.
+    /// The time between two requests at the current rate.
     period: Duration,
-    /// How many slots have begun; decides whose turn it is.
+    /// How many slots have started; decides whose turn it is.
     turn: u32,
-    /// The part of a slot that queues polled by themselves have saved up.
+    /// The part of a slot that queues polled alone have saved up.
     alone_credit: f64,
-    /// The last started job was a list of names or statuses.
+    /// Whether the last started job was a list of names or statuses.
     last_was_list: bool,
     in_flight: usize,
     demand_at: Duration,
-    /// Questions per queue, faded as each queue's are.
+    /// The mean of the queues' faded questions.
     mean_asked: f64,
     last_question: Option<Duration>,
     last_waiting: Option<Duration>,
-    /// What was saved up for questions that wait, and when; nothing before the first request.
+    /// The requests saved up for questions that wait, and as of when; `None` before the first request.
     saved: Saved,
     saved_at: Option<Duration>,
     on_demand: OnDemand,
     /// The tightest `max_age` of the queues.
     tightest: Duration,
-    /// How old memberships may get.
+    /// The maximum age of memberships.
     members_max_age: Duration,
 }
 
 impl Schedule {
-    /// A schedule for queues with these needs, in the order of the config. `ration` requests may poll queues at once when it starts.
+    /// Creates a schedule for queues with these needs, in the order of the config. At startup, `ration` requests may poll queues at once.
     pub fn new(
         needs: impl IntoIterator<Item = Need>,
         options: ScheduleOptions,
@@ -230,7 +231,7 @@ impl Schedule {
         }
     }
 
-    /// A schedule for plans: sweeps are trusted already, and queues have this many pages.
+    /// Creates a schedule for plans: sweeps are already trusted, and each queue has its number of pages.
     pub fn planned(
         queues: impl IntoIterator<Item = (Need, u32)>,
         options: ScheduleOptions,
@@ -239,29 +240,29 @@ impl Schedule {
         let mut schedule = Self::new(needs, options, 0);
         for (queue, pages) in schedule.queues.iter_mut().zip(pages) {
             queue.pages = pages;
-            // All agents of a queue are in the account.
+            // The account's list contains the agents of each queue.
             schedule.sweeping.pages = schedule.sweeping.pages.max(pages);
         }
         schedule.trust();
         schedule
     }
 
-    /// Statuses from an earlier run are this old. If they are too old, they are read before any queue.
+    /// Records that statuses from an earlier run are this old. If they are too old, they are read before any queue.
     pub fn statuses_known(&mut self, age: Duration, now: Duration) {
         if age < NAMES_LIVE {
             self.statuses.last_success = Some(now.saturating_sub(age));
         }
     }
 
-    /// The same for the names of queues.
+    /// Records that the names of queues from an earlier run are this old.
     pub fn names_known(&mut self, age: Duration, now: Duration) {
         if age < NAMES_LIVE {
             self.names.last_success = Some(now.saturating_sub(age));
         }
     }
 
-    /// An earlier run polled a queue at this time. The queue is polled at once only if that is longer ago than a `round`, the time between two
-    /// of its polls.
+    /// Records that an earlier run polled a queue at this time. The queue is polled at once only if that is longer ago than a `round`, the time
+    /// between two of its polls.
     pub fn polled_before(
         &mut self,
         queue: usize,
@@ -275,7 +276,7 @@ impl Schedule {
         queue.is_new = now.saturating_sub(polled) > round;
     }
 
-    /// Replaces the queues. `places` has the former place of each, if it had one. New queues may be polled at once, up to `ration`. Nothing
+    /// Replaces the queues. `places` has the former place of each queue, if it had one. New queues may be polled at once, up to `ration`. Nothing
     /// else changes.
     pub fn rearrange(
         &mut self,
@@ -307,12 +308,12 @@ impl Schedule {
         self.options = options;
     }
 
-    /// The id behind a queue's name is known.
+    /// Records that a queue's id is known.
     pub fn id_known(&mut self, queue: usize) {
         self.queues[queue].need.id = false;
     }
 
-    /// A queue's name now means another queue, about which nothing is known.
+    /// Records that a queue's name now means another queue, about which nothing is known.
     pub fn id_changed(&mut self, place: usize) {
         let queue = &mut self.queues[place];
         queue.attempts = Attempts {
@@ -324,47 +325,47 @@ impl Schedule {
         self.poll_anew(place);
     }
 
-    /// No queue has this queue's name any more.
+    /// Records that no queue has this queue's name any more.
     pub fn id_lost(&mut self, queue: usize) {
         self.queues[queue].need.id = true;
     }
 
-    /// A queue's id is refused, or its list is suddenly empty, so its name may mean another queue.
+    /// Records that a queue's name may mean another queue: its id was refused, or its list is suddenly empty.
     pub fn doubt_name(&mut self, queue: usize) {
         self.names_doubted |= self.queues[queue].by_name;
     }
 
-    /// The names in use are old, and could not be read yet.
+    /// Records that the names in use are old, and could not be read yet.
     pub fn doubt_names(&mut self) {
         self.names_doubted = true;
     }
 
-    /// A poll saw a status that is not in the list.
+    /// Records that a poll showed a status that is not in the list.
     pub fn saw_unknown_status(&mut self) {
         self.unknown_status = true;
     }
 
-    /// Whether queues are polled without knowing what the account's statuses do.
+    /// Returns whether queues are polled without knowing what the account's statuses do.
     pub fn statuses_given_up(&self) -> bool {
         self.statuses_given_up
     }
 
-    /// Sets whether a queue rests: then it takes no turn, and the others share its slots. Only callers that ask for it still poll it.
+    /// Sets whether a queue rests: then it takes no turn, and the others share its slots. It is still polled on demand.
     pub fn rest(&mut self, queue: usize, rests: bool) {
         self.queues[queue].rests = rests;
     }
 
-    /// Whether a queue rests.
+    /// Returns whether a queue rests.
     pub fn rests(&self, queue: usize) -> bool {
         self.queues[queue].rests
     }
 
-    /// Whether there is nothing to poll.
+    /// Returns whether there is nothing to poll.
     pub fn all_rest(&self) -> bool {
         self.queues.iter().all(|queue| queue.rests)
     }
 
-    /// A queue's data is useless now: poll it at once, as if it were new.
+    /// Polls a queue at once, as if it were new, because its data is useless.
     pub fn poll_anew(&mut self, queue: usize) {
         self.queues[queue].is_new = true;
         self.ration += 1;

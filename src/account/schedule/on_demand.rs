@@ -1,30 +1,31 @@
-//! On demand: in a small account the budget pays for a poll of its own for each question that waits.
+//! On demand: in a small account, the budget can pay for a poll for each question that waits.
 //!
-//! Such an answer is as old as CallTools' own, whatever the background does. So when few questions come, and nearly all of them wait, each
-//! that finds an older answer polls its queue, also where no single change could turn it. The background sends what that leaves.
+//! Such an answer is as fresh as CallTools' own, whatever the background does. So if there are few questions and nearly all of them wait, each
+//! question with an older answer polls its queue, even if no single change could change the answer. The background sends the rest.
 
 use std::{collections::VecDeque, time::Duration};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The busiest hour is remembered for a week: Mondays are busier than Sundays.
+/// How long the busiest hour is remembered: a week, because Mondays are busier than Sundays.
 const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
 
-/// The background keeps this many requests an hour: statuses every minute, and a poll every four.
+/// The requests an hour that the background keeps: statuses every minute, and a poll every four.
 const BACKGROUND: f64 = 75.0;
 
-/// Begins below this part of the hour that the background leaves, and ends above [`MAX_PART`]: the busiest hour may become a little busier.
+/// The mode starts below this part of the hour that the background leaves, and ends above [`MAX_PART`], so the busiest hour may become slightly
+/// busier.
 const ENTER_PART: f64 = 0.75;
 const MAX_PART: f64 = 0.85;
 
-/// The background leaves this much more than the busiest hour took.
+/// The background leaves this many times the requests of the busiest hour.
 const SPARE: f64 = 1.2;
 
-/// At least this part of all questions wait. Those that do not are answered from what the background knows, which is older in this mode.
+/// The minimum part of questions that wait. The others are answered from the background's knowledge, which is older in this mode.
 const PATIENT_PART: f64 = 0.9;
 
-/// A minute's questions: all, and those that wait.
+/// The questions of a minute: all, and those that wait.
 #[derive(Clone, Copy, Debug)]
 struct Minute {
     begun: Duration,
@@ -35,12 +36,12 @@ struct Minute {
 /// See the [module](self).
 #[derive(Clone, Debug, Default)]
 pub(super) struct OnDemand {
-    /// The last hour.
+    /// The minutes of the last hour.
     minutes: VecDeque<Minute>,
-    /// The most questions that waited in any hour that ended within each hour of the last week.
+    /// For each hour of the last week, the maximum of questions that waited in any hour that ended within it.
     hours: VecDeque<(Duration, u64)>,
     begun: Option<Duration>,
-    /// Polling's requests in an hour.
+    /// How many requests polling may send per hour.
     per_hour: f64,
     is_on: bool,
 }
@@ -50,7 +51,7 @@ impl OnDemand {
         self.is_on
     }
 
-    /// Takes in the questions since the last call, all and those that wait, in an account with so many requests an hour.
+    /// Counts the questions since the last call, all and those that wait. `per_hour` is how many requests polling may send per hour.
     pub fn count(&mut self, asked: u64, patient: u64, per_hour: f64, now: Duration) {
         self.per_hour = per_hour;
         let begun = *self.begun.get_or_insert(now);
@@ -78,7 +79,7 @@ impl OnDemand {
         self.is_on = is_known && self.is_affordable() && self.do_nearly_all_wait();
     }
 
-    /// How much slower the background is for the sake of the questions' own polls.
+    /// Returns how much slower the background is to leave requests for the questions' polls.
     pub fn stretch(&self) -> f64 {
         let left = self.per_hour - SPARE * self.busiest() as f64;
         self.per_hour / left.max(BACKGROUND)

@@ -1,19 +1,19 @@
-//! Turns: whether a slot is the sweep's, a queue's, or that of a queue that is polled by itself.
+//! Turns: decides whether a slot belongs to the sweep, to a queue, or to a queue that is polled alone.
 //!
-//! A turn has four slots: three read the sweep, one polls a queue. Evenly spaced sweeps keep statuses youngest, so the queue's slot lies
-//! between two of them.
+//! A turn has four slots: three read the sweep, one polls a queue. Evenly spaced sweeps keep statuses youngest, so the queue's slot is between two
+//! of them.
 
 use std::time::Duration;
 
 use super::{Queue, Schedule, jobs::Job};
 
-/// Slots in a turn: three for the sweep and one for a queue. In simulations of accounts from 20 to 500 agents no other split was better in
-/// all of them, and a learned split was no better.
+/// Slots in a turn: three for the sweep and one for a queue. In simulations of accounts with 20 to 500 agents, no other split was better in all of
+/// them, and a learned split was no better.
 pub(super) const TURN: u32 = 4;
 
 pub(super) const SWEEPS_IN_TURN: u32 = 3;
 
-/// The same while some queues are unknown: their calls are lost, and somewhat older statuses lose fewer.
+/// The same while some queues are unknown: their calls are lost, and slightly older statuses lose fewer.
 const TURN_CATCHING_UP: u32 = 2;
 
 const SWEEPS_CATCHING_UP: u32 = 1;
@@ -21,15 +21,15 @@ const SWEEPS_CATCHING_UP: u32 = 1;
 /// Whose slot it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// A queue that is polled by itself.
+    /// A queue that is polled alone.
     Alone,
     Sweep,
     Queue,
 }
 
 impl Schedule {
-    /// Whether a list of names or statuses may be read now. It takes a queue's slot between two sweeps, so that statuses get no older than
-    /// planned. Without such slots, no list comes right after another.
+    /// Returns whether a list of names or statuses may be read now. It takes a queue's slot between two sweeps, so that statuses get no older than
+    /// planned. Without such slots, no list directly follows another.
     pub(super) fn is_slot_for_lists(&self, now: Duration) -> bool {
         if self.has_turns(now) {
             self.whose_turn(now) == Turn::Queue
@@ -38,12 +38,12 @@ impl Schedule {
         }
     }
 
-    /// Whether sweeps and queues take turns now.
+    /// Returns whether sweeps and queues take turns now.
     fn has_turns(&self, now: Duration) -> bool {
         self.sweeps(now) && !self.saves(now)
     }
 
-    /// Whether a job takes its turn, rather than a slot outside of the turns.
+    /// Returns whether a job takes its turn, rather than a slot outside the turns.
     pub(super) fn takes_turn(&self, job: Job, now: Duration) -> bool {
         match job {
             Job::Poll(_) | Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => true,
@@ -53,19 +53,19 @@ impl Schedule {
         }
     }
 
-    /// The time from the start of a job to the next slot.
+    /// Returns the time from the start of a job to the next slot.
     pub(super) fn gap(&self, job: Job, now: Duration) -> Duration {
         let gap = match job {
             Job::Queues | Job::Statuses if !self.takes_turn(job, now) => self.period,
             _ if self.saves(now) => self.look_at_buckets(),
-            // Requests beyond the first are earned in full. Otherwise a turn would cost more than it lasts.
+            // Requests beyond the first are earned in full, or a turn would cost more than it earns.
             _ => self.period.mul_f64(self.cost(job) - 1.0 + self.stride(now)),
         };
         gap.mul_f64(self.stretch(now))
     }
 
-    /// The distance to the next slot, in periods. Evenly spaced sweeps keep statuses youngest, so the three sweeps of a turn of four periods
-    /// are 4/3 periods apart, and the queue's slot lies between two of them.
+    /// Returns the distance to the next slot, in periods. Evenly spaced sweeps keep statuses youngest, so the three sweeps of a turn of four periods
+    /// are 4/3 periods apart, and the queue's slot is between two of them.
     fn stride(&self, now: Duration) -> f64 {
         let (turn, sweeps) = self.turn_at(now);
         let between_sweeps = f64::from(turn) / f64::from(sweeps);
@@ -96,7 +96,7 @@ impl Schedule {
         self.turn % turn >= sweeps
     }
 
-    /// Slots in a turn, and how many of them are the sweep's.
+    /// Returns the slots in a turn, and how many of them are the sweep's.
     fn turn_at(&self, now: Duration) -> (u32, u32) {
         match self.is_catching_up(now) {
             true => (TURN_CATCHING_UP, SWEEPS_CATCHING_UP),
@@ -104,7 +104,7 @@ impl Schedule {
         }
     }
 
-    /// Whether there are queues without usable data whose polls do not fail.
+    /// Returns whether there are queues without usable data whose polls do not fail.
     pub(super) fn is_catching_up(&self, now: Duration) -> bool {
         let is_unknown = |queue: &Queue| {
             let last = queue.attempts.last_success;
@@ -132,7 +132,7 @@ impl Schedule {
         }
     }
 
-    /// The requests that a job will probably take.
+    /// Returns the number of requests that a job will probably take.
     pub(super) fn cost(&self, job: Job) -> f64 {
         match job {
             Job::Poll(queue) => self.queues[queue].cost(),

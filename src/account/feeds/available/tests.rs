@@ -1,4 +1,4 @@
-//! Readings of filtered lists.
+//! Tests readings of filtered lists.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +49,7 @@ fn available(names: &[&str]) -> Available {
 }
 
 #[test]
-fn who_is_not_on_the_complete_list_is_not_available_any_more() {
+fn agents_who_are_not_on_the_complete_list_are_no_longer_available() {
     let mut feed = available(&["Available"]);
     let board = roster(rows(0..30, "Available"));
     let listed = rows(2..30, "Available");
@@ -66,7 +66,7 @@ fn who_is_not_on_the_complete_list_is_not_available_any_more() {
 }
 
 #[test]
-fn each_ready_status_has_its_list() {
+fn each_ready_status_has_its_own_list() {
     let mut feed = available(&["Available", "Ready for chats"]);
     let mut both = rows(0..10, "Available");
     let others = |names| {
@@ -90,7 +90,7 @@ fn each_ready_status_has_its_list() {
 }
 
 #[test]
-fn a_filter_that_is_ignored_is_found_out_at_once() {
+fn an_ignored_filter_is_noticed_at_once() {
     let mut feed = available(&["Available"]);
     let mut everybody = rows(0..10, "Available");
     everybody.extend(rows(10..20, "Not Available"));
@@ -99,7 +99,7 @@ fn a_filter_that_is_ignored_is_found_out_at_once() {
 }
 
 #[test]
-fn a_list_that_does_not_fit_what_is_known_is_not_used() {
+fn a_list_that_does_not_fit_the_known_statuses_is_not_used() {
     let mut feed = available(&["Available"]);
     let board = roster(rows(0..100, "Available"));
     let few = rows(0..50, "Available");
@@ -109,7 +109,7 @@ fn a_list_that_does_not_fit_what_is_known_is_not_used() {
 }
 
 #[test]
-fn polls_that_show_otherwise_end_its_trust() {
+fn contradicting_polls_end_its_trust() {
     let mut feed = available(&["Available"]);
     let board = roster(rows(0..30, "Available"));
     let mut listed = rows(0..30, "Available");

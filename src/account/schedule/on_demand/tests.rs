@@ -1,4 +1,4 @@
-//! When each question that waits is polled for.
+//! Tests when each question that waits gets a poll.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(3_600 + 60 * minutes)
 }
 
-/// An account that is asked so often in each of these minutes.
+/// Counts this many questions in each of these minutes.
 fn live(mode: &mut OnDemand, times: std::ops::Range<u64>, asked: u64, patient: u64) {
     for minute in times {
         mode.count(asked, patient, PER_HOUR, minutes(minute));
@@ -16,13 +16,13 @@ fn live(mode: &mut OnDemand, times: std::ops::Range<u64>, asked: u64, patient: u
 }
 
 #[test]
-fn a_small_account_is_polled_on_demand_once_an_hour_of_its_life_is_known() {
+fn a_small_account_is_polled_on_demand_after_an_hour() {
     let mut mode = OnDemand::default();
     live(&mut mode, 0..60, 10, 10);
     assert!(!mode.is_on());
     live(&mut mode, 60..61, 10, 10);
     assert!(mode.is_on());
-    // 600 questions and a fifth more leave 230.
+    // 600 questions, and a fifth more, leave 230 requests.
     assert!(
         (PER_HOUR / mode.stretch() - 230.0).abs() < 20.0,
         "{}",
@@ -36,7 +36,7 @@ fn a_busier_hour_ends_it_for_a_week() {
     live(&mut mode, 0..120, 10, 10);
     assert!(mode.is_on());
     live(&mut mode, 120..180, 12, 12);
-    assert!(mode.is_on(), "720 of 743 are borne");
+    assert!(mode.is_on(), "720 is below the limit of 743");
     live(&mut mode, 180..240, 13, 13);
     assert!(!mode.is_on());
     let week = 7 * 24 * 60;
@@ -47,7 +47,7 @@ fn a_busier_hour_ends_it_for_a_week() {
 }
 
 #[test]
-fn where_others_do_not_wait_the_background_keeps_its_pace() {
+fn the_background_keeps_its_pace_if_some_questions_do_not_wait() {
     let mut mode = OnDemand::default();
     live(&mut mode, 0..100, 10, 8);
     assert!(!mode.is_on());
@@ -58,7 +58,7 @@ fn where_others_do_not_wait_the_background_keeps_its_pace() {
 }
 
 #[test]
-fn without_any_question_there_is_nothing_to_leave_requests_for() {
+fn without_questions_the_mode_is_off() {
     let mut mode = OnDemand::default();
     live(&mut mode, 0..100, 0, 0);
     assert!(!mode.is_on());

@@ -1,10 +1,10 @@
-//! The pace while nobody asks, and while permits are saved up for those who wait.
+//! Tests the pace without questions, and while requests are saved up for callers that wait.
 
 use super::*;
 use crate::decision::staleness::Staleness;
 
 #[test]
-fn without_questions_the_pace_is_slower_after_a_while_and_the_first_wakes_it() {
+fn the_pace_slows_down_without_questions_until_the_next_one() {
     let mut play = Play::warm([(SHARED, 1); 20], idle(0.25)).demand(&[1; 20]);
     play.go(IDLE_AFTER);
     let lively = play.log.len() as f64 / IDLE_AFTER.as_secs_f64();
@@ -15,7 +15,7 @@ fn without_questions_the_pace_is_slower_after_a_while_and_the_first_wakes_it() {
         (slow / lively / 0.25 - 1.0).abs() < 0.05,
         "{lively} then {slow}"
     );
-    // In the midst of a long wait.
+    // In the middle of a long wait.
     while let Next::Start { job, .. } = play.schedule.next(play.now) {
         play.perform(job);
     }
@@ -67,7 +67,7 @@ fn an_idle_account_keeps_its_memberships_alive() {
     );
 }
 
-/// Plays an hour in which somebody would wait for a fresh answer every minute, and gets none.
+/// Plays an hour in which a caller would wait for a fresh answer every minute, and gets none.
 fn save_for_an_hour(play: &mut Play) {
     for _ in 0..60 {
         play.schedule.asked_to_wait(play.now);
@@ -75,7 +75,7 @@ fn save_for_an_hour(play: &mut Play) {
     }
 }
 
-/// Lets a question wait that could be wrong, and sends what it is worth.
+/// Lets a question with a possibly wrong answer wait, and sends the request that it is worth.
 fn ask(play: &mut Play, queue: usize, of_membership: f64) -> Option<Job> {
     play.schedule.asked_to_wait(play.now);
     let staleness = Staleness {
@@ -92,13 +92,13 @@ fn ask(play: &mut Play, queue: usize, of_membership: f64) -> Option<Job> {
 }
 
 #[test]
-fn what_no_question_takes_is_not_lost() {
+fn requests_that_no_question_takes_are_not_lost() {
     for queues in [1, 2, 20, 100] {
         let mut play = Play::warm(vec![(SHARED, 1); queues], LIVELY);
         save_for_an_hour(&mut play);
         let whole = HOUR.as_secs_f64() / PERIOD.as_secs_f64();
         let part = f64::from(play.spent()) / whole;
-        // Forty requests are saved up, of 900.
+        // 40 of 900 requests are saved up.
         assert!((0.93..=1.0).contains(&part), "{queues} queues: {part}");
         play.log.clear();
         save_for_an_hour(&mut play);
@@ -128,10 +128,14 @@ fn questions_slow_the_background_but_do_not_stop_it() {
 }
 
 #[test]
-fn a_doubt_about_statuses_is_settled_by_statuses_and_with_plenty_saved_by_the_queue() {
+fn a_doubt_about_statuses_is_settled_by_a_poll_only_with_plenty_saved() {
     let mut play = Play::warm([(SHARED, 1); 20], LIVELY);
     save_for_an_hour(&mut play);
-    assert_eq!(ask(&mut play, 7, 0.0), Some(Job::Poll(7)), "all is full");
+    assert_eq!(
+        ask(&mut play, 7, 0.0),
+        Some(Job::Poll(7)),
+        "the buckets are full"
+    );
     let jobs: Vec<_> = (0..60)
         .filter_map(|n| ask(&mut play, n % 20, 0.0))
         .collect();
@@ -145,7 +149,7 @@ fn a_doubt_about_statuses_is_settled_by_statuses_and_with_plenty_saved_by_the_qu
         "{} of 40 were saved",
         jobs.len()
     );
-    // Who belongs to the queue is told by nothing but a poll, and statuses are not given up for it.
+    // Only polls show the queue's members, but they do not use up the requests for statuses.
     let mut play = Play::warm([(SHARED, 1); 20], LIVELY);
     save_for_an_hour(&mut play);
     let jobs: Vec<_> = (0..60)
@@ -160,7 +164,7 @@ fn a_doubt_about_statuses_is_settled_by_statuses_and_with_plenty_saved_by_the_qu
 }
 
 #[test]
-fn queues_that_are_polled_by_themselves_keep_their_pace_while_others_save() {
+fn queues_that_are_polled_alone_keep_their_pace_while_others_save() {
     let mut queues = vec![(SHARED, 1); 19];
     queues.push((ALONE, 1));
     let mut play = Play::warm(queues, LIVELY);
