@@ -186,7 +186,8 @@ impl Account {
     }
 
     fn end_reading(&mut self) {
-        self.feeds.count_available(&self.roster);
+        let now = self.deps.clock.now();
+        self.feeds.count_available(&self.roster, now);
         if self.feeds.choose() {
             self.tell_feed_in_use();
         }

@@ -367,7 +367,7 @@ impl Delta {
         let mut is_lagging = false;
         let mut missing = 0;
         let mut left_out = false;
-        for sighting in roster.newest_rows() {
+        for sighting in roster.rows_changed_since(oldest) {
             let Some(date) = sighting.agent.status_since else {
                 continue;
             };

@@ -47,6 +47,9 @@ const FULL_PAGE_EVERY: u32 = 30;
 /// … and at least one in this time.
 const FULL_PAGE_AFTER: Duration = Duration::from_secs(120);
 
+/// How often those who are available are counted, besides at the end of each full list.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
+
 /// The next request for statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Request {
@@ -112,6 +115,7 @@ pub struct Feeds {
     sweep_pages: u32,
     /// The number of available agents, as far as known.
     known_available: usize,
+    counted_at: Option<Moment>,
     /// Whether some queue reads statuses that the filtered lists do not show.
     needs_reasons: bool,
     /// The number of requests since the last page of the full list, and when that was read.
@@ -134,6 +138,7 @@ impl Default for Feeds {
             tried: false,
             sweep_pages: 1,
             known_available: 0,
+            counted_at: None,
             needs_reasons: false,
             since_full: 0,
             full_at: None,
@@ -205,7 +210,7 @@ impl Feeds {
 
     /// Records the end of a full list that is trusted. Returns whether another feed is used from now on.
     pub fn full_list_is_whole(&mut self, roster: &Roster, now: Moment) -> bool {
-        self.known_available = roster.available();
+        (self.known_available, self.counted_at) = (roster.available(), Some(now));
         self.full_doubted = None;
         if self.in_use() == Feed::Sweep {
             self.prove_delta(now);
@@ -322,7 +327,7 @@ impl Feeds {
         self.available.end();
         self.choice = Choice::default();
         self.kept.clear();
-        self.known_available = 0;
+        (self.known_available, self.counted_at) = (0, None);
     }
 
     /// Chooses the feed for the next reading. Returns whether it is another feed.
@@ -339,9 +344,12 @@ impl Feeds {
         self.delta.absent()
     }
 
-    /// Counts the available agents, for the cost of the filtered lists.
-    pub fn count_available(&mut self, roster: &Roster) {
-        self.known_available = roster.available();
+    /// Counts the available agents once a minute, for the cost of the filtered lists: the whole roster is read, and the number changes slowly.
+    pub fn count_available(&mut self, roster: &Roster, now: Moment) {
+        let is_old = |at: Moment| now.longest_since(at) >= COUNT_EVERY;
+        if self.counted_at.is_none_or(is_old) {
+            (self.known_available, self.counted_at) = (roster.available(), Some(now));
+        }
     }
 
     /// Returns a request to a feed that is not in use and may be better.

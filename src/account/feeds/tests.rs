@@ -316,12 +316,12 @@ impl World {
                 if self.feeds.in_use() == Feed::Delta {
                     self.roster.confirm_changes(base, earlier(as_of, lag));
                 }
-                self.feeds.count_available(&self.roster);
+                self.feeds.count_available(&self.roster, moment(self.now));
                 self.feeds.choose();
             }
             Taken::Available { as_of, gone } => {
                 self.roster.confirm_available(earlier(as_of, lag), &gone);
-                self.feeds.count_available(&self.roster);
+                self.feeds.count_available(&self.roster, moment(self.now));
                 self.feeds.choose();
             }
             Taken::GivenUp(feed, why) => {

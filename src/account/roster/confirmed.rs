@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{Roster, Source, membership::later};
 use crate::{
     clock::Moment,
@@ -86,6 +88,14 @@ impl Roster {
         self.people
             .values()
             .filter_map(|person| person.newest.as_ref())
+    }
+
+    /// The newest row of those whose status may have changed after this date, by CallTools' clock. Most people are passed over without a look at
+    /// their row.
+    pub fn rows_changed_since(&self, date: Timestamp) -> impl Iterator<Item = &Sighting> {
+        let people = self.people.values();
+        let changed = people.filter(move |person| person.latest > Some(date));
+        changed.filter_map(|person| person.newest.as_ref())
     }
 
     /// Returns how many agents are available by their newest rows.
