@@ -1,5 +1,5 @@
-//! What admitting one request costs: with a full hour of a usual account, and with a full hour of the largest one. One run measures both. An
-//! admission does not read the hour, so the second costs hardly more than the first.
+//! What admitting one request costs, with a full hour of a usual account and with a full hour of the largest one. Admitting does not read the
+//! hour's requests, so the second costs hardly more than the first.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ const LIMITS: [u32; 2] = [1_000, 20_000];
 /// The default reserve.
 const RESERVE: u32 = 50;
 
-/// An account at its pace, and time that passes only when told to.
+/// An account that spends its budget evenly, with a clock that only the benchmark advances.
 struct Account {
     time: Runtime,
     budget: Budget,
@@ -54,7 +54,7 @@ impl Account {
         self.time.block_on(async {
             tokio::time::advance(self.apart).await;
             let begun = clock::steady();
-            // A request that comes a moment too early is refused, which costs less.
+            // A request that comes slightly too early is refused, which costs less.
             if let Ok(permit) = self.budget.permit(Purpose::Poll).await {
                 permit.answered();
             }

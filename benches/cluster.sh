@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# What a cluster costs: a decision on a follower beside one without [cluster], with the engine at work and stopped; and what accounts cost the engine.
+# What a cluster costs: decisions on a follower compared with a daemon without [cluster], with the engine running and stopped; and the load
+# that accounts put on the engine.
 #
-#   ./benches/cluster.sh                   five turns of two seconds with the `dist` build; then 1,000 accounts on two nodes for 20 s
-#   ./benches/cluster.sh --check           the same, and fails where a bound is missed
-#   ./benches/cluster.sh --accounts=100    the same with another number of accounts; 0: without that part
+#   ./benches/cluster.sh                   five rounds of two seconds with the `dist` build; then 1,000 accounts on two nodes for 20 s
+#   ./benches/cluster.sh --check           the same, and fails if a bound is missed
+#   ./benches/cluster.sh --accounts=100    the same with another number of accounts; 0 skips that part
 #
-# $OPENSEAT is another binary to measure. With $BEFORE, an older one, it is also asked without [cluster], in turn with the new one.
+# $OPENSEAT is another binary to measure. $BEFORE is an older binary: it runs without [cluster], in turn with the new one.
 #
-# The daemons are pinned to one core and asked in turn, so that whatever else the machine does meets them alike. wrk, the simulated CallTools and
-# the engine have the other core.
+# The daemons are pinned to one core and asked in turn, so that other load on the machine affects them equally. wrk, the simulated CallTools
+# and the engine have the other core.
 #
 # It needs wrk, curl, redis-server and redis-cli. As root, on Debian:
 #   apt-get install --no-install-recommends wrk curl redis-server
@@ -58,7 +59,7 @@ fail() {
     exit 1
 }
 
-# start NAME CORE COMMAND…: in the background, with its outputs in files.
+# start NAME CORE COMMAND…: runs it in the background, with its output in files.
 start() {
     local name=$1 core=$2
     shift 2
@@ -66,7 +67,7 @@ start() {
     pids+=("$!")
 }
 
-# found FILE PATTERN: waits for what a program writes down when it listens, and prints it.
+# found FILE PATTERN: waits for what a program writes when it listens, and prints it.
 found() {
     local text
     for _ in {1..600}; do
@@ -77,12 +78,13 @@ found() {
         fi
         sleep 0.1
     done
-    fail "nothing came of $1"
+    fail "$1 never had the expected line"
 }
 
 redis() { redis-cli -s "$scratch/redis.sock" "$@"; }
 
-# start_node NAME BINARY [LINE…]: a daemon of its own simulated account, or of the last one if there are lines for [cluster]; sets $url, $pid.
+# start_node NAME BINARY [LINE…]: starts a daemon with these lines of [cluster]. With such lines it uses the last simulated account, if
+# there is one; otherwise it starts an account of its own. Sets $url, $pid.
 start_node() {
     local name=$1 program=$2
     if (($# < 3)) || [[ -z ${api:-} ]]; then
@@ -107,14 +109,14 @@ start_node() {
         fi
         sleep 0.1
     done
-    fail "$name does not get to know its queue"
+    fail "$name has no data for its queue"
 }
 
-# ask WHAT URL: one turn; writes requests a second and the 99th percentile in microseconds down for later.
+# ask WHAT URL: runs one round; records requests per second and the 99th percentile in microseconds.
 ask() {
     taskset -c "$client_core" wrk --threads 1 --connections 32 --duration "${seconds}s" --latency "$2" >"$scratch/wrk"
     if grep -E 'Non-2xx|Socket errors' "$scratch/wrk" >&2; then
-        fail "$1 was not answered well"
+        fail "$1 had bad answers"
     fi
     awk '
         $1 == "99%" { n = $2 + 0; p99 = $2 ~ /us$/ ? n : $2 ~ /ms$/ ? n * 1e3 : n * 1e6 }
@@ -122,16 +124,17 @@ ask() {
     ' "$scratch/wrk" >>"$scratch/turns.$1"
 }
 
+# median WHAT FIELD: prints the median over all rounds.
 median() { cut -d ' ' -f "$2" "$scratch/turns.$1" | sort -g | sed -n "$(((turns + 1) / 2))p"; }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", (b > 0) ? a / b : 0 }'; }
 
-# memory PID: what it has resident, in MiB.
+# memory PID: prints its resident memory in MiB.
 memory() { awk '$1 == "VmRSS:" { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
 
 rows=() missed=()
 
-# row TITLE ONE OTHER LEAST
+# row TITLE ONE OTHER LEAST: adds a row. LEAST bounds the throughput of ONE as a ratio to OTHER.
 row() {
     local throughput
     throughput=$(ratio "$(median "$2" 1)" "$(median "$3" 1)")
@@ -154,7 +157,7 @@ start redis "$client_core" redis-server --port 0 --save '' --unixsocket "$scratc
 redis_pid=${pids[-1]}
 until redis ping >"$scratch/ping" 2>&1; do sleep 0.1; done
 
-# cluster NAME: the lines of a node.
+# cluster NAME: prints the [cluster] section of a node.
 cluster() { printf '[cluster]\nurl = "unix://%s"\nlease = "3s"\nnode = "%s"\n' "$scratch/redis.sock" "$1"; }
 
 start_node alone "$binary"
@@ -169,13 +172,13 @@ start_node leader "$binary" "$(cluster leader)"
 start_node follower "$binary" "$(cluster follower)"
 follower=$url follower_pid=$pid follower_path=/v1/queues/${ids[0]}/decision
 
-say "a follower beside a daemon without [cluster]: $turns turns of $seconds s each"
+say "a follower and a daemon without [cluster]: $turns rounds of $seconds s each"
 for ((turn = 0; turn < turns; turn++)); do
     ask alone "$alone$path"
     ask follower "$follower$follower_path"
     [[ -z ${BEFORE:-} ]] || ask before "$before$before_path"
 done
-row "a follower; beside one without \`[cluster]\`" follower alone 0.9
+row "a follower, compared with a daemon without \`[cluster]\`" follower alone 0.9
 say "the same with the engine stopped"
 kill -STOP "$redis_pid"
 for ((turn = 0; turn < turns; turn++)); do
@@ -184,17 +187,18 @@ for ((turn = 0; turn < turns; turn++)); do
 done
 kill -CONT "$redis_pid"
 row "the same with the engine stopped (SIGSTOP)" stopped alone-then 0.9
-[[ -z ${BEFORE:-} ]] || row "without \`[cluster]\`; beside the older binary" alone before 0.9
+[[ -z ${BEFORE:-} ]] || row "without \`[cluster]\`, compared with the older binary" alone before 0.9
 
-printf '\n| medians of %d turns | that 1/s | this 1/s | ratio | that 99 %% µs | this 99 %% µs |\n|---|---:|---:|---:|---:|---:|\n' "$turns"
+printf '\n| medians of %d rounds | other 1/s | this 1/s | ratio | other 99 %% µs | this 99 %% µs |\n|---|---:|---:|---:|---:|---:|\n' "$turns"
 printf '%s\n' "${rows[@]}"
-printf '\nresident: %s MiB without [cluster], %s MiB as a follower%s\n' "$(memory "$alone_pid")" "$(memory "$follower_pid")" \
-    "${BEFORE:+, $(memory "${before_pid:-0}") MiB the older binary}"
+printf '\nresident memory: %s MiB without [cluster], %s MiB as a follower%s\n' "$(memory "$alone_pid")" "$(memory "$follower_pid")" \
+    "${BEFORE:+, $(memory "${before_pid:-0}") MiB with the older binary}"
 
-# ticks PID: the processor time of a process so far.
+# ticks PID: prints the processor time of a process so far.
 ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 
-# What accounts cost that nobody asks about: leases, looks and reads. CallTools refuses their connections, so that polls cost next to nothing.
+# The load of accounts that no router asks about: leases, looks and reads. CallTools refuses their connections, so that polls cost next to
+# nothing.
 if ((accounts > 0)); then
     say "$accounts accounts on two nodes, for $watched s"
     redis flushall >"$scratch/flushed"
@@ -212,14 +216,14 @@ if ((accounts > 0)); then
         start "$name" "$server_core" "$binary" run --config "$scratch/$name.toml"
     done
     one_pid=${pids[-2]} two_pid=${pids[-1]}
-    sleep $((accounts / 50 + 30)) # Until each account has a leader.
+    sleep $((accounts / 50 + 30)) # By then each account has a leader.
     processed() { redis info stats | awk -F: '$1 == "total_commands_processed" { print $2 + 0 }'; }
     bytes() { redis info stats | awk -F: '$1 ~ /^total_net_(in|out)put_bytes$/ { sum += $2 } END { print sum }'; }
     engine=$(ticks "$redis_pid") one=$(ticks "$one_pid") two=$(ticks "$two_pid") commands=$(processed) traffic=$(bytes)
     sleep "$watched"
     hertz=$(getconf CLK_TCK)
     percent() { awk -v a="$1" -v b="$2" -v s="$watched" -v h="$hertz" 'BEGIN { printf "%.1f", 100 * (b - a) / h / s }'; }
-    printf '\n%d accounts on two nodes cost the engine %s %% of a core, %d commands and %d kB a second; the nodes %s %% and %s %% of a core\n' \
+    printf '\n%d accounts on two nodes cost the engine %s %% of a core, %d commands and %d kB per second; the nodes use %s %% and %s %% of a core\n' \
         "$accounts" "$(percent "$engine" "$(ticks "$redis_pid")")" "$((($(processed) - commands) / watched))" \
         "$((($(bytes) - traffic) / watched / 1000))" "$(percent "$one" "$(ticks "$one_pid")")" "$(percent "$two" "$(ticks "$two_pid")")"
 fi

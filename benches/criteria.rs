@@ -1,4 +1,4 @@
-//! What measuring one snapshot costs: each rule over a response of one full page, 250 rows.
+//! What measuring one snapshot costs: each rule reads one full page of 250 rows.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json, value::to_raw_value};
 /// The most rows that CallTools sends at once.
 const ROWS: u32 = 250;
 
-/// A row as CallTools sends it; every third agent is available, every second one logged in to the queue.
+/// A row as CallTools sends it. Every third agent is available; every second one is logged in to the queue.
 fn row(number: u32) -> Value {
     let available = number.is_multiple_of(3);
     json!({
@@ -68,7 +68,7 @@ fn criteria(field: &str) -> Criteria {
         condition: Condition::GreaterThan,
         value: None,
     })
-    .expect("a good rule")
+    .expect("a valid rule")
 }
 
 fn built_in(bench: &mut Criterion) {

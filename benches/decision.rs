@@ -1,5 +1,5 @@
-//! What answering one router costs: find the queue on a board of 1,000, read its state, decide. Also what recording the answer about a call
-//! costs, over all threads, because another thread writes it.
+//! What one answer costs: finding the queue on a board of 1,000, reading its state, and deciding. Also what recording the answer about a call
+//! costs, measured over all threads, because another thread writes the record.
 
 use std::{hint::black_box, sync::Arc, thread, time::Duration};
 
@@ -31,7 +31,7 @@ const POLICY: Policy = Policy {
     hours: None,
 };
 
-/// Agents of the queue without a seat, which is a large one.
+/// Agents of a large queue without a free seat.
 const MEMBERS: usize = 500;
 
 const POLLED: Moment = Moment {
@@ -66,7 +66,7 @@ fn board(snapshot: impl Fn(u32) -> Snapshot) -> Board {
     board
 }
 
-/// Decides about one queue after the other, so that no answer is warm from the one before.
+/// Decides about one queue after another, so that no decision finds its data in the processor's cache.
 fn decide_all(bench: &mut Criterion, name: &str, board: &Board) {
     let now = POLLED.later(Duration::from_secs(12));
     let names: Vec<_> = (0..QUEUES)
@@ -88,7 +88,7 @@ fn decision(bench: &mut Criterion) {
     decide_all(bench, "decision/1000 queues", &board);
 }
 
-/// The answers that a busy router gets in a second, and then a rest in which they are written.
+/// The answers that a busy router gets in a second, and a pause in which they are written.
 const A_SECOND: usize = 20_000;
 const REST: Duration = Duration::from_millis(400);
 
@@ -127,10 +127,13 @@ fn record(times: u64, ids: &[String]) -> Duration {
         let what = What::Answered(Answer::new(&decision));
         log.record(POLLED, &queue, ids[n % ids.len()].as_str().into(), what);
     }
-    assert!(log.finish(Duration::from_secs(60)), "it is written");
-    let took = processor_time() - begun;
-    assert_eq!(log.lost(), 0, "what is lost costs less");
-    took
+    assert!(
+        log.finish(Duration::from_secs(60)),
+        "the record was not written in time"
+    );
+    let used = processor_time() - begun;
+    assert_eq!(log.lost(), 0, "lost answers would make the result too low");
+    used
 }
 
 fn recording(bench: &mut Criterion) {
@@ -143,8 +146,8 @@ fn recording(bench: &mut Criterion) {
     });
 }
 
-/// Queues without a seat, with the rule for zero seats off, rejecting and accepting. The rule's results were computed for each agent when the
-/// snapshot was published. Queues with a seat, where the rule has no say.
+/// Queues without a free seat, with `soon` off, rejecting and accepting; and queues with a free seat, where `soon` does not apply. The
+/// chances of each agent were computed when the snapshot was published.
 fn with_soon(bench: &mut Criterion) {
     let outlook = |chance: f64| {
         let chances = move |_| vec![chance; MEMBERS];

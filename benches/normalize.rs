@@ -1,4 +1,4 @@
-//! The processor time of a poll: a reply of 250 agents becomes rows, and the response that criteria evaluate.
+//! The processor time of a poll: turning a reply of 250 agents into rows, and into the response that criteria evaluate.
 
 use std::{hint::black_box, time::Duration};
 
@@ -78,7 +78,7 @@ fn names() -> Names {
         };
         let row = json!({"id": 100 + id, "name": format!("Status {id}"), "queue_action": action});
         let raw = RawValue::from_string(row.to_string()).expect("a value is JSON");
-        Status::from_row(raw).expect("it has an id and a name")
+        Status::from_row(raw).expect("the row has an id and a name")
     };
     Names {
         queues: None,
@@ -88,7 +88,7 @@ fn names() -> Names {
 
 fn normalize(reply: &Reply, names: &Names) -> Vec<Agent> {
     let page = Page::read(reply, ASK, NOW).expect("the reply is a page");
-    let agent = |raw| Row::read(raw, names).expect("the row is sound").agent;
+    let agent = |raw| Row::read(raw, names).expect("the row is valid").agent;
     page.rows.into_iter().map(agent).collect()
 }
 

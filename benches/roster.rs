@@ -1,10 +1,10 @@
 //! What one answer with statuses costs in an account of 10,000 agents and 300 queues: reading it, and applying it to the roster, the queues and
 //! the board.
 //!
-//! The account's real task runs against the simulator in virtual time. The measured time is from CallTools' answer until the account waits for
-//! the next one. What the account does each second, with or without an answer, is not included. `list of changes` is a page of 250 rows, some of
-//! which have changed since the one before; `sweep page` is one of the 40 pages of the full list; `queue` is the poll of one queue. The bound is
-//! 2 ms on one core for the first two.
+//! The account's real task runs with the simulator in virtual time. The measured time is from CallTools' answer until the account waits for
+//! the next one. The account's work of each second is not included. `list of changes` is a page of 250 rows, some of which have changed since the
+//! page before; `sweep page` is one of the 40 pages of the full list; `queue` is the poll of one queue. The bound for the first two is 2 ms on
+//! one core.
 
 use std::{
     num::NonZeroU32,
@@ -60,21 +60,21 @@ impl Kind {
 #[derive(Debug, Default)]
 struct Watch {
     answers: u64,
-    /// The number, kind and time of an answer that the account is busy with.
+    /// The number, kind and time of the answer that the account is processing.
     answered: Option<(u64, Kind, Instant)>,
     spent: Vec<(Kind, Duration)>,
 }
 
 impl Watch {
     fn answer(&mut self, kind: Kind) -> u64 {
-        #[allow(clippy::disallowed_methods)] // It is what a benchmark measures.
+        #[allow(clippy::disallowed_methods)] // The benchmark measures real time.
         let now = Instant::now();
         self.answers += 1;
         self.answered = Some((self.answers, kind, now));
         self.answers
     }
 
-    /// The account is done with this answer.
+    /// Notes that the account is done with this answer.
     fn done(&mut self, answer: u64) {
         let is_this = |(number, _, _): &mut (u64, Kind, Instant)| *number == answer;
         if let Some((_, kind, at)) = self.answered.take_if(is_this) {
@@ -83,7 +83,7 @@ impl Watch {
     }
 }
 
-/// The connection to the simulator, which notes when an answer is there, and when the account is done with it.
+/// The connection to the simulator. It notes when an answer arrives, and when the account is done with it.
 #[derive(Debug)]
 struct Wire {
     inner: Arc<dyn Transport>,
@@ -95,15 +95,15 @@ impl Transport for Wire {
         let kind = Kind::of(request.path_and_query);
         Box::pin(async move {
             let watch = Arc::clone(&self.watch);
-            let lock = || self.watch.lock().expect("nobody panics with it");
+            let lock = || self.watch.lock().expect("no holder panics");
             let last = lock().answers;
             lock().done(last);
             let reply = self.inner.send(request).await;
             let answer = lock().answer(kind);
             tokio::spawn(async move {
-                // The paused clock moves on when nobody has anything to do.
+                // The paused clock advances when all tasks are idle.
                 tokio::time::sleep(Duration::from_millis(1)).await;
-                watch.lock().expect("nobody panics with it").done(answer);
+                watch.lock().expect("no holder panics").done(answer);
             });
             reply
         })
@@ -129,21 +129,21 @@ impl LargeAccount {
         Self { runtime, watch }
     }
 
-    /// Runs until every queue was polled and the feeds were tried.
+    /// Runs for this long, and drops the times measured so far.
     fn live(&self, time: Duration) {
         self.pass(time);
         self.take(Kind::Other);
     }
 
     fn pass(&self, time: Duration) {
-        // A timer needs the runtime around it.
+        // A timer must be created inside the runtime.
         self.runtime
             .block_on(async { tokio::time::sleep(time).await });
     }
 
     /// The times of answers of this kind since the last call.
     fn take(&self, kind: Kind) -> Vec<Duration> {
-        let mut watch = self.watch.lock().expect("nobody panics with it");
+        let mut watch = self.watch.lock().expect("no holder panics");
         let spent = std::mem::take(&mut watch.spent).into_iter();
         let spent = spent.filter(|(of, _)| *of == kind);
         spent.map(|(_, spent)| spent).collect()
@@ -227,11 +227,11 @@ fn account(
     })
 }
 
-/// By then every queue has been polled, one in two slots, and the feeds were tried.
+/// By then every queue has been polled, one in every two slots, and the feeds have been tried.
 const START: Duration = Duration::from_secs(50 * 60);
 
 fn answers(criterion: &mut Criterion) {
-    // As a test it only needs to work.
+    // As a test it only has to work.
     let is_measured = std::env::args().any(|argument| argument == "--bench");
     let (queues, agents, start) = match is_measured {
         true => (300, 10_000, START),

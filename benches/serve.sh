@@ -119,7 +119,7 @@ start_openseat() {
 }
 
 # start_nginx NAME BODY: sets $fixed, $large, $fixed_tls, $cached and $nginx_socket. $large serves $scratch/large. nginx cannot report which
-# port it got, so this searches a free one.
+# port it got, so this looks for a free one.
 start_nginx() {
     local name=$1 body=$2 port root=$scratch/$1-nginx
     mkdir "$root"

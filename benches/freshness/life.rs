@@ -1,4 +1,4 @@
-//! An account's life under one policy, in virtual time.
+//! Simulates an account under one policy, in virtual time.
 
 #[path = "../support/setup.rs"]
 mod setup;
@@ -32,7 +32,7 @@ use setup::{LIMIT, POLICY, Queue, RESERVE, Setup, in_virtual_time};
 pub struct Size {
     pub queues: usize,
     pub agents: usize,
-    /// In an hour, over all queues.
+    /// Per hour, over all queues.
     pub questions: u32,
 }
 
@@ -51,18 +51,18 @@ pub enum Policy {
     Cache,
     /// openseat, answering from memory.
     Openseat,
-    /// openseat, asked with this many milliseconds as `fresh=`, and `wait=800ms`.
+    /// openseat, asked with `fresh=` of this many milliseconds, and `wait=800ms`.
     Waiting(u64),
 }
 
 /// What CallTools can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
-    /// All that openseat makes use of.
+    /// Everything that openseat uses.
     Whole,
-    /// `ordering=` is ignored.
+    /// CallTools ignores `ordering=`.
     Unordered,
-    /// So is the filter by status.
+    /// CallTools also ignores the filter by status.
     SweepsOnly,
     /// One call in ten begins without a change of status.
     SilentCalls,
@@ -102,13 +102,13 @@ const fn column(name: &'static str, policy: Policy, api: Api) -> Column {
 }
 
 impl Column {
-    /// Whether it says something of its own. A roster of one page is swept with one request, so that other lists are never tried.
+    /// Whether this column can differ from the others. A roster of one page is swept with one request, so openseat never tries other lists.
     pub fn fits(&self, size: Size) -> bool {
         let needs_pages = matches!(self.api, Api::Unordered | Api::SweepsOnly);
         !needs_pages || size.agents > PAGE_SIZE
     }
 
-    /// How fresh an answer has to be not to be waited for.
+    /// How fresh an answer must be, and how long the router waits for a newer one. `None` if it does not wait.
     fn patience(&self) -> Option<Patience> {
         let Policy::Waiting(fresh_ms) = self.policy else {
             return None;
@@ -120,19 +120,19 @@ impl Column {
     }
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug, Default)]
 pub struct Score {
     pub questions: u64,
     pub wrong_accepts: u64,
     pub wrong_rejects: u64,
-    /// What always accepting would have got wrong.
+    /// How many answers would have been wrong if all had been accepts.
     pub nobody_there: u64,
     /// Ages of the answers, in milliseconds.
     pub ages_ms: Vec<u32>,
     /// The most requests in any sliding hour.
     pub worst_hour: usize,
-    /// Where statuses came from in the end.
+    /// The feed in use at the end.
     pub feed: Option<Feed>,
 }
 
@@ -157,10 +157,10 @@ impl Score {
     }
 }
 
-/// Rows of a page, at most.
+/// The most rows on a page.
 const PAGE_SIZE: usize = 250;
 
-/// Lives through `warm_up`, then counts for `measured`.
+/// Simulates `warm_up`, then counts answers for `measured`.
 pub fn live(
     size: Size,
     column: &'static Column,
@@ -184,28 +184,29 @@ pub fn live(
     })
 }
 
-/// The simulated account, and what is asked of it.
+/// The simulated account, and the questions about it.
 struct World {
     setup: Setup,
     size: Size,
     seed: u64,
     asks: mpsc::Sender<Ask>,
-    /// What a proxy knows, by the queue's place.
+    /// What a proxy has cached, by the queue's place.
     cached: Vec<Cached>,
     names: RefCell<Option<Names>>,
     health: watch::Sender<Health>,
 }
 
-/// What a proxy knows of one queue.
+/// What a proxy has cached about one queue.
 #[derive(Default)]
 struct Cached {
-    /// Whether somebody was free, and when that was.
+    /// When the queue was last polled, and whether an agent was free then.
     seat: RefCell<Option<(Moment, bool)>>,
-    being_asked: RefCell<bool>,
+    /// Whether a poll of the queue is running.
+    is_polled: RefCell<bool>,
 }
 
 impl World {
-    /// Also gives the other end of `asks`, for the account.
+    /// Also returns the other end of `asks`, for the account.
     fn new(size: Size, api: Api, seed: u64) -> (Self, mpsc::Receiver<Ask>) {
         let setup = Setup::new(WorldSettings {
             seed,
@@ -233,7 +234,7 @@ impl World {
         (world, wishes)
     }
 
-    /// Asks at random times, and compares each answer with the truth.
+    /// Asks about random queues at random times, and compares each answer with the truth.
     async fn questions(
         self: &Rc<Self>,
         column: &'static Column,
@@ -241,7 +242,7 @@ impl World {
         measured: Duration,
     ) -> Score {
         let score = Rc::new(RefCell::new(Score::default()));
-        // Other dice than the world's.
+        // A random sequence other than the world's.
         let mut dice = fastrand::Rng::with_seed(self.seed ^ 0x5eed);
         let mean_gap = 3600.0 / f64::from(self.size.questions);
         let (start, mut at) = (Instant::now(), Duration::ZERO);
@@ -252,7 +253,7 @@ impl World {
             let place = self.setup.pick(dice.f64());
             let counts = at >= warm_up;
             let (world, score) = (Rc::clone(self), Rc::clone(&score));
-            // Each question is a task: one that waits holds up no other.
+            // Each question has a task of its own, so that waiting for one answer does not delay the others.
             tokio::task::spawn_local(async move {
                 let (accept, age) = world.answer(column, place, ttl).await;
                 let id = world.setup.queues[place].id;
@@ -269,6 +270,7 @@ impl World {
         score
     }
 
+    /// The policy's answer about a queue: whether it accepts, and the age of the data.
     async fn answer(
         &self,
         column: &Column,
@@ -280,12 +282,12 @@ impl World {
             Policy::Cache => {
                 let (_, age) = self.cached(place);
                 let is_old = age.is_none_or(|age| age > ttl);
-                if is_old && !self.cached[place].being_asked.replace(true) {
-                    // A cache knows of no pace: it asks when it is asked, until the hour is spent.
+                if is_old && !self.cached[place].is_polled.replace(true) {
+                    // A cache has no pace: it polls on demand until the hour's budget is spent.
                     if let Ok(permit) = self.setup.budget.permit(Purpose::ColdStart).await {
                         self.poll(place, Purpose::ColdStart, permit).await;
                     }
-                    self.cached[place].being_asked.replace(false);
+                    self.cached[place].is_polled.replace(false);
                 }
                 self.cached(place)
             }
@@ -327,7 +329,7 @@ impl World {
         }
     }
 
-    /// Polls one queue and keeps whether it has a seat.
+    /// Polls one queue and remembers whether it has a seat.
     async fn poll(&self, place: usize, purpose: Purpose, permit: Permit) {
         let names = self.names().await;
         let id = self.setup.queues[place].id;
@@ -353,8 +355,8 @@ impl World {
         self.names.borrow().clone().unwrap_or_default()
     }
 
-    /// The shortest time to live with which the expected requests fit the hour: a queue that is asked λ times an hour is polled
-    /// 1/(ttl + 1/λ) times.
+    /// The shortest time to live for which the expected number of polls fits the hour's budget: a queue that is asked about λ times an hour is
+    /// polled 1/(ttl + 1/λ) times.
     fn time_to_live(&self) -> Duration {
         let polls = |ttl: f64| -> f64 {
             let rate = |queue: &Queue| queue.part * f64::from(self.size.questions) / 3600.0;

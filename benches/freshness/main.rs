@@ -1,12 +1,12 @@
-//! How often are answers wrong? The real schedule, budget, board and decisions against the simulator in virtual time, beside two other ways
-//! to spend the same budget in the same world.
+//! How often are answers wrong? The real schedule, budget, board and decisions run with the simulator in virtual time. Two other ways to spend
+//! the same budget run in the same world.
 //!
-//! `cargo bench --bench freshness` lives through all sizes, prints each result, writes the tables into `docs/freshness.md` between two marks, and draws
-//! `docs/freshness.svg`. The whole takes hours, so it can be done in pieces: `cargo bench --bench freshness -- --sizes 20x60,50x200 --seeds 1 --minutes 60
-//! --write` writes these rows and keeps the others. `-- --test` lives through a few minutes of a small account, to see that it works.
+//! `cargo bench --bench freshness` simulates all sizes, prints each result, writes the tables into `docs/freshness.md` between two marks, and draws
+//! `docs/freshness.svg`. This takes hours, but it can be done in parts: `cargo bench --bench freshness -- --sizes 20x60,50x200 --seeds 1 --minutes 60
+//! --write` writes these rows and keeps the others. `-- --test` simulates a few minutes of a small account, to show that the benchmark works.
 //!
-//! *Wrong* means that the answer served differs from the truth at that instant: somebody is available and logged in, or nobody is. Questions come at
-//! random, more for popular queues. The first hour is not counted: the cold start has to be paid back in it.
+//! *Wrong* means that the answer differs from the truth at that instant: an agent is available and logged in, or none is. Questions come at
+//! random times, more of them for popular queues. The first hour is not counted, because the cold start borrows from its budget.
 
 mod life;
 mod plot;
@@ -18,7 +18,7 @@ use clap::Parser;
 
 use life::{Api, COLUMNS, Column, Score, Size};
 
-/// From a single queue to the largest account that one limit can follow.
+/// From a single queue to the largest account that CallTools' limit allows to follow.
 const SIZES: [Size; 10] = [
     size(1, 10, 300),
     size(2, 10, 200),
@@ -42,25 +42,25 @@ const fn size(queues: usize, agents: usize, questions: u32) -> Size {
 
 const WARM_UP: Duration = Duration::from_secs(3_600);
 
-/// How often are answers wrong? Without options all sizes are run and `docs/freshness.md` is written.
+/// How often are answers wrong? Without options, runs all sizes and writes `docs/freshness.md`.
 #[derive(Parser)]
 struct Options {
-    /// These sizes only, such as 20x60
+    /// Run only these sizes, such as 20x60
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<String>,
-    /// These columns only, by their names in the tables
+    /// Run only these columns, by their names in the tables
     #[arg(long, value_delimiter = ',')]
     columns: Vec<String>,
-    /// Different worlds of each size, whose scores are added up
+    /// Number of different worlds of each size; their scores are added up
     #[arg(long, default_value_t = 3)]
     seeds: u64,
-    /// Minutes that are counted, after the first hour
+    /// Minutes to count after the first hour
     #[arg(long, default_value_t = 120)]
     minutes: u64,
-    /// Write what was run into `docs/freshness.md`, although it is not all
+    /// Write the results into `docs/freshness.md`, even if only a part was run
     #[arg(long)]
     write: bool,
-    // Both tell `cargo bench` and `cargo test --benches` apart, as criterion does.
+    // These two distinguish `cargo bench` from `cargo test --benches`, as criterion does.
     #[arg(long, hide = true)]
     bench: bool,
     #[arg(long, hide = true)]
@@ -97,7 +97,7 @@ fn main() {
             let score = scores.reduce(Score::plus).unwrap_or_default();
             report::print(size, column, &score);
             page.take(size, column, &score, (options.seeds, options.minutes));
-            // After each, so that a run that is given up has not been for nothing.
+            // Written after each column, so that an aborted run keeps its results.
             if options.write || options.is_all() {
                 page.write();
             }

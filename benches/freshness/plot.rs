@@ -1,4 +1,4 @@
-//! Bars of wrong answers, a group for each size.
+//! Draws the percentage of wrong answers as bars, with one group for each size.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ const LEFT: f64 = 46.0;
 const BOTTOM: f64 = 280.0;
 const TOP: f64 = 66.0;
 
-/// The picture of a table's rows.
+/// Draws a table's rows.
 pub fn bars(rows: &[Vec<String>]) -> String {
     let wrong = |row: &[String], place: usize| row[place].parse::<f64>().ok();
     let all = rows
@@ -67,7 +67,7 @@ pub fn bars(rows: &[Vec<String>]) -> String {
     svg + "</svg>\n"
 }
 
-/// The title, and what the colours mean.
+/// The title and the legend.
 fn head() -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"11\">\n\

@@ -1,4 +1,4 @@
-//! The page with the tables, and the plot. The tables are their own memory: what is not run keeps its numbers.
+//! The page with the tables, and the plot. Old results are read from the page itself: sizes and columns that are not run keep their numbers.
 
 use std::fmt::Write as _;
 
@@ -15,10 +15,10 @@ const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/freshness.svg")
 const BEGIN: &str = "<!-- made by `cargo bench --bench freshness`: begin -->\n";
 const END: &str = "<!-- end -->";
 
-/// What stands where nothing was run, or where a column says nothing of its own.
+/// The text of a cell that was not run, or whose column does not fit the size.
 const NOTHING: &str = "–";
 
-/// The first table: who spends the budget.
+/// The first table: ways to spend the budget.
 pub const WHO: &[&str] = &[
     SIZE,
     "always accept",
@@ -29,7 +29,7 @@ pub const WHO: &[&str] = &[
     "fresh=2s",
 ];
 
-/// The second: openseat where CallTools offers less.
+/// The second: openseat when CallTools offers less.
 const LESS: &[&str] = &[
     SIZE,
     "openseat",
@@ -40,7 +40,7 @@ const LESS: &[&str] = &[
     "no order nor filter; fresh=300ms",
 ];
 
-/// The third: more about openseat, when nobody waits.
+/// The third: more about openseat when routers do not wait.
 const MORE: &[&str] = &[
     SIZE,
     "feed",
@@ -54,7 +54,7 @@ const MORE: &[&str] = &[
 
 const SIZE: &str = "queues / agents / questions an hour";
 
-/// The page, and the tables in it.
+/// The page and its tables.
 pub struct Page {
     text: String,
     tables: [Table; 3],
@@ -62,7 +62,7 @@ pub struct Page {
 
 impl Page {
     /// # Panics
-    /// If the page cannot be read, or has lost the marks between which the tables belong.
+    /// If the page cannot be read, or lacks the marks around the tables.
     pub fn read() -> Self {
         let text = std::fs::read_to_string(PAGE).expect("docs/freshness.md can be read");
         let (_, between, _) = split(&text);
@@ -70,7 +70,7 @@ impl Page {
         Self { text, tables }
     }
 
-    /// Takes in what was run.
+    /// Enters a result into the tables.
     pub fn take(&mut self, size: Size, column: &Column, score: &Score, run: (u64, u64)) {
         let row = row(size);
         let line = Line::new(score);
@@ -107,7 +107,7 @@ impl Page {
     }
 }
 
-/// What is before the tables, the tables, and what is after them.
+/// The text before the tables, the tables, and the text after them.
 fn split(page: &str) -> (&str, &str, &str) {
     let (before, rest) = page.split_once(BEGIN).expect("the tables' first mark");
     let (between, after) = rest.split_once(END).expect("the tables' last mark");
@@ -173,7 +173,7 @@ fn row(size: Size) -> String {
     format!("{queues} / {agents} / {questions}")
 }
 
-/// Agents, then queues, of a row.
+/// A row's agents and queues, to sort by.
 fn agents(row: &str) -> Option<(usize, usize)> {
     let mut numbers = row.split(" / ").map(|number| number.parse().ok());
     let queues = numbers.next()??;
@@ -208,8 +208,8 @@ impl Line {
     }
 }
 
-/// Says what is known so far; the whole takes hours.
-#[allow(clippy::print_stdout)] // It is what a benchmark is for.
+/// Prints one result at once, because the whole run takes hours.
+#[allow(clippy::print_stdout)] // A benchmark prints its results.
 pub fn print(size: Size, column: &Column, score: &Score) {
     let line = Line::new(score);
     println!(

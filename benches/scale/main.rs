@@ -1,11 +1,11 @@
-//! What openseat takes of a machine: the program itself in a process of its own, against simulated accounts in this one.
+//! How much memory and processor time openseat needs. The program runs in a process of its own; the simulated accounts run in this one.
 //!
-//! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `roster`, `idle`, `growth`, `accounts`, `viewers`, `scrapes`) does the
-//! rows that have this word. `-- accounts --seconds=600` counts the accounts' requests for ten minutes,
-//! and `-- accounts --accounts=200` has fewer of them. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
-//! that it works.
+//! `cargo bench --bench scale` prints a table; `-- --check` fails if a bound is missed. `-- memory` measures only the rows about memory; the other
+//! names are `idle`, `roster`, `growth`, `accounts`, `viewers` and `scrapes`. `-- accounts --seconds=600` counts the accounts' requests for ten
+//! minutes; `-- accounts --accounts=200` starts 200 accounts instead of 1,000. As a test (`cargo test --bench scale`) everything is small and short:
+//! it shows that the benchmark works, and checks no figure.
 
-#![allow(clippy::print_stdout)] // It is what a benchmark is for.
+#![allow(clippy::print_stdout)] // A benchmark prints its results.
 
 mod process;
 mod scrapes;
@@ -22,12 +22,12 @@ use setting::{Account, Setting};
 use tokio::time::sleep;
 use viewers::Viewers;
 
-/// A run and what came of it.
+/// One row of the table: a scenario, and one result.
 struct Row {
     what: &'static str,
     measured: &'static str,
     value: f64,
-    /// At the most.
+    /// The highest value that passes.
     bound: f64,
     unit: &'static str,
 }
@@ -38,7 +38,7 @@ impl Row {
     }
 }
 
-/// How long and how large: the real thing, or a trial of it.
+/// How long and how large a run is: full size, or a short trial.
 #[derive(Clone, Copy)]
 struct Scale {
     trial: bool,
@@ -68,7 +68,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 async fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let given = |word: &str| arguments.iter().any(|argument| argument == word);
-    // Tells `cargo bench` and `cargo test --benches` apart, as criterion does.
+    // Distinguishes `cargo bench` from `cargo test --benches`, as criterion does.
     let scale = Scale {
         trial: given("--test") || !given("--bench"),
     };
@@ -110,7 +110,7 @@ async fn main() {
     }
 }
 
-/// 20 queues, polled as an account with 1000 requests an hour polls them, and asked by nobody.
+/// 20 queues, polled with 1000 requests an hour. No router asks.
 async fn small(scale: Scale) -> [Row; 2] {
     const WHAT: &str = "20 queues, 100 agents";
     let setting = Setting::begin(vec![Account::lively(0, 20, 100)]).await;
@@ -135,15 +135,15 @@ async fn small(scale: Scale) -> [Row; 2] {
     ]
 }
 
-/// 1,000 queues with 25 agents each, none of whom is in two of them and every one of whom has changed their status since the queue was polled.
+/// 1,000 queues with 25 agents each. No agent is in two queues, and every agent has changed status since the queue was first polled.
 async fn large(scale: Scale) -> Row {
     let account = Account::crowded(scale.number(1_000), 25);
     let setting = Setting::begin(vec![account]).await;
     let daemon = Daemon::start(&setting).await;
-    let everybody = &setting.accounts[0];
+    let account = &setting.accounts[0];
     for (status, seats) in [("On a Call", 0), ("Available", 25)] {
-        everybody.set_everyone(status);
-        daemon.counts(seats).await;
+        account.set_everyone(status);
+        daemon.wait_for_count(seats).await;
     }
     Row {
         what: "1,000 queues, 25 agents each",
@@ -154,12 +154,12 @@ async fn large(scale: Scale) -> Row {
     }
 }
 
-/// The largest account that one limit can follow: every queue was polled, and most agents have changed their status since.
+/// The largest account that CallTools' limit allows to follow. Every queue has been polled, and most agents have changed status since.
 async fn roster(scale: Scale) -> Row {
     let account = Account::hasty(0, scale.number(300), scale.number(10_000));
     let setting = Setting::begin(vec![account]).await;
     let daemon = Daemon::start(&setting).await;
-    // 5.5 requests a second: the queues take a minute or two, the 40 pages of the full list as long again.
+    // 5.5 requests a second: the queues take a minute or two, and so do the 40 pages of the full list.
     sleep(scale.time(300)).await;
     Row {
         what: "300 queues, 10,000 agents in one to four of them",
@@ -170,7 +170,7 @@ async fn roster(scale: Scale) -> Row {
     }
 }
 
-/// Many polls in a minute or two, with questions and scrapes all the while: the second half must not take more than the first.
+/// Two minutes of fast polling, with requests and scrapes throughout. Memory must not grow in the second minute.
 async fn growth(scale: Scale) -> Row {
     let setting = Setting::begin(vec![Account::hasty(0, 20, 100)]).await;
     let daemon = Daemon::start(&setting).await;
@@ -178,19 +178,19 @@ async fn growth(scale: Scale) -> Row {
     let before = daemon.resident() as f64;
     daemon.ask_for(&setting, scale.time(60)).await;
     Row {
-        what: "20 queues, 5 polls a second, asked all the while",
+        what: "20 queues, 5 polls a second, under constant requests",
         measured: "growth in the second of two minutes",
         value: (daemon.resident() as f64 / before - 1.0) * 100.0,
-        // The hour's requests are remembered, and this is far from an hour.
+        // openseat remembers an hour of requests, and the hour is not full yet.
         bound: 5.0,
         unit: "%",
     }
 }
 
-/// 120 queues, polled 5 times a second, so that the dashboard changes all the time; eight people look at it, or nobody does.
+/// 120 queues with 5 polls a second, so that the dashboard changes all the time. Eight viewers watch it, or none.
 async fn viewers(scale: Scale) -> [Row; 3] {
     const WHAT: &str = "120 queues, 5 polls a second";
-    /// Turns of each, so that whatever else the machine does meets both alike.
+    /// Rounds with and without viewers, in turn: other load on the machine affects both equally.
     const TURNS: usize = 4;
     let setting = Setting::begin(vec![Account::hasty(0, scale.number(120), 600)]).await;
     let daemon = Daemon::start(&setting).await;
@@ -204,30 +204,30 @@ async fn viewers(scale: Scale) -> [Row; 3] {
     }
     let [plain, packed] = viewers::sizes(&daemon).await;
     println!(
-        "{} decisions without viewers, {} with 8, who read {seen} pages of {plain} bytes, {packed} of them sent",
+        "{} decisions without viewers, {} with 8, who read {seen} pages of {plain} bytes, sent as {packed} bytes",
         alone.len(),
         watched.len()
     );
     [
         Row {
             what: WHAT,
-            measured: "99th percentile of a decision, nobody looks at the dashboard",
+            measured: "99th percentile of a decision, no viewers",
             value: viewers::slowest(alone),
             bound: 10.0,
             unit: "ms",
         },
         Row {
             what: WHAT,
-            measured: "99th percentile of a decision, eight look at it",
+            measured: "99th percentile of a decision, eight viewers",
             value: viewers::slowest(watched),
             bound: 10.0,
             unit: "ms",
         },
         Row {
             what: WHAT,
-            measured: "the dashboard's page, as it is sent",
+            measured: "the dashboard's page, compressed",
             value: packed as f64 / 1024.0,
-            // A look of each viewer each second takes a small part of a slow line.
+            // Even one load a second per viewer takes a small part of a slow line.
             bound: 64.0,
             unit: "KiB",
         },
@@ -237,38 +237,42 @@ async fn viewers(scale: Scale) -> [Row; 3] {
 /// 1,000 queues, scraped without a pause or not at all.
 async fn scrapes(scale: Scale) -> [Row; 3] {
     const WHAT: &str = "1,000 queues, 5,000 agents";
-    /// Turns of each, as for viewers.
+    /// Rounds with and without scrapes, as for viewers.
     const TURNS: usize = 4;
     let account = Account::hasty(0, scale.number(1_000), scale.number(5_000));
     let setting = Setting::begin(vec![account]).await;
     let daemon = Daemon::start(&setting).await;
     let queues = setting.accounts[0].queues();
-    let (mut alone, mut scraped, mut took) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alone, mut scraped, mut scrapes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..if scale.trial { 1 } else { TURNS } {
         alone.extend(viewers::decisions(&daemon, &queues, scale.time(5)).await);
         let scraper = Scraper::start(&daemon, scale.time(5));
         scraped.extend(viewers::decisions(&daemon, &queues, scale.time(5)).await);
-        took.extend(scraper.took().await);
+        scrapes.extend(scraper.durations().await);
     }
-    println!("{} scrapes beside {} decisions", took.len(), scraped.len());
+    println!(
+        "{} scrapes during {} decisions",
+        scrapes.len(),
+        scraped.len()
+    );
     [
         Row {
             what: WHAT,
             measured: "a scrape of /metrics, median",
-            value: scrapes::median(took),
+            value: scrapes::median(scrapes),
             bound: 20.0,
             unit: "ms",
         },
         Row {
             what: WHAT,
-            measured: "99th percentile of a decision, nobody scrapes",
+            measured: "99th percentile of a decision, no scrapes",
             value: viewers::slowest(alone),
             bound: 10.0,
             unit: "ms",
         },
         Row {
             what: WHAT,
-            measured: "99th percentile of a decision, somebody scrapes without a pause",
+            measured: "99th percentile of a decision, scrapes without a pause",
             value: viewers::slowest(scraped),
             bound: 10.0,
             unit: "ms",

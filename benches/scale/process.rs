@@ -1,4 +1,4 @@
-//! The program in a process of its own, and what the system says of it.
+//! The program in a process of its own, and what the system reports about it.
 
 use std::{
     fs::{self, File},
@@ -12,16 +12,16 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::setting::Setting;
 
-/// For whatever has to happen before anything is measured: at 26 requests a second, 1,000 queues are polled within a minute.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// The limit for all waiting before a measurement. At 26 requests a second, polling 1,000 queues takes less than a minute.
+const WAIT_LIMIT: Duration = Duration::from_secs(240);
 
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// `openseat run`; dropping it kills it.
 pub struct Daemon {
     child: Child,
     pub url: String,
-    /// From its start until it was ready.
+    /// The time from its start until it was ready.
     pub start: Duration,
     client: reqwest::Client,
 }
@@ -34,7 +34,7 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// Starts it and waits until every queue has been polled.
+    /// Starts the daemon and waits until every queue has been polled.
     pub async fn start(setting: &Setting) -> Self {
         let begun = Instant::now();
         let log = setting.config.with_extension("log");
@@ -51,49 +51,52 @@ impl Daemon {
             let (_, rest) = log.split_once("\"listener\":\"")?;
             Some(rest.split_once('"')?.0.to_owned())
         };
-        until("an address", async || address().is_some()).await;
+        until("the log has an address", async || address().is_some()).await;
         let mut daemon = Self {
             child,
             start: Duration::ZERO,
-            url: format!("http://{}", address().expect("it was there")),
+            url: format!("http://{}", address().expect("the log has the address")),
             client: openseat::process::tls::client_builder()
                 .no_proxy()
                 .build()
                 .expect("a client"),
         };
-        until("ready", async || daemon.status("/readyz").await == 200).await;
+        until("the daemon is ready", async || {
+            daemon.status("/readyz").await == 200
+        })
+        .await;
         daemon.start = begun.elapsed();
         daemon
     }
 
-    /// Ends it as systemd would, and returns how long that took.
+    /// Stops the daemon as systemd does, and returns how long that took.
     pub fn stop(mut self) -> Duration {
         let begun = Instant::now();
         let id = Pid::from_child(&self.child);
-        rustix::process::kill_process(id, Signal::TERM).expect("it runs");
-        // On a busy machine it may have to cut its stop short, which the time shows.
-        let _ = self.child.wait().expect("it ends");
+        rustix::process::kill_process(id, Signal::TERM).expect("the process runs");
+        // On a busy machine the daemon may have to cut its stop short; the time shows that, so the exit code is not checked.
+        let _ = self.child.wait().expect("the process ends");
         begun.elapsed()
     }
 
-    /// Lets it read its config again, and returns how long it took until that was in force, or until the answer said that it takes longer.
+    /// Reloads the config, and returns how long the response took: it comes when the new config is in use, or says that this takes longer.
     pub async fn reload(&self) -> Duration {
         let begun = Instant::now();
-        let answer = self.client.post(format!("{}/v1/reload", self.url)).send();
-        let answer = answer.await.expect("an answer");
-        if !answer.status().is_success() {
-            println!("the reload was answered with {}", answer.status());
+        let response = self.client.post(format!("{}/v1/reload", self.url)).send();
+        let response = response.await.expect("a response");
+        if !response.status().is_success() {
+            println!("the reload returned {}", response.status());
         }
         begun.elapsed()
     }
 
     /// The text at a path.
     pub async fn text(&self, path: &str) -> String {
-        let answer = self.client.get(format!("{}{path}", self.url)).send().await;
-        answer.expect("an answer").text().await.expect("a text")
+        let response = self.client.get(format!("{}{path}", self.url)).send().await;
+        response.expect("a response").text().await.expect("a text")
     }
 
-    /// How often it waits for the disk, a second; `None` where `perf` may not count it.
+    /// Disk syncs per second; `None` if `perf` is missing or may not count them.
     pub async fn syncs_during(&self, time: Duration) -> Option<f64> {
         let counting = Command::new("perf")
             .args(["stat", "-x", ",", "-e"])
@@ -114,27 +117,22 @@ impl Daemon {
     }
 
     async fn status(&self, path: &str) -> u16 {
-        let answer = self.client.get(format!("{}{path}", self.url)).send().await;
-        answer.map_or(0, |answer| answer.status().as_u16())
+        let response = self.client.get(format!("{}{path}", self.url)).send().await;
+        response.map_or(0, |response| response.status().as_u16())
     }
 
-    /// Waits until every queue of an account counts so many seats.
-    pub async fn counts(&self, seats: u64) {
+    /// Waits until every queue reports this number of seats.
+    pub async fn wait_for_count(&self, seats: u64) {
         let all = async || {
-            let answer = self
-                .client
-                .get(format!("{}/v1/queues", self.url))
-                .send()
-                .await;
-            let text = answer.expect("an answer").text().await.expect("a text");
+            let text = self.text("/v1/queues").await;
             let summary: Value = serde_json::from_str(&text).expect("JSON");
             let queues = summary["queues"].as_array().expect("a list");
             queues.iter().all(|queue| queue["count"] == seats)
         };
-        until("the count", all).await;
+        until("every queue has the expected count", all).await;
     }
 
-    /// Asks about one queue after the other, and scrapes once a second.
+    /// Asks about one queue after another, and scrapes once a second.
     pub async fn ask_for(&self, setting: &Setting, time: Duration) {
         let queues = setting.accounts[0].queues();
         let end = Instant::now() + time;
@@ -153,7 +151,7 @@ impl Daemon {
         }
     }
 
-    /// Bytes of it that are in memory.
+    /// Its resident memory, in bytes.
     pub fn resident(&self) -> u64 {
         let pages = self.proc("statm");
         let pages = pages
@@ -164,30 +162,30 @@ impl Daemon {
         pages * rustix::param::page_size() as u64
     }
 
-    /// The part of a core that it takes during `time`.
+    /// The share of a core that it uses during `time`.
     pub async fn cpu_during(&self, time: Duration) -> f64 {
         let (before, begun) = (self.cpu(), Instant::now());
         sleep(time).await;
         (self.cpu() - before).as_secs_f64() / begun.elapsed().as_secs_f64()
     }
 
-    /// The time that it has spent on a core so far.
+    /// The processor time that it has used so far.
     pub fn cpu(&self) -> Duration {
         cpu_of(&self.proc("stat"))
     }
 
     fn proc(&self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it runs")
+        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the process runs")
     }
 }
 
-/// The time that this process has spent on cores so far.
+/// The processor time that this process has used so far.
 pub fn own_cpu() -> Duration {
-    cpu_of(&fs::read_to_string("/proc/self/stat").expect("a Linux kernel tells"))
+    cpu_of(&fs::read_to_string("/proc/self/stat").expect("Linux has this file"))
 }
 
 fn cpu_of(stat: &str) -> Duration {
-    // The name before it, in parentheses, may have spaces in it.
+    // The program's name comes before the fields, in parentheses, and may contain spaces.
     let (_, fields) = stat.rsplit_once(") ").expect("a name");
     let ticks = fields.split(' ').skip(11).take(2).map(|ticks| {
         let ticks: u64 = ticks.parse().expect("a number");
@@ -201,10 +199,10 @@ fn cpu_of(stat: &str) -> Duration {
 async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !condition().await {
-            sleep(LOOK_AGAIN).await;
+            sleep(RETRY_INTERVAL).await;
         }
     };
-    timeout(PATIENCE, wait)
+    timeout(WAIT_LIMIT, wait)
         .await
-        .unwrap_or_else(|_| panic!("in vain: {what}"));
+        .unwrap_or_else(|_| panic!("timed out waiting: {what}"));
 }

@@ -24,7 +24,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// One where people work, polled at CallTools' limit, whether anybody asks or not.
+    /// An account whose agents work, polled at CallTools' limit even if no router asks.
     pub fn lively(number: usize, queues: usize, agents: usize) -> Self {
         let world = WorldSettings {
             seed: number as u64,
@@ -35,7 +35,7 @@ impl Account {
         Self::of(number, world, 1_000, Duration::from_millis(300))
     }
 
-    /// The same with the most requests that a config may ask for.
+    /// The same, polled at the highest limit that a config may set.
     pub fn hasty(number: usize, queues: usize, agents: usize) -> Self {
         let world = WorldSettings {
             queues,
@@ -45,7 +45,7 @@ impl Account {
         Self::of(number, world, 20_000, Duration::from_millis(20))
     }
 
-    /// One where nothing happens by itself, with people who belong to one queue each.
+    /// An account where nothing happens by itself. Each agent belongs to one queue.
     pub fn crowded(queues: usize, agents_each: usize) -> Self {
         let world = WorldSettings::still(queues, 0);
         let account = Self::of(0, world, 20_000, Duration::from_millis(20));
@@ -76,12 +76,12 @@ impl Account {
         }
     }
 
-    /// What its clients show.
+    /// The `Authorization` header of its clients.
     pub fn authorization(&self) -> String {
         format!("Token {}", self.token)
     }
 
-    /// A way to ask it without a network.
+    /// A transport to its simulator that needs no network.
     pub fn transport(&self) -> Arc<dyn Transport> {
         self.simulator.transport(&self.token)
     }
@@ -93,7 +93,7 @@ impl Account {
         });
     }
 
-    /// Ids of the queues.
+    /// The ids of its queues.
     pub fn queues(&self) -> Vec<u64> {
         let ids = |world: &mut openseat::simulator::World| {
             world.queues().iter().map(|queue| queue.id).collect()
@@ -102,7 +102,7 @@ impl Account {
     }
 }
 
-/// Everything around the daemon.
+/// Everything that the daemon needs: simulated accounts and a config.
 pub struct Setting {
     pub accounts: Vec<Account>,
     pub config: PathBuf,
@@ -124,7 +124,7 @@ impl Setting {
         setting
     }
 
-    /// The same, with an upstream that allows for more connections.
+    /// The same, with an upstream that accepts more connections.
     pub async fn with_upstream(accounts: Vec<Account>) -> (Self, Upstream) {
         let mut setting = Self::new(accounts);
         let certificate = setting.folder.path().join("upstream.pem");
@@ -139,7 +139,8 @@ impl Setting {
         for account in &accounts {
             let token = folder.path().join(format!("{}.token", account.name));
             fs::write(&token, &account.token).expect("a token file");
-            fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("it is private");
+            fs::set_permissions(&token, fs::Permissions::from_mode(0o600))
+                .expect("the mode is set");
         }
         Self {
             accounts,
@@ -150,7 +151,7 @@ impl Setting {
         }
     }
 
-    /// Writes the config, with a line for each account, and one for the first account alone.
+    /// Writes the config, with one extra line for each account, and another for the first account only.
     pub fn configure(&self, line: &str, line_of_first: &str) {
         let mut text = "[server]\nlisten = \"127.0.0.1:0\"\n[state]\ndir = \"state\"\n".to_owned();
         let firsts = iter::once(line_of_first).chain(iter::repeat(""));

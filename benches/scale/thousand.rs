@@ -1,4 +1,4 @@
-//! 1,000 accounts in one process, each at its full budget: what they take, whether they share fairly, and what one of them can do to the others.
+//! 1,000 accounts in one process, each using its full budget: what they cost, whether all get their requests, and how a faulty one affects the others.
 
 use tokio::time::{Instant, sleep};
 
@@ -10,16 +10,16 @@ use crate::{
     viewers,
 };
 
-/// How long requests are counted unless something else is asked for: each account sends 16.
+/// How long requests are counted, by default. Each account sends 16 in this time.
 pub const SECONDS: u64 = 60;
 
-/// How many there are unless something else is asked for.
+/// The default number of accounts.
 pub const ACCOUNTS: usize = 1_000;
 const QUEUES: usize = 5;
 /// 20 for each queue.
 const AGENTS: usize = 100;
 
-/// An account sends a request in 3.8 s, so a look for this long sees four of each.
+/// An account sends a request every 3.8 s, so each sends four in this time.
 const LOOK_SECONDS: u64 = 16;
 
 const WHAT: &str = "1,000 accounts, 5 queues and 100 agents each";
@@ -40,7 +40,7 @@ pub async fn accounts(scale: Scale, accounts: usize, seconds: u64) -> Vec<Row> {
     let daemon = Daemon::start(&setting).await;
     let mut rows = vec![
         row(
-            "from the start to all ready, nothing stored",
+            "from the start to all ready, with no stored state",
             daemon.start.as_secs_f64(),
             60.0,
             "s",
@@ -52,13 +52,13 @@ pub async fn accounts(scale: Scale, accounts: usize, seconds: u64) -> Vec<Row> {
             "s",
         ),
     ];
-    // The burst of the start is over, and the lists that can be trusted are found.
+    // By then the start's burst is over, and the account knows which feeds it can trust.
     sleep(scale.time(60)).await;
     rows.extend(steady(scale, seconds, &setting, &daemon).await);
     rows.extend(reload(scale, &setting, &upstream, &daemon).await);
     rows.extend(troubles(scale, &setting, &upstream, &daemon).await);
     rows.push(row(
-        "resident in the end",
+        "resident at the end",
         daemon.resident() as f64 / MIB,
         600.0,
         "MiB",
@@ -66,7 +66,7 @@ pub async fn accounts(scale: Scale, accounts: usize, seconds: u64) -> Vec<Row> {
     rows.push(row("a stop", daemon.stop().as_secs_f64(), 2.8, "s"));
     let daemon = Daemon::start(&setting).await;
     rows.push(row(
-        "from the start to all ready, with what was stored",
+        "from the start to all ready, with stored state",
         daemon.start.as_secs_f64(),
         60.0,
         "s",
@@ -90,29 +90,29 @@ fn row(measured: &'static str, value: f64, bound: f64, unit: &'static str) -> Ro
     }
 }
 
-/// What it takes while nothing special happens.
+/// The cost in steady state.
 async fn steady(scale: Scale, seconds: u64, setting: &Setting, daemon: &Daemon) -> Vec<Row> {
     let time = scale.time(seconds);
     let (before, begun, own) = (setting.received(), Instant::now(), own_cpu());
     let cpu_before = daemon.cpu();
     let syncs = daemon.syncs_during(time).await;
     sleep(time.saturating_sub(begun.elapsed())).await;
-    let took = begun.elapsed().as_secs_f64();
-    let cpu = (daemon.cpu() - cpu_before).as_secs_f64() / took;
-    let upstream = (own_cpu() - own).as_secs_f64() / took;
+    let elapsed = begun.elapsed().as_secs_f64();
+    let cpu = (daemon.cpu() - cpu_before).as_secs_f64() / elapsed;
+    let upstream = (own_cpu() - own).as_secs_f64() / elapsed;
     let sent = since(setting, &before);
     let sum: u64 = sent.iter().sum();
     let mean = sum as f64 / sent.len() as f64;
     let farthest = sent.iter().map(|sent| (*sent as f64 - mean).abs());
     let farthest = farthest.max_by(f64::total_cmp).unwrap_or_default();
     println!(
-        "{sum} requests in {took:.1} s, {mean:.1} from each account; the upstream took {:.0} % of a core",
+        "{sum} requests in {elapsed:.1} s, {mean:.1} from each account; the upstream used {:.0} % of a core",
         upstream * 100.0
     );
     let mut rows = vec![
         row("of a core", cpu * 100.0, 50.0, "%"),
         row("resident", daemon.resident() as f64 / MIB, 600.0, "MiB"),
-        // Where one account's requests fall at either end of the time is luck: one more or less.
+        // One request more or less depends on when the count begins and ends.
         row(
             "the account farthest from the mean, beyond one request",
             (farthest - 1.0).max(0.0) / mean.max(1.0) * 100.0,
@@ -121,13 +121,13 @@ async fn steady(scale: Scale, seconds: u64, setting: &Setting, daemon: &Daemon) 
         ),
     ];
     match syncs {
-        Some(syncs) => rows.push(row("syncs of the disk", syncs, 100.0, "a second")),
-        None => println!("syncs were not counted: it needs perf, and the right to trace"),
+        Some(syncs) => rows.push(row("disk syncs", syncs, 100.0, "a second")),
+        None => println!("disk syncs were not counted: this needs perf and permission to trace"),
     }
     rows
 }
 
-/// A config in which one account has changed: the others keep their connections, and nothing is asked for them that was not due.
+/// Reloads a config in which one account has changed. The others must keep their connections and send no extra requests.
 async fn reload(scale: Scale, setting: &Setting, upstream: &Upstream, daemon: &Daemon) -> Vec<Row> {
     let line = "ca_file = \"./upstream.pem\"\n";
     let quiet = Look::at(scale, setting, daemon).await;
@@ -140,38 +140,38 @@ async fn reload(scale: Scale, setting: &Setting, upstream: &Upstream, daemon: &D
     };
     let (before, cpu) = (opened(), daemon.cpu());
     setting.configure(line, "timeout = \"9s\"\n");
-    let took = daemon.reload().await;
+    let elapsed = daemon.reload().await;
     let cpu = daemon.cpu() - cpu;
     let after = Look::at(scale, setting, daemon).await;
     vec![
         row(
             "a reload that changes one of them",
-            took.as_secs_f64() * 1e3,
+            elapsed.as_secs_f64() * 1e3,
             1_000.0,
             "ms",
         ),
         row(
-            "processor time of it",
+            "processor time of this reload",
             cpu.as_secs_f64() * 1e3,
             1_000.0,
             "ms",
         ),
         row(
-            "connections that the others opened anew",
+            "new connections of the others",
             (opened() - before) as f64,
             0.0,
             "",
         ),
         row(
-            "requests of the others after it, against before",
-            after.requests_against(&quiet),
+            "requests of the others after it, relative to before",
+            after.requests_relative_to(&quiet),
             1.02,
             "times",
         ),
     ]
 }
 
-/// What one account in trouble costs the others, each kind between two quiet looks.
+/// What a faulty account costs the others. Each kind of fault is measured between two quiet periods.
 async fn troubles(
     scale: Scale,
     setting: &Setting,
@@ -184,28 +184,28 @@ async fn troubles(
         (
             Trouble::Hang,
             [
-                "one hangs: requests of the others that are missing",
-                "one hangs: age of the others' snapshots, against without",
-                "one hangs: 99th percentile of a decision",
-                "one hangs: more of a core",
+                "one account hangs: requests that the others miss",
+                "one account hangs: age of the others' snapshots, relative to a run without it",
+                "one account hangs: 99th percentile of a decision",
+                "one account hangs: more of a core",
             ],
         ),
         (
             Trouble::Flood,
             [
-                "one's lists never end: requests of the others that are missing",
-                "one's lists never end: age of the others' snapshots, against without",
-                "one's lists never end: 99th percentile of a decision",
-                "one's lists never end: more of a core",
+                "one account's lists never end: requests that the others miss",
+                "one account's lists never end: age of the others' snapshots, relative to a run without it",
+                "one account's lists never end: 99th percentile of a decision",
+                "one account's lists never end: more of a core",
             ],
         ),
         (
             Trouble::Large,
             [
-                "one answers with 10 MB: requests of the others that are missing",
-                "one answers with 10 MB: age of the others' snapshots, against without",
-                "one answers with 10 MB: 99th percentile of a decision",
-                "one answers with 10 MB: more of a core",
+                "one account's answers have 10 MB: requests that the others miss",
+                "one account's answers have 10 MB: age of the others' snapshots, relative to a run without it",
+                "one account's answers have 10 MB: 99th percentile of a decision",
+                "one account's answers have 10 MB: more of a core",
             ],
         ),
     ] {
@@ -220,7 +220,7 @@ async fn troubles(
         rows.extend([
             row(
                 missing,
-                (1.0 - during.requests_against(&quiet)).max(0.0) * 100.0,
+                (1.0 - during.requests_relative_to(&quiet)).max(0.0) * 100.0,
                 2.0,
                 "%",
             ),
@@ -232,16 +232,16 @@ async fn troubles(
     rows
 }
 
-/// How all accounts but the first do.
+/// The figures of all accounts but the first, measured over a short time.
 #[derive(Debug)]
 struct Look {
-    /// Requests a second.
+    /// Requests per second.
     requests: f64,
     /// The mean age of snapshots, in seconds.
     age: f64,
     /// The 99th percentile of a decision, in ms.
     slowest: f64,
-    /// Of a core, with the first account.
+    /// The share of a core that the process uses, first account included.
     cpu: f64,
 }
 
@@ -255,14 +255,14 @@ impl Look {
             queues.map(move |queue| format!("{name}/{queue}"))
         };
         let queues: Vec<_> = setting.accounts[1..].iter().flat_map(queues).collect();
-        let took = viewers::decisions(daemon, &queues, scale.time(LOOK_SECONDS)).await;
+        let decisions = viewers::decisions(daemon, &queues, scale.time(LOOK_SECONDS)).await;
         let seconds = begun.elapsed().as_secs_f64();
         let cpu = (daemon.cpu() - cpu).as_secs_f64() / seconds;
         let sent: u64 = since(setting, &before)[1..].iter().sum();
         Self {
             requests: sent as f64 / seconds,
             age: age(daemon, &setting.accounts[0].name).await,
-            slowest: viewers::slowest(took),
+            slowest: viewers::slowest(decisions),
             cpu,
         }
     }
@@ -276,19 +276,19 @@ impl Look {
         }
     }
 
-    fn requests_against(&self, other: &Self) -> f64 {
+    fn requests_relative_to(&self, other: &Self) -> f64 {
         self.requests / other.requests.max(f64::MIN_POSITIVE)
     }
 }
 
-/// The mean age of all snapshots but those of one account, in seconds.
-async fn age(daemon: &Daemon, but: &str) -> f64 {
+/// The mean age of all snapshots except those of one account, in seconds.
+async fn age(daemon: &Daemon, except: &str) -> f64 {
     let metrics = daemon.text("/metrics").await;
-    let but = format!("account=\"{but}\"");
+    let except = format!("account=\"{except}\"");
     let ages = metrics.lines().filter_map(|line| {
         let rest = line.strip_prefix("openseat_queue_snapshot_age_seconds{")?;
         let (labels, age) = rest.rsplit_once(' ')?;
-        (!labels.contains(&but)).then(|| age.parse::<f64>().ok())?
+        (!labels.contains(&except)).then(|| age.parse::<f64>().ok())?
     });
     let (number, sum) = ages.fold((0.0, 0.0), |(number, sum), age| (number + 1.0, sum + age));
     sum / f64::max(number, 1.0)

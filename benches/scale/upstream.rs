@@ -1,5 +1,5 @@
-//! What a thousand accounts are polled from: simulated CallTools in this process behind one TLS listener, which takes any number of connections
-//! and finds an account at once, so that it is not the limit.
+//! Simulated CallTools for a thousand accounts, behind one TLS listener in this process. It accepts any number of connections and finds an account
+//! with one lookup, so that it does not limit the measurement.
 
 use std::{
     collections::HashMap,
@@ -33,15 +33,15 @@ use crate::setting::Account;
 /// What is wrong with all answers of an account.
 #[derive(Clone, Copy, Debug)]
 pub enum Trouble {
-    /// None ever comes.
+    /// No answer comes.
     Hang,
-    /// They come at once, and the list never ends.
+    /// Answers come at once, but the list never ends.
     Flood,
-    /// They are lists of 10 MB.
+    /// Each answer is a list of 10 MB.
     Large,
 }
 
-/// The size of a large answer, below what openseat refuses to read.
+/// The size of a large answer: below the size that openseat rejects.
 const LARGE: usize = 10 * 1_000 * 1_000;
 
 /// See the [module](self). Dropping it closes everything.
@@ -51,7 +51,7 @@ pub struct Upstream {
     task: JoinHandle<()>,
 }
 
-/// Where one account is asked.
+/// The endpoint of one account.
 struct Desk {
     transport: Arc<dyn Transport>,
     trouble: Mutex<Option<Trouble>>,
@@ -65,7 +65,7 @@ impl Drop for Upstream {
 }
 
 impl Upstream {
-    /// Serves the accounts, and writes the certificate that it shows to a file.
+    /// Serves the accounts, and writes its certificate to a file.
     pub async fn start(accounts: &[Account], certificate: &Path) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -93,12 +93,12 @@ impl Upstream {
         }
     }
 
-    /// From now on this is wrong with the account, or nothing is.
+    /// Breaks all answers of the account from now on, or repairs them with `None`.
     pub fn set_trouble(&self, account: &Account, trouble: Option<Trouble>) {
         *self.desk(account).trouble.lock().expect("no panic") = trouble;
     }
 
-    /// How many connections have asked for the account.
+    /// How many connections have sent requests for the account.
     pub fn connections(&self, account: &Account) -> u64 {
         self.desk(account).connections.load(Relaxed)
     }
@@ -128,10 +128,10 @@ async fn accept(
     desks: Arc<HashMap<String, Desk>>,
     base_url: Arc<str>,
 ) {
-    // Dropped with this task, and then all connections end.
+    // Dropped with this task, which ends all connections.
     let mut connections = JoinSet::new();
     loop {
-        let (stream, _) = listener.accept().await.expect("descriptors suffice");
+        let (stream, _) = listener.accept().await.expect("enough descriptors");
         let (acceptor, desks) = (acceptor.clone(), Arc::clone(&desks));
         connections.spawn(connection(stream, acceptor, desks, Arc::clone(&base_url)));
         while connections.try_join_next().is_some() {}
@@ -144,7 +144,7 @@ async fn connection(
     desks: Arc<HashMap<String, Desk>>,
     base_url: Arc<str>,
 ) {
-    // A client that goes away is no news.
+    // A client may disconnect at any time.
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
@@ -178,12 +178,12 @@ async fn answer(
     }
     let target = request.uri().path_and_query().expect("a path").as_str();
     let target = target.trim_start_matches("/api/");
-    let asked = desk.transport.send(Outgoing::get(target)).await;
+    let reply = desk.transport.send(Outgoing::get(target)).await;
     let Reply {
         status,
         mut headers,
         mut body,
-    } = asked.expect("nothing fails in one process");
+    } = reply.expect("the simulator is in this process and does not fail");
     if let Some(trouble) = trouble {
         (headers, body) = spoil(trouble, target, base_url, &body);
     }
@@ -193,7 +193,7 @@ async fn answer(
     response
 }
 
-/// A good list made endless or large.
+/// Makes a good list endless or large.
 fn spoil(trouble: Trouble, target: &str, base_url: &str, body: &[u8]) -> (HeaderMap, Bytes) {
     let mut list: Value = serde_json::from_slice(body).expect("the simulator sends JSON");
     match trouble {

@@ -1,4 +1,4 @@
-//! What people who look at the dashboard cost those who decide: the 99th percentile of a decision, with viewers and without, in turns.
+//! How much dashboard viewers slow down decisions: the 99th percentile of a decision, with and without viewers, in turn.
 
 use std::{
     fmt::Display,
@@ -17,17 +17,17 @@ use tokio::{
 
 use crate::process::Daemon;
 
-/// Between two decisions: a busy router's pace, far from what one thread can answer.
+/// The pause between two decisions: a busy router's pace, far below what one thread can answer.
 const BETWEEN: Duration = Duration::from_millis(2);
 
-/// What the page's script keeps between two requests, and the longest it waits before it asks.
+/// The page's script waits this long between two requests, plus a random time of at most `SPREAD_MS`.
 const REST: Duration = Duration::from_millis(300);
 const SPREAD_MS: u64 = 250;
 
-/// After this long the script asks again, whatever it was told.
+/// After this long the script reads the page again, even without an event.
 const PERIOD: Duration = Duration::from_secs(6);
 
-/// Browsers that show the dashboard. Dropping them closes it.
+/// Browsers that show the dashboard. Dropping this closes them.
 pub struct Viewers {
     tasks: Vec<JoinHandle<()>>,
     seen: mpsc::UnboundedReceiver<usize>,
@@ -40,7 +40,7 @@ impl Drop for Viewers {
 }
 
 impl Viewers {
-    /// Opens so many pages and waits until each has been read once.
+    /// Opens this many pages and waits until each has been loaded once.
     pub async fn open(daemon: &Daemon, number: usize) -> Self {
         let (saw, mut seen) = mpsc::unbounded_channel();
         let tasks = (0..number).map(|_| {
@@ -49,12 +49,12 @@ impl Viewers {
         });
         let tasks = tasks.collect();
         for _ in 0..number {
-            seen.recv().await.expect("somebody looks");
+            seen.recv().await.expect("a viewer runs");
         }
         Self { tasks, seen }
     }
 
-    /// How many pages were read since the last call.
+    /// How many pages were loaded since the last call.
     pub fn seen(&mut self) -> usize {
         let mut number = 0;
         while self.seen.try_recv().is_ok() {
@@ -64,7 +64,7 @@ impl Viewers {
     }
 }
 
-/// As the page's script does it: follows the stream, and reads the page again when something has changed or some seconds have passed.
+/// Does what the page's script does: follows the stream, and reads the page again after a change or after some seconds.
 async fn look(url: &str, saw: &mpsc::UnboundedSender<usize>) {
     let client = client();
     let stream = client.get(format!("{url}/v1/watch")).send().await;
@@ -81,23 +81,23 @@ async fn look(url: &str, saw: &mpsc::UnboundedSender<usize>) {
             return;
         }
         sleep(REST).await;
-        let _ = timeout(PERIOD, told(&mut stream)).await;
+        let _ = timeout(PERIOD, next_event(&mut stream)).await;
         sleep(Duration::from_millis(fastrand::u64(0..SPREAD_MS))).await;
     }
 }
 
-async fn told(stream: &mut Response) {
+async fn next_event(stream: &mut Response) {
     loop {
-        let part = stream.chunk().await.expect("a stream");
-        let part = part.expect("it goes on");
-        if part.windows(6).any(|window| window == b"event:") {
+        let chunk = stream.chunk().await.expect("a stream");
+        let chunk = chunk.expect("the stream has no end");
+        if chunk.windows(6).any(|window| window == b"event:") {
             return;
         }
     }
 }
 
 fn client() -> Client {
-    // What is sent is weighed as it is sent.
+    // Sizes are measured as sent, so the client does not decompress.
     let client = openseat::process::tls::client_builder()
         .no_proxy()
         .no_gzip()
@@ -113,55 +113,55 @@ async fn read(client: &Client, url: &str, tag: Option<&header::HeaderValue>) -> 
     if let Some(tag) = tag {
         request = request.header(header::IF_NONE_MATCH, tag);
     }
-    request.send().await.expect("an answer")
+    request.send().await.expect("a response")
 }
 
-/// How large the dashboard's page is, plain and as browsers get it.
+/// The size of the dashboard's page in bytes: plain, and compressed as browsers get it.
 pub async fn sizes(daemon: &Daemon) -> [usize; 2] {
     let plain = client()
         .get(&daemon.url)
         .header(header::ACCEPT, "text/html");
-    let plain = plain.send().await.expect("an answer").bytes().await;
+    let plain = plain.send().await.expect("a response").bytes().await;
     let packed = read(&client(), &daemon.url, None).await;
     assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
     let packed = packed.bytes().await;
     [plain, packed].map(|page| page.expect("a page").len())
 }
 
-/// How long decisions took that were asked for during `time`, on one connection, by a thread that does nothing else.
+/// Asks for decisions during `time`, on one connection and from a thread of its own. Returns how long each took.
 pub async fn decisions<Q>(daemon: &Daemon, queues: &[Q], time: Duration) -> Vec<Duration>
 where
     Q: Display + Clone + Send + 'static,
 {
     let (address, queues) = (daemon.url.replace("http://", ""), queues.to_vec());
     let asking = thread::spawn(move || {
-        let stream = TcpStream::connect(&address).expect("it listens");
+        let stream = TcpStream::connect(&address).expect("the daemon listens");
         stream.set_nodelay(true).expect("a socket");
         let mut stream = BufReader::new(stream);
-        let (end, mut took) = (Instant::now() + time, Vec::new());
+        let (end, mut durations) = (Instant::now() + time, Vec::new());
         for queue in queues.iter().cycle() {
             if Instant::now() >= end {
                 break;
             }
             let begun = Instant::now();
             decide(&mut stream, queue);
-            took.push(begun.elapsed());
+            durations.push(begun.elapsed());
             thread::sleep(BETWEEN);
         }
-        took
+        durations
     });
     while !asking.is_finished() {
         sleep(BETWEEN).await;
     }
-    asking.join().expect("it was answered")
+    asking.join().expect("every decision was answered")
 }
 
 fn decide(stream: &mut BufReader<TcpStream>, queue: &impl Display) {
     let request = format!("GET /v1/queues/{queue}/decision HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let sent = stream.get_mut().write_all(request.as_bytes());
-    sent.expect("it is sent");
+    sent.expect("the request is sent");
     let (mut line, mut length) = (String::new(), 0);
-    stream.read_line(&mut line).expect("an answer");
+    stream.read_line(&mut line).expect("a status line");
     assert!(line.starts_with("HTTP/1.1 200 "), "{line}");
     while line != "\r\n" {
         line.clear();
@@ -177,8 +177,10 @@ fn decide(stream: &mut BufReader<TcpStream>, queue: &impl Display) {
 }
 
 /// The 99th percentile, in milliseconds.
-pub fn slowest(mut took: Vec<Duration>) -> f64 {
-    took.sort();
-    let at = (took.len() * 99 / 100).min(took.len().saturating_sub(1));
-    took.get(at).map_or(0.0, |took| took.as_secs_f64() * 1e3)
+pub fn slowest(mut durations: Vec<Duration>) -> f64 {
+    durations.sort();
+    let at = (durations.len() * 99 / 100).min(durations.len().saturating_sub(1));
+    durations
+        .get(at)
+        .map_or(0.0, |duration| duration.as_secs_f64() * 1e3)
 }

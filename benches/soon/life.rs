@@ -1,4 +1,4 @@
-//! An account's life with `soon`, in virtual time.
+//! Simulates an account with `soon`, in virtual time.
 
 #[path = "../support/setup.rs"]
 mod setup;
@@ -27,29 +27,29 @@ use tokio_util::sync::CancellationToken;
 
 use setup::{POLICY, Setup, in_virtual_time};
 
-/// A caller who hears it ring hangs up after some seconds.
+/// How long a caller lets it ring before hanging up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether a waiting call finds an agent.
+/// How often a waiting call checks for a free agent.
 const STEP: Duration = Duration::from_millis(500);
 
-/// What people do. Wrap-ups take 45 s on average.
+/// How agents behave. Wrap-ups take 45 s on average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum World {
-    /// Each wrap-up is about as long as the others: a deviation of half the mean.
+    /// Wrap-ups have similar lengths: the standard deviation is half the mean.
     Alike,
-    /// The same with a quarter of the mean.
+    /// The standard deviation is a quarter of the mean.
     Regular,
-    /// All are of the same length.
+    /// All wrap-ups have the same length.
     Exact,
-    /// They have no memory.
+    /// Wrap-ups have no memory: their lengths are distributed exponentially.
     Random,
-    /// There are none.
+    /// Agents have no wrap-ups.
     NoWrapUp,
-    /// They are alike, but agents end half of them by hand; calls and wrap-ups get longer and shorter by the hour; other calls that come by
-    /// no router take agents.
+    /// As `Alike`, but agents end half of the wrap-ups by hand, the mean lengths of calls and wrap-ups drift over hours, and calls that no router
+    /// sent take agents.
     Hard,
-    /// They are alike. Agents take the calls that are accepted, and no others.
+    /// As `Alike`, but agents take only the accepted calls.
     Closed,
 }
 
@@ -97,7 +97,7 @@ impl World {
                 ..alike
             },
             Self::Closed => WorldSettings {
-                // Longer than the benchmark: no call comes by itself.
+                // Longer than the benchmark, so that no call comes by itself.
                 mean_idle: Duration::from_secs(100 * 86_400),
                 ..alike
             },
@@ -105,34 +105,36 @@ impl World {
     }
 }
 
-/// In the hard world calls and wrap-ups are up to so many times as long as usual, and then as short, within so long.
+/// In the hard world the lengths of calls and wrap-ups drift between this many times the usual length and one over it, once per period.
 const DRIFT: f64 = 1.4;
 const DRIFT_PERIOD: Duration = Duration::from_secs(3 * 3_600);
 
-/// In the hard world each agent gets so many other calls an hour, if available: a quarter of what they take by themselves.
+/// In the hard world an available agent gets this many other calls per hour: a quarter of the calls that they take by themselves.
 const OTHER_CALLS: f64 = 2.0;
 
-/// An account, and how its calls travel.
+/// An account, and how long its calls are on the way.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     pub queues: usize,
     pub agents: usize,
-    /// In an hour, over all queues.
+    /// Per hour, over all queues.
     pub calls: u32,
     pub lead: Duration,
     pub world: World,
 }
 
-/// What became of calls under one rule.
+/// What happened to the calls under one rule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
-    /// Accepted where today's decision rejects, and of these the ones that met nobody.
+    /// Calls that only `soon` accepts.
     pub by_soon: u32,
+    /// Calls that only `soon` accepts, and that met no agent.
     pub by_soon_lost: u32,
-    /// All that were accepted and met somebody, or nobody.
+    /// All accepted calls that met an agent.
     pub served: u32,
+    /// All accepted calls that met no agent.
     pub lost: u32,
-    /// Rejected, though they would have met somebody.
+    /// Rejected calls that would have met an agent.
     good_rejected: u32,
 }
 
@@ -160,12 +162,13 @@ impl Outcome {
     }
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub calls: u32,
+    /// Without `soon`.
     pub today: Outcome,
-    /// With a cost of 1 and of 2.
+    /// With `soon`, at a cost of 1 and of 2.
     pub soon: [Outcome; 2],
     pub tenths: Tenths,
     /// The most requests in any sliding hour.
@@ -173,7 +176,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// The loss with `soon`, where today's is 1.
+    /// The loss with `soon`, relative to the loss without it.
     pub fn relative_loss(&self, cost: u32) -> f64 {
         self.soon[cost as usize - 1].loss(cost) / self.today.loss(cost).max(1.0)
     }
@@ -197,7 +200,7 @@ impl Figures {
     }
 }
 
-/// Lives through `warm_up`, then counts for `measured`.
+/// Simulates `warm_up`, then counts calls for `measured`.
 pub fn live(setting: Setting, seed: u64, warm_up: Duration, measured: Duration) -> Figures {
     let live = |drives| {
         in_virtual_time(async {
@@ -218,10 +221,10 @@ pub fn live(setting: Setting, seed: u64, warm_up: Duration, measured: Duration) 
     }
 }
 
-/// Which rule's calls the agents take.
+/// The rule whose accepted calls the agents take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Drives {
-    /// None: all rules decide about the same calls, and agents take others.
+    /// No rule: all rules decide about the same calls, and agents take other calls.
     Nothing,
     Today,
     Soon {
@@ -239,7 +242,7 @@ struct Life {
 impl Life {
     fn begin(setting: Setting, seed: u64, drives: Drives) -> Rc<Self> {
         let setup = Setup::new(setting.world.people(setting, seed));
-        // With a cost of 1 everything is accepted that a higher cost accepts, and the answer says how likely it was.
+        // A cost of 1 accepts every call that a higher cost accepts, and the answer carries the probability.
         let cost = match drives {
             Drives::Soon { cost } => f64::from(cost),
             _ => 1.0,
@@ -248,8 +251,8 @@ impl Life {
             is_on: drives != Drives::Today,
             terms: Terms::new(setting.lead, PATIENCE, cost).expect("a cost of 1 or 2 is fine"),
         };
-        let (told, health) = watch::channel(Health::default());
-        let account = setup.account(soon, mpsc::channel(64).1, told);
+        let (health_sender, health) = watch::channel(Health::default());
+        let account = setup.account(soon, mpsc::channel(64).1, health_sender);
         drop(tokio::spawn(account.run(CancellationToken::new())));
         let life = Rc::new(Self {
             setup,
@@ -264,6 +267,7 @@ impl Life {
         life
     }
 
+    /// Changes the mean lengths of calls and wrap-ups over time.
     async fn drift(self: Rc<Self>) {
         let usual = self.setting.world.people(self.setting, 0);
         let start = Instant::now();
@@ -280,6 +284,7 @@ impl Life {
         }
     }
 
+    /// Offers calls that no router sent.
     async fn other_calls(self: Rc<Self>, seed: u64) {
         let mut dice = fastrand::Rng::with_seed(seed ^ 0x07e5);
         let mean_gap = 3600.0 / (OTHER_CALLS * self.setting.agents as f64);
@@ -290,7 +295,7 @@ impl Life {
         }
     }
 
-    /// Whether an agent takes a call of this queue now.
+    /// Offers a call of this queue, and returns whether an agent takes it.
     fn offer(&self, place: usize) -> bool {
         let queue = self.setup.queues[place].id;
         let taken = self.setup.simulator.world(|world| world.offer_call(queue));
@@ -301,10 +306,10 @@ impl Life {
         self.setup.simulator.seats(self.setup.queues[place].id) > 0
     }
 
-    /// Calls come at random times; each is followed to its end.
+    /// Starts calls at random times, and follows each to its end.
     async fn calls(self: Rc<Self>, seed: u64, warm_up: Duration, measured: Duration) -> Figures {
         let figures = Rc::new(RefCell::new(Figures::default()));
-        // Other dice than the world's.
+        // A random sequence other than the world's.
         let mut dice = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let mean_gap = 3600.0 / f64::from(self.setting.calls);
         let (start, mut at) = (Instant::now(), Duration::ZERO);
@@ -332,7 +337,7 @@ impl Life {
         }
     }
 
-    /// One call, from the answer to its end.
+    /// One call, from the decision to its end.
     async fn call(&self, place: usize, call_id: &str) -> Figures {
         match self.drives {
             Drives::Nothing => self.call_that_changes_nothing(place).await,
@@ -340,7 +345,7 @@ impl Life {
         }
     }
 
-    /// Is decided by all rules.
+    /// A call that all rules decide about, and that takes no agent.
     async fn call_that_changes_nothing(&self, place: usize) -> Figures {
         let queue = &self.setup.queues[place];
         let state = self.setup.board.get(&queue.key).expect("on the board");
@@ -350,7 +355,7 @@ impl Life {
         let snapshot = state.snapshot.as_deref();
         let outlook = snapshot.and_then(|snapshot| snapshot.outlook.as_deref());
         let soon = input.decide(outlook, Held::default(), now);
-        // Today's is counted: calls do not change the world here, so none of them may be counted as on its way.
+        // Only the decision without `soon` is counted: calls do not change this world, so none may count as on its way.
         self.count(place, &today);
         let likely = soon.prediction.map_or(0.0, |prediction| prediction.likely);
         let meets = self.meets(|| self.is_anybody_free(place)).await;
@@ -366,7 +371,7 @@ impl Life {
         figures
     }
 
-    /// Holds a seat and takes an agent, if the rule accepts it.
+    /// A call that holds a seat and takes an agent, if the rule accepts it.
     async fn call_that_is_sent(&self, place: usize, call_id: &str) -> Figures {
         let queue = &self.setup.queues[place];
         let state = self.setup.board.get(&queue.key).expect("on the board");
@@ -374,7 +379,7 @@ impl Life {
         let holds = self.setup.reservations.queue(&queue.key);
         let decide = |held| decide_with(&state, &POLICY, held, now);
         let reserved = holds.reserve(call_id, self.setting.lead + PATIENCE, now, decide);
-        let decision = *reserved.decision().expect("no call has another's id");
+        let decision = *reserved.decision().expect("no two calls share an id");
         self.count(place, &decision);
         let meets = match &reserved {
             Reserved::Made(..) => self.meets(|| self.offer(place)).await,
@@ -397,7 +402,7 @@ impl Life {
         metrics.decision(meters, decision, Duration::ZERO);
     }
 
-    /// Whether a call that comes now meets an agent, as `finds` tells from its arrival on.
+    /// Whether a call that is sent now meets an agent. `finds` is called from its arrival on, until it returns true or the patience ends.
     async fn meets(&self, mut finds: impl FnMut() -> bool) -> bool {
         sleep(self.setting.lead).await;
         let end = Instant::now() + PATIENCE;

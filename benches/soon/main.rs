@@ -1,17 +1,17 @@
-//! What does `soon` gain? The real account task, its learning and its decisions against the simulator in virtual time, beside today's decisions
-//! on the same data: the same requests, the same calls.
+//! What does `soon` gain? The real account task, with its learning and its decisions, runs with the simulator in virtual time. Its decisions are
+//! compared with those made without `soon` on the same data, from the same requests, for the same calls.
 //!
-//! `cargo bench --bench soon` prints a table; `-- 20x60` prints the rows of one size; `-- --test` lives through some minutes of the smallest
-//! account, to see that it works.
+//! `cargo bench --bench soon` prints a table; `-- 20x60` prints the rows of one size; `-- --test` simulates some minutes of the smallest
+//! account, to show that the benchmark works.
 //!
-//! A call that is accepted arrives a lead later, waits for its patience, and is lost if no agent of the queue is free within that time. The
-//! *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
-//! decisions without `soon`. Reliability compares predictions with what looks have shown, in tenths.
+//! An accepted call arrives after the lead time and waits as long as its caller's patience. It is lost if no agent of the queue is free in that
+//! time. The *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
+//! decisions without `soon`. Reliability compares predictions with what later looks showed, in tenths.
 //!
-//! Calls do not change the world, except in the rows of the *closed* world: there an accepted call holds a seat and takes the agent it meets,
-//! and each rule lives in a world of its own.
+//! Calls do not change the world, except in the rows of the *closed* world. In those, an accepted call holds a seat and takes the agent it meets,
+//! and each rule has a world of its own.
 
-#![allow(clippy::print_stdout)] // The table is what it is for.
+#![allow(clippy::print_stdout)] // A benchmark prints its results.
 
 mod life;
 
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use life::{Figures, Setting, World};
 
-/// Queues, agents, and calls an hour.
+/// Queues, agents, and calls per hour.
 const SIZES: [(usize, usize, u32); 5] = [
     (5, 25, 600),
     (20, 60, 3_000),
@@ -37,15 +37,15 @@ const LEADS: [Duration; 3] = [
 /// The closed world: about as many calls an hour as its agents can take.
 const CLOSED: (usize, usize, u32) = (20, 60, 550);
 
-/// Different worlds of the same size: their figures are added up.
+/// Seeds of different worlds of the same size. Their figures are added up.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=2;
 
-/// An hour is learnt before the rule may act, and some more until it has seen how right it is.
+/// The rule learns for an hour before it may act, and then needs more time to measure how accurate it is.
 const WARM_UP: Duration = Duration::from_secs(2 * 3_600);
 const MEASURED: Duration = Duration::from_secs(2 * 3_600);
 
 fn main() {
-    // Tells `cargo bench` and `cargo test --benches` apart, as criterion does.
+    // Distinguishes `cargo bench` from `cargo test --benches`, as criterion does.
     let trial = std::env::args().any(|argument| argument == "--test")
         || !std::env::args().any(|argument| argument == "--bench");
     let setting = |(queues, agents, calls), lead, world| Setting {
@@ -69,7 +69,7 @@ fn main() {
     let only = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
-    let is_asked = |(queues, agents, _): &(usize, usize, u32)| {
+    let is_wanted = |(queues, agents, _): &(usize, usize, u32)| {
         let size = format!("{queues}x{agents}");
         only.as_ref().is_none_or(|only| *only == size)
     };
@@ -77,7 +77,7 @@ fn main() {
         "| account | world | lead | loss at c = 1 | at c = 2 | accepted by soon | of these lost | predicted → seen |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for size in SIZES.into_iter().filter(is_asked) {
+    for size in SIZES.into_iter().filter(is_wanted) {
         for lead in LEADS {
             row(setting(size, lead, World::Alike));
         }
@@ -89,7 +89,7 @@ fn main() {
         }
         row(setting(size, LEADS[2], World::Hard));
     }
-    if is_asked(&CLOSED) {
+    if is_wanted(&CLOSED) {
         row(setting(CLOSED, LEADS[2], World::Closed));
     }
 }

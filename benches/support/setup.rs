@@ -1,4 +1,4 @@
-//! The account task with all that it needs, against the simulator in virtual time. The benchmarks share it.
+//! The account task and everything that it needs, with the simulator in virtual time. The benchmarks share it.
 
 use std::{future::Future, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -25,10 +25,10 @@ use tokio::sync::{mpsc, watch};
 pub const LIMIT: u32 = 1000;
 pub const RESERVE: u32 = 50;
 
-/// What CallTools usually takes.
+/// CallTools' usual response time.
 const LATENCY: Duration = Duration::from_millis(300);
 
-/// What every queue is decided by.
+/// The policy of every queue.
 pub const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
     max_age: None,
@@ -40,7 +40,7 @@ pub struct Queue {
     pub id: u64,
     pub key: QueueKey,
     pub meters: Arc<QueueMeters>,
-    /// Its part of all calls.
+    /// Its share of all calls.
     pub part: f64,
 }
 
@@ -85,9 +85,7 @@ impl Setup {
         let queues = known.iter().zip(keys);
         let queues = queues.map(|(&(id, popularity), key)| Queue {
             id,
-            meters: metrics
-                .queue(&key)
-                .expect("the metrics are of these queues"),
+            meters: metrics.queue(&key).expect("the metrics have these queues"),
             key,
             part: popularity / all,
         });
@@ -143,7 +141,7 @@ impl Setup {
         })
     }
 
-    /// The place of the queue that a call is for. `dice` is at least 0 and below 1.
+    /// The place of the queue that the next call is for. `dice` is at least 0 and below 1.
     pub fn pick(&self, dice: f64) -> usize {
         let mut left = dice;
         let hit = self.queues.iter().position(|queue| {
@@ -154,7 +152,7 @@ impl Setup {
     }
 }
 
-/// Runs to the end, with a clock that jumps to the next event.
+/// Runs a future to its end, with a clock that jumps to the next event.
 pub fn in_virtual_time<T>(life: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
