@@ -17,14 +17,14 @@ usage() {
 }
 
 limit=-max_total_time=10
-# In seconds of real time. No input should come anywhere near this.
-patience=10
+# The limit for one input, in seconds of real time. No input should come anywhere near it.
+input_timeout=10
 case ${1-} in
     --runs)
         [[ ${2-} =~ ^[1-9][0-9]*$ ]] || usage
         limit=-runs=$2
         # Long runs are started with a low priority, and a busy machine can stall such a process for minutes.
-        patience=600
+        input_timeout=600
         shift 2
         ;;
     [0-9]*)
@@ -52,7 +52,7 @@ fuzz() {
     shift 2
     mkdir "$finds/$name"
     # No input should use anywhere near half a gigabyte.
-    if ! "$binaries/fuzz_$name" "$limit" -max_len="$max_length" -timeout="$patience" -rss_limit_mb=512 \
+    if ! "$binaries/fuzz_$name" "$limit" -max_len="$max_length" -timeout="$input_timeout" -rss_limit_mb=512 \
         -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$name-" "$finds/$name" "$@" >"$log" 2>&1; then
         tail -n 60 "$log" >&2
         return 1

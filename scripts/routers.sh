@@ -6,15 +6,15 @@
 #
 # It needs the router itself and curl, SIPp as well for kamailio, and a built openseat ($OPENSEAT, or target/debug/openseat).
 # Debian 12 has no Asterisk: $ASTERISK is its program, $ASTERISK_MODULES the folder with its modules, which must include
-# res_clioriginate. Everything runs on loopback and in a folder of its own. The system chooses ports, or a free one is searched.
-# Nothing survives the script. Each part takes a few seconds.
+# res_clioriginate. Everything runs on loopback and in a folder of its own. The system chooses ports, or the script looks for a free
+# one. Nothing survives the script. Each part takes a few seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Debian has daemons in sbin, which is not in most users' PATH.
 PATH=$PATH:/usr/sbin
 
-# Each in a process of its own, so that one leaves nothing behind for the next.
+# Each router is tested in a process of its own, so that one leaves nothing behind for the next.
 if (($# > 1)); then
     for router in "$@"; do scripts/routers.sh "$router"; done
     exit
@@ -36,7 +36,7 @@ trap clean_up EXIT
 clean_up() {
     local status=$? pid
     if ((status)); then show_logs; fi
-    # Only those that still run: another process may have the id of one that has ended.
+    # This ends only jobs that still run: another process may have the id of one that has ended.
     for pid in $(jobs -pr); do
         # A process that a test has stopped gets no signal until it continues.
         kill -CONT "$pid" 2>/dev/null || true
@@ -425,7 +425,7 @@ try_haproxy() {
     grep -q "no such queue is configured in openseat" "$scratch/haproxy.out"
     expect "four calls" "sales sales sales sales" "$(for _ in 1 2 3 4; do called_through_haproxy; echo; done | paste -sd' ')"
     admin "set server centres/sales state maint" >/dev/null
-    # Two checks later.
+    # By then HAProxy has checked twice.
     sleep 2.2
     expect "taken out by an administrator" "MAINT 3" "$(server sales)"
     expect "a call then" overflow "$(called_through_haproxy)"
@@ -470,7 +470,7 @@ start_kamailio() {
     eventually is_bound "$proxy"
 }
 
-# is_bound PORT: whether a process listens there over UDP.
+# is_bound PORT: succeeds if a process listens on it over UDP.
 is_bound() { grep -qi ":$(printf %04X "$1") " /proc/net/udp; }
 
 # become_sipp NAME SCENARIO OPTION…: replaces this shell, so that its process can be stopped.
@@ -488,7 +488,7 @@ start_centre() {
     eventually is_bound "$centre"
 }
 
-# calls COUNT SCENARIO: makes them all at once, and prints how they ended.
+# calls COUNT SCENARIO: makes this many calls at once, and prints how they ended.
 calls() {
     rm -f "$scratch/callers.log"
     (become_sipp callers "$2" -p "$(free_port)" -m "$1" -l "$1" -r "$1" -rp 10 -timeout 60s "127.0.0.1:$proxy") >"$scratch/callers.out" 2>&1 || true
@@ -561,31 +561,31 @@ milliseconds() {
     echo $((($(date +%s%N) - begun) / 1000000))
 }
 
-# asks_whether_alive: sends one OPTIONS; whether it was answered.
-asks_whether_alive() {
+# answers_options: sends one OPTIONS to Kamailio, and succeeds if it is answered.
+answers_options() {
     rm -f "$scratch/neighbour.log"
     (become_sipp neighbour options -p "$(free_port)" -m 1 -timeout 20s "127.0.0.1:$proxy") >"$scratch/neighbour.out" 2>&1 || true
     grep -q alive "$scratch/neighbour.log"
 }
 
-# openseat is stopped while 200 calls arrive within five seconds, more than Kamailio's workers could wait for one after the other.
+# openseat hangs while 200 calls arrive within five seconds: more than Kamailio's workers could wait for one by one.
 try_kamailio_while_openseat_hangs() {
     start_openseat
     start_kamailio kamailio
     start_centre centre
     expect "before" "1 talked" "$(calls 1 caller)"
-    expect "alive" yes "$(asks_whether_alive && echo yes)"
+    expect "alive" yes "$(answers_options && echo yes)"
     release_all
     kill -STOP "$openseat_pid"
     rm -f "$scratch/crowd.log"
     (become_sipp crowd caller -p "$(free_port)" -m 200 -l 200 -r 40 -timeout 60s "127.0.0.1:$proxy") >"$scratch/crowd.out" 2>&1 &
-    local crowd=$! slowest=0 took
-    # Not at once: before the first timeout, Kamailio does not know that openseat hangs.
+    local crowd=$! slowest=0 elapsed
+    # Before the first timeout, Kamailio does not know that openseat hangs.
     sleep 1.5
     for _ in 1 2 3 4; do
-        took=$(milliseconds asks_whether_alive)
-        echo "  OPTIONS, answer and SIPp's own start: $took ms"
-        ((took <= slowest)) || slowest=$took
+        elapsed=$(milliseconds answers_options)
+        echo "  OPTIONS, answer and SIPp's own start: $elapsed ms"
+        ((elapsed <= slowest)) || slowest=$elapsed
         sleep 0.5
     done
     wait "$crowd" || true
@@ -596,14 +596,14 @@ try_kamailio_while_openseat_hangs() {
     expect "OPTIONS are answered within 3 s" yes "$( ((slowest <= 3000)) && echo yes || echo "$slowest ms")"
 
     kill -CONT "$openseat_pid"
-    # Requests that timed out are answered now; release_all ends the reservations that nobody uses.
+    # openseat now answers the requests that timed out; release_all ends the reservations that they made.
     eventually get --fail "http://$address/livez"
     release_all
     eventually talks
     expect "openseat continues" "1 talked" "$last_call"
 }
 
-# talks: whether a call gets through. A call that arrives while Kamailio does not ask openseat is rejected.
+# talks: succeeds if a call gets through. A call that arrives while Kamailio does not ask openseat is rejected.
 talks() {
     release_all
     last_call=$(calls 1 caller)

@@ -3,7 +3,7 @@
 # unhealthy series. To prove that, this replaces each rule's expression in a copy: once by one that never has a value, once by one that
 # always has one. The tests must fail both times. Takes a few seconds, and needs promtool.
 #
-# tests/documents.rs checks that the expressions in docs/metrics.md are those of the alerts.
+# tests/documents/ checks that the expressions in docs/metrics.md are those of the alerts.
 set -euo pipefail
 cd "$(dirname "$0")/../deploy/prometheus"
 

@@ -10,7 +10,7 @@
 # system stays on the machine, for the next run.
 set -euo pipefail
 
-# In seconds. Fetching takes a minute or two; anything else that exceeds the second limit has failed.
+# Limits in seconds. Fetching takes a minute or two; anything else that exceeds the second limit has failed.
 fetch_limit=600
 wait_limit=40
 
@@ -205,7 +205,7 @@ queue = "sales-queue"
 END
 }
 
-tells_that_all_is_well() { show StatusText | grep -qx '1/1 queues fresh; main [0-9]*/1000 requests'; }
+status_is_healthy() { show StatusText | grep -qx '1/1 queues fresh; main [0-9]*/1000 requests'; }
 
 restarted() { (($(show NRestarts) > $1)) && is_ready; }
 
@@ -264,7 +264,7 @@ guest openseat --version
 
 say "it does not start without the token"
 if guest systemctl start openseat.service 2>/dev/null; then
-    echo "it has started" >&2
+    echo "the service started without its token" >&2
     exit 1
 fi
 # Longer than RestartSec=.
@@ -298,7 +298,7 @@ ask --unix-socket /run/openseat.sock http://openseat/readyz
 guest env CREDENTIALS_DIRECTORY=/etc/openseat openseat health
 is "its user" openseat "$(guest ps -o user= -p "$(main_process)")"
 is "the state's folder" "700 openseat" "$(guest stat -c '%a %U' /var/lib/private/openseat)"
-soon "a status" tells_that_all_is_well
+soon "a healthy status" status_is_healthy
 show StatusText
 
 say "a check next to it has the same user, token and budget"
@@ -337,7 +337,7 @@ guest sh -c 'printf "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n" >/run/system
 guest systemctl daemon-reload
 guest systemctl restart openseat.service
 soon "readiness" is_ready
-# Long enough for a watchdog that gets no pings.
+# By then a watchdog that gets no pings would have fired.
 sleep 3
 count=$(show NRestarts)
 is "restarts of a healthy service" 0 "$count"
@@ -347,7 +347,7 @@ guest journalctl --unit=openseat.service --quiet --no-pager --output=cat --grep=
 guest rm /run/systemd/system/openseat.service.d/test.conf
 guest systemctl daemon-reload
 
-# stays_down CODE LINES: with these lines it exits with this code, and is not restarted.
+# stays_down CODE LINES: checks that openseat exits with this code when the account has these lines, and is not restarted.
 stays_down() {
     configure "$2"
     guest systemctl restart openseat.service 2>/dev/null || true
@@ -389,12 +389,12 @@ is "its last exit code" 0 "$(show ExecMainStatus)"
 say "removing keeps config and state, purging deletes both"
 guest systemctl start openseat.service
 guest dpkg --remove openseat >/dev/null
-is "what runs" "" "$(guest ps -o pid= -C openseat | grep -vwF "$(guest systemctl show --property=MainPID --value calltools)" || true)"
+is "openseat's processes" "" "$(guest ps -o pid= -C openseat | grep -vwF "$(guest systemctl show --property=MainPID --value calltools)" || true)"
 guest test -e /var/lib/private/openseat/budget.sqlite3
 guest test -e /etc/openseat/openseat.toml
 guest dpkg --purge openseat >/dev/null 2>&1
 for path in /var/lib/openseat /var/lib/private/openseat /etc/openseat/openseat.toml /usr/lib/systemd/system/openseat.service; do
-    guest test ! -e "$path" || is "$path" gone there
+    guest test ! -e "$path" || is "$path" "no such file" "a file"
 done
 
 say "shutting down"

@@ -41,7 +41,7 @@ apt_install() {
 
 # --- the checks -----------------------------------------------------------------------------------------------------
 
-# One check a line: name, phase, needs, description. The function check_NAME does the work.
+# One check per line: name, phase, needs, description. The function check_NAME does the work.
 #
 # The phase `first` compiles. `compile` and `beside` follow in parallel; checks in `beside` need only the built program, and mostly
 # wait. `last` runs alone, because its tests depend on time.
@@ -117,7 +117,7 @@ done
 
 is_chosen() { [[ " ${chosen[*]} " == *" $1 "* ]]; }
 
-# in_phase PHASE: the chosen checks of a phase, one a line.
+# in_phase PHASE: prints the chosen checks of a phase, one per line.
 in_phase() {
     local name
     for name in "${names[@]}"; do
@@ -127,8 +127,8 @@ in_phase() {
 
 # --- the run --------------------------------------------------------------------------------------------------------
 
-# Makes a process whose parent ends a child of this one, so that `leftovers` sees it: prctl(PR_SET_CHILD_SUBREAPER, 1). bash cannot
-# call that, so Perl does; the setting survives exec.
+# Orphaned processes of the run become children of this process, so that `leftovers` sees them: prctl(PR_SET_CHILD_SUBREAPER, 1). bash
+# cannot call that, so Perl does; the setting survives exec.
 adopts=${OPENSEAT_TEST_ADOPTS:-}
 unset OPENSEAT_TEST_ADOPTS
 if [[ -z $adopts ]] && command -v perl >/dev/null; then

@@ -1,4 +1,4 @@
-//! A body from CallTools, to a page, its rows, and what criteria see of them.
+//! Reads a body from CallTools as a page, normalizes its rows, and evaluates criteria on them.
 #![no_main]
 
 use std::time::Duration;

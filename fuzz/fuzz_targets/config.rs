@@ -1,4 +1,4 @@
-//! A config file, to a config or to words on what is wrong with it.
+//! Parses a config file. The result is a config, or an error with a message.
 #![no_main]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A path in the first line and a response in the rest: a rule, compiled and measured.
+//! Compiles the path in the first line to a rule, and measures the response in the other lines.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
     let Ok(criteria) = Criteria::compile(&definition) else {
         return;
     };
-    // What CallTools sends is not nested deeper than serde_json reads, either.
+    // The program reads responses with serde_json too, so its limit of nesting applies in both.
     if let Ok(response) = serde_json::from_str(response) {
         let _ = criteria.measure(&response);
     }

@@ -1,4 +1,4 @@
-//! A target of the drop-in API, to a page of a list. The first byte says how long the list is.
+//! Answers a query of the drop-in API with a page of a list. The first byte is the length of the list.
 #![no_main]
 
 use http::{HeaderMap, Uri};
@@ -11,7 +11,7 @@ fuzz_target!(|input: (u8, &str)| {
     let Ok(uri) = format!("/api/queues/?{query}").parse::<Uri>() else {
         return;
     };
-    let row: &RawValue = serde_json::from_str("{}").expect("it is JSON");
+    let row: &RawValue = serde_json::from_str("{}").expect("valid JSON");
     let rows = vec![row; usize::from(rows)];
     let answer = page_of_list(&uri, &HeaderMap::new(), &rows);
     assert!([200, 404].contains(&answer.status().as_u16()));

@@ -72,8 +72,8 @@ cargo_test() {
     return $status
 }
 
-# not_run LOG: counts the ignored tests in a log that no other check of this run runs. If the reason of an ignored test does not say
-# what it needs, another test runs it, or it is not a test: see its reason.
+# not_run LOG: counts the ignored tests in a log that no other check of this run runs. Only tests whose reason says what they need
+# count: the others are run by another test, or are not tests.
 not_run() {
     local others=nothing
     if is_chosen browser; then others+="|Chromium"; fi
@@ -86,7 +86,7 @@ not_run() {
 check_leftovers() {
     local orphan children
     [[ $adopts == yes ]] || cannot "seeing them needs Linux on x86_64 or aarch64" || return
-    # Without output, or reading its process id would wait for its end.
+    # It has no output: otherwise, reading its process id would wait for its end.
     orphan=$(sleep 300 >/dev/null 2>&1 & echo $!)
     # Browsers and routers need a moment to end.
     for _ in {1..100}; do

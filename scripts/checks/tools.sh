@@ -2,7 +2,7 @@
 
 axe=$target/axe/node_modules/axe-core/axe.min.js
 
-# have NEED: whether it is there. A need is a command, unless this function says otherwise.
+# have NEED: succeeds if this machine has it. A need is a command, unless this function says otherwise.
 have() {
     case $1 in
     -) ;;
