@@ -35,7 +35,7 @@ const MAX_TEST_FILE: usize = 750;
 const MAX_FUNCTION: usize = 75;
 const MAX_TEST_FUNCTION: usize = 105;
 
-/// What is longer, and why.
+/// Functions that may be longer, and why.
 const LONG: [(&str, &str); 1] = [(
     "server/routes.rs daemon_routes",
     "rows of the one table of routes",
@@ -284,7 +284,7 @@ fn file<'a>(path: &'a str, modules: &BTreeSet<&str>) -> Option<&'a str> {
 }
 
 /// The shortest path from a file back to itself.
-fn circle<'a>(
+fn cycle<'a>(
     from: &'a str,
     arrows: &'a BTreeMap<String, BTreeSet<String>>,
 ) -> Option<Vec<&'a str>> {
@@ -293,12 +293,12 @@ fn circle<'a>(
     while let Some(file) = queue.pop_front() {
         for next in &arrows[file] {
             if next == from {
-                let mut circle = vec![from, file];
-                while let Some(before) = came_from.get(circle[circle.len() - 1]) {
-                    circle.push(before);
+                let mut cycle = vec![from, file];
+                while let Some(before) = came_from.get(cycle[cycle.len() - 1]) {
+                    cycle.push(before);
                 }
-                circle.reverse();
-                return Some(circle);
+                cycle.reverse();
+                return Some(cycle);
             }
             if !came_from.contains_key(next.as_str()) {
                 came_from.insert(next.as_str(), file);
@@ -312,18 +312,18 @@ fn circle<'a>(
 #[test]
 fn files_form_no_cycles() {
     let arrows = arrows();
-    let mut circles = BTreeMap::new();
+    let mut cycles = BTreeMap::new();
     for file in arrows.keys() {
-        if let Some(circle) = circle(file, &arrows) {
-            let files: BTreeSet<&str> = circle.iter().copied().collect();
-            circles.entry(files).or_insert(circle.join(" ▸ "));
+        if let Some(cycle) = cycle(file, &arrows) {
+            let files: BTreeSet<&str> = cycle.iter().copied().collect();
+            cycles.entry(files).or_insert(cycle.join(" ▸ "));
         }
     }
-    let circles: Vec<_> = circles.into_values().collect();
+    let cycles: Vec<_> = cycles.into_values().collect();
     assert!(
-        circles.is_empty(),
+        cycles.is_empty(),
         "these files form cycles:\n{}",
-        circles.join("\n")
+        cycles.join("\n")
     );
 }
 

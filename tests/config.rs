@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../config.example.toml");
 
-/// Under systemd, with a credential and nothing else.
+/// The environment under systemd: a credential, and no other variables.
 fn env(name: &str) -> Option<String> {
     (name == "CREDENTIALS_DIRECTORY").then(|| "/run/credentials/openseat.service".to_owned())
 }
@@ -32,28 +32,28 @@ fn files(folder: &str) -> BTreeSet<PathBuf> {
         .join("tests/config")
         .join(folder);
     let entries = fs::read_dir(folder).expect("the folder is there");
-    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    let paths = entries.map(|entry| entry.expect("the folder can be listed").path());
     paths
         .filter(|path| path.extension().is_some_and(|end| end == "toml"))
         .collect()
 }
 
-/// Compares with the text next to the file, or writes it.
-fn assert_as_expected(path: &Path, said: &str) {
+/// Compares the messages about a config with the text next to it, or writes that text.
+fn assert_as_expected(path: &Path, messages: &str) {
     let beside = path.with_extension("txt");
-    let said = if said.is_empty() {
+    let messages = if messages.is_empty() {
         String::new()
     } else {
-        format!("{said}\n")
+        format!("{messages}\n")
     };
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
-        match said.as_str() {
+        match messages.as_str() {
             "" => _ = fs::remove_file(&beside),
-            _ => fs::write(&beside, &said).expect("it can be written"),
+            _ => fs::write(&beside, &messages).expect("the file can be written"),
         }
     }
     let expected = fs::read_to_string(&beside).unwrap_or_default();
-    assert_eq!(said, expected, "{}", path.display());
+    assert_eq!(messages, expected, "{}", path.display());
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn every_bad_file_gets_its_messages() {
     let files = files("bad");
     assert!(files.len() >= 30, "only {} files", files.len());
     for path in files {
-        let text = fs::read_to_string(&path).expect("it can be read");
+        let text = fs::read_to_string(&path).expect("the file can be read");
         let error = parse(&text).expect_err(&path.display().to_string());
         assert_as_expected(&path, &error.to_string());
     }
@@ -73,7 +73,7 @@ fn every_good_file_is_accepted() {
     let files = files("good");
     assert!(!files.is_empty());
     for path in files {
-        let text = fs::read_to_string(&path).expect("it can be read");
+        let text = fs::read_to_string(&path).expect("the file can be read");
         let config = parse(&text).unwrap_or_else(|error| panic!("{}:\n{error}", path.display()));
         assert_as_expected(&path, &[config.warnings, config.notes].concat().join("\n"));
     }
@@ -105,10 +105,10 @@ fn pasted_values_are_accepted() {
 }
 
 #[test]
-fn the_config_in_force_is_a_config_and_means_the_same() {
+fn the_shown_config_is_valid_and_means_the_same() {
     for path in files("good") {
-        let text = fs::read_to_string(&path).expect("it can be read");
-        let config = parse(&text).expect("a good file");
+        let text = fs::read_to_string(&path).expect("the file can be read");
+        let config = parse(&text).expect("a valid file");
         let shown = config.to_toml();
         let again = parse(&shown).unwrap_or_else(|error| panic!("{error}\n{shown}"));
         for (one, other) in config.accounts.iter().zip(&again.accounts) {
@@ -130,7 +130,7 @@ fn the_config_in_force_is_a_config_and_means_the_same() {
             format!("{:?}", config.server),
             format!("{:?}", again.server)
         );
-        assert_eq!(again.to_toml(), shown, "showing it again changes nothing");
+        assert_eq!(again.to_toml(), shown, "the text is stable");
     }
 }
 
@@ -147,7 +147,7 @@ fn the_state_has_a_folder_without_a_line_of_config() {
             Path::new("openseat.toml"),
             &env,
         )
-        .expect("a good file")
+        .expect("a valid file")
     };
     let service = ("STATE_DIRECTORY", "/var/lib/openseat:/var/lib/other");
     let xdg = ("XDG_STATE_HOME", "/state");
@@ -172,7 +172,7 @@ fn the_state_has_a_folder_without_a_line_of_config() {
         assert_eq!(
             (memory.state_dir, memory.warnings.len()),
             (None, 0),
-            "on purpose"
+            "`dir = false` is deliberate, so there is no warning"
         );
     }
     let nowhere = parse("", &[]);
@@ -180,7 +180,7 @@ fn the_state_has_a_folder_without_a_line_of_config() {
     assert!(nowhere.warnings[0].starts_with("no [state] dir is set, nor $STATE_DIRECTORY"));
 }
 
-/// Whether a line is `# key = value` or `# [table]`, which the example's prose never looks like.
+/// Whether a line is `# key = value` or `# [table]`. The example's prose has no such lines.
 fn is_commented_out(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("# ") else {
         return false;
@@ -221,7 +221,7 @@ fn the_configs_for_systemd_and_containers_are_accepted_without_warnings() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("deploy")
             .join(file);
-        let text = fs::read_to_string(&path).expect("it is there");
+        let text = fs::read_to_string(&path).expect("the file exists");
         let config = Config::parse(&text, &path, &env).unwrap_or_else(|error| panic!("{error}"));
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
         let state = config.state_dir.as_deref();
@@ -263,7 +263,7 @@ fn good(name: &str) -> Config {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/config/good")
         .join(name);
-    parse(&fs::read_to_string(path).expect("it can be read")).expect(name)
+    parse(&fs::read_to_string(path).expect("the file can be read")).expect(name)
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn the_config_is_what_the_file_says() {
     };
     assert_eq!((&south.budget, &north.budget), (&None, &None));
     assert_eq!(day.budget, night.budget);
-    let shared = day.budget.as_ref().expect("it is shared");
+    let shared = day.budget.as_ref().expect("the budget is shared");
     assert_eq!((&*shared.name, shared.accounts.get()), ("acme", 2));
     assert_eq!(day.polls_per_hour().get(), 475);
     assert_eq!(south.upstream.base_url, north.upstream.base_url);
@@ -384,10 +384,10 @@ fn without_a_token_the_account_says_where_to_put_one() {
     }
 }
 
-/// All config files, the example too, as material for broken ones.
+/// All config files, including the example, to build broken ones from.
 fn corpus() -> Vec<String> {
     let files = files("bad").into_iter().chain(files("good"));
-    let texts = files.map(|path| fs::read_to_string(path).expect("it can be read"));
+    let texts = files.map(|path| fs::read_to_string(path).expect("the file can be read"));
     texts.chain([EXAMPLE.to_owned()]).collect()
 }
 
@@ -401,7 +401,7 @@ fn with_line(line: impl Strategy<Value = String>) -> impl Strategy<Value = Strin
     })
 }
 
-/// A file of the corpus that breaks off and continues with the rest of another one.
+/// The beginning of one file of the corpus, followed by the end of another.
 fn spliced() -> impl Strategy<Value = String> {
     let half = || (prop::sample::select(corpus()), any::<prop::sample::Index>());
     (half(), half()).prop_map(|((head, end), (tail, start))| {
@@ -411,8 +411,8 @@ fn spliced() -> impl Strategy<Value = String> {
     })
 }
 
-/// Checks what every answer of the loader must satisfy, whatever the text, and returns the answer.
-fn said_about(text: &str) -> String {
+/// Checks what the loader's answer must satisfy for any text, and returns the answer.
+fn answer_to(text: &str) -> String {
     match parse(text) {
         Ok(config) => config.warnings.join("\n"),
         Err(ConfigError::Mistakes { problems, more }) => {
@@ -483,23 +483,23 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_loader_panic(text in "(?s).{0,200}|[\\[\\]{}='\"a-z0-9.,#\n -]{0,200}") {
-        said_about(&text);
+        answer_to(&text);
     }
 
     #[test]
     fn no_mixture_of_files_makes_the_loader_panic(text in spliced()) {
-        said_about(&text);
+        answer_to(&text);
     }
 
     #[test]
     fn no_stray_line_makes_the_loader_panic(text in with_line("[a-z_]{0,12} = (\"[^\"\n]{0,20}\"|-?[0-9]{1,25}|[0-9.e+-]{1,9}|\\[\\]|\\{\\}|true|nan|[0-9]{4}-11-22)")) {
-        said_about(&text);
+        answer_to(&text);
     }
 
     #[test]
     fn no_message_shows_a_secret(text in with_line(secret_line())) {
-        let said = said_about(&text);
-        prop_assert!(!said.contains("c4n4ry"), "{}", said);
+        let answer = answer_to(&text);
+        prop_assert!(!answer.contains("c4n4ry"), "{}", answer);
     }
 }
 
@@ -525,7 +525,7 @@ fn deep_nesting_is_rejected_and_does_not_overflow_the_stack() {
         format!("a = {}", deep("{a.a=")),
     ] {
         assert!(
-            said_about(&text).contains("this is not TOML"),
+            answer_to(&text).contains("this is not TOML"),
             "{}",
             &text[..20]
         );
@@ -535,18 +535,18 @@ fn deep_nesting_is_rejected_and_does_not_overflow_the_stack() {
 #[test]
 fn the_loader_says_what_is_wrong_with_a_file_that_it_cannot_read() {
     let folder = tempfile::tempdir().expect("a folder");
-    let said = |name: &str, content: Option<&[u8]>| {
+    let error = |name: &str, content: Option<&[u8]>| {
         let path = folder.path().join(name);
         if let Some(content) = content {
-            fs::write(&path, content).expect("it can be written");
+            fs::write(&path, content).expect("the file can be written");
         }
         Config::load(&path).expect_err(name).to_string()
     };
-    assert!(said("missing", None).contains("No such file"));
-    assert!(said("binary", Some(b"[server]\n\xff")).ends_with("is not UTF-8 at byte 9"));
+    assert!(error("missing", None).contains("No such file"));
+    assert!(error("binary", Some(b"[server]\n\xff")).ends_with("is not UTF-8 at byte 9"));
     let utf_16 = b"\xff\xfe[\0s\0e\0r\0v\0e\0r\0]\0";
     assert!(
-        said("utf-16", Some(utf_16)).ends_with("is in UTF-16; save it as UTF-8, or plain text")
+        error("utf-16", Some(utf_16)).ends_with("is in UTF-16; save it as UTF-8, or plain text")
     );
     assert!(
         Config::load(folder.path())
@@ -555,7 +555,7 @@ fn the_loader_says_what_is_wrong_with_a_file_that_it_cannot_read() {
             .contains("it is a folder")
     );
     let huge = vec![b'#'; 1024 * 1024 + 1];
-    assert!(said("huge", Some(&huge)).contains("it has more than 1048576 bytes"));
+    assert!(error("huge", Some(&huge)).contains("it has more than 1048576 bytes"));
 }
 
 #[test]
@@ -563,8 +563,8 @@ fn a_byte_order_mark_before_the_config_is_not_a_mistake() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("openseat.toml");
     let text = "\u{feff}[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"T\"\n[[account.queue]]\nqueue = 1\n";
-    fs::write(&path, text).expect("it can be written");
-    Config::load(&path).expect("a good file");
+    fs::write(&path, text).expect("the file can be written");
+    Config::load(&path).expect("a valid file");
 }
 
 #[test]
@@ -577,11 +577,11 @@ fn the_loader_warns_of_a_token_that_others_can_read() {
         folder.path().join("main.token"),
     );
     let text = "[state]\ndir = \"state\"\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_file = \"./main.token\"\n[[account.queue]]\nqueue = 1\n";
-    fs::write(&file, text).expect("it can be written");
-    fs::write(&token, CANARY).expect("it can be written");
+    fs::write(&file, text).expect("the file can be written");
+    fs::write(&token, CANARY).expect("the file can be written");
     for (mode, warnings) in [(0o600, 0), (0o644, 1)] {
         fs::set_permissions(&token, fs::Permissions::from_mode(mode)).expect("chmod");
-        let config = Config::load(&file).expect("a good file");
+        let config = Config::load(&file).expect("a valid file");
         assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
         assert_eq!(config.state_dir, Some(folder.path().join("state")));
         assert!(config.accounts[0].upstream.token.read().is_ok());

@@ -56,7 +56,7 @@ pub fn run(NotifyCommand::Test(file): &NotifyCommand) -> ExitCode {
 fn line(webhook: &Webhook, outcome: &Result<(), Undelivered>) -> String {
     let file = webhook.file().display().to_string();
     let (style, words) = match outcome {
-        Ok(()) => (GOOD, "took the message".to_owned()),
+        Ok(()) => (GOOD, "accepted the message".to_owned()),
         Err(error) => (BAD, error.to_string()),
     };
     format!("{} {}: {words}\n", painted(style, MARK), plain(&file))

@@ -15,8 +15,8 @@ use crate::fixture::{CANARY, COLOUR, Fixture, WRONG};
 #[tokio::test(flavor = "multi_thread")]
 async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
     let fixture = Fixture::open().await;
-    let said = fixture.check(&[]).await.exits(0);
-    let rows: Vec<_> = said.out.lines().collect();
+    let output = fixture.check(&[]).await.exits(0);
+    let rows: Vec<_> = output.out.lines().collect();
     let verdict = "main/sales-queue  accept  1 seat is more than the threshold of 0";
     assert_eq!((rows[0], rows.last()), (verdict, Some(&verdict)));
     let rows = &rows[2..];
@@ -28,16 +28,16 @@ async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
         (5, "   Blaise Pascal  On a Call  no         yes "),
         (6, "   Carl Gauß      Available  yes        no "),
     ] {
-        assert!(rows[row].starts_with(start), "{}", said.out);
+        assert!(rows[row].starts_with(start), "{}", output.out);
     }
-    let said = said.says(&[
+    let output = output.stdout_has(&[
         "\naccept  1 seat is more than the threshold of 0\n",
         "\nmain: 3 requests for this check; 3 of 1000 spent in the last hour, 997 left\n",
     ]);
-    assert_eq!(said.err, "");
+    assert_eq!(output.err, "");
     assert_eq!(fixture.calltools.simulator.requests(), 3);
     for file in fs::read_dir(fixture.path("state")).expect("the ledger is there") {
-        let bytes = fs::read(file.expect("a file").path()).expect("it can be read");
+        let bytes = fs::read(file.expect("a file").path()).expect("the file can be read");
         let mut windows = bytes.windows(CANARY.len());
         assert!(!windows.any(|window| window == CANARY.as_bytes()));
     }
@@ -53,19 +53,19 @@ async fn agents_who_cannot_matter_are_counted_and_listed_only_with_all() {
         assert!(world.set_logged_in(fixture.queue, &agent, false));
     });
     let hidden = "and 1 agent not logged in to this queue; --all lists them\n";
-    let said = fixture.check(&[]).await.exits(0).says(&[hidden]);
-    assert!(!said.out.contains("Émilie"), "{}", said.out);
-    let said = fixture.check(&["--all"]).await.exits(0);
-    let said = said.says(&["   Émilie du Châtelet  Lunch      no         no "]);
-    assert!(!said.out.contains("--all"), "{}", said.out);
+    let output = fixture.check(&[]).await.exits(0).stdout_has(&[hidden]);
+    assert!(!output.out.contains("Émilie"), "{}", output.out);
+    let output = fixture.check(&["--all"]).await.exits(0);
+    let output = output.stdout_has(&["   Émilie du Châtelet  Lunch      no         no "]);
+    assert!(!output.out.contains("--all"), "{}", output.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reject_is_not_a_failure() {
     let fixture = Fixture::open().await;
     fixture.configure(&fixture.account("main", "\nqueue = \"sales-queue\"\nthreshold = 1\n"));
-    let said = fixture.check(&["sales-queue"]).await.exits(0);
-    said.says(&["\nreject  1 seat is not more than the threshold of 1\n"]);
+    let output = fixture.check(&["sales-queue"]).await.exits(0);
+    output.stdout_has(&["\nreject  1 seat is not more than the threshold of 1\n"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,8 +133,8 @@ async fn a_misspelt_queue_is_answered_with_the_existing_queues() {
             .world(|world| world.add_queue("Billing")),
     );
     fixture.configure(&fixture.account("main", "\nqueue = \"Sales-Queue\"\n"));
-    let said = fixture.check(&[]).await.exits(1);
-    said.says(&[
+    let output = fixture.check(&[]).await.exits(1);
+    output.stdout_has(&[
         "unknown  the account has no queue named \"Sales-Queue\"",
         &format!(
             "did you mean \"sales-queue\"? There are: \"sales-queue\" (id {sales}), \"Billing\" (id {billing})\n"
@@ -149,8 +149,8 @@ async fn one_failing_queue_does_not_affect_the_others() {
     let foreign = "[[account.queue]]\nqueue = 999\n";
     let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
     fixture.configure(&format!("{account}{missing}{foreign}"));
-    let said = fixture.check(&[]).await.exits(1);
-    said.says(&[
+    let output = fixture.check(&[]).await.exits(1);
+    output.stdout_has(&[
         "accept  1 seat is more than",
         "unknown  the account has no queue named \"Sales-Queue\" (no_such_queue); with nothing else to go by, the daemon would reject",
         "What to do: queue names are case-sensitive; did you mean \"sales-queue\"?",
@@ -179,8 +179,8 @@ async fn a_bad_token_is_detected_with_one_request_and_does_not_affect_other_acco
     let lab = format!("{lab}[[account.queue]]\nqueue = 77\n");
     let main = fixture.account("main", &format!("\nqueue = {}\n", fixture.queue));
     fixture.configure(&format!("{lab}{main}"));
-    let said = fixture.check(&[]).await.exits(1);
-    let said = said.says(&[
+    let output = fixture.check(&[]).await.exits(1);
+    let output = output.stdout_has(&[
         "unknown  CallTools does not accept the token (bad_token)",
         "What to do: check that the token was copied whole",
         "lab: 1 request for this check; 1 of 1000",
@@ -188,13 +188,13 @@ async fn a_bad_token_is_detected_with_one_request_and_does_not_affect_other_acco
         "main: 2 requests for this check; 2 of 1000",
     ]);
     // The fault of both queues appears at the beginning, in the middle and at the end.
-    assert_eq!(said.out.matches("bad_token").count(), 6, "{}", said.out);
+    assert_eq!(output.out.matches("bad_token").count(), 6, "{}", output.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_on_the_way_are_reported_with_advice() {
     let fixture = Fixture::open().await;
-    for (fault, endpoint, said, requests) in [
+    for (fault, endpoint, expected, requests) in [
         (
             InjectedFault::Forbidden,
             Endpoint::AgentStatuses,
@@ -234,7 +234,7 @@ async fn faults_on_the_way_are_reported_with_advice() {
             .simulator
             .inject(usize::MAX, Some(endpoint), fault.clone());
         let before = fixture.calltools.simulator.requests();
-        fixture.check(&[]).await.exits(1).says(&[said]);
+        fixture.check(&[]).await.exits(1).stdout_has(&[expected]);
         assert_eq!(
             fixture.calltools.simulator.requests() - before,
             requests,
@@ -243,8 +243,8 @@ async fn faults_on_the_way_are_reported_with_advice() {
     }
     // The last pause is still in force.
     let before = fixture.calltools.simulator.requests();
-    let said = fixture.check(&[]).await.exits(1);
-    said.says(&[
+    let output = fixture.check(&[]).await.exits(1);
+    output.stdout_has(&[
         "unknown  others spend from this account, so CallTools asked for a pause (429); the next one may be sent in ",
     ]);
     assert_eq!(fixture.calltools.simulator.requests(), before);
@@ -260,7 +260,7 @@ async fn unreadable_statuses_are_only_a_note_if_names_are_enough() {
             ..Quirks::default()
         }
     });
-    fixture.check(&[]).await.exits(0).says(&[
+    fixture.check(&[]).await.exits(0).stdout_has(&[
         "accept  1 seat is more than",
         "Note: statuses/ could not be read",
     ]);
@@ -290,8 +290,8 @@ async fn a_spent_hour_is_reported_with_the_wait_and_nothing_is_sent() {
         permit.expect("room").answered();
     }
     ledger.finish(Duration::from_secs(20));
-    let said = fixture.check(&[]).await.exits(1);
-    said.says(&[
+    let output = fixture.check(&[]).await.exits(1);
+    output.stdout_has(&[
         "unknown  the account's requests for this hour are spent; the next one may be sent in 36",
         " s (budget_spent)",
         "What to do: wait, or poll fewer queues",
@@ -306,18 +306,20 @@ async fn a_pause_is_reported_with_the_time_left_and_nothing_is_sent() {
     let simulator = &fixture.calltools.simulator;
     let silence = InjectedFault::Throttled(Some(Duration::from_secs(900)));
     simulator.inject(1, None, silence);
-    let said = fixture.check(&[]).await.exits(1);
-    said.says(&["unknown  others spend from this account, so CallTools refuses requests (429)"]);
+    let output = fixture.check(&[]).await.exits(1);
+    output.stdout_has(&[
+        "unknown  others spend from this account, so CallTools refuses requests (429)",
+    ]);
     assert_eq!(simulator.requests(), 1);
     for _ in 0..2 {
-        let said = fixture.check(&[]).await.exits(1);
-        let left = said.out.split("; the next one may be sent in ").nth(1);
+        let output = fixture.check(&[]).await.exits(1);
+        let left = output.out.split("; the next one may be sent in ").nth(1);
         let left = left.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
         assert!(
             left.is_some_and(|left| (800..=990).contains(&left)),
-            "{said:?}"
+            "{output:?}"
         );
-        said.says(&[
+        output.stdout_has(&[
             "CallTools asked for a pause",
             "main: 0 requests for this check",
             "; CallTools asked for a pause until 20",
@@ -333,12 +335,13 @@ async fn a_pause_is_reported_with_the_time_left_and_nothing_is_sent() {
 async fn without_a_state_folder_the_daemons_requests_are_not_known() {
     let fixture = Fixture::open().await;
     let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
-    fs::write(fixture.path("openseat.toml"), account).expect("it can be written");
-    let said = fixture.check(&[]).await.exits(0);
-    said.says(&[
-        "997 left as far as is known here: without [state] dir a daemon's requests are not",
-    ])
-    .complains(&["warning: no [state] dir is set"]);
+    fs::write(fixture.path("openseat.toml"), account).expect("the file can be written");
+    let output = fixture.check(&[]).await.exits(0);
+    output
+        .stdout_has(&[
+            "997 left as far as is known here: without [state] dir a daemon's requests are not",
+        ])
+        .stderr_has(&["warning: no [state] dir is set"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -353,7 +356,7 @@ async fn custom_criteria_show_what_they_evaluated() {
     fixture.configure(&queue(
         "field = \"results[?@.status == 'Available']\"\ncondition = \"greater_than\"\nvalue = 1\n",
     ));
-    let said = fixture.check(&[]).await.exits(0).says(&[
+    let output = fixture.check(&[]).await.exits(0).stdout_has(&[
         "field      results[?@.status == 'Available']\n",
         "measure    count\n",
         "condition  greater_than 1\n",
@@ -362,16 +365,16 @@ async fn custom_criteria_show_what_they_evaluated() {
         "accept  the condition holds",
     ]);
     assert!(
-        !said.out.contains('●'),
+        !output.out.contains('●'),
         "it is not clear who counts: {}",
-        said.out
+        output.out
     );
 
     // A field that no row has.
     fixture.configure(&queue(
         "field = \"results[*].queue_loged_in\"\ncondition = \"greater_than\"\n",
     ));
-    fixture.check(&[]).await.exits(0).says(&[
+    fixture.check(&[]).await.exits(0).stdout_has(&[
         "measured   0\n",
         "reject  the condition does not hold",
         "Note: the path selects nothing in 3 rows: nobody fits it, or a field is misspelt; a row has ",
@@ -382,8 +385,8 @@ async fn custom_criteria_show_what_they_evaluated() {
     fixture.configure(&queue(
         "field = \"results[0].full_name\"\nmeasure = \"value\"\ncondition = \"greater_than\"\n",
     ));
-    let said = fixture.check(&[]).await.exits(1);
-    said.says(&["unknown  the criteria do not fit what CallTools sent: `results[0].full_name` is text where a number is needed"]);
+    let output = fixture.check(&[]).await.exits(1);
+    output.stdout_has(&["unknown  the criteria do not fit what CallTools sent: `results[0].full_name` is text where a number is needed"]);
     let json = fixture.check(&["--json"]).await.exits(1).json();
     assert_eq!(json["queues"][0]["criteria"]["selected"], 1);
     assert_eq!(json["queues"][0]["criteria"]["measure"], "value");
@@ -398,9 +401,9 @@ async fn people_and_statuses_can_be_called_anything() {
         let status = world.add_status("Lunch\nbreak", QueueAction::SetNotReady);
         world.set_status(&agent, status);
     });
-    let said = fixture.check(&[]).await.exits(0);
-    let said = said.says(&["\u{fffd}[31mRed\u{fffd}", "Lunch\u{fffd}break"]);
-    assert!(!said.out.contains(COLOUR) && !said.out.contains('\u{202e}'));
+    let output = fixture.check(&[]).await.exits(0);
+    let output = output.stdout_has(&["\u{fffd}[31mRed\u{fffd}", "Lunch\u{fffd}break"]);
+    assert!(!output.out.contains(COLOUR) && !output.out.contains('\u{202e}'));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -420,10 +423,10 @@ async fn a_queue_of_several_pages_costs_a_request_for_each() {
     // Prints more than a pipe holds, to readers who take a line or nothing.
     for reader in ["head -1", "true"] {
         for command in ["check --json", "check", "completions zsh", "plan --json"] {
-            let said = fixture
+            let output = fixture
                 .shell(&format!("openseat {command} | {reader}"))
                 .await;
-            assert_eq!(said.err, "", "{command} | {reader}");
+            assert_eq!(output.err, "", "{command} | {reader}");
         }
     }
     for command in [

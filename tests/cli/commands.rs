@@ -13,21 +13,21 @@ use crate::fixture::{COLOUR, Fixture, run};
 async fn colours_and_the_spinner_are_for_terminals() {
     let fixture = Fixture::open().await;
     for arguments in [&["check"] as &[&str], &["plan"], &["check", "xyz"]] {
-        let said = fixture.run(arguments).await;
+        let output = fixture.run(arguments).await;
         assert!(
-            !said.out.contains(COLOUR) && !said.err.contains(COLOUR),
-            "{said:?}"
+            !output.out.contains(COLOUR) && !output.err.contains(COLOUR),
+            "{output:?}"
         );
-        assert!(!said.err.contains("asking"), "{said:?}");
+        assert!(!output.err.contains("asking"), "{output:?}");
         let forced = [("CLICOLOR_FORCE", "1")];
-        let said = run(fixture.home.path(), arguments, &forced).await;
+        let output = run(fixture.home.path(), arguments, &forced).await;
         assert!(
-            said.out.contains(COLOUR) || arguments.contains(&"xyz"),
-            "{said:?}"
+            output.out.contains(COLOUR) || arguments.contains(&"xyz"),
+            "{output:?}"
         );
         let both = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
-        let said = run(fixture.home.path(), arguments, &both).await;
-        assert!(!said.out.contains(COLOUR), "{said:?}");
+        let output = run(fixture.home.path(), arguments, &both).await;
+        assert!(!output.out.contains(COLOUR), "{output:?}");
     }
 }
 
@@ -55,9 +55,9 @@ async fn output_that_cannot_be_written_is_reported_and_is_a_failure() {
             .stdout(full)
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
-        let child = command.spawn().expect("it runs");
+        let child = command.spawn().expect("the program runs");
         let output = spawn_blocking(move || child.wait_with_output()).await;
-        let output = output.expect("no panic").expect("it runs");
+        let output = output.expect("no panic").expect("the program runs");
         let err = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
         assert!(
@@ -71,30 +71,30 @@ async fn output_that_cannot_be_written_is_reported_and_is_a_failure() {
         );
     }
     // A reader that closes the pipe early is not an error.
-    let said = fixture.shell("openseat completions bash | true").await;
-    assert!(said.err.is_empty(), "{said:?}");
+    let output = fixture.shell("openseat completions bash | true").await;
+    assert!(output.err.is_empty(), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn log_levels_are_checked_with_a_suggestion() {
     let fixture = Fixture::open().await;
-    let said = fixture
+    let output = fixture
         .run(&["--log-level", "debgu", "plan"])
         .await
         .exits(2);
-    said.complains(&["there is no log level \"debgu\"; did you mean debug?"]);
+    output.stderr_has(&["there is no log level \"debgu\"; did you mean debug?"]);
     for (level, code) in [
         ("WARNING", 0),
         ("Openseat=debug", 0),
         ("warnning", 2),
         ("", 0),
     ] {
-        let said = run(fixture.home.path(), &["plan"], &[("OPENSEAT_LOG", level)]).await;
-        let said = said.exits(code);
+        let output = run(fixture.home.path(), &["plan"], &[("OPENSEAT_LOG", level)]).await;
+        let output = output.exits(code);
         assert_eq!(
-            said.err.contains("did you mean warn"),
+            output.err.contains("did you mean warn"),
             code == 2,
-            "{said:?}"
+            "{output:?}"
         );
     }
 }
@@ -102,16 +102,16 @@ async fn log_levels_are_checked_with_a_suggestion() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mistakes_that_prevent_any_request_exit_with_2() {
     let fixture = Fixture::open().await;
-    let said = fixture.check(&["sales-quene", "xyz"]).await.exits(2);
-    let said = said.complains(&[
+    let output = fixture.check(&["sales-quene", "xyz"]).await.exits(2);
+    let output = output.stderr_has(&[
         "openseat: no queue \"sales-quene\" is configured; did you mean sales-queue?",
         "no queue \"xyz\" is configured\nconfigured are main/sales-queue",
     ]);
-    assert_eq!(said.out, "");
+    assert_eq!(output.out, "");
 
-    fs::remove_file(fixture.path("main.token")).expect("it was there");
-    let said = fixture.check(&[]).await.exits(2);
-    said.complains(&[
+    fs::remove_file(fixture.path("main.token")).expect("the file exists");
+    let output = fixture.check(&[]).await.exits(2);
+    output.stderr_has(&[
         "openseat: account \"main\": the token file ",
         "main.token cannot be read",
     ]);
@@ -122,8 +122,8 @@ async fn mistakes_that_prevent_any_request_exit_with_2() {
     );
     fixture.configure(&wrong);
     for command in ["check", "plan"] {
-        let said = fixture.run(&[command]).await.exits(2);
-        said.complains(&[
+        let output = fixture.run(&[command]).await.exits(2);
+        output.stderr_has(&[
             "`treshold`",
             "did you mean `threshold`?",
             "`max_age`",
@@ -133,7 +133,7 @@ async fn mistakes_that_prevent_any_request_exit_with_2() {
             .run(&[command, "--config", "nowhere.toml"])
             .await
             .exits(2)
-            .complains(&["nowhere.toml"]);
+            .stderr_has(&["nowhere.toml"]);
     }
     assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
@@ -141,9 +141,9 @@ async fn mistakes_that_prevent_any_request_exit_with_2() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_folder_that_cannot_be_used_is_a_failure_with_advice() {
     let fixture = Fixture::open().await;
-    fs::write(fixture.path("state"), "a file").expect("it can be written");
-    let said = fixture.check(&[]).await.exits(1);
-    said.complains(&["run it as the daemon's user", "the state folder"]);
+    fs::write(fixture.path("state"), "a file").expect("the file can be written");
+    let output = fixture.check(&[]).await.exits(1);
+    output.stderr_has(&["run it as the daemon's user", "the state folder"]);
     assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 
@@ -156,8 +156,8 @@ async fn plan_shows_what_to_expect_without_a_request() {
         .account("main", queues)
         .replacen("[[account.queue]]", budget, 1);
     fixture.configure(&account);
-    fs::remove_file(fixture.path("main.token")).expect("it was there");
-    let said = fixture.run(&["plan"]).await.exits(0);
+    fs::remove_file(fixture.path("main.token")).expect("the file exists");
+    let output = fixture.run(&["plan"]).await.exits(0);
     let expected = "\
 main: 1000 requests an hour, 100 of them kept back; polling has 900, one every 4 s
 
@@ -171,7 +171,7 @@ This assumes one page (250 agents) for each queue.
 With two pages each, polls would come every 16 s, and answers be 9 s old on average and 17 s at worst: sales-queue would not fit.
 Statuses come from polls of the queues: polling the queues one by one takes fewer requests.
 ";
-    assert_eq!(said.out, expected);
+    assert_eq!(output.out, expected);
     let json = fixture.run(&["plan", "--json"]).await.exits(0).json();
     assert_eq!(json["fits"], true);
     let account = &json["accounts"][0];
@@ -196,8 +196,8 @@ async fn plan_names_the_queues_that_have_opening_hours() {
         "open = [\"Mon-Fri 08:00-18:00\", \"Sat 09:00-12:00\"]\ntime_zone = \"America/New_York\"\n";
     let queues = format!("\nqueue = \"sales-queue\"\n{hours}[[account.queue]]\nqueue = 5450\n");
     fixture.configure(&fixture.account("main", &queues));
-    let said = fixture.run(&["plan"]).await.exits(0);
-    said.says(&[
+    let output = fixture.run(&["plan"]).await.exits(0);
+    output.stdout_has(&[
         "\nOutside of opening hours a queue rejects and is not polled: \
          sales-queue (Mon-Fri 08:00-18:00, Sat 09:00-12:00 in America/New_York). \
          The table is for the time when all queues are open.\n",
@@ -216,8 +216,8 @@ async fn plan_says_what_does_not_fit_and_what_to_do() {
     let budget = "requests_per_hour = 1000\nreserve = 100\n[[account.queue]]";
     let tight = fixture.account("main", "\nqueue = \"sales-queue\"\nmax_age = \"4s\"\n");
     fixture.configure(&tight.replace("[[account.queue]]", budget));
-    let said = fixture.run(&["plan"]).await.exits(1);
-    said.says(&[
+    let output = fixture.run(&["plan"]).await.exits(1);
+    output.stdout_has(&[
         "  NO\n",
         "sales-queue does not fit: its answers get 4.5 s old and max_age is 4 s, so it would be unknown at times; set max_age to \"5s\" or more",
     ]);
@@ -243,18 +243,18 @@ async fn every_command_has_help_with_examples_and_completions() {
         "completions",
         "man",
     ] {
-        let said = run(folder.path(), &[command, "--help"], &[]).await.exits(0);
-        said.says(&["Example", &format!("  openseat {command}")]);
+        let output = run(folder.path(), &[command, "--help"], &[]).await.exits(0);
+        output.stdout_has(&["Example", &format!("  openseat {command}")]);
     }
     run(folder.path(), &["--help"], &[])
         .await
         .exits(0)
-        .says(&["Examples:\n"]);
+        .stdout_has(&["Examples:\n"]);
     for shell in ["bash", "zsh", "fish"] {
-        let said = run(folder.path(), &["completions", shell], &[])
+        let output = run(folder.path(), &["completions", shell], &[])
             .await
             .exits(0);
-        said.says(&["openseat", "check", "simulate"]);
+        output.stdout_has(&["openseat", "check", "simulate"]);
     }
     run(folder.path(), &["man", "pages"], &[]).await.exits(0);
     let page = |name: &str| fs::read_to_string(folder.path().join("pages").join(name));

@@ -9,27 +9,28 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_is_printed_unchanged_and_is_a_valid_config() {
     let fixture = Fixture::open().await;
-    let said = fixture.run(&["config", "example"]).await.exits(0);
-    assert_eq!((&*said.out, &*said.err), (EXAMPLE, ""));
-    fixture.home.write("example.toml", &said.out);
+    let output = fixture.run(&["config", "example"]).await.exits(0);
+    assert_eq!((&*output.out, &*output.err), (EXAMPLE, ""));
+    fixture.home.write("example.toml", &output.out);
     // It names files that this machine does not have.
-    let said = fixture
+    let output = fixture
         .run(&["config", "check", "--config", "example.toml"])
         .await
         .exits(2);
-    said.complains(&["account \"main\": the token file /etc/openseat/main.token cannot be read"]);
+    output
+        .stderr_has(&["account \"main\": the token file /etc/openseat/main.token cannot be read"]);
     let shown = fixture
         .run(&["config", "show", "--config", "example.toml"])
         .await
         .exits(0);
-    shown.says(&["requests_per_hour = 1000\n", "threshold = 0\n"]);
+    shown.stdout_has(&["requests_per_hour = 1000\n", "threshold = 0\n"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shown_config_has_every_default_no_secret_and_the_same_meaning() {
     let fixture = Fixture::open().await;
     let shown = fixture.run(&["config", "show"]).await.exits(0);
-    let shown = shown.says(&[
+    let shown = shown.stdout_has(&[
         "[server]\nlisten = [\"127.0.0.1:7717\"]\n",
         "[state]\ndir = ",
         "name = \"main\"\n",
@@ -84,9 +85,9 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
     fixture
         .home
         .write("buyer-9.token", "0123456789abcdef0123456789abcdef");
-    let said = fixture.run(&["config", "check"]).await.exits(2);
-    assert_eq!(said.out, "");
-    let said = said.complains(&[
+    let output = fixture.run(&["config", "check"]).await.exits(2);
+    assert_eq!(output.out, "");
+    let output = output.stderr_has(&[
         "account \"main\": the token file ",
         "main.token has",
         "account \"main\": ca_file holds no certificate in PEM form",
@@ -102,8 +103,8 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
         "has no whole certificate in PEM form",
         "slack.url has no address; write one line such as https://",
     ]);
-    assert!(!said.err.contains("buyer-8"), "{}", said.err);
-    assert_eq!(said.err.lines().count(), 9, "{}", said.err);
+    assert!(!output.err.contains("buyer-8"), "{}", output.err);
+    assert_eq!(output.err.lines().count(), 9, "{}", output.err);
     assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 
@@ -130,16 +131,19 @@ async fn good_files_pass_and_an_expired_certificate_is_a_warning() {
         fixture.home.write("key.pem", &key.serialize_pem());
     };
     write(2100);
-    let said = fixture.run(&["config", "check"]).await.exits(0);
-    assert_eq!((&*said.out, &*said.err), ("good: 1 account, 1 queue\n", ""));
+    let output = fixture.run(&["config", "check"]).await.exits(0);
+    assert_eq!(
+        (&*output.out, &*output.err),
+        ("good: 1 account, 1 queue\n", "")
+    );
     write(2021);
-    let said = fixture.run(&["config", "check"]).await.exits(0);
-    said.complains(&["warning: tls_cert "]);
+    let output = fixture.run(&["config", "check"]).await.exits(0);
+    output.stderr_has(&["warning: tls_cert "]);
     // A key that belongs to another certificate.
     let key = rcgen::KeyPair::generate().expect("a key");
     fixture.home.write("key.pem", &key.serialize_pem());
-    let said = fixture.run(&["config", "check"]).await.exits(2);
-    said.complains(&["cannot be used together"]);
+    let output = fixture.run(&["config", "check"]).await.exits(2);
+    output.stderr_has(&["cannot be used together"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,19 +154,19 @@ async fn check_and_show_report_all_mistakes_in_a_config() {
         "[server]\nlisten = \"nowhere\"\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\ncolour = \"red\"\n[[account.queue]]\nqueue = \"a\"\nthreshold = -1\n",
     );
     for command in ["check", "show"] {
-        let said = crate::fixture::run(home.path(), &["config", command], &[])
+        let output = crate::fixture::run(home.path(), &["config", command], &[])
             .await
             .exits(2);
-        let said = said.complains(&[
+        let output = output.stderr_has(&[
             "openseat.toml:2:",
             "unknown key `colour`",
             "openseat.toml:10:",
         ]);
-        assert_eq!(said.out, "");
+        assert_eq!(output.out, "");
     }
-    fs::remove_file(home.path().join("openseat.toml")).expect("it was there");
-    let said = crate::fixture::run(home.path(), &["config", "check"], &[])
+    fs::remove_file(home.path().join("openseat.toml")).expect("the file exists");
+    let output = crate::fixture::run(home.path(), &["config", "check"], &[])
         .await
         .exits(2);
-    said.complains(&["openseat init"]);
+    output.stderr_has(&["openseat init"]);
 }

@@ -12,8 +12,8 @@ async fn curl_commands_ask_the_same_and_no_token_is_needed_to_print_them() {
     let queues = "\nqueue = \"Zoë's $HOME\"\n[[account.queue]]\nqueue = 5450\n";
     let account = fixture.account("main", queues);
     fixture.configure(&account);
-    fs::remove_file(fixture.path("main.token")).expect("it was there");
-    let said = fixture.check(&["--curl"]).await.exits(0);
+    fs::remove_file(fixture.path("main.token")).expect("the file exists");
+    let output = fixture.check(&["--curl"]).await.exits(0);
     let base = fixture.calltools.serving.base_url();
     let expected = format!(
         r#": 'The token of account main goes into CALLTOOLS_API_TOKEN first: read -rs CALLTOOLS_API_TOKEN'
@@ -29,7 +29,7 @@ curl -sS -H "Authorization: Token $CALLTOOLS_API_TOKEN" '{base}agentstatuses/?qu
 : 'Ids are found with jq. If an answer has a next that is not null, there are more than 250 rows: add &page=2, and so on.'
 "#
     );
-    assert_eq!(said.out, expected);
+    assert_eq!(output.out, expected);
     assert_eq!(fixture.calltools.simulator.requests(), 0);
     assert!(!fixture.path("state").exists(), "nothing is spent");
 }
@@ -42,11 +42,11 @@ async fn typed(fixture: &Fixture, shell: &str, script: &str) -> String {
         ("jq", "echo 77"),
     ] {
         let path = fixture.path("bin").join(name);
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("it can be written");
+        fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("the file can be written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("chmod");
     }
     let _ = fs::remove_file(fixture.path("called"));
-    fs::write(fixture.path("typed"), format!("{script}\nexit\n")).expect("it can be written");
+    fs::write(fixture.path("typed"), format!("{script}\nexit\n")).expect("the file can be written");
     let mut command = Command::new(shell);
     // Without the user's start-up files and without a prompt.
     match shell {
@@ -54,7 +54,7 @@ async fn typed(fixture: &Fixture, shell: &str, script: &str) -> String {
         "bash" => command.args(["--norc", "-i"]),
         _ => command.arg("-i"),
     };
-    let input = fs::File::open(fixture.path("typed")).expect("it was written");
+    let input = fs::File::open(fixture.path("typed")).expect("the file exists");
     let path = format!("{}:/usr/bin:/bin", fixture.path("bin").display());
     command
         .current_dir(fixture.home.path())
@@ -90,13 +90,13 @@ async fn assert_pasting_works(shell: &str) {
     let lab = fixture.account("lab", "\nqueue = 5450\n");
     let lab = lab.replace("127.0.0.1", "localhost");
     fixture.configure(&format!("{main}{lab}"));
-    let said = fixture.check(&["--curl"]).await.exits(0);
+    let output = fixture.check(&["--curl"]).await.exits(0);
     assert!(
-        !said
+        !output
             .out
             .lines()
             .any(|line| line.trim_start().starts_with('#')),
-        "{said:?}"
+        "{output:?}"
     );
     let base = fixture.calltools.serving.base_url();
     let of_lab = base.replace("127.0.0.1", "localhost");
@@ -107,6 +107,6 @@ async fn assert_pasting_works(shell: &str) {
             "<-sS><-H><Authorization: Token two><{of_lab}agentstatuses/?queue=5450&page_size=250>"
         ),
     ];
-    let called = typed(&fixture, shell, &said.out).await;
+    let called = typed(&fixture, shell, &output.out).await;
     assert_eq!(called, expected.concat(), "{shell}");
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{self, Command, Stdio},
     sync::Arc,
 };
 
@@ -19,10 +19,10 @@ use crate::support::{CallTools, TestDaemon, TestFolder, soon};
 /// The account's token, which no output may contain.
 pub const CANARY: &str = "canary0that0must0not0be0seen0anywhere000";
 
-/// A token that nobody has.
+/// A token that no account has.
 pub const WRONG: &str = "another0canary0that0must0not0be0seen0000";
 
-/// The beginning of every colour's escape sequence.
+/// The beginning of every escape sequence for a colour.
 pub const COLOUR: &str = "\x1b[";
 
 /// One account with one queue and three agents: one is available, one is on a call, one is available in another queue.
@@ -82,7 +82,7 @@ impl Fixture {
     /// Writes a config with a state folder.
     pub fn configure(&self, accounts: &str) {
         let text = format!("[state]\ndir = \"state\"\n{accounts}");
-        fs::write(self.path("openseat.toml"), text).expect("it can be written");
+        fs::write(self.path("openseat.toml"), text).expect("the file can be written");
     }
 
     /// Starts a daemon on a Unix socket, and waits until it answers there and on its control socket.
@@ -91,7 +91,7 @@ impl Fixture {
         let text = fs::read_to_string(&config).expect("a config");
         let socket = self.path("socket");
         let text = format!("[server]\nlisten = \"unix:{}\"\n{text}", socket.display());
-        fs::write(&config, text).expect("it can be written");
+        fs::write(&config, text).expect("the file can be written");
         let daemon = TestDaemon::start_by(&config, Arc::new(SystemClock::new())).await;
         let healthy = async || self.run(&["health"]).await.code == 0;
         soon("a healthy daemon", healthy).await;
@@ -100,52 +100,54 @@ impl Fixture {
         daemon
     }
 
-    pub async fn check(&self, arguments: &[&str]) -> Said {
+    pub async fn check(&self, arguments: &[&str]) -> Output {
         self.run(&[&["check"], arguments].concat()).await
     }
 
-    pub async fn run(&self, arguments: &[&str]) -> Said {
+    pub async fn run(&self, arguments: &[&str]) -> Output {
         run(self.home.path(), arguments, &[]).await
     }
 
-    pub async fn shell(&self, script: &str) -> Said {
+    pub async fn shell(&self, script: &str) -> Output {
         let script = script.replace("openseat ", concat!(env!("CARGO_BIN_EXE_openseat"), " "));
         let mut command = Command::new("sh");
         command.args(["-c", &script]);
-        say(command, self.home.path(), &[]).await
+        run_command(command, self.home.path(), &[]).await
     }
 }
 
 /// What the program printed. It contains no token.
 #[derive(Debug)]
-pub struct Said {
+pub struct Output {
     pub out: String,
     pub err: String,
     pub code: i32,
 }
 
-impl Said {
+impl Output {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// Checks the exit code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:?}");
         self
     }
 
+    /// Checks that standard output contains these texts.
     #[track_caller]
-    pub fn says(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.out.contains(word), "{word:?} is not in:\n{}", self.out);
+    pub fn stdout_has(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.out.contains(text), "{text:?} is not in:\n{}", self.out);
         }
         self
     }
 
-    /// Fails if there are warnings. A warning that a busy machine's disk was slow is allowed.
+    /// Fails if there are warnings, except about a slow disk, which a busy machine may have.
     #[track_caller]
-    pub fn is_content(&self) {
+    pub fn has_no_warnings(&self) {
         let slow_disk = [
             "the disk has not answered",
             "the state folder can be used again",
@@ -155,39 +157,40 @@ impl Said {
         assert!(lines.all(is_known), "{self:?}");
     }
 
+    /// Checks that standard error contains these texts.
     #[track_caller]
-    pub fn complains(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.err.contains(word), "{word:?} is not in:\n{}", self.err);
+    pub fn stderr_has(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.err.contains(text), "{text:?} is not in:\n{}", self.err);
         }
         self
     }
 }
 
-pub async fn run(folder: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Said {
+pub async fn run(folder: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
     command.args(arguments);
-    say(command, folder, env).await
+    run_command(command, folder, env).await
 }
 
-pub async fn say(mut command: Command, folder: &Path, env: &[(&str, &str)]) -> Said {
+pub async fn run_command(mut command: Command, folder: &Path, env: &[(&str, &str)]) -> Output {
     command.current_dir(folder).env_clear().stdin(Stdio::null());
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.envs(env.iter().copied());
-    // The simulator runs in this runtime, and must answer meanwhile.
-    let output = spawn_blocking(move || command.output()).await;
-    let Output {
+    // The simulator runs in this runtime and must answer in the meantime.
+    let ended = spawn_blocking(move || command.output()).await;
+    let process::Output {
         stdout,
         stderr,
         status,
-    } = output.expect("no panic").expect("it runs");
-    let said = Said {
+    } = ended.expect("no panic").expect("the program runs");
+    let output = Output {
         out: String::from_utf8(stdout).expect("UTF-8"),
         err: String::from_utf8(stderr).expect("UTF-8"),
         code: status.code().expect("no signal ended it"),
     };
     for secret in [CANARY, WRONG] {
-        assert!(!said.out.contains(secret) && !said.err.contains(secret));
+        assert!(!output.out.contains(secret) && !output.err.contains(secret));
     }
-    said
+    output
 }

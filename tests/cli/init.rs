@@ -34,9 +34,9 @@ impl Terminal {
     /// Starts it in a folder. `setsid` makes this its controlling terminal, so that Ctrl-C reaches it.
     fn start(folder: &Path, arguments: &[&str]) -> Self {
         let host = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&host).expect("it is ours");
-        unlockpt(&host).expect("it is ours");
-        let name = ptsname(&host, Vec::new()).expect("it has a name");
+        grantpt(&host).expect("the terminal is ours");
+        unlockpt(&host).expect("the terminal is ours");
+        let name = ptsname(&host, Vec::new()).expect("the terminal has a name");
         let path = name.to_str().expect("a plain path").to_owned();
         let open = || {
             File::options()
@@ -57,7 +57,7 @@ impl Terminal {
             .stdout(open())
             .stderr(open())
             .spawn()
-            .expect("it starts");
+            .expect("the program starts");
         let keyboard = File::from(host);
         let screen = Arc::new(Mutex::new(String::new()));
         let (mut from, to) = (keyboard.try_clone().expect("a copy"), Arc::clone(&screen));
@@ -86,7 +86,9 @@ impl Terminal {
         let listens =
             async || self.shown().contains(words) && !self.modes().contains(LocalModes::ECHO);
         soon(words, listens).await;
-        self.keyboard.write_all(keys.as_bytes()).expect("it reads");
+        self.keyboard
+            .write_all(keys.as_bytes())
+            .expect("the program reads");
     }
 
     fn modes(&self) -> LocalModes {
@@ -97,11 +99,14 @@ impl Terminal {
     async fn code(&mut self) -> i32 {
         let mut code = None;
         soon("an end", async || {
-            code = self.child.try_wait().expect("it can be waited for");
+            code = self
+                .child
+                .try_wait()
+                .expect("the process can be waited for");
             code.is_some()
         })
         .await;
-        code.expect("it was there")
+        code.expect("checked above")
             .code()
             .expect("no signal ended it")
     }
@@ -158,9 +163,13 @@ async fn a_person_at_a_terminal_gets_a_real_decision() {
     }
     assert_eq!(names(folder.path()), ["main.token", "openseat.toml"]);
     let token = folder.path().join("main.token");
-    let mode = token.metadata().expect("it is there").permissions().mode();
+    let mode = token
+        .metadata()
+        .expect("the file exists")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
-    let config = fs::read_to_string(folder.path().join("openseat.toml")).expect("it is there");
+    let config = fs::read_to_string(folder.path().join("openseat.toml")).expect("the file exists");
     assert!(
         !config.contains(CANARY) && config.contains("queue = \"sales-queue\"\nthreshold = 0\n")
     );
@@ -231,7 +240,7 @@ async fn piped(folder: &Path, arguments: &[&str], input: &str) -> (i32, String) 
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
+    let mut child = command.spawn().expect("the program starts");
     let input = input.to_owned();
     let output = spawn_blocking(move || {
         // It may exit before it has read everything.
@@ -240,13 +249,13 @@ async fn piped(folder: &Path, arguments: &[&str], input: &str) -> (i32, String) 
             .take()
             .expect("a pipe")
             .write_all(input.as_bytes());
-        child.wait_with_output().expect("it ends")
+        child.wait_with_output().expect("the program ends")
     });
     let output = output.await.expect("no panic");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8(said).expect("UTF-8");
-    assert!(!said.contains(CANARY) && !said.contains(WRONG), "{said}");
-    (output.status.code().expect("no signal"), said)
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).expect("UTF-8");
+    assert!(!text.contains(CANARY) && !text.contains(WRONG), "{text}");
+    (output.status.code().expect("no signal"), text)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,19 +263,19 @@ async fn every_answer_can_come_from_a_pipe_or_a_flag() {
     let fixture = Fixture::open().await;
     let (folder, url) = new_user(&fixture);
     let answers = format!("{url}\n\"{CANARY}\"\nsales-queue\n1\n");
-    let (code, said) = piped(folder.path(), &[], &answers).await;
-    assert_eq!(code, 0, "{said}");
+    let (code, text) = piped(folder.path(), &[], &answers).await;
+    assert_eq!(code, 0, "{text}");
     assert!(
-        said.contains("reject  1 seat is not more than the threshold of 1"),
-        "{said}"
+        text.contains("reject  1 seat is not more than the threshold of 1"),
+        "{text}"
     );
     // Nothing is replaced without `--force`.
-    let before = fs::read(folder.path().join("openseat.toml")).expect("it is there");
-    let (code, said) = piped(folder.path(), &[], &answers).await;
-    assert_eq!(code, 2, "{said}");
+    let before = fs::read(folder.path().join("openseat.toml")).expect("the file exists");
+    let (code, text) = piped(folder.path(), &[], &answers).await;
+    assert_eq!(code, 2, "{text}");
     assert!(
-        said.contains("openseat.toml exists; --force replaces it"),
-        "{said}"
+        text.contains("openseat.toml exists; --force replaces it"),
+        "{text}"
     );
     assert_eq!(
         fs::read(folder.path().join("openseat.toml")).ok(),
@@ -284,11 +293,11 @@ async fn every_answer_can_come_from_a_pipe_or_a_flag() {
         "--threshold",
         "0",
     ];
-    let (code, said) = piped(folder.path(), &arguments, "").await;
-    assert_eq!(code, 0, "{said}");
+    let (code, text) = piped(folder.path(), &arguments, "").await;
+    assert_eq!(code, 0, "{text}");
     assert!(
-        said.contains("accept  1 seat is more than the threshold of 0"),
-        "{said}"
+        text.contains("accept  1 seat is more than the threshold of 0"),
+        "{text}"
     );
 }
 
@@ -323,9 +332,9 @@ async fn answers_that_cannot_work_are_rejected_with_advice_and_nothing_is_writte
             "must be a whole number",
         ),
     ] {
-        let (exit, said) = piped(folder.path(), &[], &input).await;
-        assert_eq!(exit, code, "{said}");
-        assert!(said.contains(words), "{words}: {said}");
+        let (exit, text) = piped(folder.path(), &[], &input).await;
+        assert_eq!(exit, code, "{text}");
+        assert!(text.contains(words), "{words}: {text}");
         assert!(names(folder.path()).is_empty(), "{words}");
     }
 }

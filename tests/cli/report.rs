@@ -21,8 +21,8 @@ fn json(text: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_says_what_was_found_and_contains_no_names() {
     let fixture = Fixture::open().await;
-    let said = fixture.check(&["--report", "report.json"]).await.exits(0);
-    let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let output = fixture.check(&["--report", "report.json"]).await.exits(0);
+    let text = output.out.split_whitespace().collect::<Vec<_>>().join(" ");
     for line in [
         "main: 10 requests queues queues/ can be read and has 1 entries",
         "people 2 of 3 listed are available; of these, 0 are on a call, and 0 others are not ready",
@@ -30,9 +30,9 @@ async fn a_report_says_what_was_found_and_contains_no_names() {
         "not judged default page size, ",
         "written to report.json: names, ids, tokens and hosts in it are replaced",
     ] {
-        assert!(text.contains(line), "{line} is not in:\n{}", said.out);
+        assert!(text.contains(line), "{line} is not in:\n{}", output.out);
     }
-    said.is_content();
+    output.has_no_warnings();
     assert_eq!(fixture.calltools.simulator.requests(), 10);
     let text = written(&fixture.home, "report.json");
     let address = fixture.calltools.serving.address().to_string();
@@ -60,26 +60,26 @@ async fn a_report_says_what_was_found_and_contains_no_names() {
 async fn no_file_is_replaced_and_no_request_is_spent_on_a_report_that_cannot_be_written() {
     let fixture = Fixture::open().await;
     fixture.home.write("report.json", "mine");
-    let said = fixture.check(&["--report", "report.json"]).await.exits(2);
-    said.complains(&["report.json exists already; remove it, or name another file"]);
+    let output = fixture.check(&["--report", "report.json"]).await.exits(2);
+    output.stderr_has(&["report.json exists already; remove it, or name another file"]);
     assert_eq!(written(&fixture.home, "report.json"), "mine");
-    let said = fixture
+    let output = fixture
         .check(&["--report", "nowhere/report.json"])
         .await
         .exits(2);
-    said.complains(&["nowhere/report.json cannot be written"]);
-    let said = fixture
+    output.stderr_has(&["nowhere/report.json cannot be written"]);
+    let output = fixture
         .check(&["--report", "r.json", "sale"])
         .await
         .exits(2);
-    said.complains(&["no queue \"sale\" is configured"]);
+    output.stderr_has(&["no queue \"sale\" is configured"]);
     fixture.configure(&format!(
         "{}{}",
         fixture.account("main", "\nqueue = \"sales-queue\"\n"),
         fixture.account("other", "\nqueue = \"sales-queue\"\n")
     ));
-    let said = fixture.check(&["--report", "r.json"]).await.exits(2);
-    said.complains(&["a report is about one account; name a queue of it, such as main/sales-queue or other/sales-queue"]);
+    let output = fixture.check(&["--report", "r.json"]).await.exits(2);
+    output.stderr_has(&["a report is about one account; name a queue of it, such as main/sales-queue or other/sales-queue"]);
     assert!(!fixture.path("r.json").exists());
     assert_eq!(fixture.calltools.simulator.requests(), 0);
     for other in ["--json", "--all", "--curl"] {
@@ -96,19 +96,19 @@ async fn during_a_pause_nothing_is_sent_and_the_time_left_is_shown() {
         None,
         InjectedFault::Throttled(Some(Duration::from_secs(900))),
     );
-    let said = fixture.check(&["--report", "report.json"]).await.exits(1);
-    said.complains(&[
+    let output = fixture.check(&["--report", "report.json"]).await.exits(1);
+    output.stderr_has(&[
         "no report was made: others spend from this account",
         "What to do: ",
     ]);
     assert_eq!(simulator.requests(), 1);
     // The pause is in the state folder, for the next command and for a daemon.
     for _ in 0..2 {
-        let said = fixture.check(&["--report", "report.json"]).await.exits(1);
-        let left = said.err.split("the next one may be sent in ").nth(1);
+        let output = fixture.check(&["--report", "report.json"]).await.exits(1);
+        let left = output.err.split("the next one may be sent in ").nth(1);
         let left = left.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
-        assert!(left.is_some_and(|left| left > 800), "{said:?}");
-        assert_eq!(said.out, "");
+        assert!(left.is_some_and(|left| left > 800), "{output:?}");
+        assert_eq!(output.out, "");
     }
     assert_eq!(simulator.requests(), 1);
     assert!(!fixture.path("report.json").exists());
@@ -120,8 +120,8 @@ async fn a_pause_in_the_middle_leaves_a_report_of_what_came_before() {
     let simulator = &fixture.calltools.simulator;
     let pause = InjectedFault::Throttled(Some(Duration::from_secs(900)));
     simulator.inject(1, Some(openseat::simulator::Endpoint::AgentStatuses), pause);
-    let said = fixture.check(&["--report", "report.json"]).await.exits(1);
-    said.says(&[
+    let output = fixture.check(&["--report", "report.json"]).await.exits(1);
+    output.stdout_has(&[
         "main: 3 requests",
         "not complete  others spend from this account",
     ]);
@@ -135,12 +135,12 @@ async fn a_running_daemon_asks_within_its_budget() {
     let fixture = Fixture::open().await;
     let _daemon = fixture.daemon().await;
     // The command has no token of its own.
-    fs::remove_file(fixture.path("main.token")).expect("it was there");
-    let said = fixture
+    fs::remove_file(fixture.path("main.token")).expect("the file exists");
+    let output = fixture
         .check(&["--report", "report.json", "sales-queue"])
         .await
         .exits(0);
-    said.says(&["main: 10 requests\n", "written to report.json"]);
+    output.stdout_has(&["main: 10 requests\n", "written to report.json"]);
     let report = json(&written(&fixture.home, "report.json"));
     assert_eq!(report["stopped"], Value::Null);
     // During a pause the daemon sends nothing.
@@ -155,8 +155,8 @@ async fn a_running_daemon_asks_within_its_budget() {
     })
     .await;
     let before = simulator.requests();
-    let said = fixture.check(&["--report", "again.json"]).await.exits(1);
-    said.complains(&["no report was made: ", "; the next one may be sent in "]);
+    let output = fixture.check(&["--report", "again.json"]).await.exits(1);
+    output.stderr_has(&["no report was made: ", "; the next one may be sent in "]);
     assert!(!fixture.path("again.json").exists());
     assert_eq!(simulator.requests(), before);
 }

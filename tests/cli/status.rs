@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use crate::support::{CallTools, PATIENCE, TestDaemon, TestFolder, soon};
+use crate::support::{CallTools, TIMEOUT, TestDaemon, TestFolder, soon};
 
 /// No output may contain one of these.
 const TOKEN: &str = "canary0that0must0not0be0seen0anywhere000";
@@ -73,7 +73,7 @@ impl Fixture {
         let mut command = self.home.command(arguments);
         // The daemon runs in this runtime, and must answer meanwhile.
         let output = spawn_blocking(move || command.output()).await;
-        output.expect("no panic").expect("it runs")
+        output.expect("no panic").expect("the program runs")
     }
 
     /// Its standard output and standard error, once it has exited with `code`.
@@ -158,11 +158,11 @@ async fn a_daemon_that_does_not_answer_exits_with_1() {
     let fixture = Fixture::open(&[]).await;
     let (out, err) = fixture.status(&[], 1).await;
     assert_eq!(out, "");
-    let said = format!(
+    let expected = format!(
         "openseat: {}: no answer; is the daemon running?",
         fixture.address()
     );
-    assert!(err.starts_with(&said), "{err}");
+    assert!(err.starts_with(&expected), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +190,7 @@ async fn a_daemon_that_cannot_be_asked_exits_with_2() {
         .home
         .write("bearer", "another-canary-of-enough-letters");
     fixture.status(&named, 2).await;
-    fs::remove_file(fixture.home.path().join("bearer")).expect("it is there");
+    fs::remove_file(fixture.home.path().join("bearer")).expect("the file exists");
     let (_, err) = fixture.status(&named, 2).await;
     assert!(err.contains("the bearer token file"), "{err}");
     // The control socket needs no token.
@@ -232,17 +232,19 @@ async fn a_watch_prints_changes_until_it_is_interrupted() {
         .command(&["status", "--watch", "--json"])
         .stdout(Stdio::piped())
         .spawn();
-    let mut watching = Watching(child.expect("it runs"));
-    let out = watching.0.stdout.take().expect("it is piped");
-    let (told, mut lines) = mpsc::channel(8);
+    let mut watching = Watching(child.expect("the program runs"));
+    let out = watching.0.stdout.take().expect("the output is piped");
+    let (sender, mut lines) = mpsc::channel(8);
     let reader = spawn_blocking(move || {
         for line in BufReader::new(out).lines() {
-            told.blocking_send(line.expect("text")).expect("it is read");
+            sender
+                .blocking_send(line.expect("text"))
+                .expect("the test reads");
         }
     });
     let mut next = async || {
-        let line = tokio::time::timeout(PATIENCE, lines.recv()).await;
-        let line = line.expect("in time").expect("it continues");
+        let line = tokio::time::timeout(TIMEOUT, lines.recv()).await;
+        let line = line.expect("in time").expect("the stream continues");
         serde_json::from_str::<Value>(&line).expect("JSON")
     };
     assert_eq!(next().await["queues"][0]["count"], 1);
@@ -254,8 +256,11 @@ async fn a_watch_prints_changes_until_it_is_interrupted() {
     // Changes of ages alone are not printed.
     assert_eq!(next().await["queues"][0]["count"], 0);
     let pid = Pid::from_child(&watching.0);
-    kill_process(pid, Signal::INT).expect("it is there");
+    kill_process(pid, Signal::INT).expect("the process runs");
     let ended = spawn_blocking(move || watching.0.wait()).await;
-    assert_eq!(ended.expect("no panic").expect("it ends").code(), Some(0));
-    reader.await.expect("it ends with the program");
+    assert_eq!(
+        ended.expect("no panic").expect("the program ends").code(),
+        Some(0)
+    );
+    reader.await.expect("the reader ends with the program");
 }

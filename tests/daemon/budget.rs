@@ -80,7 +80,7 @@ async fn spend(address: SocketAddr, calltools: &CallTools, up_to: u64) {
     }
 }
 
-/// Asks for far more than the hour has.
+/// Asks for sixty refreshes, far more than the hour has.
 async fn try_sixty(address: SocketAddr, calltools: &CallTools, what: &str) {
     for _ in 0..60 {
         let answer = post(address, "/v1/queues/sales/refresh").await;
@@ -114,7 +114,7 @@ fn accidents() -> [Accident; 5] {
         }),
         ("an older copy written into the ledger", |folder, copy| {
             let old = fs::read(copy).expect("a copy");
-            fs::write(folder.join(LEDGER_FILE), old).expect("it can be written");
+            fs::write(folder.join(LEDGER_FILE), old).expect("the file can be written");
         }),
         ("its log deleted", |folder, _| {
             fs::remove_file(folder.join("budget.sqlite3-wal")).expect("a file");
@@ -161,7 +161,7 @@ async fn a_check_in_an_emptied_folder_spends_no_second_hour() {
     daemon.ready().await;
     spend(daemon.address, &calltools, SPENT).await;
     empty(&home.state());
-    // The folder is still locked, so the command lets the daemon ask, whose socket is soon back, or asks nothing.
+    // The folder is still locked, so the command either asks the daemon, whose socket is soon back, or sends nothing.
     let mut check = Program::start(&home, &["check"]);
     let code = check.ended().await.code();
     assert!([Some(0), Some(1)].contains(&code), "{}", check.log());
@@ -186,9 +186,9 @@ async fn a_shell_that_holds_the_ledgers_lock_stops_neither_polls_nor_answers() {
     for target in ["/metrics", "/v1/accounts", "/metrics", "/v1/queues"] {
         assert_eq!(daemon.get(target).await.status, 200, "{target}");
     }
-    let took = openseat::clock::steady() - begun;
+    let elapsed = openseat::clock::steady() - begun;
     // SQLite alone would have waited that long for the lock, each time.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
     assert!(daemon.is_degraded("ledger").await);
     assert_eq!(daemon.used().await, calltools.simulator.requests() as f64);
     shell.execute_batch("ROLLBACK").expect("a lock");
@@ -223,7 +223,7 @@ async fn a_ledger_that_lost_its_end_in_a_kill_gives_no_second_hour() {
         drop(program); // kill -9
         let log = home.state().join("budget.sqlite3-wal");
         match flipped {
-            None => fs::remove_file(log).expect("it was there"),
+            None => fs::remove_file(log).expect("the file exists"),
             Some(place) => flip(&log, place),
         }
         let program = Program::run(&home, &config);
@@ -236,7 +236,7 @@ async fn a_ledger_that_lost_its_end_in_a_kill_gives_no_second_hour() {
 fn flip(file: &Path, place: usize) {
     let mut bytes = fs::read(file).expect("a file");
     bytes[place] ^= 1;
-    fs::write(file, bytes).expect("it can be written");
+    fs::write(file, bytes).expect("the file can be written");
 }
 
 #[tokio::test]

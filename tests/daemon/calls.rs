@@ -10,7 +10,7 @@ use crate::support::{CallTools, Disk, TestDaemon, TestFolder, Time, ask, known, 
 /// Room for the ledger and little more, in bytes.
 const SMALL: u64 = 6 * 1024 * 1024;
 
-async fn scene() -> (Time, TestFolder, CallTools) {
+async fn setup() -> (Time, TestFolder, CallTools) {
     let time = Time::new();
     let calltools = CallTools::start(&time).await;
     (time, TestFolder::new(), calltools)
@@ -35,7 +35,7 @@ async fn reserve(daemon: &TestDaemon, id: &str) -> Value {
 
 #[tokio::test]
 async fn how_a_held_seat_ended_is_found_and_survives_a_restart() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
     reserve(&daemon, "taken").await;
@@ -97,10 +97,10 @@ async fn how_a_held_seat_ended_is_found_and_survives_a_restart() {
 
 #[tokio::test]
 async fn without_a_state_folder_memory_knows_the_last_calls() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     home.set_token("main", openseat::simulator::TOKEN);
     let config = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&config).expect("it was written");
+    let text = fs::read_to_string(&config).expect("the file exists");
     let text = text.replace("dir = \"state\"", "dir = false");
     fs::write(&config, text).expect("a config");
     let daemon = TestDaemon::start(&config, &time).await;
@@ -112,7 +112,7 @@ async fn without_a_state_folder_memory_knows_the_last_calls() {
 
 #[tokio::test]
 async fn a_record_that_is_deleted_while_it_runs_is_created_again() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
     let path = home.state().join(CALLS_FILE);
@@ -133,7 +133,7 @@ async fn a_record_that_is_deleted_while_it_runs_is_created_again() {
 #[tokio::test]
 #[ignore = "needs root"]
 async fn a_full_disk_delays_no_decision_and_the_record_continues_once_there_is_room() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let folder = home.state();
     let disk = Disk::mount(&folder, SMALL);
     let daemon = calltools.daemon(&home, &time).await;
@@ -149,7 +149,7 @@ async fn a_full_disk_delays_no_decision_and_the_record_continues_once_there_is_r
     })
     .await;
     let asked = call(&daemon, "meanwhile").await.len();
-    assert!(asked > 0, "memory has it");
+    assert!(asked > 0, "memory has the answers");
     disk.free();
     daemon.get("/v1/queues/sales/decision?call_id=after").await;
     soon("the record to work", async || {

@@ -23,7 +23,7 @@ fn renew(home: &TestFolder) -> Certificate {
 /// A config with TLS that listens at this address.
 fn config(calltools: &CallTools, home: &TestFolder, listen: &str) -> PathBuf {
     let path = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&path).expect("it is there");
+    let text = fs::read_to_string(&path).expect("the file exists");
     let tls = format!("\"{listen}\"\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"");
     fs::write(&path, text.replace("\"127.0.0.1:0\"", &tls)).expect("a config");
     path
@@ -86,12 +86,12 @@ async fn a_reload_keeps_a_good_certificate_if_the_new_one_is_out_of_date_or_does
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     let good = renew(&home);
-    let keep = |name: &str| fs::read(home.path().join(name)).expect("it is there");
+    let keep = |name: &str| fs::read(home.path().join(name)).expect("the file exists");
     let (cert, key) = (keep("cert.pem"), keep("key.pem"));
     let daemon = TestDaemon::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
     let client = Trusting::new(&daemon, &good);
 
-    for (from, to, said) in [
+    for (from, to, expected) in [
         (2000, 2001, "the certificate expired at 2001-01-01"),
         (2990, 2991, "the certificate is not valid before 2990-01-01"),
     ] {
@@ -104,7 +104,10 @@ async fn a_reload_keeps_a_good_certificate_if_the_new_one_is_out_of_date_or_does
         fs::write(home.path().join("key.pem"), pair.serialize_pem()).expect("a file");
         let (status, body) = client.post("/v1/reload").await.expect("the good one");
         assert_eq!(status, 422, "{body}");
-        assert!(body.contains(said) && body.contains("cert.pem"), "{body}");
+        assert!(
+            body.contains(expected) && body.contains("cert.pem"),
+            "{body}"
+        );
     }
     // The good certificate with another key.
     fs::write(home.path().join("cert.pem"), cert).expect("a file");
@@ -117,21 +120,21 @@ async fn a_reload_keeps_a_good_certificate_if_the_new_one_is_out_of_date_or_does
 }
 
 #[tokio::test]
-async fn health_asks_over_tls_whatever_the_certificate_says() {
+async fn health_asks_over_tls_without_checking_the_certificate() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     renew(&home);
     let path = config(&calltools, &home, "127.0.0.1:0");
     let daemon = TestDaemon::start(&path, &time).await;
-    // Renewed, but not yet in force.
+    // The certificate is renewed, but not yet in use.
     renew(&home);
     let path = config(&calltools, &home, &daemon.address.to_string());
     let mut health = Command::new(env!("CARGO_BIN_EXE_openseat"));
     health.env_clear().args(["health", "--live", "--config"]);
     health.arg(path);
     let output = tokio::task::spawn_blocking(move || health.output()).await;
-    let output = output.expect("no panic").expect("it starts");
+    let output = output.expect("no panic").expect("the program starts");
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -143,7 +146,7 @@ async fn commands_print_the_daemons_address_with_its_scheme() {
     renew(&home);
     // Port 1 has no listener.
     let with_tls = config(&calltools, &home, "127.0.0.1:1");
-    let with_tls = fs::read_to_string(with_tls).expect("it is there");
+    let with_tls = fs::read_to_string(with_tls).expect("the file exists");
     let plain = with_tls
         .replace("tls_cert", "# tls_cert")
         .replace("tls_key", "# tls_key");
@@ -163,7 +166,7 @@ async fn commands_print_the_daemons_address_with_its_scheme() {
             let mut asking = Command::new(env!("CARGO_BIN_EXE_openseat"));
             asking.env_clear().args([command, "--config"]).arg(&path);
             let output = tokio::task::spawn_blocking(move || asking.output()).await;
-            let output = output.expect("no panic").expect("it starts");
+            let output = output.expect("no panic").expect("the program starts");
             let words = String::from_utf8(output.stderr).expect("UTF-8");
             assert!(
                 words.contains(&format!("{address}: ")),
@@ -220,7 +223,7 @@ async fn status_sends_its_token_only_to_the_certificate_in_the_config() {
     // The daemon needs no token, but accepts one.
     write("bearer", "0123456789abcdef");
     let path = config(&calltools, &home, &daemon.address.to_string());
-    let text = fs::read_to_string(&path).expect("it is there");
+    let text = fs::read_to_string(&path).expect("the file exists");
     let with_token = "bearer_token_file = \"./bearer\"\ntls_cert";
     // Without a state folder there is no control socket, so `status` uses TLS.
     let text = text.replace("[state]\ndir = \"state\"\n", "[state]\ndir = false\n");
@@ -230,7 +233,7 @@ async fn status_sends_its_token_only_to_the_certificate_in_the_config() {
         let mut status = Command::new(env!("CARGO_BIN_EXE_openseat"));
         status.env_clear().args(["status", "--config"]).arg(&path);
         let output = tokio::task::spawn_blocking(move || status.output()).await;
-        let output = output.expect("no panic").expect("it starts");
+        let output = output.expect("no panic").expect("the program starts");
         let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
         let expected = match which {
             0 => "requests spent in the last hour",

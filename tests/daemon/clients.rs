@@ -11,10 +11,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{CallTools, PATIENCE, TestDaemon, TestFolder, Time, get, known, soon};
+use crate::support::{CallTools, TIMEOUT, TestDaemon, TestFolder, Time, get, known, soon};
 
 /// A daemon that knows its queues and whose time stands still.
-async fn scene() -> (CallTools, TestFolder, TestDaemon) {
+async fn setup() -> (CallTools, TestFolder, TestDaemon) {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -25,7 +25,9 @@ async fn scene() -> (CallTools, TestFolder, TestDaemon) {
 /// Sends these bytes and nothing more, and returns what arrived until the server closed.
 async fn throw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let exchange = async {
-        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let mut stream = TcpStream::connect(address)
+            .await
+            .expect("the server listens");
         // The server may close before everything is sent, which is allowed.
         let _ = stream.write_all(bytes).await;
         let _ = stream.shutdown().await;
@@ -33,8 +35,8 @@ async fn throw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
         let _ = stream.read_to_end(&mut answer).await;
         answer
     };
-    let answer = tokio::time::timeout(PATIENCE, exchange).await;
-    answer.expect("it does not hang")
+    let answer = tokio::time::timeout(TIMEOUT, exchange).await;
+    answer.expect("no timeout")
 }
 
 /// The names and labels of all samples.
@@ -48,7 +50,7 @@ async fn series(daemon: &TestDaemon) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn k02_oversized_heads_are_refused_and_the_connection_is_closed() {
-    let (_calltools, _home, daemon) = scene().await;
+    let (_calltools, _home, daemon) = setup().await;
     let host = "Host: localhost\r\n";
     let many: String = (0..200).map(|n| format!("X-{n}: y\r\n")).collect();
     let long = "x".repeat(100_000);
@@ -78,7 +80,7 @@ const REQUESTS: [&str; 7] = [
 ];
 
 /// One of them with bytes changed, removed and doubled, or with another request in its middle.
-fn spoilt(chance: &mut fastrand::Rng) -> Vec<u8> {
+fn corrupted(chance: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = REQUESTS[chance.usize(..REQUESTS.len())].as_bytes().to_vec();
     for _ in 0..chance.usize(1..6) {
         let at = chance.usize(..bytes.len().max(1));
@@ -99,14 +101,14 @@ fn spoilt(chance: &mut fastrand::Rng) -> Vec<u8> {
 
 #[tokio::test]
 async fn k04_garbage_is_refused_or_answered_and_harms_nobody() {
-    let (calltools, _home, daemon) = scene().await;
+    let (calltools, _home, daemon) = setup().await;
     // CallTools fails, so that refreshes among the garbage do no work.
     calltools
         .simulator
         .inject(usize::MAX, None, InjectedFault::WebPage(503));
     let mut chance = fastrand::Rng::with_seed(7);
     for _ in 0..600 {
-        let bytes = spoilt(&mut chance);
+        let bytes = corrupted(&mut chance);
         let answer = throw(daemon.address, &bytes).await;
         let shown = String::from_utf8_lossy(&bytes);
         let answer = String::from_utf8(answer).expect("answers are UTF-8");
@@ -129,7 +131,7 @@ async fn k04_garbage_is_refused_or_answered_and_harms_nobody() {
 
 #[tokio::test]
 async fn k05_a_queue_that_nobody_configured_is_404_without_a_poll_or_a_new_series() {
-    let (calltools, _home, daemon) = scene().await;
+    let (calltools, _home, daemon) = setup().await;
     let _ = daemon.get("/v1/queues/none/decision").await;
     let (series_before, requests) = (series(&daemon).await, calltools.simulator.requests());
     for n in 0..300 {
@@ -157,7 +159,7 @@ async fn k05_a_queue_that_nobody_configured_is_404_without_a_poll_or_a_new_serie
 
 #[tokio::test]
 async fn k06_no_spelling_of_a_path_reaches_anything_else() {
-    let (_calltools, _home, daemon) = scene().await;
+    let (_calltools, _home, daemon) = setup().await;
     for target in [
         "/v1/queues/../../../../etc/passwd",
         "/v1/queues/..%2f..%2fetc%2fpasswd/decision",
@@ -182,7 +184,7 @@ async fn k06_no_spelling_of_a_path_reaches_anything_else() {
         assert!(answer.json()["type"].is_string(), "{target}: {answer:?}");
         assert!(!answer.head.contains("\r\nx: y"), "{target}: {answer:?}");
     }
-    // What is only another spelling of the same path leads to the same queue.
+    // Other spellings of the same path lead to the same queue.
     assert_eq!(daemon.get("/v1/queues/%73ales/decision").await.status, 200);
 }
 
@@ -192,7 +194,7 @@ async fn k13_clients_that_vanish_leave_nothing_behind() {
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     let path = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&path).expect("it is there");
+    let text = fs::read_to_string(&path).expect("the file exists");
     fs::write(
         &path,
         // One of them is kept for Unix sockets.
@@ -201,7 +203,7 @@ async fn k13_clients_that_vanish_leave_nothing_behind() {
     .expect("a file");
     assert_eq!(
         Config::load(&path)
-            .expect("it is good")
+            .expect("the config is valid")
             .server
             .max_connections,
         9
@@ -221,7 +223,7 @@ async fn k13_clients_that_vanish_leave_nothing_behind() {
             soon("a free slot", async || {
                 let mut stream = TcpStream::connect(daemon.address)
                     .await
-                    .expect("it listens");
+                    .expect("the server listens");
                 let _ = stream.write_all(request.as_bytes()).await;
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 let mut byte = [0];
@@ -237,12 +239,12 @@ async fn k13_clients_that_vanish_leave_nothing_behind() {
             clients.push(
                 TcpStream::connect(daemon.address)
                     .await
-                    .expect("it listens"),
+                    .expect("the server listens"),
             );
         }
         let mut stream = TcpStream::connect(daemon.address)
             .await
-            .expect("it listens");
+            .expect("the server listens");
         let _ = stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").await;
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer).await;

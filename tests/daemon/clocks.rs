@@ -12,7 +12,7 @@ async fn after_a_suspend_stale_data_does_not_look_fresh() {
     daemon.ready().await;
     assert!(known(&daemon.decision("sales").await));
     calltools.set_status(0, "Not Available");
-    // Timers stand still during a suspend, so no poll notices it: the clocks do.
+    // Timers stop during a suspend, so polls do not notice it; the clocks do.
     time.0.suspend(Duration::from_secs(3_000));
     let woken = daemon.decision("sales").await;
     assert_eq!(woken["reason"], "too_old", "{woken}");
@@ -32,7 +32,7 @@ async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_fresh
         time.0.step_wall(hours * 3_600_000);
         let stepped = daemon.decision("sales").await;
         assert_eq!(known(&stepped), hours < 0, "{stepped}");
-        // What was spent stays spent, whatever the wall clock says.
+        // What was spent stays spent, at any wall clock time.
         assert_eq!(daemon.used().await, used);
         calltools.simulator.inject(
             usize::MAX,
@@ -71,7 +71,7 @@ async fn c04_a_stalled_process_knows_the_age_of_its_answers_and_does_not_catch_u
     simulator.clear_faults();
     let healed = daemon.comes_to(&time, "sales", "seats").await;
     assert!(healed["age_ms"].as_u64() < Some(20_000), "{healed}");
-    // Ten minutes hold some 150 turns; missed turns are not made up for.
+    // Ten minutes have about 150 turns; missed turns are not caught up.
     let requests = simulator.requests() - before;
     assert!(requests <= 45, "{requests} requests after the stall");
 }

@@ -1,4 +1,4 @@
-//! The control socket: commands on this machine reach the daemon there, whatever callers need or do.
+//! The control socket: commands on this machine reach the daemon there, even if callers need a token or use up all connections.
 
 use std::{
     fs,
@@ -17,13 +17,13 @@ use crate::support::{CallTools, Program, TestFolder, Time, ask, get, soon};
 
 /// What a command printed, and its exit code.
 #[derive(Debug)]
-struct Said {
+struct Output {
     out: String,
     err: String,
     code: Option<i32>,
 }
 
-impl Said {
+impl Output {
     #[track_caller]
     fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -35,7 +35,8 @@ impl Said {
     }
 }
 
-async fn say(home: &TestFolder, arguments: &[&str]) -> Said {
+/// Runs a command in the folder.
+async fn openseat(home: &TestFolder, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
     command
         .args(arguments)
@@ -43,8 +44,8 @@ async fn say(home: &TestFolder, arguments: &[&str]) -> Said {
         .current_dir(home.path())
         .stdin(Stdio::null());
     let output = spawn_blocking(move || command.output()).await;
-    let output = output.expect("no panic").expect("it runs");
-    Said {
+    let output = output.expect("no panic").expect("the program runs");
+    Output {
         out: String::from_utf8(output.stdout).expect("UTF-8"),
         err: String::from_utf8(output.stderr).expect("UTF-8"),
         code: output.status.code(),
@@ -58,11 +59,11 @@ fn socket(home: &TestFolder) -> PathBuf {
 fn edit(config: &std::path::Path, from: &str, to: &str) {
     let text = fs::read_to_string(config).expect("a config");
     assert!(text.contains(from), "{text}");
-    fs::write(config, text.replace(from, to)).expect("it can be written");
+    fs::write(config, text.replace(from, to)).expect("the file can be written");
 }
 
 /// A CallTools, and a folder with a config.
-async fn scene() -> (CallTools, TestFolder, PathBuf) {
+async fn setup() -> (CallTools, TestFolder, PathBuf) {
     let home = TestFolder::new();
     home.set_token("main", TOKEN);
     let calltools = CallTools::start(&Time::new()).await;
@@ -84,14 +85,14 @@ async fn running(home: &TestFolder, config: &std::path::Path) -> Program {
 
 #[tokio::test]
 async fn a_check_is_sent_by_the_running_daemon_with_its_token_and_budget() {
-    let (calltools, home, config) = scene().await;
+    let (calltools, home, config) = setup().await;
     let program = running(&home, &config).await;
     let address = program.address().await;
     // The command itself has no token: neither a file nor a variable.
-    fs::remove_file(home.path().join("main.token")).expect("it was there");
+    fs::remove_file(home.path().join("main.token")).expect("the file exists");
     let requests = || calltools.simulator.requests();
     let before = requests();
-    let json = say(&home, &["check", "--json"]).await.exits(0).json();
+    let json = openseat(&home, &["check", "--json"]).await.exits(0).json();
     assert_eq!(json["asked_by"], "daemon", "{json}");
     assert_eq!(json["ok"], true, "{json}");
     assert_eq!(json["queues"][0]["queue"], "sales", "{json}");
@@ -109,26 +110,27 @@ async fn a_check_is_sent_by_the_running_daemon_with_its_token_and_budget() {
             .expect("a number")
     );
 
-    let said = say(&home, &["check", "sales"]).await.exits(0);
+    let output = openseat(&home, &["check", "sales"]).await.exits(0);
     assert!(
-        said.out
+        output
+            .out
             .contains(" for this check, sent by the running daemon; "),
-        "{said:?}"
+        "{output:?}"
     );
-    assert!(said.err.is_empty(), "{said:?}");
-    let said = say(&home, &["check", "sale"]).await.exits(2);
-    assert!(said.err.contains("did you mean sales?"), "{said:?}");
+    assert!(output.err.is_empty(), "{output:?}");
+    let output = openseat(&home, &["check", "sale"]).await.exits(2);
+    assert!(output.err.contains("did you mean sales?"), "{output:?}");
 }
 
 #[tokio::test]
 async fn during_a_pause_no_command_sends_anything_and_each_shows_the_time_left() {
-    let (calltools, home, config) = scene().await;
+    let (calltools, home, config) = setup().await;
     let _program = running(&home, &config).await;
     let simulator = &calltools.simulator;
     let silence = InjectedFault::Throttled(Some(Duration::from_secs(900)));
     simulator.inject(1, None, silence);
     soon("a silence", async || {
-        let last = simulator.received().pop().expect("it polls");
+        let last = simulator.received().pop().expect("the daemon polls");
         last.status.is_some_and(|status| status == 429)
     })
     .await;
@@ -140,13 +142,13 @@ async fn during_a_pause_no_command_sends_anything_and_each_shows_the_time_left()
         &["queues", "--seats"],
         &["check", "--report", "report.json"],
     ] {
-        let said = say(&home, arguments).await.exits(1);
-        let all = said.out + &said.err;
+        let output = openseat(&home, arguments).await.exits(1);
+        let all = output.out + &output.err;
         let left = all.split("; the next one may be sent in ").nth(1);
         let left = left.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
         assert!(left.is_some_and(|left| left > 800), "{arguments:?}: {all}");
     }
-    let json = say(&home, &["check", "--json"]).await.exits(1).json();
+    let json = openseat(&home, &["check", "--json"]).await.exits(1).json();
     assert_eq!(json["asked_by"], "daemon", "{json}");
     assert!(
         json["accounts"][0]["budget"]["throttled_until"].is_string(),
@@ -157,17 +159,20 @@ async fn during_a_pause_no_command_sends_anything_and_each_shows_the_time_left()
 
 #[tokio::test]
 async fn without_a_daemon_a_check_sends_its_own_requests_whatever_a_killed_one_left_behind() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     let mut program = running(&home, &config).await;
     program.signal(Signal::KILL);
     program.ended().await;
     assert!(socket(&home).exists(), "a killed daemon cannot remove it");
-    let json = say(&home, &["check", "--json"]).await.exits(0).json();
+    let json = openseat(&home, &["check", "--json"]).await.exits(0).json();
     assert_eq!(json["asked_by"], "command", "{json}");
     // The next daemon replaces the stale socket, and removes its own at the end.
     let mut program = running(&home, &config).await;
     soon("the daemon", async || {
-        say(&home, &["check"]).await.out.contains("running daemon")
+        openseat(&home, &["check"])
+            .await
+            .out
+            .contains("running daemon")
     })
     .await;
     program.signal(Signal::TERM);
@@ -177,7 +182,7 @@ async fn without_a_daemon_a_check_sends_its_own_requests_whatever_a_killed_one_l
 
 #[tokio::test]
 async fn commands_need_neither_the_callers_token_nor_one_of_their_connections() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     fs::write(home.path().join("bearer"), "0123456789abcdef0123").expect("a file");
     edit(
         &config,
@@ -192,17 +197,19 @@ async fn commands_need_neither_the_callers_token_nor_one_of_their_connections() 
         Some(found.permissions().mode() & 0o777)
     };
     soon("a control socket", async || mode() == Some(0o600)).await;
-    fs::remove_file(home.path().join("bearer")).expect("it was there");
-    let _the_only_place = TcpStream::connect(address).await.expect("it listens");
+    fs::remove_file(home.path().join("bearer")).expect("the file exists");
+    let _the_only_place = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
     soon("every queue known", async || {
-        say(&home, &["status"]).await.code == Some(0)
+        openseat(&home, &["status"]).await.code == Some(0)
     })
     .await;
 }
 
 #[tokio::test]
 async fn health_reports_accounts_and_queues_even_if_callers_need_a_token() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     let bearer = home.path().join("bearer");
     fs::write(bearer, "0123456789abcdef0123").expect("a file");
     let at = home.path().join("openseat.sock");
@@ -216,18 +223,18 @@ async fn health_reports_accounts_and_queues_even_if_callers_need_a_token() {
     );
     let _program = Program::run(&home, &config);
     soon("a line about each", async || {
-        let said = say(&home, &["health"]).await;
-        said.code == Some(0) && said.out.starts_with("ready\naccount main: ok\nmain/")
+        let output = openseat(&home, &["health"]).await;
+        output.code == Some(0) && output.out.starts_with("ready\naccount main: ok\nmain/")
     })
     .await;
-    fs::remove_file(socket(&home)).expect("it was there");
-    let said = say(&home, &["health"]).await.exits(0);
-    assert!(said.out.starts_with("ready\n"), "{said:?}");
+    fs::remove_file(socket(&home)).expect("the file exists");
+    let output = openseat(&home, &["health"]).await.exits(0);
+    assert!(output.out.starts_with("ready\n"), "{output:?}");
 }
 
 #[tokio::test]
 async fn only_the_control_socket_checks() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     let program = running(&home, &config).await;
     let address = program.address().await;
     let answer = ask(address, "POST", "/v1/check", "").await;
@@ -236,7 +243,7 @@ async fn only_the_control_socket_checks() {
 
 #[tokio::test]
 async fn a_state_folder_with_a_long_path_has_a_control_socket() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     let long = ["a-long-name-for-a-folder"; 8].join("/");
     edit(
         &config,
@@ -248,13 +255,13 @@ async fn a_state_folder_with_a_long_path_has_a_control_socket() {
     let path = home.path().join(&long).join("state/control.sock");
     assert!(path.as_os_str().len() > 150);
     soon("a control socket", async || path.exists()).await;
-    let json = say(&home, &["check", "--json"]).await.exits(0).json();
+    let json = openseat(&home, &["check", "--json"]).await.exits(0).json();
     assert_eq!(json["asked_by"], "daemon", "{json}");
 }
 
 #[tokio::test]
 async fn a_control_socket_that_cannot_be_created_or_disappears_is_created_again() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     fs::create_dir_all(socket(&home)).expect("a folder in its place");
     let program = Program::run(&home, &config);
     let address = program.address().await;
@@ -265,14 +272,14 @@ async fn a_control_socket_that_cannot_be_created_or_disappears_is_created_again(
         get(address, "/readyz").await.status == 200
     })
     .await;
-    fs::remove_dir(socket(&home)).expect("it was there");
+    fs::remove_dir(socket(&home)).expect("the folder exists");
     soon("a control socket", async || socket(&home).exists()).await;
     assert_eq!(program.log().matches(words).count(), 1, "{}", program.log());
-    fs::remove_file(socket(&home)).expect("it was there");
+    fs::remove_file(socket(&home)).expect("the file exists");
     soon("another control socket", async || socket(&home).exists()).await;
-    say(&home, &["status"]).await.exits(0);
+    openseat(&home, &["status"]).await.exits(0);
     // A socket on which another process answers is left alone.
-    fs::remove_file(socket(&home)).expect("it was there");
+    fs::remove_file(socket(&home)).expect("the file exists");
     let _other = UnixListener::bind(socket(&home)).expect("the name is free");
     let log = program.logs("another process answers there").await;
     assert_eq!(log.matches(words).count(), 2, "{log}");
@@ -280,43 +287,45 @@ async fn a_control_socket_that_cannot_be_created_or_disappears_is_created_again(
 
 #[tokio::test]
 async fn commands_work_without_the_credentials_that_systemd_passes() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     edit(&config, "token_file = \"./main.token\"\n", "");
     for arguments in [
         &["plan"] as &[&str],
         &["plan", "--json"],
         &["check", "--curl"],
     ] {
-        say(&home, arguments).await.exits(0);
+        openseat(&home, arguments).await.exits(0);
     }
-    let said = say(&home, &["status"]).await.exits(1);
+    let output = openseat(&home, &["status"]).await.exits(1);
     assert!(
-        said.err.contains("no answer; is the daemon running"),
-        "{said:?}"
+        output.err.contains("no answer; is the daemon running"),
+        "{output:?}"
     );
-    let said = say(&home, &["check"]).await.exits(2);
+    let output = openseat(&home, &["check"]).await.exits(2);
     assert!(
-        said.err
+        output
+            .err
             .contains("start the service, or set token_file or token_env"),
-        "{said:?}"
+        "{output:?}"
     );
     // The daemon itself does need a token.
-    let said = say(&home, &["run"]).await.exits(78);
-    assert!(said.err.contains("there is no token"), "{said:?}");
+    let output = openseat(&home, &["run"]).await.exits(78);
+    assert!(output.err.contains("there is no token"), "{output:?}");
 }
 
 #[tokio::test]
 async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     let program = running(&home, &config).await;
     let address = program.address().await;
     edit(&config, "queue = \"support\"", "queue = \"billing\"");
-    let said = say(&home, &["reload"]).await.exits(0);
-    assert!(said.out.contains("is in force"), "{said:?}");
+    let output = openseat(&home, &["reload"]).await.exits(0);
+    assert!(output.out.contains("is in force"), "{output:?}");
     assert!(
-        said.out
+        output
+            .out
             .contains("Queues added: main/billing\nQueues removed: main/support\n"),
-        "{said:?}"
+        "{output:?}"
     );
 
     // A file with mistakes, a change that needs a restart, a secret that cannot be used.
@@ -335,7 +344,7 @@ async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
             "nowhere.token cannot be read",
         ),
     ] {
-        fs::write(&config, good.replace(from, to)).expect("it can be written");
+        fs::write(&config, good.replace(from, to)).expect("the file can be written");
         let state = home.state();
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         // As under systemd: if the file is broken, systemd's variable says where the state folder is.
@@ -345,7 +354,7 @@ async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
             .env("STATE_DIRECTORY", &state);
         command.current_dir(home.path());
         let output = spawn_blocking(move || command.output()).await;
-        let output = output.expect("no panic").expect("it runs");
+        let output = output.expect("no panic").expect("the program runs");
         let err = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{words}: {err}");
         assert!(
@@ -355,34 +364,34 @@ async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
         program.logs(words).await;
     }
     // Without systemd's variable, the broken file is reported.
-    fs::write(&config, good.replace("[server]", "[sever]")).expect("it can be written");
-    let said = say(&home, &["reload"]).await.exits(2);
-    assert!(said.err.contains("did you mean"), "{said:?}");
-    fs::write(&config, &good).expect("it can be written");
+    fs::write(&config, good.replace("[server]", "[sever]")).expect("the file can be written");
+    let output = openseat(&home, &["reload"]).await.exits(2);
+    assert!(output.err.contains("did you mean"), "{output:?}");
+    fs::write(&config, &good).expect("the file can be written");
     fs::write(home.path().join("main.token"), "no token at all\n").expect("a file");
-    let said = say(&home, &["reload"]).await.exits(1);
+    let output = openseat(&home, &["reload"]).await.exits(1);
     assert!(
-        said.err.contains("main.token has white space inside"),
-        "{said:?}"
+        output.err.contains("main.token has white space inside"),
+        "{output:?}"
     );
     assert_eq!(get(address, "/v1/queues/sales/decision").await.status, 200);
     home.set_token("main", TOKEN);
-    say(&home, &["reload"]).await.exits(0);
+    openseat(&home, &["reload"]).await.exits(0);
 
     drop(program);
-    let said = say(&home, &["reload"]).await.exits(1);
+    let output = openseat(&home, &["reload"]).await.exits(1);
     assert!(
-        said.err.contains("no daemon answers at") && said.err.contains("control.sock"),
-        "{said:?}"
+        output.err.contains("no daemon answers at") && output.err.contains("control.sock"),
+        "{output:?}"
     );
 }
 
 #[tokio::test]
 async fn a_reload_changes_the_log_levels_if_told_to() {
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     let mut program = running(&home, &config).await;
     assert!(!program.log().contains("\"TRACE\""));
-    say(&home, &["reload", "--log-level", "openseat=TRACE"])
+    openseat(&home, &["reload", "--log-level", "openseat=TRACE"])
         .await
         .exits(0);
     soon("trace lines of its own steps", async || {
@@ -391,9 +400,11 @@ async fn a_reload_changes_the_log_levels_if_told_to() {
         traces.any(|line| line.contains("\"target\":\"openseat::"))
     })
     .await;
-    say(&home, &["reload", "--log-level", "OFF"]).await.exits(0);
+    openseat(&home, &["reload", "--log-level", "OFF"])
+        .await
+        .exits(0);
     // A reload without levels leaves them as they are: not even the signal that ends it is logged.
-    say(&home, &["reload"]).await.exits(0);
+    openseat(&home, &["reload"]).await.exits(0);
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0));
     let log = program.log();
@@ -404,13 +415,13 @@ async fn a_reload_changes_the_log_levels_if_told_to() {
 async fn the_journal_gets_a_priority_with_each_line() {
     use std::os::unix::fs::MetadataExt;
 
-    let (_calltools, home, config) = scene().await;
+    let (_calltools, home, config) = setup().await;
     // A secret that everybody may read is a warning.
     let open = fs::Permissions::from_mode(0o644);
-    fs::set_permissions(home.path().join("main.token"), open).expect("it is ours");
+    fs::set_permissions(home.path().join("main.token"), open).expect("the mode can be set");
     let log = home.path().join("stderr.txt");
     fs::write(&log, "").expect("a file");
-    let found = fs::metadata(&log).expect("it is there");
+    let found = fs::metadata(&log).expect("the file exists");
     let stream = format!("{}:{}", found.dev(), found.ino());
     for (stream, journal) in [(stream.as_str(), true), ("1:2", false), ("", false)] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
@@ -418,13 +429,13 @@ async fn the_journal_gets_a_priority_with_each_line() {
         command.env("JOURNAL_STREAM", stream).stdin(Stdio::null());
         let file = fs::OpenOptions::new().write(true).truncate(true).open(&log);
         let mut child = command
-            .stderr(file.expect("it is there"))
+            .stderr(file.expect("the log can be opened"))
             .spawn()
-            .expect("it runs");
+            .expect("the program runs");
         let read = || fs::read_to_string(&log).expect("a log");
         soon("a start", async || read().contains("openseat answers")).await;
-        child.kill().expect("it runs");
-        child.wait().expect("it ends");
+        child.kill().expect("the process runs");
+        child.wait().expect("the program ends");
         let log = read();
         for line in log.lines() {
             let priority = match () {
@@ -443,15 +454,18 @@ async fn the_journal_gets_a_priority_with_each_line() {
         );
     }
     // All lines of a failed start are errors.
-    fs::write(&config, "[sever]\nport = 7\n").expect("it can be written");
+    fs::write(&config, "[sever]\nport = 7\n").expect("the file can be written");
     let file = fs::OpenOptions::new().write(true).truncate(true).open(&log);
     let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
     command.args(["run", "--config"]).arg(&config).env_clear();
     command
         .env("JOURNAL_STREAM", &stream)
-        .stderr(file.expect("it is there"));
+        .stderr(file.expect("the log can be opened"));
     let status = spawn_blocking(move || command.status()).await;
-    assert_eq!(status.expect("no panic").expect("it runs").code(), Some(78));
+    assert_eq!(
+        status.expect("no panic").expect("the program runs").code(),
+        Some(78)
+    );
     let log = fs::read_to_string(&log).expect("a log");
     assert!(
         log.lines().count() > 1 && log.lines().all(|line| line.starts_with("<3>")),

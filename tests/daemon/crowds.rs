@@ -19,9 +19,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{CallTools, PATIENCE, Program, TestFolder, Time, get, soon};
+use crate::support::{CallTools, Program, TIMEOUT, TestFolder, Time, get, soon};
 
-/// Half again as many as may be connected.
+/// Half as many again as may be connected.
 const CROWD: usize = 1_500;
 
 /// How many requests each router sends, each on a new connection.
@@ -108,7 +108,7 @@ async fn start(home: &TestFolder, calltools: &CallTools, server: &str) -> (Progr
     make_room();
     home.set_token("main", openseat::simulator::TOKEN);
     let path = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&path).expect("it is there");
+    let text = fs::read_to_string(&path).expect("the file exists");
     let socket = home.path().join("openseat.sock");
     let server = server.replace("SOCKET", &format!("unix:{}", socket.display()));
     fs::write(&path, text.replace("listen = \"127.0.0.1:0\"", &server)).expect("a config");
@@ -133,7 +133,7 @@ async fn ask_at(socket: &Path) -> Option<String> {
         stream.read_to_string(&mut answer).await.ok()?;
         Some(answer)
     };
-    tokio::time::timeout(PATIENCE, exchange).await.ok()?
+    tokio::time::timeout(TIMEOUT, exchange).await.ok()?
 }
 
 async fn every_question_is_answered_at(socket: &Path) {
@@ -156,7 +156,7 @@ async fn silent_agent_checks_do_not_use_up_routers_connections() {
         assert_eq!(get(address, DECISION).await.status, 200);
     }
     every_question_is_answered_at(&socket).await;
-    said_once(&program, &format!("listener {checks}")).await;
+    is_logged_once(&program, &format!("listener {checks}")).await;
 }
 
 /// A daemon with TLS at every address and a Unix socket, and its certificate.
@@ -204,7 +204,7 @@ async fn silent_tls_clients_of_one_address_do_not_use_up_routers_connections() {
         .tls_certs_only([trusted])
         .resolve("localhost", (Ipv4Addr::LOCALHOST, port).into())
         .pool_max_idle_per_host(0)
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .build()
         .expect("a client");
     for n in 0..QUESTIONS {
@@ -213,13 +213,13 @@ async fn silent_tls_clients_of_one_address_do_not_use_up_routers_connections() {
         let answer = answer.unwrap_or_else(|error| panic!("{n}: {error:?}"));
         assert_eq!(answer.status(), 200, "{n}");
     }
-    said_once(&program, &format!("address {far}")).await;
+    is_logged_once(&program, &format!("address {far}")).await;
 }
 
-/// Checks that the log says exactly once that a limit was reached, however often it was.
-async fn said_once(program: &Program, bound: &str) {
+/// Checks that the log says exactly once that a limit was reached, although it was reached many times.
+async fn is_logged_once(program: &Program, bound: &str) {
     let log = program.logs(bound).await;
-    let told = log.lines().filter(|line| line.contains("is refused"));
-    let told: Vec<_> = told.filter(|line| line.contains(bound)).collect();
-    assert_eq!(told.len(), 1, "{told:#?}");
+    let lines = log.lines().filter(|line| line.contains("is refused"));
+    let lines: Vec<_> = lines.filter(|line| line.contains(bound)).collect();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
 }

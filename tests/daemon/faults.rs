@@ -38,17 +38,17 @@ impl Fixture {
         }
     }
 
-    /// From now on every poll has this fault.
-    fn befall(&self, fault: InjectedFault) {
+    /// Gives every poll this fault from now on.
+    fn inject(&self, fault: InjectedFault) {
         let polls = Some(Endpoint::AgentStatuses);
         self.calltools.simulator.inject(usize::MAX, polls, fault);
     }
 
     /// Follows a fault of all polls from its beginning to its end; returns the decision while the queue was unknown.
-    async fn suffer(&self, fault: InjectedFault, outcome: &str, reason: &str) -> Value {
+    async fn check_fault(&self, fault: InjectedFault, outcome: &str, reason: &str) -> Value {
         let before = self.daemon.decision("sales").await;
         assert!(known(&before), "{before}");
-        self.befall(fault);
+        self.inject(fault);
         self.time
             .until(outcome, async || self.daemon.outcomes(outcome).await > 0.0)
             .await;
@@ -63,12 +63,14 @@ impl Fixture {
         unknown
     }
 
-    /// Checks that a young snapshot answers, whatever happens to the polls, until it is too old.
+    /// Checks that a young snapshot keeps answering while polls fail, until it is too old.
     async fn answers_until_too_old(&self) {
         self.time
             .until("too old", async || {
                 let decision = self.daemon.decision("sales").await;
-                let age_ms = decision["age_ms"].as_u64().expect("it was known once");
+                let age_ms = decision["age_ms"]
+                    .as_u64()
+                    .expect("the queue was known before");
                 assert_eq!(known(&decision), age_ms <= 20_000, "{decision}");
                 assert_eq!(
                     decision["reason"] == "seats",
@@ -109,7 +111,7 @@ async fn error_pages_of_load_balancers() {
     for status in [500, 502, 503, 504] {
         let fixture = Fixture::start().await;
         let unknown = fixture
-            .suffer(
+            .check_fault(
                 InjectedFault::WebPage(status),
                 "server_error",
                 "upstream_down",
@@ -123,7 +125,7 @@ async fn error_pages_of_load_balancers() {
 async fn a_maintenance_page_with_status_200() {
     let fixture = Fixture::start().await;
     let unknown = fixture
-        .suffer(InjectedFault::WebPage(200), "not_json", "upstream_down")
+        .check_fault(InjectedFault::WebPage(200), "not_json", "upstream_down")
         .await;
     says(&unknown, "web page");
 }
@@ -147,7 +149,7 @@ async fn a_404_with_a_web_page() {
 async fn no_permission() {
     let fixture = Fixture::start().await;
     let unknown = fixture
-        .suffer(InjectedFault::Forbidden, "no_permission", "no_permission")
+        .check_fault(InjectedFault::Forbidden, "no_permission", "no_permission")
         .await;
     says(&unknown, "ask a CallTools administrator");
 }
@@ -156,7 +158,7 @@ async fn no_permission() {
 async fn a_404_in_the_apis_own_words() {
     let fixture = Fixture::start().await;
     let unknown = fixture
-        .suffer(InjectedFault::NotFound, "no_such_queue", "no_such_queue")
+        .check_fault(InjectedFault::NotFound, "no_such_queue", "no_such_queue")
         .await;
     says(&unknown, "compare the id");
 }
@@ -165,7 +167,7 @@ async fn a_404_in_the_apis_own_words() {
 async fn a_hang() {
     let fixture = Fixture::with("timeout = \"2s\"", "").await;
     let unknown = fixture
-        .suffer(InjectedFault::Hang, "timeout", "upstream_down")
+        .check_fault(InjectedFault::Hang, "timeout", "upstream_down")
         .await;
     says(&unknown, "did not answer whole within 2s");
 }
@@ -174,7 +176,7 @@ async fn a_hang() {
 async fn an_answer_that_breaks_off() {
     let fixture = Fixture::start().await;
     fixture
-        .suffer(InjectedFault::BrokenJson, "not_json", "upstream_down")
+        .check_fault(InjectedFault::BrokenJson, "not_json", "upstream_down")
         .await;
 }
 
@@ -182,7 +184,7 @@ async fn an_answer_that_breaks_off() {
 async fn json_of_another_shape_is_not_an_empty_queue() {
     let fixture = Fixture::start().await;
     fixture
-        .suffer(
+        .check_fault(
             InjectedFault::WrongShape,
             "unexpected_shape",
             "upstream_down",
@@ -194,7 +196,7 @@ async fn json_of_another_shape_is_not_an_empty_queue() {
 async fn an_empty_body() {
     let fixture = Fixture::start().await;
     fixture
-        .suffer(InjectedFault::EmptyBody, "not_json", "upstream_down")
+        .check_fault(InjectedFault::EmptyBody, "not_json", "upstream_down")
         .await;
 }
 
@@ -202,7 +204,7 @@ async fn an_empty_body() {
 async fn a_connection_that_is_closed_without_an_answer() {
     let fixture = Fixture::start().await;
     fixture
-        .suffer(InjectedFault::Dropped, "connection_lost", "upstream_down")
+        .check_fault(InjectedFault::Dropped, "connection_lost", "upstream_down")
         .await;
 }
 
@@ -212,7 +214,7 @@ async fn a_redirect_is_not_followed_and_gets_no_token() {
     let elsewhere = CallTools::start(&fixture.time).await;
     let target = format!("{}agentstatuses/", elsewhere.serving.base_url());
     let unknown = fixture
-        .suffer(InjectedFault::Redirect(target), "redirect", "upstream_down")
+        .check_fault(InjectedFault::Redirect(target), "redirect", "upstream_down")
         .await;
     says(&unknown, "redirects are not followed");
     assert_eq!(elsewhere.simulator.requests(), 0);
@@ -221,7 +223,7 @@ async fn a_redirect_is_not_followed_and_gets_no_token() {
 #[tokio::test]
 async fn an_empty_list_is_an_answer_and_not_a_fault() {
     let fixture = Fixture::start().await;
-    fixture.befall(InjectedFault::NoRows);
+    fixture.inject(InjectedFault::NoRows);
     let decision = fixture
         .daemon
         .comes_to(&fixture.time, "sales", "below_threshold")
@@ -247,7 +249,7 @@ async fn the_operator_chooses_what_an_unknown_queue_answers() {
                 .comes_to(&fixture.time, "sales", "below_threshold")
                 .await;
         }
-        fixture.befall(InjectedFault::WebPage(503));
+        fixture.inject(InjectedFault::WebPage(503));
         let decision = fixture
             .daemon
             .comes_to(&fixture.time, "sales", "upstream_down")
@@ -446,7 +448,7 @@ async fn a_429_without_a_time_is_followed_by_a_pause_of_a_minute() {
         .inject(1, None, InjectedFault::Throttled(None));
     let throttled = async || fixture.daemon.outcomes("throttled").await > 0.0;
     fixture.time.until("a 429", throttled).await;
-    // The other poll that was in flight may have arrived.
+    // Another poll that was in flight may have arrived.
     assert!(requests_in(&fixture, Duration::from_secs(5)).await <= 1);
     // Refused requests may prolong a lock, so nothing may be sent: no refresh, no fresh data, no look-up for a new config's names.
     let before = fixture.calltools.simulator.requests();
@@ -541,7 +543,7 @@ async fn tls_to_a_server_that_speaks_plain_http() {
     assert_eq!(
         calltools.simulator.requests(),
         0,
-        "nothing went out in plain text"
+        "nothing was sent in plain text"
     );
 }
 

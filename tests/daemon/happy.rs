@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use openseat::simulator::{Endpoint, Settings, Simulator, TOKEN, WorldSettings};
 
-use crate::support::{CallTools, PATIENT, TestDaemon, TestFolder, Time, account, ask, known, post};
+use crate::support::{
+    CallTools, LONG_TIMEOUTS, TestDaemon, TestFolder, Time, account, ask, known, post,
+};
 
 #[tokio::test]
 async fn a_decision_has_these_keys_in_this_order() {
@@ -16,9 +18,11 @@ async fn a_decision_has_these_keys_in_this_order() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let decision = answer.json();
-    let as_of = decision["as_of"].as_str().expect("it is known");
-    let valid_until = decision["valid_until"].as_str().expect("it is known");
-    let age_ms = decision["age_ms"].as_u64().expect("it is known");
+    let as_of = decision["as_of"].as_str().expect("the queue is known");
+    let valid_until = decision["valid_until"]
+        .as_str()
+        .expect("the queue is known");
+    let age_ms = decision["age_ms"].as_u64().expect("the queue is known");
     let expected = format!(
         "{{\"queue\":\"sales\",\"queue_id\":1,\"account\":\"main\",\"accept\":true,\"reason\":\"seats\",\"count\":2,\"threshold\":0,\
          \"as_of\":\"{as_of}\",\"age_ms\":{age_ms},\"membership_age_ms\":{age_ms},\"valid_until\":\"{valid_until}\",\"capacity\":2}}"
@@ -134,7 +138,7 @@ async fn seven_hundred_agents_are_three_pages_and_one_snapshot() {
     let simulator = Simulator::new(Settings::new(world), time.clock());
     let (id, name, available) = simulator.world(|world| {
         let queue = world.queues()[0].clone();
-        let available = world.status_named("Available").expect("there is one");
+        let available = world.status_named("Available").expect("the status exists");
         world.set_everyone(available);
         for agent in world.agents() {
             world.set_logged_in(queue.id, &agent, true);
@@ -144,7 +148,12 @@ async fn seven_hundred_agents_are_three_pages_and_one_snapshot() {
     let calltools = CallTools::serve(simulator).await;
     home.set_token("main", TOKEN);
     let queue = format!("queue = {id}");
-    let account = account("main", &calltools.serving.base_url(), PATIENT, &[&queue]);
+    let account = account(
+        "main",
+        &calltools.serving.base_url(),
+        LONG_TIMEOUTS,
+        &[&queue],
+    );
     let daemon = home.start(&time, &[account]).await;
     daemon.ready().await;
     let decision = daemon.decision(&id.to_string()).await;
@@ -178,7 +187,7 @@ async fn feed_and_names(account_lines: &str) -> (String, BTreeSet<String>) {
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let calltools = CallTools::serve(simulator).await;
     home.set_token("main", TOKEN);
-    let lines = format!("{PATIENT}\n{account_lines}");
+    let lines = format!("{LONG_TIMEOUTS}\n{account_lines}");
     let account = account("main", &calltools.serving.base_url(), &lines, &ids);
     let daemon = home.start(&time, &[account]).await;
     time.until("a feed that has been chosen", async || {
@@ -224,7 +233,7 @@ async fn a_bad_token_of_one_account_leaves_the_other_alone() {
     home.set_token("other", "revoked0token0of0another0account");
     let queue = ["queue = \"sales\""];
     let url = calltools.serving.base_url();
-    let accounts = ["main", "other"].map(|name| account(name, &url, PATIENT, &queue));
+    let accounts = ["main", "other"].map(|name| account(name, &url, LONG_TIMEOUTS, &queue));
     let daemon = home.start(&time, &accounts).await;
     daemon.ready().await;
     daemon.decides("main/sales", known).await;
@@ -242,7 +251,7 @@ async fn a_bad_token_of_one_account_leaves_the_other_alone() {
     assert_eq!(main["reason"], "seats");
     // One request every 3.8 s for one queue.
     assert!(
-        main["age_ms"].as_u64().expect("it is known") < 10_000,
+        main["age_ms"].as_u64().expect("the queue is known") < 10_000,
         "{main}"
     );
     let both = daemon.get("/v1/queues/sales/decision").await;

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Nobody asks in these tests, so the idle pace is turned off.
+/// No router asks in these tests, so the idle pace is turned off.
 const BUSY: ScheduleOptions = ScheduleOptions {
     sweep: true,
     idle_pace: 1.0,
@@ -134,7 +134,7 @@ impl SimulatedAccount {
             .try_fold(Duration::ZERO, |oldest, age| Some(oldest.max(age?)))
     }
 
-    /// Runs for this long, and returns the greatest age seen meanwhile.
+    /// Runs for this long, and returns the greatest age seen in that time.
     async fn live(&self, time: Duration) -> Duration {
         let end = self.clock.now().boot + time;
         let mut oldest = Duration::ZERO;
@@ -180,7 +180,7 @@ async fn three_hours_of_polling_stay_within_the_budget_and_evenly_spread() {
     assert!(account.oldest().is_some(), "every queue has a snapshot");
 
     let oldest = account.live(3 * HOUR).await;
-    // The plan does not include what the cold start has spent. Where the first hour ends, that delays one request once.
+    // The plan does not include what the cold start has spent. At the end of the first hour, that delays one request once.
     let planned = worst_planned_age(30, 400, 20);
     let period = HOUR / 380;
     assert!(oldest < planned + period, "{oldest:?}, {planned:?} planned");
@@ -191,7 +191,7 @@ async fn three_hours_of_polling_stay_within_the_budget_and_evenly_spread() {
 
     let received = account.simulator.received();
     let even = gaps(&received[cold as usize..]);
-    let longest = even.iter().max().expect("there were many");
+    let longest = even.iter().max().expect("there are many gaps");
     // 9.5 s apart, somewhat more while the cold start is in the window; latency moves each by a second or two.
     assert!(*longest < Duration::from_secs(15), "{longest:?}");
     let crowded = even.iter().filter(|gap| **gap < Duration::from_secs(3));
@@ -213,7 +213,7 @@ fn worst_planned_age(queues: usize, requests_per_hour: u32, reserve: u32) -> Dur
          requests_per_hour = {requests_per_hour}\nreserve = {reserve}\n{queues}"
     );
     let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
-    let config = config.expect("it is good");
+    let config = config.expect("the config is valid");
     let plan = plan(&config.accounts[0], |_| 1);
     let ages = plan.queues.iter().map(|queue| queue.expected.worst_age);
     ages.max().expect("there are queues")
@@ -254,7 +254,7 @@ async fn next_to_greedy_software_the_share_falls_and_recovers() {
     account.live(3 * HOUR).await;
     let usage = account.budget.usage();
     assert!(usage.share < 1.0, "{usage:?}");
-    // Each 429 is followed by a pause, so there are a few in hours and not one for each request.
+    // Each 429 is followed by a pause, so hours have a few of them, not one for each request.
     let refused = simulator.throttled();
     assert!((1..60).contains(&refused), "{refused} refusals");
 

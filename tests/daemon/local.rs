@@ -1,4 +1,4 @@
-//! What the machine can do: run out of descriptors, block the log, stop openseat among many clients.
+//! Trouble on the machine: no descriptors, a blocked log, a stop with many clients.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ use tokio::{
 use crate::support::{CallTools, Program, TestFolder, Time, get, soon};
 
 /// A daemon in a process of its own that knows its queues.
-async fn scene() -> (CallTools, TestFolder, Program, SocketAddr) {
+async fn setup() -> (CallTools, TestFolder, Program, SocketAddr) {
     let (calltools, home) = (CallTools::start(&Time::new()).await, TestFolder::new());
     home.set_token("main", TOKEN);
     let program = Program::run(&home, &home.config(&[calltools.account()]));
@@ -42,12 +42,12 @@ async fn ready(address: SocketAddr) {
     .await;
 }
 
-const QUESTION: &[u8] = b"GET /v1/queues/sales/decision HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const REQUEST: &[u8] = b"GET /v1/queues/sales/decision HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Sends a request on a connection that stays open. `None` if the connection was closed between two answers; within one is a failure.
+/// Sends a request on a connection that stays open. `None` if the connection was closed between two answers. If it closes within an answer, the test fails.
 async fn ask(stream: &mut TcpStream) -> Option<String> {
     let mut answer = Vec::new();
-    stream.write_all(QUESTION).await.ok()?;
+    stream.write_all(REQUEST).await.ok()?;
     loop {
         let mut buffer = [0; 4096];
         let length = stream.read(&mut buffer).await.unwrap_or(0);
@@ -75,7 +75,7 @@ async fn ask(stream: &mut TcpStream) -> Option<String> {
 
 #[tokio::test]
 async fn l05_a_stop_in_a_crowd_cuts_no_answer_short() {
-    let (_calltools, _home, mut program, address) = scene().await;
+    let (_calltools, _home, mut program, address) = setup().await;
     let answers = Arc::new(AtomicU64::new(0));
     let client = |answers: Arc<AtomicU64>| async move {
         while let Ok(mut stream) = TcpStream::connect(address).await {
@@ -94,7 +94,7 @@ async fn l05_a_stop_in_a_crowd_cuts_no_answer_short() {
     .await;
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
-    // Nothing slow was in progress, so the stop did not take the time after which it logs that it cuts answers.
+    // Nothing slow was in progress, so no answer was cut, which would be logged.
     assert!(
         !program.log().contains("cut while stopping"),
         "{}",
@@ -107,24 +107,26 @@ async fn l05_a_stop_in_a_crowd_cuts_no_answer_short() {
 
 #[tokio::test]
 async fn l07_without_descriptors_connected_clients_are_served_and_polling_continues() {
-    let (calltools, _home, program, address) = scene().await;
-    let mut honest = TcpStream::connect(address).await.expect("it listens");
+    let (calltools, _home, program, address) = setup().await;
+    let mut honest = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
     assert!(ask(&mut honest).await.is_some());
 
-    // A few more than it has now.
+    // Allows a few more than are open now.
     let open = fs::read_dir(format!("/proc/{}/fd", program.pid().as_raw_nonzero()));
-    let few = open.expect("it runs").count() as u64 + 8;
+    let few = open.expect("the process runs").count() as u64 + 8;
     let limit = Rlimit {
         current: Some(few),
         maximum: Some(few),
     };
-    prlimit(Some(program.pid()), Resource::Nofile, limit).expect("it is ours");
+    prlimit(Some(program.pid()), Resource::Nofile, limit).expect("the limit can be set");
     let mut crowd = Vec::new();
     for _ in 0..40 {
         crowd.push(
             TcpStream::connect(address)
                 .await
-                .expect("the kernel takes them"),
+                .expect("the backlog has room"),
         );
     }
     program.logs("cannot accept connections").await;
@@ -141,14 +143,14 @@ async fn l07_without_descriptors_connected_clients_are_served_and_polling_contin
     program.logs("accepting connections again").await;
 }
 
-/// A full pipe, and its reading end, which nobody reads.
+/// A full pipe and its reading end, which is never read.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (unread, mut full) = std::io::pipe().expect("a pipe");
-    let flags = fcntl_getfl(&full).expect("it is open");
-    fcntl_setfl(&full, flags | OFlags::NONBLOCK).expect("it is ours");
+    let flags = fcntl_getfl(&full).expect("the pipe is open");
+    fcntl_setfl(&full, flags | OFlags::NONBLOCK).expect("the flags can be set");
     while full.write(&[b'.'; 4096]).is_ok() {}
     while full.write(b".").is_ok() {}
-    fcntl_setfl(&full, flags).expect("it is ours");
+    fcntl_setfl(&full, flags).expect("the flags can be set");
     (unread, full)
 }
 
@@ -158,7 +160,7 @@ async fn l11_a_log_that_nobody_reads_delays_neither_answers_nor_the_stop() {
     home.set_token("main", TOKEN);
     let socket = home.path().join("openseat.sock");
     let config = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&config).expect("it is there");
+    let text = fs::read_to_string(&config).expect("the file exists");
     let listen = format!("listen = \"unix:{}\"", socket.display());
     fs::write(&config, text.replace("listen = \"127.0.0.1:0\"", &listen)).expect("a file");
     let (_unread, stuck) = full_pipe();

@@ -1,6 +1,6 @@
-//! The whole daemon: over real sockets against a CallTools that behaves, one that does not, and a server that is not CallTools; across
-//! restarts, through hours that pass in a second, and as the real program. `MATRIX.md` says which test causes which fault, and what openseat
-//! answers meanwhile.
+//! Tests of the whole daemon over real sockets: with a healthy CallTools, a faulty one, and a server that is not CallTools; across restarts,
+//! through hours of virtual time, and as the real program. `MATRIX.md` says which test causes which fault, and what openseat answers
+//! meanwhile.
 
 mod budget;
 mod calls;

@@ -27,7 +27,7 @@ fn claims(row: &[&'static str]) -> Vec<(&'static str, &'static str)> {
     plain.collect()
 }
 
-/// Fails if a row of the running test claims something else than what the test has just found. Tests that are in no row claim nothing.
+/// Fails if a row of the running test claims something other than what the test has just found. Tests that are in no row claim nothing.
 pub fn found(outcome: Option<&str>, reason: &str) {
     let thread = std::thread::current();
     let path = thread.name().unwrap_or("main");
@@ -85,11 +85,11 @@ fn every_claim_is_checked_by_a_test_of_its_row() {
             }
         }
         for (outcome, reason) in claims(&row) {
-            let looked_for = |word: &str| bodies.contains(&format!("{word:?}"));
-            // `suffer` in wire.rs checks the reason.
-            let reason = looked_for(reason) || bodies.contains(".suffer(");
+            let is_checked = |text: &str| bodies.contains(&format!("{text:?}"));
+            // `check_fault` in wire.rs checks the reason.
+            let reason = is_checked(reason) || bodies.contains(".check_fault(");
             assert!(
-                reason && (outcome == "–" || looked_for(outcome)),
+                reason && (outcome == "–" || is_checked(outcome)),
                 "{}: no test checks {outcome}",
                 row[1]
             );
@@ -156,11 +156,11 @@ fn every_test_named_after_a_row_is_listed_in_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemon");
     let mut seen = BTreeSet::new();
     for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("it can be listed").path();
+        let path = entry.expect("the folder can be listed").path();
         if path.extension().is_none_or(|extension| extension != "rs") {
             continue;
         }
-        let text = fs::read_to_string(path).expect("it can be read");
+        let text = fs::read_to_string(path).expect("the file can be read");
         let names = text
             .split("fn ")
             .skip(1)

@@ -53,7 +53,7 @@ impl<'a> Fixture<'a> {
         self.daemon
             .metric(&sample)
             .await
-            .expect("it is there from the start") as usize
+            .expect("the metric exists from the start") as usize
     }
 
     async fn quiet(&self) {
@@ -110,11 +110,11 @@ async fn a_refused_token_and_its_end_are_each_reported_once_to_a_recipient_that_
         .until("a message", || !chat.taken().is_empty())
         .await;
     fixture.pass(60).await;
-    assert_eq!(chat.told(), ["began bad_token"], "once");
+    assert_eq!(chat.messages(), ["began bad_token"], "once");
     calltools.simulator.clear_faults();
     fixture.until("its end", || chat.taken().len() > 1).await;
     fixture.pass(30).await;
-    assert_eq!(chat.told(), ["began bad_token", "ended bad_token"]);
+    assert_eq!(chat.messages(), ["began bad_token", "ended bad_token"]);
     let [began, ended] = &chat.taken()[..] else {
         panic!("two messages");
     };
@@ -146,7 +146,7 @@ async fn a_restart_neither_repeats_nor_forgets_a_message() {
     let second = TestDaemon::start(&path, &time).await;
     let fixture = Fixture::new(&time, &second, &recipients);
     fixture.pass(60).await;
-    assert_eq!(chat.told(), ["began bad_token"], "not repeated");
+    assert_eq!(chat.messages(), ["began bad_token"], "no second message");
     // The message about its end has not yet been delivered when this daemon stops.
     chat.behave(Manner::Answers(503, ""));
     calltools.simulator.clear_faults();
@@ -160,7 +160,7 @@ async fn a_restart_neither_repeats_nor_forgets_a_message() {
     let fixture = Fixture::new(&time, &third, &recipients);
     fixture.until("its end", || chat.taken().len() == 2).await;
     fixture.pass(60).await;
-    assert_eq!(chat.told(), ["began bad_token", "ended bad_token"]);
+    assert_eq!(chat.messages(), ["began bad_token", "ended bad_token"]);
 }
 
 #[tokio::test]
@@ -181,11 +181,11 @@ async fn a_reload_replaces_addresses_without_losing_conditions_that_last() {
     home.config(&[calltools.account(), FAULTS.replace("\"10s\"", "\"15s\"")]);
     assert_eq!(daemon.post("/v1/reload").await.status, 200);
     fixture.pass(60).await;
-    assert_eq!(new.told(), [] as [&str; 0], "not told again");
+    assert_eq!(new.messages(), [] as [&str; 0], "no second message");
     calltools.simulator.clear_faults();
     fixture.until("its end", || new.taken().len() == 1).await;
-    assert_eq!(old.told(), ["began bad_token"]);
-    assert_eq!(new.told(), ["ended bad_token"]);
+    assert_eq!(old.messages(), ["began bad_token"]);
+    assert_eq!(new.messages(), ["ended bad_token"]);
     // A file without an address changes nothing.
     home.write("chat.url", "not an address");
     let refused = daemon.post("/v1/reload").await;
@@ -214,7 +214,7 @@ async fn no_seats_are_reported_while_calls_arrive() {
     assert_eq!(chat.taken()[0]["queues"], serde_json::json!(["sales"]));
     calltools.set_status(0, "Available");
     fixture.until("its end", || chat.taken().len() == 2).await;
-    assert_eq!(chat.told(), ["began no_seats", "ended no_seats"]);
+    assert_eq!(chat.messages(), ["began no_seats", "ended no_seats"]);
 }
 
 const PUSHES: &str = "\n[[notify]]\nurl_file = \"./router.url\"\non = [\"decision\"]\n";
@@ -274,11 +274,7 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_hanging_recipient_del
             "the decision's own JSON has {key}: {last}"
         );
     }
-    let crowd = router
-        .crowd
-        .lock()
-        .expect("no test panics in there")
-        .clone();
+    let crowd = router.crowd.lock().expect("no holder panics").clone();
     assert!(crowd.iter().all(|(.., most)| *most == 1), "{crowd:?}");
     assert_eq!(of_support(&hanging), [] as [bool; 0]);
     // Once it answers, it gets the newest answer and none of those in between.
@@ -308,7 +304,11 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_hanging_recipient_del
         last.is_some_and(|push| push["reason"] == "reserved")
     })
     .await;
-    assert_eq!(daemon.metric(failed).await, failures, "it still hangs");
+    assert_eq!(
+        daemon.metric(failed).await,
+        failures,
+        "the recipient still hangs"
+    );
     // The push that hangs is dropped.
     daemon.stop().await;
 }
@@ -335,7 +335,7 @@ async fn a_redirect_is_not_followed_and_a_requested_pause_is_kept() {
         .until("another attempt", || chat.attempts() > before)
         .await;
     fixture.pass(80).await;
-    assert_eq!(chat.attempts(), before + 1, "it asked for 100 s");
+    assert_eq!(chat.attempts(), before + 1, "the recipient asked for 100 s");
     assert_eq!(elsewhere.attempts(), 0);
 }
 
@@ -349,7 +349,7 @@ async fn the_address_is_in_no_log_line_answer_metric_or_file() {
     chat.behave(Manner::Answers(404, ""));
     // Nothing listens there any more.
     let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = gone.local_addr().expect("it is bound").port();
+    let port = gone.local_addr().expect("the socket is bound").port();
     drop(gone);
     home.write(
         "gone.url",
@@ -399,12 +399,12 @@ async fn the_address_is_in_no_log_line_answer_metric_or_file() {
     }
     for arguments in [&["notify", "test"][..], &["config", "show"]] {
         let mut command = home.command(arguments);
-        let output = command.output().expect("it runs");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
+        let output = command.output().expect("the program runs");
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
         assert!(
-            said.contains("chat.url") && !said.contains(SECRET),
-            "{said}"
+            text.contains("chat.url") && !text.contains(SECRET),
+            "{text}"
         );
     }
 }
@@ -419,12 +419,12 @@ async fn notify_test_reports_which_recipients_accept_a_message() {
     let run = async || {
         let mut command = home.command(&["notify", "test"]);
         let output = tokio::task::spawn_blocking(move || command.output());
-        output.await.expect("no panic").expect("it runs")
+        output.await.expect("no panic").expect("the program runs")
     };
     let output = run().await;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        output.status.success() && said.contains("took the message"),
+        output.status.success() && text.contains("accepted the message"),
         "{output:?}"
     );
     assert_eq!(chat.taken()[0]["event"], "test");
@@ -435,14 +435,18 @@ async fn notify_test_reports_which_recipients_accept_a_message() {
     );
     chat.behave(Manner::Answers(404, ""));
     let output = run().await;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(said.contains("it answered 404"), "{said}");
+    assert!(text.contains("it answered 404"), "{text}");
     home.write("chat.url", "http://192.0.2.1/readable");
     let output = run().await;
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     home.config(&[calltools.account()]);
-    assert_eq!(run().await.status.code(), Some(1), "there is nobody");
+    assert_eq!(
+        run().await.status.code(),
+        Some(1),
+        "no recipient is configured"
+    );
 }
 
 #[tokio::test]
@@ -461,10 +465,10 @@ async fn a_recipient_needs_a_certificate_that_this_machine_trusts() {
         command.env("SSL_CERT_FILE", home.path().join(authorities));
         command.env("SSL_CERT_DIR", "/nonexistent");
         let output = tokio::task::spawn_blocking(move || command.output());
-        let output = output.await.expect("no panic").expect("it runs");
-        let said = String::from_utf8_lossy(&output.stdout);
+        let output = output.await.expect("no panic").expect("the program runs");
+        let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.success(), taken, "{authorities}: {output:?}");
-        assert_eq!(said.contains("no secure connection"), !taken, "{said}");
+        assert_eq!(text.contains("no secure connection"), !taken, "{text}");
         assert_eq!(chat.attempts(), usize::from(taken), "{authorities}");
     }
 }

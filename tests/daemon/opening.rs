@@ -5,7 +5,7 @@ use std::time::Duration;
 use openseat::simulator::{Endpoint, TOKEN};
 use serde_json::Value;
 
-use crate::support::{CallTools, PATIENT, TestDaemon, TestFolder, Time, account, known};
+use crate::support::{CallTools, LONG_TIMEOUTS, TestDaemon, TestFolder, Time, account, known};
 
 /// The tests' clock begins on a Sunday at 10:00 UTC.
 const HOURS: &str = "open = \"Sun 10:10-10:14\"\ntime_zone = \"UTC\"";
@@ -18,7 +18,12 @@ const LONG_STEP: Duration = Duration::from_secs(5);
 /// `[[account]]` with the queue `sales` and these lines.
 fn with_queue(calltools: &CallTools, lines: &str) -> String {
     let queue = format!("queue = \"sales\"\nmax_age = \"60s\"\n{lines}");
-    account("main", &calltools.serving.base_url(), PATIENT, &[&queue])
+    account(
+        "main",
+        &calltools.serving.base_url(),
+        LONG_TIMEOUTS,
+        &[&queue],
+    )
 }
 
 async fn start(calltools: &CallTools, home: &TestFolder, time: &Time, lines: &str) -> TestDaemon {

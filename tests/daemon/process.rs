@@ -16,7 +16,7 @@ use crate::support::{CallTools, Program, TestFolder, Time, account, ask, get, po
 const STOPPED: Duration = Duration::from_secs(20);
 
 /// Everything that a program needs, and the CallTools that it asks.
-async fn scene() -> (CallTools, TestFolder) {
+async fn setup() -> (CallTools, TestFolder) {
     let home = TestFolder::new();
     home.set_token("main", TOKEN);
     (CallTools::start(&Time::new()).await, home)
@@ -31,7 +31,7 @@ async fn ready(address: SocketAddr) {
 
 #[tokio::test]
 async fn sigterm_ends_a_hanging_poll_within_three_seconds_and_with_exit_code_0() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     calltools
         .simulator
         .inject(usize::MAX, None, InjectedFault::Hang);
@@ -46,7 +46,7 @@ async fn sigterm_ends_a_hanging_poll_within_three_seconds_and_with_exit_code_0()
 
 #[tokio::test]
 async fn sigterm_answers_waiting_callers() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let mut program = Program::run(&home, &home.config(&[calltools.account()]));
     let address = program.address().await;
     ready(address).await;
@@ -58,7 +58,7 @@ async fn sigterm_answers_waiting_callers() {
     let waiting = tokio::spawn(post(address, "/v1/queues/sales/refresh"));
     soon("a refresh", async || polls() > before).await;
     program.signal(Signal::INT);
-    let answer = waiting.await.expect("it does not panic");
+    let answer = waiting.await.expect("no panic");
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.json()["type"], "urn:openseat:problem:stopping");
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
@@ -66,11 +66,16 @@ async fn sigterm_answers_waiting_callers() {
 
 /// Requests so much, without ever reading, that an answer stays in progress. Returns when nothing more arrives for `quiet`.
 async fn greedy(address: SocketAddr, queue: u64, quiet: Duration) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
     let request = format!("GET /v1/queues/{queue} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let all = request.repeat(200);
-    stream.write_all(all.as_bytes()).await.expect("it is small");
-    let arrived = || rustix::io::ioctl_fionread(&stream).expect("it is a socket");
+    stream
+        .write_all(all.as_bytes())
+        .await
+        .expect("the send buffer has room");
+    let arrived = || rustix::io::ioctl_fionread(&stream).expect("the stream is a socket");
     let (mut last, mut since) = (0, Instant::now());
     soon("a full line", async || {
         let now = arrived();
@@ -99,7 +104,7 @@ async fn crowded(time: &Time) -> (CallTools, u64) {
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let (calltools, id) = crowded(&Time::new()).await;
-    // On a machine so slow that the connection was not full yet, the first signal has ended it, and the test tries again.
+    // On a slow machine the connection may not be full yet. Then the first signal ends the program, and the test tries again.
     for quiet in [200, 1_000, 4_000].map(Duration::from_millis) {
         let home = TestFolder::new();
         home.set_token("main", TOKEN);
@@ -120,12 +125,12 @@ async fn a_second_signal_ends_it_at_once() {
         assert_eq!(program.ended().await.code(), Some(130), "{}", program.log());
         return;
     }
-    panic!("no answer was ever under way");
+    panic!("no answer was in progress in any attempt");
 }
 
 #[tokio::test]
 async fn agent_checks_are_answered_where_the_config_says_and_end_with_the_program() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let path = home.config(&[calltools.account()]);
     let config = fs::read_to_string(&path).expect("a config");
     let listen = "[server]\nagent_check_listen = \"127.0.0.1:0\"";
@@ -133,11 +138,14 @@ async fn agent_checks_are_answered_where_the_config_says_and_end_with_the_progra
     let mut program = Program::run(&home, &path);
     ready(program.address().await).await;
     let agent = program.address_of("openseat answers agent-checks").await;
-    let mut check = TcpStream::connect(agent).await.expect("it listens");
-    check.write_all(b"sales\n").await.expect("it is open");
+    let mut check = TcpStream::connect(agent).await.expect("the server listens");
+    check
+        .write_all(b"sales\n")
+        .await
+        .expect("the connection is open");
     let mut answer = String::new();
     let read = check.read_to_string(&mut answer).await;
-    read.expect("it closes well");
+    read.expect("the connection closes without an error");
     assert_eq!(answer, "up 200%\n");
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
@@ -165,11 +173,11 @@ async fn a_wrong_config_is_exit_code_78_and_says_where_it_is_wrong() {
 
 #[tokio::test]
 async fn a_port_in_use_is_reported_with_its_address() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("it is bound").to_string();
+    let address = taken.local_addr().expect("the socket is bound").to_string();
     let config = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&config).expect("it is there");
+    let text = fs::read_to_string(&config).expect("the file exists");
     fs::write(
         &config,
         text.replace("127.0.0.1:0\"", &format!("{address}\"")),
@@ -183,28 +191,24 @@ async fn a_port_in_use_is_reported_with_its_address() {
         "{log}"
     );
     assert_eq!(log.matches("Address already in use").count(), 1, "{log}");
-    assert_eq!(
-        calltools.simulator.requests(),
-        0,
-        "nothing was spent for nothing"
-    );
+    assert_eq!(calltools.simulator.requests(), 0, "no request was wasted");
 }
 
 #[tokio::test]
 async fn a_missing_token_is_reported_with_its_path() {
-    let (calltools, home) = scene().await;
-    fs::remove_file(home.path().join("main.token")).expect("it is there");
+    let (calltools, home) = setup().await;
+    fs::remove_file(home.path().join("main.token")).expect("the file exists");
     let mut program = Program::run(&home, &home.config(&[calltools.account()]));
-    let code = program.ended().await.code().expect("it was not killed");
+    let code = program.ended().await.code().expect("no signal ended it");
     assert_ne!(code, 0);
     assert!(program.log().contains("main.token"), "{}", program.log());
 }
 
 #[tokio::test]
 async fn health_asks_the_running_daemon_and_exits_with_its_answer() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let path = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&path).expect("it is there");
+    let text = fs::read_to_string(&path).expect("the file exists");
     let listen = format!("unix:{}", home.path().join("openseat.sock").display());
     fs::write(&path, text.replace("127.0.0.1:0", &listen)).expect("a file");
     let health = async |more: &'static [&'static str]| {
@@ -216,7 +220,7 @@ async fn health_asks_the_running_daemon_and_exits_with_its_answer() {
             .arg(&path)
             .args(more);
         let output = tokio::task::spawn_blocking(move || command.output()).await;
-        let output = output.expect("no panic").expect("it starts");
+        let output = output.expect("no panic").expect("the program starts");
         let words = [output.stdout, output.stderr].concat();
         let words = String::from_utf8(words).expect("a text");
         (output.status.code(), words)
@@ -240,7 +244,7 @@ async fn health_asks_the_running_daemon_and_exits_with_its_answer() {
 
 #[tokio::test]
 async fn killed_again_and_again_it_never_overspends_and_always_starts() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let limit = "requests_per_hour = 12\nreserve = 2";
     let config = home.config(&[calltools.account_with(limit, "max_age = \"25m\"")]);
     let requests = || calltools.simulator.requests();
@@ -248,7 +252,7 @@ async fn killed_again_and_again_it_never_overspends_and_always_starts() {
         let before = requests();
         let program = Program::run(&home, &config);
         let address = program.address().await;
-        // Killed at the first request, or the second, or when all are answered or refused.
+        // The kill comes at the first request, or the second, or when all are answered or refused.
         let settled = async || get(address, "/readyz").await.status == 200;
         soon("some work", async || {
             requests() > before + run % 3 || settled().await
@@ -256,10 +260,10 @@ async fn killed_again_and_again_it_never_overspends_and_always_starts() {
         .await;
         drop(program);
     }
-    // Of the ten, some were recorded by a process that was killed before it sent them: lost, and rightly not sent again.
+    // Of the ten, some were recorded by a process that was killed before it sent them. They are lost, and correctly not sent again.
     assert!(
         requests() >= 3,
-        "only {} requests: nothing was tried",
+        "only {} requests: too few to test anything",
         requests()
     );
     let worst = calltools.simulator.worst_sliding_hour();
@@ -284,8 +288,8 @@ fn forget_what_is_known(home: &TestFolder) {
     }
 }
 
-/// How many requests the ledger has, read as any tool would.
-fn written_down(home: &TestFolder) -> u64 {
+/// How many requests the ledger has, read through a connection of its own.
+fn recorded(home: &TestFolder) -> u64 {
     let path = home.state().join(openseat::daemon::LEDGER_FILE);
     // If it was killed before there was a file or a table, it had not sent anything.
     let Ok(ledger) = rusqlite::Connection::open(path) else {
@@ -297,11 +301,11 @@ fn written_down(home: &TestFolder) -> u64 {
 
 #[tokio::test]
 async fn killed_a_hundred_times_at_random_the_ledger_knows_of_every_request() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let config = home.config(&[calltools.account_with("", "max_age = \"25m\"")]);
     let sent = || calltools.simulator.requests();
     for run in 0..100 {
-        // Stored data would make most starts cost nothing.
+        // With stored data, most starts would send no request.
         forget_what_is_known(&home);
         let before = sent();
         let program = Program::run(&home, &config);
@@ -312,13 +316,17 @@ async fn killed_a_hundred_times_at_random_the_ledger_knows_of_every_request() {
         let life = Duration::from_millis(fastrand::u64(1..200));
         tokio::time::sleep(life).await;
         drop(program);
-        let (sent, written) = (sent(), written_down(&home));
+        let (sent, written) = (sent(), recorded(&home));
         assert!(
             written >= sent,
             "run {run}, after {life:?}: {sent} sent, {written} recorded"
         );
     }
-    assert!(sent() >= 25, "only {} requests: nothing was tried", sent());
+    assert!(
+        sent() >= 25,
+        "only {} requests: too few to test anything",
+        sent()
+    );
     let mut program = Program::run(&home, &config);
     ready(program.address().await).await;
     program.signal(Signal::TERM);
@@ -328,19 +336,23 @@ async fn killed_a_hundred_times_at_random_the_ledger_knows_of_every_request() {
     assert_eq!(
         decision.json()["reason"],
         "seats",
-        "known at once: {decision:?}"
+        "{decision:?} is not known at once"
     );
     let aside = files(&home.state());
     let aside = aside
         .iter()
         .filter(|path| path.to_string_lossy().contains(".corrupt-"));
-    assert_eq!(aside.count(), 0, "every file could be read after every end");
+    assert_eq!(
+        aside.count(),
+        0,
+        "every file could be read after every kill"
+    );
 }
 
 #[tokio::test]
 async fn the_token_appears_nowhere() {
     const CANARY: &str = "canary0f4c1d7e0token0of0a0careful0test00";
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     calltools.simulator.set_token(CANARY);
     home.set_token("main", CANARY);
     let config = home.config(&[calltools.account_with("timeout = \"1s\"", "")]);
@@ -393,12 +405,12 @@ async fn the_token_appears_nowhere() {
     }
     assert!(
         seen.contains("\\\"count\\\":2"),
-        "the drop-in API knew the token"
+        "the drop-in API accepted the token"
     );
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0));
     let log = program.log();
-    assert!(log.contains("\"TRACE\""), "it logs everything");
+    assert!(log.contains("\"TRACE\""), "everything is logged");
     for step in [
         "the schedule's choice",
         "a list is read",
@@ -414,7 +426,7 @@ async fn the_token_appears_nowhere() {
         if file.ends_with("main.token") {
             continue;
         }
-        let bytes = fs::read(&file).expect("it can be read");
+        let bytes = fs::read(&file).expect("the file can be read");
         let found = bytes
             .windows(CANARY.len())
             .any(|window| window == CANARY.as_bytes());
@@ -424,7 +436,7 @@ async fn the_token_appears_nowhere() {
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder");
-    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    let paths = entries.map(|entry| entry.expect("the folder can be listed").path());
     paths
         .flat_map(|path| {
             if path.is_dir() {
@@ -445,7 +457,7 @@ fn pipe_at(path: &Path) {
 
 #[tokio::test]
 async fn a_token_file_that_hangs_blocks_neither_another_account_nor_a_reload_nor_the_stop() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let other = CallTools::start(&Time::new()).await;
     home.set_token("lab", TOKEN);
     let queue = ["queue = \"sales\"\nmax_age = \"20s\""];
@@ -493,12 +505,12 @@ async fn no_file_that_the_config_names_can_hang_the_start() {
         ("key.pem", "tls_key"),
         ("ca.pem", "ca_file"),
     ] {
-        let (calltools, home) = scene().await;
+        let (calltools, home) = setup().await;
         let lines = "ca_file = \"./ca.pem\"";
         let config = home.config(&[calltools.account_with(lines, "")]);
         let server = "[server]\nbearer_token_file = \"./bearer\"\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"";
         let text = fs::read_to_string(&config).expect("a config");
-        fs::write(&config, text.replace("[server]", server)).expect("it can be written");
+        fs::write(&config, text.replace("[server]", server)).expect("the file can be written");
         let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
         let issued = issued.expect("a certificate");
         for (name, text) in [
@@ -523,14 +535,14 @@ async fn no_file_that_the_config_names_can_hang_the_start() {
 
 #[tokio::test]
 async fn a_sighup_during_the_start_is_handled_and_ends_nothing() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let config = home.config(&[calltools.account()]);
     // An earlier process that holds the folder.
     let first = Program::run(&home, &config);
     first.address().await;
     let text = fs::read_to_string(&config).expect("a config");
     let second_config = home.path().join("second.toml");
-    fs::write(&second_config, &text).expect("it can be written");
+    fs::write(&second_config, &text).expect("the file can be written");
     let mut second = Program::run(&home, &second_config);
     soon("signals that are caught", async || {
         catches(&second, Signal::HUP)
@@ -567,7 +579,7 @@ fn catches(program: &Program, signal: Signal) -> bool {
     mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
 }
 
-/// Starts the daemon through a shell that changes its limits first.
+/// Starts the daemon through a shell that sets its limits.
 fn limited(home: &TestFolder, config: &Path, limits: &str) -> Program {
     let mut command = std::process::Command::new("sh");
     let script = format!("{limits} && exec \"$0\" run --config \"$1\"");
@@ -581,12 +593,16 @@ fn limited(home: &TestFolder, config: &Path, limits: &str) -> Program {
 
 #[tokio::test]
 async fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let program = limited(&home, &home.config(&[calltools.account()]), "ulimit -Sn 64");
     let address = program.address().await;
     let mut crowd = Vec::new();
     for _ in 0..200 {
-        crowd.push(TcpStream::connect(address).await.expect("it listens"));
+        crowd.push(
+            TcpStream::connect(address)
+                .await
+                .expect("the server listens"),
+        );
     }
     ready(address).await;
     assert_eq!(post(address, "/v1/queues/sales/refresh").await.status, 200);
@@ -599,7 +615,7 @@ async fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
 
 #[tokio::test]
 async fn with_a_low_hard_limit_callers_get_fewer_connections_and_polls_continue() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let program = limited(&home, &home.config(&[calltools.account()]), "ulimit -n 128");
     let address = program.address().await;
     program
@@ -608,7 +624,11 @@ async fn with_a_low_hard_limit_callers_get_fewer_connections_and_polls_continue(
     ready(address).await;
     let mut crowd = Vec::new();
     for _ in 0..200 {
-        crowd.push(TcpStream::connect(address).await.expect("it listens"));
+        crowd.push(
+            TcpStream::connect(address)
+                .await
+                .expect("the server listens"),
+        );
     }
     let requests = || calltools.simulator.requests();
     let before = requests();
@@ -616,7 +636,7 @@ async fn with_a_low_hard_limit_callers_get_fewer_connections_and_polls_continue(
     let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_openseat"));
     check.arg("check").env_clear().current_dir(home.path());
     let output = tokio::task::spawn_blocking(move || check.output()).await;
-    let output = output.expect("no panic").expect("it runs");
+    let output = output.expect("no panic").expect("the program runs");
     assert!(output.status.success(), "{output:?}");
     assert!(requests() > before);
     assert!(
@@ -628,7 +648,7 @@ async fn with_a_low_hard_limit_callers_get_fewer_connections_and_polls_continue(
 
 #[tokio::test]
 async fn hundreds_of_clients_that_never_finish_do_not_slow_an_honest_one() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let program = Program::run(&home, &home.config(&[calltools.account()]));
     let address = program.address().await;
     ready(address).await;
@@ -644,22 +664,28 @@ async fn hundreds_of_clients_that_never_finish_do_not_slow_an_honest_one() {
     for n in 0..800 {
         let mut stream = TcpStream::connect(address)
             .await
-            .expect("there is room for 1024");
+            .expect("1024 connections are allowed");
         let words: &[u8] = [b"".as_slice(), b"GET /v1/queues HTTP/1.1\r\nHo"][n % 2];
-        stream.write_all(words).await.expect("it is open");
+        stream
+            .write_all(words)
+            .await
+            .expect("the connection is open");
         crowd.push(stream);
     }
     let in_crowd = hundred_answers().await;
-    // None has waited for the crowd, whose heads may take 5 s. On a busy machine everything takes longer.
+    // No request waited for the crowd, whose heads may take 5 s. On a busy machine everything takes longer.
     let bound = Duration::from_secs(3).max(10 * alone);
-    assert!(in_crowd < bound, "{in_crowd:?} against {alone:?}");
+    assert!(
+        in_crowd < bound,
+        "{in_crowd:?} with the crowd, {alone:?} without"
+    );
 }
 
 /// Reads until an answer's head is complete.
 async fn status_line(stream: &mut TcpStream) -> String {
     let mut buffer = [0; 4096];
-    let length = tokio::time::timeout(crate::support::PATIENCE, stream.read(&mut buffer)).await;
-    let length = length.expect("it does not hang").unwrap_or_default();
+    let length = tokio::time::timeout(crate::support::TIMEOUT, stream.read(&mut buffer)).await;
+    let length = length.expect("no timeout").unwrap_or_default();
     let text = String::from_utf8_lossy(&buffer[..length]);
     text.lines().next().unwrap_or_default().to_owned()
 }
@@ -668,7 +694,7 @@ async fn status_line(stream: &mut TcpStream) -> String {
 async fn requests_that_arrived_completely_while_the_process_was_stopped_are_answered() {
     // A head and a body have 5 s, which pass meanwhile.
     const PAUSE: Duration = Duration::from_secs(7);
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let program = Program::run(&home, &home.config(&[calltools.account()]));
     let address = program.address().await;
     ready(address).await;
@@ -681,23 +707,25 @@ async fn requests_that_arrived_completely_while_the_process_was_stopped_are_answ
     let mut halves = Vec::new();
     for (request, at) in [(head, 20), (head, 1), (head, 0), (&*body, body.len() - 5)] {
         for _ in 0..5 {
-            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let mut stream = TcpStream::connect(address)
+                .await
+                .expect("the server listens");
             let (first, second) = request.split_at(at);
             stream
                 .write_all(first.as_bytes())
                 .await
-                .expect("it is open");
+                .expect("the connection is open");
             halves.push((stream, second));
         }
     }
-    // It has read the first halves.
+    // By now the daemon has read the first halves.
     assert_eq!(get(address, "/livez").await.status, 200);
     program.signal(Signal::STOP);
     for (stream, second) in &mut halves {
         stream
             .write_all(second.as_bytes())
             .await
-            .expect("it is open");
+            .expect("the connection is open");
     }
     tokio::time::sleep(PAUSE).await;
     program.signal(Signal::CONT);

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use openseat::simulator::{Endpoint, ForeignQueue, LoggedInField, StatusForm, TOKEN, UserForm};
 
-use crate::support::{CallTools, PATIENT, TestDaemon, TestFolder, Time, account, known};
+use crate::support::{CallTools, LONG_TIMEOUTS, TestDaemon, TestFolder, Time, account, known};
 
 async fn polling(calltools: &CallTools, home: &TestFolder, time: &Time, queue: &str) -> TestDaemon {
     home.set_token("main", TOKEN);
-    let account = account("main", &calltools.serving.base_url(), PATIENT, &[queue]);
+    let account = account(
+        "main",
+        &calltools.serving.base_url(),
+        LONG_TIMEOUTS,
+        &[queue],
+    );
     home.start(time, &[account]).await
 }
 
@@ -58,7 +63,12 @@ async fn a_misspelt_name_does_not_delay_other_queues() {
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     let queues = ["queue = \"Sales\"", "queue = \"sales\""];
-    let account = account("main", &calltools.serving.base_url(), PATIENT, &queues);
+    let account = account(
+        "main",
+        &calltools.serving.base_url(),
+        LONG_TIMEOUTS,
+        &queues,
+    );
     let daemon = home.start(&time, &[account]).await;
     // Time stands still, so there can be no back-off between the start and the first snapshot.
     daemon.decides("sales", known).await;
@@ -166,7 +176,7 @@ async fn a_renamed_status_keeps_its_meaning() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.world(|world| {
-        let available = world.status_named("Available").expect("there is one");
+        let available = world.status_named("Available").expect("the status exists");
         world.rename_status(available, "Offen")
     });
     let daemon = polling(&calltools, &home, &time, "queue = \"sales\"").await;

@@ -1,4 +1,4 @@
-//! A server that receives notifications. It fails or hangs as a test wants, and records every request.
+//! A server that receives notifications. A test can make it fail or hang, and it records every request.
 
 use std::{
     net::SocketAddr,
@@ -25,13 +25,13 @@ pub const SECRET: &str = "T0SECRET0B0SECRET";
 /// How the server answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Manner {
-    /// This status, with these additional headers.
+    /// It answers with this status and these additional headers.
     Answers(u16, &'static str),
-    /// No answer, ever.
+    /// It never answers.
     Hangs,
 }
 
-/// A server that messages and pushes are sent to.
+/// A server that receives messages and pushes.
 pub struct Recipient {
     pub address: SocketAddr,
     manner: Arc<Mutex<Manner>>,
@@ -51,17 +51,21 @@ impl Drop for Recipient {
 impl Recipient {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("the socket is bound");
         let manner = Arc::new(Mutex::new(Manner::Answers(200, "")));
         let (requests, crowd) = (Arc::default(), Arc::default());
-        let (told, seen, met) = (
+        let (manner_now, seen, busy) = (
             Arc::clone(&manner),
             Arc::clone(&requests),
             Arc::clone(&crowd),
         );
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let parts = (Arc::clone(&told), Arc::clone(&seen), Arc::clone(&met));
+                let parts = (
+                    Arc::clone(&manner_now),
+                    Arc::clone(&seen),
+                    Arc::clone(&busy),
+                );
                 tokio::spawn(serve(stream, parts));
             }
         });
@@ -75,7 +79,7 @@ impl Recipient {
     }
 
     pub fn behave(&self, manner: Manner) {
-        *self.manner.lock().expect("no test panics in there") = manner;
+        *self.manner.lock().expect("no holder panics") = manner;
     }
 
     /// Writes its address into a file of this name.
@@ -86,23 +90,23 @@ impl Recipient {
 
     /// The bodies that it answered with 200.
     pub fn taken(&self) -> Vec<Value> {
-        let requests = self.requests.lock().expect("no test panics in there");
+        let requests = self.requests.lock().expect("no holder panics");
         let taken = requests.iter().filter(|(_, taken)| *taken);
         taken.map(|(body, _)| body.clone()).collect()
     }
 
     /// `event condition` of each message that it answered with 200.
-    pub fn told(&self) -> Vec<String> {
-        let word =
+    pub fn messages(&self) -> Vec<String> {
+        let text =
             |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
-        let told =
-            |message: &Value| format!("{} {}", word(message, "event"), word(message, "condition"));
-        self.taken().iter().map(told).collect()
+        let line =
+            |message: &Value| format!("{} {}", text(message, "event"), text(message, "condition"));
+        self.taken().iter().map(line).collect()
     }
 
-    /// How many requests there were, whatever the answer.
+    /// How many requests there were, including those that failed.
     pub fn attempts(&self) -> usize {
-        self.requests.lock().expect("no test panics in there").len()
+        self.requests.lock().expect("no holder panics").len()
     }
 }
 
@@ -112,7 +116,7 @@ type Parts = (
     Arc<Mutex<Vec<(String, usize, usize)>>>,
 );
 
-async fn serve(mut stream: TcpStream, (told, seen, crowd): Parts) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, (manner, seen, crowd): Parts) -> std::io::Result<()> {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -131,11 +135,9 @@ async fn serve(mut stream: TcpStream, (told, seen, crowd): Parts) -> std::io::Re
         stream.read_exact(&mut body).await?;
         let body: Value = serde_json::from_slice(&body).expect("JSON");
         let queue = body["queue"].as_str().unwrap_or_default().to_owned();
-        let manner = told.lock().expect("no test panics in there").clone();
+        let manner = manner.lock().expect("no holder panics").clone();
         let taken = matches!(manner, Manner::Answers(200, _));
-        seen.lock()
-            .expect("no test panics in there")
-            .push((body, taken));
+        seen.lock().expect("no holder panics").push((body, taken));
         enter(&crowd, &queue);
         let Manner::Answers(status, headers) = manner else {
             // Until the client gives up.
@@ -152,20 +154,20 @@ async fn serve(mut stream: TcpStream, (told, seen, crowd): Parts) -> std::io::Re
 }
 
 fn enter(crowd: &Mutex<Vec<(String, usize, usize)>>, queue: &str) {
-    let mut crowd = crowd.lock().expect("no test panics in there");
+    let mut crowd = crowd.lock().expect("no holder panics");
     if !crowd.iter().any(|(name, ..)| name == queue) {
         crowd.push((queue.to_owned(), 0, 0));
     }
     let of_queue = crowd.iter_mut().find(|(name, ..)| name == queue);
-    let (_, now, most) = of_queue.expect("it was added");
+    let (_, now, most) = of_queue.expect("the queue has an entry");
     *now += 1;
     *most = (*most).max(*now);
 }
 
 fn leave(crowd: &Mutex<Vec<(String, usize, usize)>>, queue: &str) {
-    let mut crowd = crowd.lock().expect("no test panics in there");
+    let mut crowd = crowd.lock().expect("no holder panics");
     let of_queue = crowd.iter_mut().find(|(name, ..)| name == queue);
-    of_queue.expect("it has entered").1 -= 1;
+    of_queue.expect("the queue has an entry").1 -= 1;
 }
 
 /// Terminates TLS in front of a recipient, for the name `localhost`. Returns the port and the self-signed certificate.
@@ -181,7 +183,7 @@ pub async fn behind_tls(recipient: &Recipient) -> (u16, String) {
         .expect("a key that fits");
     let (acceptor, behind) = (TlsAcceptor::from(Arc::new(config)), recipient.address);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("it is bound").port();
+    let port = listener.local_addr().expect("the socket is bound").port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();

@@ -213,7 +213,7 @@ async fn edits_that_need_no_request_send_none() {
     let sent = calltools.simulator.requests() - before;
     assert!(
         sent <= 1,
-        "{sent} requests, where one may have been due anyway"
+        "{sent} requests, but only one may have been due anyway"
     );
 }
 
@@ -265,7 +265,7 @@ async fn a_renamed_account_keeps_its_board_its_seats_and_its_hour_and_says_so() 
     let sent = calltools.simulator.requests() - before;
     assert!(
         sent <= 5,
-        "{sent} requests in 10 s, where the pace has three"
+        "{sent} requests in 10 s, but the pace allows three"
     );
     assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), names);
     let used = "openseat_budget_used_requests{account=\"acme\"}";
@@ -320,11 +320,7 @@ async fn an_account_is_added_and_another_removed() {
     );
     let before = one.simulator.requests();
     time.pass(Duration::from_secs(60)).await;
-    assert_eq!(
-        one.simulator.requests(),
-        before,
-        "nobody polls for main any more"
-    );
+    assert_eq!(one.simulator.requests(), before, "main is still polled");
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use openseat::simulator::{Endpoint, TOKEN};
 
-use crate::support::{CallTools, PATIENT, TestDaemon, TestFolder, Time, account, known, soon};
+use crate::support::{
+    CallTools, LONG_TIMEOUTS, TestDaemon, TestFolder, Time, account, known, soon,
+};
 
 #[tokio::test]
 async fn spent_requests_are_remembered_and_names_are_not_looked_up_again() {
@@ -45,7 +47,7 @@ async fn any_number_of_restarts_does_not_overspend_the_hour() {
         drop(daemon);
     }
     assert!(calltools.simulator.worst_sliding_hour() <= 10);
-    // Names, statuses and two queues, once; and what was due anyway.
+    // Names, statuses and two queues once, plus polls that were due anyway.
     assert!(calltools.simulator.requests() <= 6);
     let daemon = home.start(&time, &config).await;
     let decision = daemon.decision("sales").await;
@@ -108,7 +110,7 @@ async fn another_token_is_another_account_and_its_names_are_read_again() {
     let lines = account(
         "main",
         &calltools.serving.base_url(),
-        PATIENT,
+        LONG_TIMEOUTS,
         &["queue = \"sales\""],
     );
     let daemon = home.start(&time, &[lines]).await;
@@ -129,7 +131,7 @@ async fn stored_data_answers_at_once_with_its_true_age() {
     calltools
         .simulator
         .inject(usize::MAX, None, openseat::simulator::InjectedFault::Hang);
-    // Down for a while: time passes for the clock, but for no timer.
+    // The daemon is down for a while: the clock advances, but no timer runs.
     time.0.suspend(Duration::from_secs(12));
     let daemon = calltools.daemon(&home, &time).await;
     let after = daemon.decision("sales").await;
@@ -196,7 +198,7 @@ async fn seats_stay_held_across_a_crash_until_their_call_is_answered() {
     let daemon = calltools.daemon(&home, &time).await;
     let after = daemon.decides("sales", known).await;
     assert_eq!(after["count"].as_u64(), open);
-    // An agent who left before the new process has looked may have been counted by the old one, so the new one looks first.
+    // The old process may already have counted an agent who leaves before the first poll of the new one, so the test waits for that poll.
     time.until("polls of its own", async || {
         daemon.outcomes("ok").await >= 2.0
     })
@@ -265,11 +267,11 @@ async fn calls_answered_before_a_restart_end_no_other_reservation_after_it() {
     let daemon = calltools.daemon(&home, &time).await;
     assert_eq!(held(&daemon).await, 2);
     time.pass(Duration::from_secs(60)).await;
-    assert_eq!(held(&daemon).await, 2, "nobody else has left");
+    assert_eq!(held(&daemon).await, 2, "no other reservation has ended");
     // A reload keeps what was counted, too.
     assert_eq!(daemon.post("/v1/reload").await.status, 200);
     time.pass(Duration::from_secs(30)).await;
-    assert_eq!(held(&daemon).await, 2, "nor by a reload");
+    assert_eq!(held(&daemon).await, 2, "a reload ends no reservation");
     calltools.set_status(2, "On a Call");
     time.until("the third call to arrive", async || {
         held(&daemon).await == 1
@@ -289,7 +291,7 @@ async fn names_that_are_a_day_old_are_read_before_they_answer() {
     first.stop().await;
     let [sales, support] = ["sales", "support"].map(|name| {
         let id = calltools.simulator.queue_id(name);
-        id.expect("it is there")
+        id.expect("the queue exists")
     });
     calltools.simulator.world(|world| {
         world.rename_queue(sales, "support");

@@ -17,13 +17,13 @@ const STEP: Duration = Duration::from_secs(2);
 /// Room for the ledger and little more, in bytes.
 const SMALL: u64 = 6 * 1024 * 1024;
 
-async fn scene() -> (Time, TestFolder, CallTools) {
+async fn setup() -> (Time, TestFolder, CallTools) {
     let time = Time::new();
     let calltools = CallTools::start(&time).await;
     (time, TestFolder::new(), calltools)
 }
 
-/// 950 polls an hour at three quarters of the even pace, with an allowance because steps make a simulated hour longer.
+/// 950 polls an hour at three quarters of the even pace, plus an allowance, because steps make a simulated hour longer.
 const CAREFUL_HOUR: u64 = 720;
 
 /// Checks that polling continues without a burst, at three quarters of the even pace. `before` requests were sent before.
@@ -60,7 +60,7 @@ fn damage(home: &TestFolder, file: &str) {
 #[tokio::test]
 #[ignore = "needs root"]
 async fn a_disk_that_fills_up_stops_neither_the_ledger_nor_the_polls() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let folder = home.state();
     let disk = Disk::mount(&folder, SMALL);
     let daemon = calltools.daemon(&home, &time).await;
@@ -87,14 +87,14 @@ async fn a_disk_that_fills_up_stops_neither_the_ledger_nor_the_polls() {
     .await;
     daemon.stop().await;
     let used = calltools.daemon(&home, &time).await.used().await;
-    assert!(used > 100.0, "the ledger knows of them: {used}");
+    assert!(used > 100.0, "the ledger has them: {used}");
     drop(disk);
 }
 
 #[tokio::test]
 #[ignore = "needs root"]
 async fn a_disk_that_is_full_at_the_start_makes_polling_careful_and_stops_nothing() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let folder = home.state();
     let disk = Disk::mount(&folder, SMALL);
     disk.fill();
@@ -116,11 +116,11 @@ async fn a_disk_that_is_full_at_the_start_makes_polling_careful_and_stops_nothin
 #[tokio::test]
 #[ignore = "needs root"]
 async fn with_a_read_only_folder_polling_continues_and_each_start_is_careful() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let folder = home.state();
     let disk = Disk::mount(&folder, SMALL);
     disk.set_read_only(true);
-    // Nothing can be left for the next process, so twenty of them must not each have a burst.
+    // Nothing can be stored for the next process. Even so, twenty starts must not each have a burst.
     let begun = time.clock().now();
     for n in 1..=20 {
         let daemon = calltools.daemon(&home, &time).await;
@@ -145,12 +145,12 @@ async fn with_a_read_only_folder_polling_continues_and_each_start_is_careful() {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_created_is_reported_with_its_path_and_recovers() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     fs::write(home.state(), "in the way").expect("a file");
     let daemon = calltools.daemon(&home, &time).await;
     assert!(daemon.is_degraded("ledger").await);
     daemon.comes_to(&time, "sales", "seats").await;
-    fs::remove_file(home.state()).expect("it is there");
+    fs::remove_file(home.state()).expect("the file exists");
     time.until("a ledger", async || !daemon.is_degraded("ledger").await)
         .await;
     assert!(home.state().join(LEDGER_FILE).exists());
@@ -158,7 +158,7 @@ async fn a_folder_that_cannot_be_created_is_reported_with_its_path_and_recovers(
 
 #[tokio::test]
 async fn a_damaged_ledger_is_set_aside_and_the_hour_counts_as_evenly_spent() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     damage(&home, LEDGER_FILE);
     let daemon = calltools.daemon(&home, &time).await;
     assert!(
@@ -182,11 +182,11 @@ async fn a_damaged_ledger_is_set_aside_and_the_hour_counts_as_evenly_spent() {
 
 #[tokio::test]
 async fn a_ledger_that_is_deleted_while_it_runs_is_written_again_completely() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     let ledger = home.state().join(LEDGER_FILE);
-    fs::remove_file(&ledger).expect("it is there");
+    fs::remove_file(&ledger).expect("the file exists");
     time.until("a ledger", async || ledger.exists()).await;
     soon("a good ledger", async || {
         !daemon.is_degraded("ledger").await
@@ -202,7 +202,7 @@ async fn a_ledger_that_is_deleted_while_it_runs_is_written_again_completely() {
 
 #[tokio::test]
 async fn a_ledger_that_is_damaged_while_it_runs_loses_no_request() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     damage(&home, LEDGER_FILE);
@@ -216,7 +216,7 @@ async fn a_ledger_that_is_damaged_while_it_runs_loses_no_request() {
 
 #[tokio::test]
 async fn a_damaged_store_or_history_is_set_aside_and_harms_nothing_else() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     damage(&home, STORE_FILE);
     damage(&home, HISTORY_FILE);
     let daemon = calltools.daemon(&home, &time).await;
@@ -233,7 +233,7 @@ async fn a_damaged_store_or_history_is_set_aside_and_harms_nothing_else() {
 
 #[tokio::test]
 async fn seats_stay_held_across_a_restart_although_the_file_was_deleted() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
     let reserve = async |call: &str| {
@@ -246,7 +246,7 @@ async fn seats_stay_held_across_a_restart_although_the_file_was_deleted() {
     reserve("before").await;
     for companion in ["", "-wal", "-shm"] {
         let path = home.state().join(format!("{STORE_FILE}{companion}"));
-        fs::remove_file(path).expect("it is there");
+        fs::remove_file(path).expect("the file exists");
     }
     soon("a new file", async || {
         home.state().join(STORE_FILE).exists()
@@ -266,7 +266,7 @@ async fn seats_stay_held_across_a_restart_although_the_file_was_deleted() {
 
 #[tokio::test]
 async fn a_ledger_from_a_newer_openseat_is_refused_and_left_alone() {
-    let (time, home, calltools) = scene().await;
+    let (time, home, calltools) = setup().await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     daemon.stop().await;
@@ -274,12 +274,15 @@ async fn a_ledger_from_a_newer_openseat_is_refused_and_left_alone() {
     let newer = rusqlite::Connection::open(&path).expect("a ledger");
     newer
         .pragma_update(None, "user_version", 99)
-        .expect("it can be written");
+        .expect("the file can be written");
     drop(newer);
     home.set_token("main", TOKEN);
-    let config = Config::load(&home.config(&[calltools.account()])).expect("it is good");
+    let config = Config::load(&home.config(&[calltools.account()])).expect("the config is valid");
     let error = Daemon::new(&config, time.clock()).await.map(drop);
-    let error = format!("{:#}", error.expect_err("it is from a newer version"));
+    let error = format!(
+        "{:#}",
+        error.expect_err("the ledger is from a newer version")
+    );
     assert!(
         error.contains("budget.sqlite3") && error.contains("newer openseat"),
         "{error}"
@@ -289,7 +292,7 @@ async fn a_ledger_from_a_newer_openseat_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_second_daemon_with_the_same_folder_says_so_and_exits() {
-    let (_, home, calltools) = scene().await;
+    let (_, home, calltools) = setup().await;
     home.set_token("main", TOKEN);
     let config = home.config(&[calltools.account()]);
     let first = Program::run(&home, &config);
@@ -311,7 +314,7 @@ async fn a_second_daemon_with_the_same_folder_says_so_and_exits() {
         .count();
     assert!(
         lines <= 2,
-        "once that it waits, once that it gave up: {log}"
+        "one line about the wait, one about its end: {log}"
     );
     assert_eq!(crate::support::get(address, "/livez").await.status, 200);
 }

@@ -16,11 +16,11 @@ use tokio::{
     net::{TcpStream, UnixDatagram, UnixStream},
 };
 
-use crate::support::{CallTools, PATIENCE, Program, TestFolder, Time, get};
+use crate::support::{CallTools, Program, TIMEOUT, TestFolder, Time, get};
 
 /// What systemd would provide: a socket for notifications, and variables.
 struct Systemd {
-    ear: UnixDatagram,
+    socket: UnixDatagram,
     variables: Vec<(&'static str, String)>,
 }
 
@@ -28,7 +28,7 @@ impl Systemd {
     fn listening(home: &TestFolder) -> Self {
         let path = home.path().join("notify");
         Self {
-            ear: UnixDatagram::bind(&path).expect("a socket"),
+            socket: UnixDatagram::bind(&path).expect("a socket"),
             variables: vec![("NOTIFY_SOCKET", path.display().to_string())],
         }
     }
@@ -50,13 +50,13 @@ impl Systemd {
     /// The next message.
     async fn next(&self) -> String {
         let mut message = [0; 4096];
-        let heard = tokio::time::timeout(PATIENCE, self.ear.recv(&mut message)).await;
-        let length = heard.expect("a message in time").expect("a message");
+        let received = tokio::time::timeout(TIMEOUT, self.socket.recv(&mut message)).await;
+        let length = received.expect("a message in time").expect("a message");
         String::from_utf8_lossy(&message[..length]).into_owned()
     }
 
     /// Waits for a message that contains this.
-    async fn hears(&self, part: &str) -> String {
+    async fn wait_for(&self, part: &str) -> String {
         loop {
             let message = self.next().await;
             if message.contains(part) {
@@ -66,7 +66,7 @@ impl Systemd {
     }
 }
 
-async fn scene() -> (CallTools, TestFolder) {
+async fn setup() -> (CallTools, TestFolder) {
     let home = TestFolder::new();
     home.set_token("main", TOKEN);
     (CallTools::start(&Time::new()).await, home)
@@ -74,7 +74,7 @@ async fn scene() -> (CallTools, TestFolder) {
 
 #[tokio::test]
 async fn it_is_ready_when_it_answers_even_if_calltools_hangs() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     calltools
         .simulator
         .inject(usize::MAX, None, InjectedFault::Hang);
@@ -87,20 +87,20 @@ async fn it_is_ready_when_it_answers_even_if_calltools_hangs() {
     assert_eq!(get(address, "/livez").await.status, 200);
     assert_eq!(get(address, "/readyz").await.status, 503);
     program.signal(Signal::TERM);
-    systemd.hears("STOPPING=1\n").await;
+    systemd.wait_for("STOPPING=1\n").await;
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
 }
 
 #[tokio::test]
 async fn the_status_shows_queues_budget_and_faults() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let systemd = Systemd::listening(&home);
     let _program = systemd.run(&home, &home.config(&[calltools.account()]));
-    systemd.hears("STATUS=2/2 queues fresh; main ").await;
+    systemd.wait_for("STATUS=2/2 queues fresh; main ").await;
     calltools
         .simulator
         .inject(usize::MAX, None, InjectedFault::InvalidToken);
-    let status = systemd.hears("bad_token").await;
+    let status = systemd.wait_for("bad_token").await;
     assert!(
         status.ends_with("/1000 requests; bad_token in main\n"),
         "{status:?}"
@@ -109,11 +109,11 @@ async fn the_status_shows_queues_budget_and_faults() {
 
 #[tokio::test]
 async fn the_watchdog_is_pinged_while_everything_works() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let systemd = Systemd::listening(&home).with_watchdog(Duration::from_millis(400));
     let mut program = systemd.run(&home, &home.config(&[calltools.account()]));
     for _ in 0..20 {
-        systemd.hears("WATCHDOG=1\n").await;
+        systemd.wait_for("WATCHDOG=1\n").await;
     }
     assert!(program.has_ended().is_none());
     drop(program);
@@ -121,8 +121,11 @@ async fn the_watchdog_is_pinged_while_everything_works() {
     let mut systemd = systemd;
     systemd.variables.push(("WATCHDOG_PID", "1".to_owned()));
     let program = systemd.run(&home, &home.config(&[calltools.account()]));
-    let status = systemd.hears("2/2 queues fresh").await;
-    assert!(!status.contains("WATCHDOG"), "it is for another process");
+    let status = systemd.wait_for("2/2 queues fresh").await;
+    assert!(
+        !status.contains("WATCHDOG"),
+        "the watchdog is for another process"
+    );
     drop(program);
 }
 
@@ -141,7 +144,7 @@ fn activated(home: &TestFolder, config: &Path, socket: impl Into<OwnedFd>) -> Pr
 /// A config that listens at these addresses.
 fn config_at(home: &TestFolder, calltools: &CallTools, listen: &[String]) -> PathBuf {
     let path = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&path).expect("it is there");
+    let text = fs::read_to_string(&path).expect("the file exists");
     let listen = format!("listen = {listen:?}\n");
     fs::write(&path, text.replace("listen = \"127.0.0.1:0\"\n", &listen)).expect("a file");
     path
@@ -152,16 +155,16 @@ const REQUEST: &str =
 
 async fn rest(mut stream: impl AsyncReadExt + Unpin) -> String {
     let mut answer = String::new();
-    let reading = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    let reading = tokio::time::timeout(TIMEOUT, stream.read_to_string(&mut answer)).await;
     reading.expect("an answer in time").expect("an answer");
     answer
 }
 
 #[tokio::test]
 async fn a_restart_loses_no_connection_to_a_socket_that_systemd_holds() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address: SocketAddr = socket.local_addr().expect("it is bound");
+    let address: SocketAddr = socket.local_addr().expect("the socket is bound");
     let config = config_at(&home, &calltools, &[address.to_string()]);
     let held = || socket.try_clone().expect("one more descriptor");
 
@@ -182,14 +185,14 @@ async fn a_restart_loses_no_connection_to_a_socket_that_systemd_holds() {
 
 #[tokio::test]
 async fn a_passed_unix_socket_is_served_in_addition_to_the_configs_addresses() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let path = home.path().join("passed.sock");
     let socket = UnixListener::bind(&path).expect("a path");
     let config = config_at(&home, &calltools, &["127.0.0.1:0".to_owned()]);
     let program = activated(&home, &config, socket);
     let address = program.address().await;
     assert_eq!(get(address, "/livez").await.status, 200);
-    let mut stream = UnixStream::connect(&path).await.expect("it is there");
+    let mut stream = UnixStream::connect(&path).await.expect("the socket exists");
     stream.write_all(REQUEST.as_bytes()).await.expect("a line");
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -198,12 +201,12 @@ async fn a_passed_unix_socket_is_served_in_addition_to_the_configs_addresses() {
 
 #[tokio::test]
 async fn a_passed_unix_socket_that_the_config_names_is_used_and_not_bound_again() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let path = home.path().join("passed.sock");
     let socket = UnixListener::bind(&path).expect("a path");
     let config = config_at(&home, &calltools, &[format!("unix:{}", path.display())]);
     let _program = activated(&home, &config, socket);
-    let mut stream = UnixStream::connect(&path).await.expect("it is there");
+    let mut stream = UnixStream::connect(&path).await.expect("the socket exists");
     stream.write_all(REQUEST.as_bytes()).await.expect("a line");
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -211,15 +214,17 @@ async fn a_passed_unix_socket_that_the_config_names_is_used_and_not_bound_again(
 
 #[tokio::test]
 async fn a_passed_socket_for_agent_checks_is_recognized_by_its_address() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = socket.local_addr().expect("it is bound");
+    let address = socket.local_addr().expect("the socket is bound");
     let config = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&config).expect("it is there");
+    let text = fs::read_to_string(&config).expect("the file exists");
     let line = format!("[server]\nagent_check_listen = \"{address}\"\n");
     fs::write(&config, text.replace("[server]\n", &line)).expect("a file");
     let _program = activated(&home, &config, socket);
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
     stream.write_all(b"sales\n").await.expect("a line");
     let answer = rest(stream).await;
     assert!(answer.starts_with("up "), "{answer}");
@@ -227,9 +232,9 @@ async fn a_passed_socket_for_agent_checks_is_recognized_by_its_address() {
 
 #[tokio::test]
 async fn a_passed_socket_does_not_bypass_the_configs_access_rules() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let socket = TcpListener::bind("0.0.0.0:0").expect("a port");
-    let address = socket.local_addr().expect("it is bound");
+    let address = socket.local_addr().expect("the socket is bound");
     let config = config_at(&home, &calltools, &["127.0.0.1:0".to_owned()]);
     let mut program = activated(&home, &config, socket);
     assert_eq!(program.ended().await.code(), Some(78), "{}", program.log());
@@ -240,15 +245,15 @@ async fn a_passed_socket_does_not_bypass_the_configs_access_rules() {
 
 #[tokio::test]
 async fn a_passed_socket_that_cannot_be_served_is_a_wrong_config() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let config = home.config(&[calltools.account()]);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let mut program = activated(&home, &config, socket);
     assert_eq!(program.ended().await.code(), Some(78), "{}", program.log());
 
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("it is bound");
-    let connection = std::net::TcpStream::connect(address).expect("it listens");
+    let address = listener.local_addr().expect("the socket is bound");
+    let connection = std::net::TcpStream::connect(address).expect("the server listens");
     let mut program = activated(&home, &config, connection);
     assert_eq!(program.ended().await.code(), Some(78), "{}", program.log());
     assert!(program.log().contains("Accept=no"), "{}", program.log());
@@ -256,9 +261,9 @@ async fn a_passed_socket_that_cannot_be_served_is_a_wrong_config() {
 
 #[tokio::test]
 async fn a_state_folder_that_may_not_be_written_is_exit_code_77() {
-    let (calltools, home) = scene().await;
+    let (calltools, home) = setup().await;
     let config = home.config(&[calltools.account()]);
-    let text = fs::read_to_string(&config).expect("it is there");
+    let text = fs::read_to_string(&config).expect("the file exists");
     // Not even root can create folders there.
     let text = text.replace("dir = \"state\"", "dir = \"/sys/openseat\"");
     fs::write(&config, text).expect("a file");
@@ -268,6 +273,6 @@ async fn a_state_folder_that_may_not_be_written_is_exit_code_77() {
     let lines: Vec<_> = log.lines().collect();
     assert!(
         matches!(lines[..], [line] if line.contains("/sys/openseat") && !line.contains("only as far as")),
-        "one message, since there is one exit: {log}"
+        "one exit gets one message: {log}"
     );
 }

@@ -23,14 +23,14 @@ use tokio_rustls::{
     },
 };
 
-use crate::support::{PATIENT, TestDaemon, TestFolder, Time, Wire, account, known};
+use crate::support::{LONG_TIMEOUTS, TestDaemon, TestFolder, Time, Wire, account, known};
 
-/// What a client gets before any HTTP.
+/// What a client gets at the connection.
 #[derive(Clone)]
 enum Front {
-    /// A certificate, and behind it CallTools.
+    /// TLS with a certificate, and CallTools upstream of it.
     Shows(Arc<ServerConfig>),
-    /// These bytes and the end.
+    /// These bytes; then the connection is closed.
     Says(&'static [u8]),
 }
 
@@ -50,18 +50,18 @@ impl Drop for Gate {
 impl Gate {
     async fn before(wire: &Wire, front: Front) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("it is bound").port();
+        let port = listener.local_addr().expect("the socket is bound").port();
         let front = Arc::new(Mutex::new(front));
-        let (told, behind) = (Arc::clone(&front), wire.address);
+        let (shown, upstream) = (Arc::clone(&front), wire.address);
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let front = told.lock().expect("no test panics in there").clone();
+                let front = shown.lock().expect("no holder panics").clone();
                 tokio::spawn(async move {
                     match front {
                         Front::Says(bytes) => stream.write_all(bytes).await,
                         Front::Shows(config) => {
                             let mut stream = TlsAcceptor::from(config).accept(stream).await?;
-                            let mut calltools = TcpStream::connect(behind).await?;
+                            let mut calltools = TcpStream::connect(upstream).await?;
                             tokio::io::copy_bidirectional(&mut stream, &mut calltools)
                                 .await
                                 .map(|_| ())
@@ -74,7 +74,7 @@ impl Gate {
     }
 
     fn set(&self, front: Front) {
-        *self.front.lock().expect("no test panics in there") = front;
+        *self.front.lock().expect("no holder panics") = front;
     }
 }
 
@@ -100,11 +100,11 @@ fn shows(authority: &Authority, name: &str, change: impl FnOnce(&mut Certificate
         .expect("the provider has them")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
-        .expect("they belong together");
+        .expect("key and certificate match");
     Front::Shows(Arc::new(config))
 }
 
-/// A daemon that trusts `authority`, and its CallTools behind a gate.
+/// A daemon that trusts `authority`, and its CallTools upstream a gate.
 struct Fixture {
     time: Time,
     wire: Wire,
@@ -120,7 +120,7 @@ impl Fixture {
         home.set_token("main", "tls0token0tls0token0tls0token0tls0token0");
         std::fs::write(home.path().join("ca.pem"), authority.pem()).expect("a file");
         let base_url = format!("https://localhost:{}/api/", gate.port);
-        let lines = format!("{PATIENT}\nca_file = \"./ca.pem\"");
+        let lines = format!("{LONG_TIMEOUTS}\nca_file = \"./ca.pem\"");
         let queue = ["queue = \"sales\"\nmax_age = \"20s\""];
         let daemon = home
             .start(&time, &[account("main", &base_url, &lines, &queue)])
@@ -168,7 +168,7 @@ async fn u10_an_invalid_certificate_is_never_accepted() {
             "is from an authority that this machine does not trust",
         ),
         (
-            "a stranger's under the name of ours",
+            "another authority with the name of ours",
             shows(&forged, "localhost", |_| {}),
             "has a wrong signature",
         ),

@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use crate::support::{
-    Behaviour, CallTools, PATIENT, TestDaemon, TestFolder, Time, Wire, account, ask, get, post,
-    soon,
+    Behaviour, CallTools, LONG_TIMEOUTS, TestDaemon, TestFolder, Time, Wire, account, ask, get,
+    post, soon,
 };
 
 const BEARER: &str = "the0bearer0token0of0the0operator0000";
@@ -50,12 +50,15 @@ async fn ask_on(stream: &mut TcpStream, token: &str) -> String {
     stream
         .write_all(request.as_bytes())
         .await
-        .expect("it is open");
+        .expect("the connection is open");
     let mut answer = Vec::new();
     while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
         let mut buffer = [0; 4096];
-        let length = stream.read(&mut buffer).await.expect("it is open");
-        assert!(length > 0, "it stays open");
+        let length = stream
+            .read(&mut buffer)
+            .await
+            .expect("the connection is open");
+        assert!(length > 0, "the connection stays open");
         answer.extend_from_slice(&buffer[..length]);
     }
     let text = String::from_utf8_lossy(&answer).into_owned();
@@ -75,7 +78,7 @@ async fn reloads_rotate_a_clients_token_without_a_gap_or_a_restart() {
     let daemon = guarded(&calltools, &home, &time).await;
     let mut open = TcpStream::connect(daemon.address)
         .await
-        .expect("it listens");
+        .expect("the server listens");
     assert!(ask_on(&mut open, OLD).await.contains("204"));
     assert_eq!(status(&daemon, OLD).await, 200);
     assert_eq!(status(&daemon, NEW).await, 401);
@@ -130,7 +133,8 @@ const SHARED: usize = 40;
 
 /// Two tokens of one CallTools account.
 fn two_tokens(wire: &Wire, queue_lines: &str) -> [String; 2] {
-    let lines = format!("{PATIENT}\nrequests_per_hour = {SHARED}\nreserve = 30\nbudget = \"acme\"");
+    let lines =
+        format!("{LONG_TIMEOUTS}\nrequests_per_hour = {SHARED}\nreserve = 30\nbudget = \"acme\"");
     ["main", "night"].map(|name| {
         let queue = format!("queue = \"sales\"\nmax_age = \"25m\"\n{queue_lines}");
         account(name, &wire.base_url(), &lines, &[&queue])
@@ -182,7 +186,7 @@ async fn two_tokens_with_one_budget_share_one_hour_across_a_reload_and_a_restart
     let daemon = home.start(&time, &two_tokens(&wire, "")).await;
     overspend(&daemon, &wire, "after a crash").await;
     let sent = wire.heads().len();
-    assert!(sent > SHARED - 6, "the rest of the hour was there: {sent}");
+    assert!(sent > SHARED - 6, "the rest of the hour was usable: {sent}");
     let tokens = wire.heads().concat();
     assert!(tokens.contains("the0day") && tokens.contains("the0night"));
 }
@@ -194,7 +198,7 @@ async fn a_server_that_always_says_retry_after_0_is_soon_left_alone() {
     let wire = Wire::start().await;
     home.set_token("main", "wire0token0of0the0day000000000000000000");
     let queue = ["queue = \"sales\"\nmax_age = \"20s\""];
-    let account = account("main", &wire.base_url(), PATIENT, &queue);
+    let account = account("main", &wire.base_url(), LONG_TIMEOUTS, &queue);
     let daemon = home.start(&time, &[account]).await;
     daemon.ready().await;
     for value in ["0", "-30", "soon"] {
@@ -212,7 +216,7 @@ async fn a_server_that_always_says_retry_after_0_is_soon_left_alone() {
     }
     wire.behave(Behaviour::good());
     let answered = async || daemon.decision("sales").await["count"].is_number();
-    time.until("it recovers by itself", answered).await;
+    time.until("a recovery", answered).await;
     soon("polls to continue", async || {
         get(daemon.address, "/readyz").await.status == 200
     })

@@ -1,4 +1,4 @@
-//! Decisions as they change, streamed to a client that disconnects and comes back.
+//! Decisions as they change, streamed to a client that disconnects and next_event back.
 
 use openseat::simulator::{InjectedFault, TOKEN};
 use rustix::process::Signal;
@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use crate::support::{CallTools, Event, Events, Program, TestFolder, Time, get, soon};
 
-/// Advances time until an event has arrived.
-async fn comes(time: &Time, events: &mut Events) -> Event {
+/// Advances time until an event arrives.
+async fn next_event(time: &Time, events: &mut Events) -> Event {
     let mut event = None;
     time.until("an event", async || {
-        event = events.come();
+        event = events.try_next();
         event.is_some()
     })
     .await;
-    event.expect("it has come")
+    event.expect("an event has arrived")
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_watch_resumes_with_what_changed_while_its_client_was_away() {
     assert_eq!(snapshot.counts(), [json!(2), json!(1)]);
 
     calltools.set_status(0, "On a Call");
-    let one_less = comes(&time, &mut events).await;
+    let one_less = next_event(&time, &mut events).await;
     assert_eq!(one_less.decision(), ("sales", "seats", &json!(1)));
     let last = events.last.clone();
     drop(events);
@@ -43,7 +43,7 @@ async fn a_watch_resumes_with_what_changed_while_its_client_was_away() {
     let mut events = Events::watch(daemon.address, query, last.as_deref()).await;
     let mut missed = Vec::new();
     for _ in 0..4 {
-        let event = events.next().await.expect("what was missed");
+        let event = events.next().await.expect("a missed event");
         let (queue, reason, _) = event.decision();
         missed.push(format!("{queue} {reason}"));
     }
@@ -86,14 +86,16 @@ async fn a_watch_reports_when_data_becomes_unknown_and_known_again() {
     calltools
         .simulator
         .inject(usize::MAX, None, InjectedFault::WebPage(503));
-    let event = comes(&time, &mut events).await;
+    let event = next_event(&time, &mut events).await;
     let unknown = ("sales", "upstream_down", &Value::Null);
     assert_eq!(event.decision(), unknown);
     // Its snapshots are valid for 20 s, and the event follows at once; time advances in steps of half a second.
-    let age = event.data["age_ms"].as_u64().expect("it has an age");
+    let age = event.data["age_ms"]
+        .as_u64()
+        .expect("known data has an age");
     assert!((20_001..21_000).contains(&age), "{age}");
     calltools.simulator.clear_faults();
-    let event = comes(&time, &mut events).await;
+    let event = next_event(&time, &mut events).await;
     assert_eq!(event.decision(), ("sales", "seats", &json!(2)));
 }
 

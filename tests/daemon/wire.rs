@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     matrix,
     support::{
-        Behaviour, PATIENT, TestDaemon, TestFolder, Time, Wire, account, agents_page, known,
+        Behaviour, LONG_TIMEOUTS, TestDaemon, TestFolder, Time, Wire, account, agents_page, known,
     },
 };
 
@@ -22,7 +22,7 @@ const TOKEN: &str = "wire0token0wire0token0wire0token0wire000";
 
 impl Fixture {
     async fn start() -> Self {
-        Self::with(PATIENT).await
+        Self::with(LONG_TIMEOUTS).await
     }
 
     async fn with(account_lines: &str) -> Self {
@@ -41,12 +41,14 @@ impl Fixture {
     }
 
     /// Follows a fault from its beginning to its end: known while young, then unknown with the cause, then known again.
-    async fn suffer(&self, behaviour: Behaviour, outcome: &str) -> Value {
+    async fn check_fault(&self, behaviour: Behaviour, outcome: &str) -> Value {
         self.wire.behave(behaviour);
         let happened = async || self.daemon.outcomes(outcome).await > 0.0;
         self.time.until(outcome, happened).await;
         let young = self.daemon.decision("sales").await;
-        let age_ms = young["age_ms"].as_u64().expect("it was known once");
+        let age_ms = young["age_ms"]
+            .as_u64()
+            .expect("the queue was known before");
         assert_eq!(known(&young), age_ms <= 20_000, "{young}");
         let unknown = self
             .daemon
@@ -64,7 +66,7 @@ impl Fixture {
 fn gzipped(body: impl Fn(&mut flate2::write::GzEncoder<Vec<u8>>)) -> Behaviour {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     body(&mut encoder);
-    let body = encoder.finish().expect("memory is enough");
+    let body = encoder.finish().expect("writing to memory cannot fail");
     Behaviour::response(
         "200 OK",
         "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
@@ -75,14 +77,14 @@ fn gzipped(body: impl Fn(&mut flate2::write::GzEncoder<Vec<u8>>)) -> Behaviour {
 #[tokio::test]
 async fn a_body_that_drips_ends_with_the_timeout() {
     let fixture = Fixture::with("timeout = \"2s\"").await;
-    fixture.suffer(Behaviour::Drip, "timeout").await;
+    fixture.check_fault(Behaviour::Drip, "timeout").await;
 }
 
 #[tokio::test]
 async fn half_a_body_and_then_nothing() {
     let fixture = Fixture::with("timeout = \"2s\"").await;
     let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"count\":".to_vec();
-    fixture.suffer(Behaviour::Stall(half), "timeout").await;
+    fixture.check_fault(Behaviour::Stall(half), "timeout").await;
 }
 
 #[tokio::test]
@@ -112,7 +114,7 @@ async fn a_truncated_body_is_not_a_shorter_list() {
             "not_json",
         ),
     ] {
-        Fixture::start().await.suffer(cut, outcome).await;
+        Fixture::start().await.check_fault(cut, outcome).await;
     }
 }
 
@@ -120,7 +122,7 @@ async fn a_truncated_body_is_not_a_shorter_list() {
 async fn a_reset_connection() {
     Fixture::start()
         .await
-        .suffer(Behaviour::Reset, "connection_lost")
+        .check_fault(Behaviour::Reset, "connection_lost")
         .await;
 }
 
@@ -129,7 +131,7 @@ async fn something_that_is_not_http() {
     let ssh = Behaviour::Raw(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n".to_vec());
     Fixture::start()
         .await
-        .suffer(ssh, "unexpected_status")
+        .check_fault(ssh, "unexpected_status")
         .await;
 }
 
@@ -137,15 +139,19 @@ async fn something_that_is_not_http() {
 async fn a_small_body_that_unpacks_to_a_huge_one() {
     let megabyte = vec![b' '; 1 << 20];
     let bomb = gzipped(|encoder| {
-        (0..64).for_each(|_| encoder.write_all(&megabyte).expect("memory is enough"));
+        (0..64).for_each(|_| {
+            encoder
+                .write_all(&megabyte)
+                .expect("writing to memory cannot fail")
+        });
     });
-    Fixture::start().await.suffer(bomb, "too_large").await;
+    Fixture::start().await.check_fault(bomb, "too_large").await;
 }
 
 #[tokio::test]
 async fn a_huge_body() {
     let huge = Behaviour::json(vec![b' '; (16 << 20) + 1]);
-    Fixture::start().await.suffer(huge, "too_large").await;
+    Fixture::start().await.check_fault(huge, "too_large").await;
 }
 
 #[tokio::test]
@@ -227,7 +233,7 @@ async fn a_next_page_at_another_host_is_requested_from_our_host() {
 
 #[tokio::test]
 async fn endless_pages_are_not_a_snapshot() {
-    let fixture = Fixture::with(&format!("{PATIENT}\nrequests_per_hour = 20000")).await;
+    let fixture = Fixture::with(&format!("{LONG_TIMEOUTS}\nrequests_per_hour = 20000")).await;
     fixture.wire.behave(Behaviour::Pages(Arc::new(|page| {
         agents_page(
             [page],
@@ -274,7 +280,7 @@ fn listing(agents: u32, fields: &Value) -> Behaviour {
 #[tokio::test]
 async fn u23_a_list_that_lacks_many_of_its_agents_is_not_a_snapshot() {
     let fixture = Fixture::start().await;
-    for (agents, count, said) in [
+    for (agents, count, expected) in [
         (0, json!(8), "counts 8 agents and lists 0"),
         (3, json!(250), "counts 250 agents and lists 3"),
         (17, json!("20"), "counts 20 agents and lists 17"),
@@ -289,7 +295,7 @@ async fn u23_a_list_that_lacks_many_of_its_agents_is_not_a_snapshot() {
             .await;
         assert_eq!(unknown["count"], Value::Null);
         let detail = unknown["detail"].as_str().expect("an unknown is explained");
-        assert!(detail.contains(said), "{detail}");
+        assert!(detail.contains(expected), "{detail}");
         fixture.wire.behave(Behaviour::good());
         fixture
             .daemon
@@ -313,7 +319,7 @@ async fn u23_a_count_that_is_always_a_little_off_is_not_read_twice_each_time() {
         .daemon
         .metric(incomplete)
         .await
-        .expect("it was counted");
+        .expect("the metric exists");
     let five_more = async || fixture.daemon.metric(incomplete).await >= Some(before + 5.0);
     fixture.time.until("five more polls", five_more).await;
     let requests = fixture.wire.heads().len() - asked;
@@ -421,13 +427,16 @@ async fn u07_a_success_without_a_list_is_not_a_snapshot() {
     let list = agents_page(1..=3, 3, None).to_string();
     for status in ["204 No Content", "206 Partial Content", "418 I'm a teapot"] {
         let behaviour = Behaviour::response(status, "Content-Type: application/json\r\n", &list);
-        let unknown = fixture.suffer(behaviour, "unexpected_status").await;
-        let said = format!("CallTools answered {status}");
-        assert!(unknown["detail"].to_string().contains(&said), "{unknown}");
+        let unknown = fixture.check_fault(behaviour, "unexpected_status").await;
+        let expected = format!("CallTools answered {status}");
+        assert!(
+            unknown["detail"].to_string().contains(&expected),
+            "{unknown}"
+        );
     }
     // Interim answers do not count, however many arrive.
     let flood = Behaviour::Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec());
-    fixture.suffer(flood, "timeout").await;
+    fixture.check_fault(flood, "timeout").await;
 }
 
 #[tokio::test]
@@ -548,9 +557,15 @@ async fn u19_an_encoding_that_was_not_requested_is_a_fault() {
     let fixture = Fixture::start().await;
     let list = agents_page(1..=3, 3, None).to_string();
     let mut twice = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    twice.write_all(list.as_bytes()).expect("memory is enough");
-    let once = twice.finish().expect("memory is enough");
-    let twice = gzipped(|encoder| encoder.write_all(&once).expect("memory is enough"));
+    twice
+        .write_all(list.as_bytes())
+        .expect("writing to memory cannot fail");
+    let once = twice.finish().expect("writing to memory cannot fail");
+    let twice = gzipped(|encoder| {
+        encoder
+            .write_all(&once)
+            .expect("writing to memory cannot fail")
+    });
     // What brotli makes of an empty text: not JSON, and not an encoding that openseat can unpack.
     let brotli = Behaviour::response("200 OK", "Content-Encoding: br\r\n", b"\x3b");
     let mut cut = once.clone();
@@ -559,11 +574,15 @@ async fn u19_an_encoding_that_was_not_requested_is_a_fault() {
     // Several gzip members in a row, under another spelling of the name, are one body.
     let mut members = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let (begin, end) = list.as_bytes().split_at(list.len() / 2);
-    members.write_all(begin).expect("memory is enough");
-    let mut members = members.finish().expect("memory is enough");
+    members
+        .write_all(begin)
+        .expect("writing to memory cannot fail");
+    let mut members = members.finish().expect("writing to memory cannot fail");
     let mut second = flate2::write::GzEncoder::new(&mut members, flate2::Compression::fast());
-    second.write_all(end).expect("memory is enough");
-    second.finish().expect("memory is enough");
+    second
+        .write_all(end)
+        .expect("writing to memory cannot fail");
+    second.finish().expect("writing to memory cannot fail");
     for coding in ["GZIP", "x-gzip", "identity, Gzip"] {
         let headers = format!("Content-Encoding: {coding}\r\n");
         let behaviour = Behaviour::response("200 OK", &headers, &members);
@@ -579,7 +598,7 @@ async fn u19_an_encoding_that_was_not_requested_is_a_fault() {
         (brotli, "not_json"),
         (cut, "connection_lost"),
     ] {
-        fixture.suffer(behaviour, outcome).await;
+        fixture.check_fault(behaviour, outcome).await;
     }
 }
 
@@ -611,7 +630,7 @@ async fn u20_only_the_page_number_of_a_next_link_is_used() {
         assert!(ours && !head.contains("elsewhere"), "{head}");
     }
     let lost = Behaviour::json(agents_page(1..=2, 3, Some("/somewhere/".to_owned())).to_string());
-    fixture.suffer(lost, "unexpected_shape").await;
+    fixture.check_fault(lost, "unexpected_shape").await;
 }
 
 #[tokio::test]

@@ -30,13 +30,18 @@ pub async fn findings(browser: &Browser, axe: &str) -> Vec<String> {
         "axe.run(document, { resultTypes: ['violations'] }).then(arguments[0], arguments[0])";
     let report = browser.run_async(script).await;
     let violations = report["violations"].as_array().expect("a report").iter();
-    let told = violations.map(|one| {
-        let word = |key: &str| one[key].as_str().unwrap_or_default();
+    let lines = violations.map(|one| {
+        let field = |key: &str| one[key].as_str().unwrap_or_default();
         let nodes = one["nodes"].as_array().into_iter().flatten();
         let nodes: Vec<_> = nodes.map(|node| node["html"].to_string()).collect();
-        format!("{}: {}: {}", word("impact"), word("help"), nodes.join(", "))
+        format!(
+            "{}: {}: {}",
+            field("impact"),
+            field("help"),
+            nodes.join(", ")
+        )
     });
-    told.collect()
+    lines.collect()
 }
 
 #[tokio::test]
@@ -48,7 +53,7 @@ async fn pages_are_accessible_in_light_and_dark_on_phone_and_desktop() {
     // One queue is in trouble, so that its texts and colours are checked too.
     fixture.simulator.world(|world| {
         let gone = world.queue_named("no-such").map(|queue| queue.id);
-        assert!(world.remove_queue(gone.expect("it was added")));
+        assert!(world.remove_queue(gone.expect("the queue exists")));
     });
     let closed = Fixture::behind_a_token(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
@@ -73,24 +78,28 @@ async fn pages_are_accessible_in_light_and_dark_on_phone_and_desktop() {
             "dashboard" => {
                 browser.click(".endpoints summary").await;
                 browser
-                    .sees(".trouble", |text| text.contains("no queue named"))
+                    .wait_for_text(".trouble", |text| text.contains("no queue named"))
                     .await;
             }
             "calls" => {
                 browser
-                    .sees("main", |text| {
+                    .wait_for_text("main", |text| {
                         text.contains("tag_campaign=solar") && text.contains("sales")
                     })
                     .await;
             }
-            "criteria" => browser.sees(".outcome", |text| !text.is_empty()).await,
+            "criteria" => {
+                browser
+                    .wait_for_text(".outcome", |text| !text.is_empty())
+                    .await
+            }
             _ => {}
         }
         for device in [Device::Desktop, Device::Phone] {
             for scheme in ["light", "dark"] {
-                browser.becomes(device, scheme).await;
+                browser.emulate(device, scheme).await;
                 browser
-                    .shoot(&format!("{name}-{device:?}-{scheme}").to_lowercase())
+                    .screenshot(&format!("{name}-{device:?}-{scheme}").to_lowercase())
                     .await;
                 let found = findings(&browser, &axe).await;
                 assert!(
@@ -114,18 +123,20 @@ async fn the_keyboard_reaches_everything_and_keeps_its_place_through_changes() {
     let fixture = Fixture::open(&[("sales", &["Ann"]), ("support", &["Bob"])]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
-    browser.sees("h1", |text| text.starts_with("2 of 2")).await;
-    let mut met = Vec::new();
+    browser.wait_until_live().await;
+    browser
+        .wait_for_text("h1", |text| text.starts_with("2 of 2"))
+        .await;
+    let mut focused = Vec::new();
     for _ in 0..9 {
-        met.push(browser.tab().await);
+        focused.push(browser.tab().await);
     }
     assert_eq!(
-        met,
+        focused,
         [
             "Skip to content",
             "openseat",
-            // The next steps, because nobody has asked yet.
+            // The next steps, because no router has asked yet.
             "Copy",
             "The reference",
             "sales",
@@ -138,9 +149,9 @@ async fn the_keyboard_reaches_everything_and_keeps_its_place_through_changes() {
     browser
         .run("document.querySelectorAll('.queue a')[1].focus()")
         .await;
-    fixture.everybody_is("On a Call");
+    fixture.set_everyone("On a Call");
     browser
-        .sees(".queue:nth-child(2) .number", |text| text == "0")
+        .wait_for_text(".queue:nth-child(2) .number", |text| text == "0")
         .await;
     assert_eq!(browser.focus().await, "support");
     assert_ne!(

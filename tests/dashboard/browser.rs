@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::driver::{Driver, Family};
 
 /// How long a test waits for something that must happen. Far more than a busy machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause between two attempts.
-pub const BREATH: Duration = Duration::from_millis(50);
+pub const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A browser with one window. Dropping it ends the browser and its driver.
 pub struct Browser {
@@ -108,7 +108,7 @@ impl Browser {
     }
 
     /// Waits until the text of an element satisfies `wanted`.
-    pub async fn sees(&self, selector: &str, wanted: impl Fn(&str) -> bool) {
+    pub async fn wait_for_text(&self, selector: &str, wanted: impl Fn(&str) -> bool) {
         let mut last = String::new();
         let wait = async {
             loop {
@@ -116,18 +116,19 @@ impl Browser {
                 if wanted(&last) {
                     return;
                 }
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-            self.shoot("failed").await;
+        if tokio::time::timeout(TIMEOUT, wait).await.is_err() {
+            self.screenshot("failed").await;
             panic!("{selector} never had the expected text, last {last:?}");
         }
     }
 
     /// Waits until the page says that it is live.
-    pub async fn is_live(&self) {
-        self.sees(".live .words", |words| words == "Live").await;
+    pub async fn wait_until_live(&self) {
+        self.wait_for_text(".live .words", |words| words == "Live")
+            .await;
     }
 
     async fn element(&self, selector: &str) -> String {
@@ -175,7 +176,7 @@ impl Browser {
     }
 
     /// Shows all further pages as this device does, in a light or dark scheme.
-    pub async fn becomes(&self, device: Device, scheme: &str) {
+    pub async fn emulate(&self, device: Device, scheme: &str) {
         let (width, height) = device.size();
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": device == Device::Phone });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics)
@@ -185,17 +186,17 @@ impl Browser {
     }
 
     /// Sets the browser's time zone.
-    pub async fn lives_in(&self, zone: &str) {
+    pub async fn set_time_zone(&self, zone: &str) {
         let zone = json!({ "timezoneId": zone });
         self.devtools("Emulation.setTimezoneOverride", zone).await;
     }
 
     /// Saves a screenshot of the whole page.
-    pub async fn shoot(&self, name: &str) {
+    pub async fn screenshot(&self, name: &str) {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.devtools("Page.captureScreenshot", parameters).await;
         let picture = picture["data"].as_str().expect("a picture");
-        let picture = BASE64_STANDARD.decode(picture).expect("it is base64");
+        let picture = BASE64_STANDARD.decode(picture).expect("valid base64");
         let folder = pictures();
         fs::create_dir_all(&folder).expect("a folder for pictures");
         let path = folder.join(format!("{name}.png"));
@@ -203,7 +204,7 @@ impl Browser {
     }
 
     /// Warnings and errors in the console.
-    pub async fn complaints(&self) -> Vec<String> {
+    pub async fn console_errors(&self) -> Vec<String> {
         let log = self.command("/se/log", json!({ "type": "browser" })).await;
         let entries = log.as_array().expect("a log").iter();
         let bad =

@@ -1,4 +1,4 @@
-//! Logging in, where the API needs a token.
+//! Logging in, if the API needs a token.
 
 use crate::{
     browser::Browser,
@@ -13,23 +13,25 @@ async fn a_person_logs_in_looks_and_logs_out() {
     let fixture = Fixture::behind_a_token(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/queues/main/sales")).await;
-    browser.sees("h1", |text| text == "Log in").await;
-    browser.shoot("login").await;
+    browser.wait_for_text("h1", |text| text == "Log in").await;
+    browser.screenshot("login").await;
 
     browser.type_into("#token", "not the token").await;
     browser.click(".login button").await;
     browser
-        .sees(".wrong", |text| text == "This token is wrong.")
+        .wait_for_text(".wrong", |text| text == "This token is wrong.")
         .await;
     assert_eq!(browser.cookie(COOKIE).await["error"], "no such cookie");
     // The wrong token is a 401, which browsers log.
-    browser.complaints().await;
+    browser.console_errors().await;
 
     browser.type_into("#token", BEARER).await;
     browser.click(".login button").await;
-    browser.sees("h1", |text| text.starts_with("sales")).await;
+    browser
+        .wait_for_text("h1", |text| text.starts_with("sales"))
+        .await;
     // The session may read the stream too.
-    browser.is_live().await;
+    browser.wait_until_live().await;
     let cookie = browser.cookie(COOKIE).await;
     assert_eq!(
         (&cookie["httpOnly"], &cookie["sameSite"]),
@@ -41,12 +43,12 @@ async fn a_person_logs_in_looks_and_logs_out() {
     let readable = browser.run("return document.cookie").await;
     assert!(!readable.to_string().contains(COOKIE), "{readable}");
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
-    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.wait_until_live().await;
+    assert_eq!(browser.console_errors().await, [""; 0]);
 
     browser.click(".top button").await;
-    browser.sees("h1", |text| text == "Log in").await;
+    browser.wait_for_text("h1", |text| text == "Log in").await;
     browser.open(&fixture.url("/")).await;
-    browser.sees("h1", |text| text == "Log in").await;
+    browser.wait_for_text("h1", |text| text == "Log in").await;
     assert_eq!(browser.cookie(COOKIE).await["error"], "no such cookie");
 }

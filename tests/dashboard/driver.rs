@@ -19,10 +19,10 @@ use rustix::process::{
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::browser::{BREATH, PATIENCE};
+use crate::browser::{RETRY_INTERVAL, TIMEOUT};
 
 /// With `--port=0` a driver takes a free IPv6 port and exits if the same IPv4 port is in use. If several start in parallel, that happens in
-/// one start of a hundred; five such starts in a row do not happen.
+/// one start of a hundred. Five such starts in a row are practically impossible.
 const TRIES: usize = 5;
 
 /// How long a driver and its browsers may take to exit by themselves. A busy machine needs seconds.
@@ -52,8 +52,10 @@ impl Driver {
                 command
             })
         });
-        let started = tokio::time::timeout(PATIENCE, start).await;
-        let driver = started.expect("it starts in time").expect("no panic");
+        let started = tokio::time::timeout(TIMEOUT, start).await;
+        let driver = started
+            .expect("the driver starts in time")
+            .expect("no panic");
         driver.unwrap_or_else(|error| {
             panic!(
                 "chromedriver: {error}; as root: apt-get install --no-install-recommends chromium chromium-driver"
@@ -77,7 +79,7 @@ impl Driver {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}-{number}", std::process::id());
-        // Browsers whose driver has exited become children of this process, so that it can wait for them. Not every machine has an init that does.
+        // Browsers whose driver has exited become children of this process, so that it can wait for them. Not every machine has an init process that waits.
         set_child_subreaper(Some(getpid()))?;
         let folder = tempfile::tempdir()?;
         let child = command
@@ -96,8 +98,8 @@ impl Driver {
             session: None,
             _folder: folder,
         };
-        let said = driver.child.stdout.take().expect("its output is piped");
-        driver.port = port(BufReader::new(said))?;
+        let output = driver.child.stdout.take().expect("its output is piped");
+        driver.port = port(BufReader::new(output))?;
         Ok(driver)
     }
 
@@ -134,7 +136,7 @@ impl Drop for Driver {
         }
         let begun = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < ENDING {
-            thread::sleep(BREATH);
+            thread::sleep(RETRY_INTERVAL);
         }
         let ended = family.ends_within(ENDING.saturating_sub(begun.elapsed()));
         if !ended {
@@ -179,7 +181,7 @@ impl Family {
             return false;
         };
         if state == "Z" {
-            bury(pid, name, parent);
+            reap(pid, name, parent);
             return false;
         }
         let mark = format!("{MARK}={}\0", self.mark).into_bytes();
@@ -195,13 +197,13 @@ impl Family {
             if begun.elapsed() > time {
                 return false;
             }
-            thread::sleep(BREATH);
+            thread::sleep(RETRY_INTERVAL);
         }
         true
     }
 
     fn kill(&self) {
-        // If nothing in the group lives, its id may by now be another group's.
+        // If no process of the group is left, another group may have its id by now.
         let living = self.living();
         if living.is_empty() {
             return;
@@ -209,7 +211,7 @@ impl Family {
         for pid in living.into_iter().filter_map(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL);
         }
-        // Also those that were started meanwhile.
+        // This also kills those that were started in the meantime.
         if !self.living().is_empty()
             && let Some(group) = Pid::from_raw(self.group as i32)
         {
@@ -219,7 +221,7 @@ impl Family {
 }
 
 /// Waits for a browser's process that has exited and has become a child of this one.
-fn bury(pid: i32, name: &str, parent: &str) {
+fn reap(pid: i32, name: &str, parent: &str) {
     let name = name.rsplit('(').next().unwrap_or_default();
     // The code that started a driver waits for it.
     let is_browser = name.starts_with("chrom") && name != "chromedriver";
@@ -232,18 +234,18 @@ fn bury(pid: i32, name: &str, parent: &str) {
 }
 
 /// Reads the port from the driver's output once it listens. It keeps reading, because the driver would block on a full pipe.
-fn port(mut said: impl BufRead + Send + 'static) -> io::Result<u16> {
+fn port(mut output: impl BufRead + Send + 'static) -> io::Result<u16> {
     let mut all = String::new();
     loop {
         let begin = all.len();
-        if said.read_line(&mut all)? == 0 {
+        if output.read_line(&mut all)? == 0 {
             let ended = format!("it exited before it listened; output: {all:?}");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, ended));
         }
         let line = all[begin..].trim_end().trim_end_matches('.');
         if let Some((_, port)) = line.split_once("successfully on port ") {
             let port = port.parse().map_err(io::Error::other)?;
-            thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+            thread::spawn(move || io::copy(&mut output, &mut io::sink()));
             return Ok(port);
         }
     }
@@ -265,8 +267,8 @@ fn a_driver_without_a_port_is_restarted_but_not_forever() {
         })
     };
     let tries = || {
-        let tries = fs::read_to_string(folder.path().join("tries")).expect("it was tried");
-        fs::remove_file(folder.path().join("tries")).expect("it is there");
+        let tries = fs::read_to_string(folder.path().join("tries")).expect("the script ran");
+        fs::remove_file(folder.path().join("tries")).expect("the file exists");
         tries.lines().count()
     };
     let started = driver(2).expect("the third one starts");
@@ -275,10 +277,13 @@ fn a_driver_without_a_port_is_restarted_but_not_forever() {
     assert_eq!(family.living().len(), 1);
     drop(started);
     assert_eq!(family.living(), [0; 0]);
-    let error = driver(99).err().expect("it never starts").to_string();
+    let error = driver(99)
+        .err()
+        .expect("the driver never starts")
+        .to_string();
     assert!(error.contains("IPv4 port not available"), "{error}");
     assert_eq!(tries(), TRIES);
     let missing = Driver::start_by(|| Command::new("/nowhere/chromedriver"));
-    let error = missing.err().expect("there is none");
+    let error = missing.err().expect("the program does not exist");
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }

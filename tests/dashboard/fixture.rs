@@ -1,4 +1,4 @@
-//! A contact centre in which only the test changes anything, and a daemon that watches it.
+//! A contact centre that only the test changes, and a daemon that watches it.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Fixture {
     }
 
     /// The same without a state folder.
-    pub async fn forgetful(queues: &[(&str, &[&str])]) -> Self {
+    pub async fn without_state(queues: &[(&str, &[&str])]) -> Self {
         Self::with(queues, "[state]\ndir = false\n").await
     }
 
@@ -79,15 +79,15 @@ impl Fixture {
     }
 
     /// Sets every agent to a status, by its name.
-    pub fn everybody_is(&self, status: &str) {
+    pub fn set_everyone(&self, status: &str) {
         self.simulator.world(|world| {
-            let status = world.status_named(status).expect("there is such a status");
+            let status = world.status_named(status).expect("the status exists");
             assert!(world.set_everyone(status));
         });
     }
 
-    /// Whether all requests went to this daemon.
-    pub fn is_the_only_one_asked(&self, requests: &[String]) -> bool {
+    /// Whether this daemon got all of these requests.
+    pub fn got_all(&self, requests: &[String]) -> bool {
         let ours = self.url("/");
         requests.iter().all(|url| url.starts_with(&ours))
     }

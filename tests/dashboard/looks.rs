@@ -1,4 +1,4 @@
-//! What the pages show, live and without scripts, whatever the names are.
+//! What the pages show, live and without scripts, for any names.
 
 use openseat::simulator::TOKEN;
 
@@ -21,47 +21,55 @@ async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_recovery() {
     let queues: [(&str, &[&str]); 2] = [("sales", &["Ann", "Bob"]), ("support", &["Cy"])];
     let fixture = Fixture::open(&queues).await;
     let browser = Browser::start().await;
-    browser.becomes(Device::Desktop, "light").await;
+    browser.emulate(Device::Desktop, "light").await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     browser
-        .sees("h1", |text| text == "2 of 2 queues accept calls")
+        .wait_for_text("h1", |text| text == "2 of 2 queues accept calls")
         .await;
-    browser.sees(&card(1, ".number"), |text| text == "2").await;
-    browser.shoot("dashboard").await;
+    browser
+        .wait_for_text(&card(1, ".number"), |text| text == "2")
+        .await;
+    browser.screenshot("dashboard").await;
 
-    fixture.everybody_is("On a Call");
-    browser.sees(&card(1, ".number"), |text| text == "0").await;
+    fixture.set_everyone("On a Call");
     browser
-        .sees(&card(1, ".badge"), |text| text.ends_with("reject"))
+        .wait_for_text(&card(1, ".number"), |text| text == "0")
         .await;
     browser
-        .sees(&card(1, ".statuses"), |text| text.contains("2 On a Call"))
+        .wait_for_text(&card(1, ".badge"), |text| text.ends_with("reject"))
+        .await;
+    browser
+        .wait_for_text(&card(1, ".statuses"), |text| text.contains("2 On a Call"))
         .await;
 
     assert_eq!(browser.text(".trouble").await, "");
     fixture.simulator.set_token("another");
     browser
-        .sees(".trouble", |text| {
+        .wait_for_text(".trouble", |text| {
             text.contains("CallTools does not accept the token") && text.contains("To do:")
         })
         .await;
     // Unknown is not zero.
-    browser.sees(&card(1, ".number"), |text| text == "?").await;
     browser
-        .sees(&card(1, ".age"), |text| text.contains("too old"))
+        .wait_for_text(&card(1, ".number"), |text| text == "?")
         .await;
-    browser.shoot("fault").await;
+    browser
+        .wait_for_text(&card(1, ".age"), |text| text.contains("too old"))
+        .await;
+    browser.screenshot("fault").await;
 
     fixture.simulator.set_token(TOKEN);
-    fixture.everybody_is("Available");
-    browser.sees(".trouble", str::is_empty).await;
-    browser.sees(&card(1, ".number"), |text| text == "2").await;
+    fixture.set_everyone("Available");
+    browser.wait_for_text(".trouble", str::is_empty).await;
+    browser
+        .wait_for_text(&card(1, ".number"), |text| text == "2")
+        .await;
 
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.console_errors().await, [""; 0]);
     let requests = browser.requests().await;
     assert!(requests.iter().any(|url| url.ends_with("/v1/watch")));
-    assert!(fixture.is_the_only_one_asked(&requests), "{requests:?}");
+    assert!(fixture.got_all(&requests), "{requests:?}");
 }
 
 #[tokio::test]
@@ -70,37 +78,41 @@ async fn a_queue_has_a_page_that_follows_its_agents() {
     let fixture = Fixture::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     browser.click(".queue h3 a").await;
-    browser.sees("h1", |text| text.starts_with("sales")).await;
-    browser.is_live().await;
     browser
-        .sees(".people tbody", |text| {
+        .wait_for_text("h1", |text| text.starts_with("sales"))
+        .await;
+    browser.wait_until_live().await;
+    browser
+        .wait_for_text(".people tbody", |text| {
             text.contains("Ann") && text.contains("yes")
         })
         .await;
-    fixture.everybody_is("On a Call");
+    fixture.set_everyone("On a Call");
     browser
-        .sees(".people tbody", |text| !text.contains("✓"))
+        .wait_for_text(".people tbody", |text| !text.contains("✓"))
         .await;
-    browser.sees(".now .number", |text| text == "0").await;
-    // Asked now, CallTools says the same.
+    browser
+        .wait_for_text(".now .number", |text| text == "0")
+        .await;
+    // The test button asks CallTools, which says the same.
     browser.click(".test_now button").await;
     browser
-        .sees(".test_now .result", |text| {
+        .wait_for_text(".test_now .result", |text| {
             text.starts_with("A call would be rejected: 0 free, threshold 0")
         })
         .await;
-    fixture.everybody_is("Available");
+    fixture.set_everyone("Available");
     browser.click(".test_now button").await;
     browser
-        .sees(".test_now .result", |text| {
+        .wait_for_text(".test_now .result", |text| {
             text.starts_with("A call would be accepted: 2 free, threshold 0")
         })
         .await;
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.console_errors().await, [""; 0]);
     let requests = browser.requests().await;
-    assert!(fixture.is_the_only_one_asked(&requests), "{requests:?}");
+    assert!(fixture.got_all(&requests), "{requests:?}");
 }
 
 #[tokio::test]
@@ -109,12 +121,14 @@ async fn the_page_says_when_the_daemon_is_gone() {
     let fixture = Fixture::open(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     drop(fixture);
     browser
-        .sees(".live .words", |text| text.starts_with("Connection lost"))
+        .wait_for_text(".live .words", |text| text.starts_with("Connection lost"))
         .await;
-    browser.sees(".age", |text| text.contains("too old")).await;
+    browser
+        .wait_for_text(".age", |text| text.contains("too old"))
+        .await;
 }
 
 #[tokio::test]
@@ -123,34 +137,38 @@ async fn names_are_only_text() {
     let queues: [(&str, &[&str]); 2] = [(HOSTILE, &[HOSTILE, BACKWARDS]), (BACKWARDS, &["Ann"])];
     let fixture = Fixture::open(&queues).await;
     fixture.simulator.world(|world| {
-        let status = world.status_named("Available").expect("it is there");
+        let status = world.status_named("Available").expect("the status exists");
         assert!(world.rename_status(status, HOSTILE));
     });
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
-    browser.sees(&card(1, "h3"), |text| text == HOSTILE).await;
+    browser.wait_until_live().await;
     browser
-        .sees(&card(1, ".statuses"), |text| text.contains(HOSTILE))
+        .wait_for_text(&card(1, "h3"), |text| text == HOSTILE)
         .await;
     browser
-        .sees(&card(2, "h3 bdi"), |text| text == BACKWARDS)
+        .wait_for_text(&card(1, ".statuses"), |text| text.contains(HOSTILE))
         .await;
-    browser.shoot("hostile").await;
+    browser
+        .wait_for_text(&card(2, "h3 bdi"), |text| text == BACKWARDS)
+        .await;
+    browser.screenshot("hostile").await;
     for n in [2, 1] {
         browser.open(&fixture.url("/")).await;
         browser.click(&card(n, "h3 a")).await;
-        browser.is_live().await;
+        browser.wait_until_live().await;
     }
-    browser.sees("h1 bdi", |text| text == HOSTILE).await;
     browser
-        .sees(".people", |text| {
+        .wait_for_text("h1 bdi", |text| text == HOSTILE)
+        .await;
+    browser
+        .wait_for_text(".people", |text| {
             text.contains(HOSTILE) && text.contains(BACKWARDS)
         })
         .await;
     let foreign = "return document.querySelectorAll('img, script:not([src=\"/assets/openseat.js\"]), [onerror]').length";
     assert_eq!(browser.run(foreign).await, 0);
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.console_errors().await, [""; 0]);
 }
 
 #[tokio::test]
@@ -163,13 +181,13 @@ async fn pages_show_the_same_without_scripts() {
         browser.open(&fixture.url("/")).await;
     }
     assert!(browser.text(".live").await.contains("reload"));
-    fixture.everybody_is("On a Call");
+    fixture.set_everyone("On a Call");
     while browser.text(".number").await != "0" {
         browser.open(&fixture.url("/")).await;
     }
     browser.click(".queue h3 a").await;
     browser
-        .sees(".people", |text| text.contains("On a Call"))
+        .wait_for_text(".people", |text| text.contains("On a Call"))
         .await;
 }
 
@@ -178,52 +196,54 @@ async fn pages_show_the_same_without_scripts() {
 async fn a_queues_page_shows_its_history_and_tries_other_rules_on_it() {
     let fixture = Fixture::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::start().await;
-    browser.becomes(Device::Desktop, "light").await;
+    browser.emulate(Device::Desktop, "light").await;
     browser.open(&fixture.url("/queues/main/sales")).await;
     // The history is written every few seconds; the page shows it without a reload.
     browser
-        .sees("figcaption", |text| {
+        .wait_for_text("figcaption", |text| {
             text.starts_with("Seats always 2, known for")
         })
         .await;
     browser.click(".periods a:nth-child(2)").await;
     browser
-        .sees("#history", |text| text.starts_with("The last day"))
+        .wait_for_text("#history", |text| text.starts_with("The last day"))
         .await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
 
     browser.type_into("#threshold", "5").await;
     browser.click(".what_if button").await;
     browser
-        .sees(".outcome", |text| {
+        .wait_for_text(".outcome", |text| {
             text.contains("(above 0) accepts for 100 %") && text.contains("(above 5) for 0 %")
         })
         .await;
     browser
-        .sees("#history", |text| text.starts_with("The last day"))
+        .wait_for_text("#history", |text| text.starts_with("The last day"))
         .await;
-    browser.shoot("what-if").await;
+    browser.screenshot("what-if").await;
 
     browser
         .open(&fixture.url("/queues/main/sales?field=$.results[*&value=1"))
         .await;
     browser
-        .sees(".wrong", |text| text.starts_with("The field:"))
+        .wait_for_text(".wrong", |text| text.starts_with("The field:"))
         .await;
     browser
         .open(&fixture.url("/queues/main/sales?field=$.results[*].status&value=1"))
         .await;
     browser
-        .sees(".outcome", |text| text.contains("the other rule for 100 %"))
+        .wait_for_text(".outcome", |text| text.contains("the other rule for 100 %"))
         .await;
 
     // The page keeps following the agents, without evaluating the other rule again.
-    browser.is_live().await;
+    browser.wait_until_live().await;
     browser.requests().await;
-    fixture.everybody_is("On a Call");
-    browser.sees(".now .number", |text| text == "0").await;
+    fixture.set_everyone("On a Call");
     browser
-        .sees(".outcome", |text| text.contains("the other rule for 100 %"))
+        .wait_for_text(".now .number", |text| text == "0")
+        .await;
+    browser
+        .wait_for_text(".outcome", |text| text.contains("the other rule for 100 %"))
         .await;
     let requests = browser.requests().await;
     let again: Vec<_> = requests
@@ -231,7 +251,7 @@ async fn a_queues_page_shows_its_history_and_tries_other_rules_on_it() {
         .filter(|url| url.contains("field="))
         .collect();
     assert!(!requests.is_empty() && again.is_empty(), "{requests:?}");
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.console_errors().await, [""; 0]);
 
     browser
         .open(&fixture.url("/v1/queues/sales/chart.svg?range=1h"))
@@ -244,25 +264,25 @@ async fn a_queues_page_shows_its_history_and_tries_other_rules_on_it() {
             .await,
         "2px"
     );
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.console_errors().await, [""; 0]);
     let requests = browser.requests().await;
-    assert!(fixture.is_the_only_one_asked(&requests), "{requests:?}");
+    assert!(fixture.got_all(&requests), "{requests:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn without_a_state_folder_a_page_says_why_it_has_no_history() {
-    let fixture = Fixture::forgetful(&[("sales", &["Ann"])]).await;
+    let fixture = Fixture::without_state(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/queues/main/sales")).await;
     browser
-        .sees("[aria-labelledby=history]", |text| {
+        .wait_for_text("[aria-labelledby=history]", |text| {
             text.contains("Nothing is recorded")
         })
         .await;
     // Changes since the start are shown all the same.
     browser
-        .sees("[aria-labelledby=changes] tbody", |text| {
+        .wait_for_text("[aria-labelledby=changes] tbody", |text| {
             text.contains("accept")
         })
         .await;

@@ -131,9 +131,9 @@ async fn choose(browser: &Browser, order: &str) {
 async fn look_everywhere(browser: &Browser, axe: &str, name: &str) {
     for device in [Device::Desktop, Device::Phone] {
         for scheme in ["light", "dark"] {
-            browser.becomes(device, scheme).await;
+            browser.emulate(device, scheme).await;
             browser
-                .shoot(&format!("{name}-{device:?}-{scheme}").to_lowercase())
+                .screenshot(&format!("{name}-{device:?}-{scheme}").to_lowercase())
                 .await;
             let found = findings(browser, axe).await;
             assert!(
@@ -154,18 +154,20 @@ async fn pages_with(queues: usize, accounts: &[&str]) {
     let axe = axe();
     let fixture = Accounts::with(queues, accounts).await;
     let browser = Browser::start().await;
-    browser.lives_in("Europe/Berlin").await;
+    browser.set_time_zone("Europe/Berlin").await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     let all = format!("of {queues} queue");
-    browser.sees("h1", |text| text.contains(&all)).await;
+    browser
+        .wait_for_text("h1", |text| text.contains(&all))
+        .await;
     assert_eq!(shown(&browser, "[data-queues] > *").await.len(), queues);
     let is_dense = browser
         .run("return !!document.querySelector('table.dense')")
         .await;
     assert_eq!(is_dense, queues > 30);
     look_everywhere(&browser, &axe, &format!("queues-{queues}")).await;
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.console_errors().await, [""; 0]);
 }
 
 #[tokio::test]
@@ -198,28 +200,28 @@ async fn many_queues_can_be_filtered_and_ordered_and_accounts_folded() {
     let fixture = Accounts::with(40, &ACCOUNTS).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
-    // Trouble first, in each account.
+    browser.wait_until_live().await;
+    // Queues in trouble come first in each account.
     let ranks = "return [...document.querySelectorAll('[data-queues]')].every((body) => { \
                  const ranks = [...body.children].map((row) => Number(row.dataset.rank)); \
                  return ranks.every((rank, n) => !n || ranks[n - 1] <= rank); })";
     assert_eq!(browser.run(ranks).await, true);
     look_everywhere(&browser, &axe(), "queues-40").await;
-    browser.becomes(Device::Desktop, "light").await;
+    browser.emulate(Device::Desktop, "light").await;
 
     browser.type_into("[name=filter]", "tier-2").await;
     browser
-        .sees(".shown", |text| text == "13 of 40 queues shown")
+        .wait_for_text(".shown", |text| text == "13 of 40 queues shown")
         .await;
     let found = shown(&browser, ".name a").await;
     assert!(
         found.iter().all(|name| name.contains("tier-2")),
         "{found:?}"
     );
-    // It stays so while the page is updated.
+    // The filter stays while the page is updated.
     browser.requests().await;
     fixture.calltools[0].simulator.world(|world| {
-        let available = world.status_named("Available").expect("there is one");
+        let available = world.status_named("Available").expect("the status exists");
         assert!(world.set_everyone(available));
     });
     while !browser
@@ -228,11 +230,11 @@ async fn many_queues_can_be_filtered_and_ordered_and_accounts_folded() {
         .iter()
         .any(|url| *url == fixture.url("/"))
     {}
-    browser.is_live().await;
+    browser.wait_until_live().await;
     assert_eq!(shown(&browser, ".name a").await.len(), found.len());
     browser.run("const f = document.querySelector('[name=filter]'); f.value = 'north'; f.dispatchEvent(new Event('input'))").await;
     browser
-        .sees(".shown", |text| text == "13 of 40 queues shown")
+        .wait_for_text(".shown", |text| text == "13 of 40 queues shown")
         .await;
     assert_eq!(shown(&browser, ".account h2").await, ["north"]);
     browser.run("const f = document.querySelector('[name=filter]'); f.value = ''; f.dispatchEvent(new Event('input'))").await;
@@ -269,15 +271,15 @@ async fn many_queues_can_be_filtered_and_ordered_and_accounts_folded() {
     };
     assert!(closed().await);
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     assert!(closed().await);
     assert_eq!(shown(&browser, "[data-key=east] .name a").await, names);
     browser
-        .sees("[data-key=north] .tally", |text| {
+        .wait_for_text("[data-key=north] .tally", |text| {
             text.contains("of 13 queues accept calls")
         })
         .await;
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.console_errors().await, [""; 0]);
 }
 
 #[tokio::test]
@@ -286,7 +288,7 @@ async fn a_moving_row_keeps_the_focus() {
     let fixture = Accounts::with(40, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     choose(&browser, "seats").await;
     // The last row has the most seats; soon all rows have none.
     let last = "[...document.querySelectorAll('[data-queues] tr')].at(-1)";
@@ -295,7 +297,7 @@ async fn a_moving_row_keeps_the_focus() {
         .await;
     let name = browser.focus().await;
     fixture.calltools[0].simulator.world(|world| {
-        let busy = world.status_named("On a Call").expect("there is one");
+        let busy = world.status_named("On a Call").expect("the status exists");
         assert!(world.set_everyone(busy));
     });
     let moved = format!("return {last}.querySelector('a').innerText !== {name:?}");
@@ -309,27 +311,27 @@ async fn a_decisions_address_can_be_copied() {
     let fixture = Accounts::with(4, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
-    browser.is_live().await;
-    // A fresh daemon says what to do next, until somebody asks.
+    browser.wait_until_live().await;
+    // A new daemon suggests next steps until a router asks.
     let address = fixture.url("/v1/queues/east/Sales%20tier-1%200/decision");
     browser
-        .sees(".next code[data-path]", |text| text == address)
+        .wait_for_text(".next code[data-path]", |text| text == address)
         .await;
     browser.click(".next [data-copy]").await;
     browser
-        .sees(".next [data-copy]", |text| text == "Copied")
+        .wait_for_text(".next [data-copy]", |text| text == "Copied")
         .await;
     browser
         .open(&fixture.url("/queues/east/Sales%20tier-1%200"))
         .await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     browser
-        .sees("[aria-labelledby=address] code", |text| text == address)
+        .wait_for_text("[aria-labelledby=address] code", |text| text == address)
         .await;
     fixture.daemon.decision("east/Sales%20tier-1%200").await;
     browser.open(&fixture.url("/")).await;
-    browser.sees(".next", str::is_empty).await;
-    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.wait_for_text(".next", str::is_empty).await;
+    assert_eq!(browser.console_errors().await, [""; 0]);
 }
 
 /// The UTC hour of a time in milliseconds.
@@ -338,7 +340,7 @@ fn hour_of(ms: i64) -> i64 {
 }
 
 /// Writes a week into the history of the first queue: four agents who arrive at the same hour each day and leave eight hours later. Returns
-/// that hour, in UTC. It is six hours from now, so that the last day begins and ends while nobody is there.
+/// that hour, in UTC. It is six hours from now, so that the last day begins and ends while no agent is there.
 fn write_a_week(fixture: &Accounts) -> i64 {
     let path = fixture.home.state().join("history.sqlite3");
     let file = rusqlite::Connection::open(path).expect("the history");
@@ -357,23 +359,23 @@ fn write_a_week(fixture: &Accounts) -> i64 {
     let (step, comes) = (600_000, (hour_of(now) + 6) % 24);
     for at in (1..7 * 144).map(|n| now - n * step) {
         let hours_after_coming = (hour_of(at) - comes).rem_euclid(24);
-        let here: Vec<i64> = if hours_after_coming < 8 {
+        let present: Vec<i64> = if hours_after_coming < 8 {
             (1_001..=1_004).collect()
         } else {
             Vec::new()
         };
-        let calls = here.len().min((at / step % 3) as usize);
-        let (calling, free) = here.split_at(calls);
-        let present = format!("[{free:?},{calling:?},[]]");
+        let calls = present.len().min((at / step % 3) as usize);
+        let (calling, free) = present.split_at(calls);
+        let row = format!("[{free:?},{calling:?},[]]");
         write!(
             sql,
-            "INSERT INTO sample VALUES (1, {at}, {at}, {}, '{{}}'); INSERT INTO present VALUES (1, {at}, '{present}');",
+            "INSERT INTO sample VALUES (1, {at}, {at}, {}, '{{}}'); INSERT INTO present VALUES (1, {at}, '{row}');",
             free.len()
         )
         .expect("room");
     }
     file.execute_batch(&(sql + "COMMIT;"))
-        .expect("it is written");
+        .expect("the history can be written");
     comes
 }
 
@@ -382,38 +384,38 @@ fn write_a_week(fixture: &Accounts) -> i64 {
 async fn a_queues_page_shows_the_week_and_who_was_available_in_local_time() {
     let fixture = Accounts::with(1, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
-    browser.lives_in("America/New_York").await;
+    browser.set_time_zone("America/New_York").await;
     let page = fixture.url("/queues/east/Sales%20tier-1%200?range=24h");
     browser.open(&page).await;
     // The page is first rendered in UTC, and then in the browser's zone.
     browser
-        .sees("#history", |text| text.starts_with("The last day, in E"))
+        .wait_for_text("#history", |text| text.starts_with("The last day, in E"))
         .await;
     browser
-        .sees("#attendance", |text| {
+        .wait_for_text("#attendance", |text| {
             text.starts_with("Who was available in the last day, in E")
         })
         .await;
     let recorded = || fixture.home.state().join("history.sqlite3").exists();
     while !recorded() {
-        tokio::time::sleep(crate::browser::BREATH).await;
+        tokio::time::sleep(crate::browser::RETRY_INTERVAL).await;
     }
     browser
-        .sees("figcaption", |text| text.contains("known for"))
+        .wait_for_text("figcaption", |text| text.contains("known for"))
         .await;
     let comes = write_a_week(&fixture);
     // A page keeps showing the pattern that it has read, so this opens another one.
     let fixture = fixture.restarted().await;
     let page = fixture.url("/queues/east/Sales%20tier-1%200?range=24h");
     browser.open(&page).await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     browser
-        .sees("#week", |text| {
+        .wait_for_text("#week", |text| {
             text.starts_with("Seats by hour of the week, in E")
         })
         .await;
     browser
-        .sees(".attendance", |text| {
+        .wait_for_text(".attendance", |text| {
             text.contains("Past 4") && text.contains("On a call")
         })
         .await;
@@ -427,5 +429,5 @@ async fn a_queues_page_shows_the_week_and_who_was_available_in_local_time() {
         "{first}, {in_utc}"
     );
     look_everywhere(&browser, &axe(), "week").await;
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.console_errors().await, [""; 0]);
 }

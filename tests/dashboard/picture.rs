@@ -1,4 +1,4 @@
-//! The screenshot of the dashboard in README.md: `openseat demo`, as a newcomer sees it.
+//! The screenshot of the dashboard in README.md: `openseat demo`, as a newcomer wait_for_text it.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -28,7 +28,7 @@ impl Demo {
         command.args(["demo", "--listen", "127.0.0.1:0"]);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut demo = Self(command.spawn().expect("the program is built"));
-        let printed = BufReader::new(demo.0.stdout.take().expect("it is piped"));
+        let printed = BufReader::new(demo.0.stdout.take().expect("the output is piped"));
         let mut lines = printed.lines().map_while(Result::ok);
         let url = lines.find_map(|line| Some(line.strip_prefix("Open")?.trim().to_owned()));
         (demo, url.expect("the demo prints its address"))
@@ -41,18 +41,18 @@ impl Demo {
 async fn the_demo_gets_a_screenshot_for_the_readme() {
     let (_demo, url) = Demo::start();
     let browser = Browser::start().await;
-    browser.becomes(Device::Desktop, "light").await;
+    browser.emulate(Device::Desktop, "light").await;
     // A router has asked, so that the page shows queues instead of first steps.
     let decision = format!("{url}v1/queues/sales-queue/decision");
     let asked = reqwest::get(decision).await.expect("an answer");
     assert!(asked.status().is_success(), "{asked:?}");
     browser.open(&url).await;
-    browser.is_live().await;
+    browser.wait_until_live().await;
     browser
-        .sees("h1", |text| text.contains("of 6 queues accept calls"))
+        .wait_for_text("h1", |text| text.contains("of 6 queues accept calls"))
         .await;
     tokio::time::sleep(WATCHED).await;
-    browser.is_live().await;
-    browser.shoot("readme").await;
-    assert_eq!(browser.complaints().await, [""; 0]);
+    browser.wait_until_live().await;
+    browser.screenshot("readme").await;
+    assert_eq!(browser.console_errors().await, [""; 0]);
 }

@@ -46,11 +46,11 @@ fn the_reference_has_exactly_the_keys_of_the_example() {
     let expected = in_the_example();
     assert!(expected.len() > 4, "{expected:?}");
     for (table, keys) in expected {
-        let said: BTreeSet<_> = page
+        let documented: BTreeSet<_> = page
             .first_cells(&format!("## `{table}`"))
             .into_iter()
             .collect();
-        assert_eq!(said, keys, "docs/configuration.md on {table}");
+        assert_eq!(documented, keys, "docs/configuration.md on {table}");
     }
 }
 

@@ -6,7 +6,7 @@ use openseat::{decision::Reason, simulator::TOKEN};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::{PATIENCE, Page, pages, read, running::Running};
+use crate::{Page, TIMEOUT, pages, read, running::Running};
 
 /// The address of openseat in the pages' examples.
 const HOME: &str = "http://127.0.0.1:7717";
@@ -19,7 +19,7 @@ const METHODS: [&str; 3] = ["GET ", "POST ", "DELETE "];
 /// The requests that the daemon lists at `/`.
 async fn requests() -> Vec<String> {
     let work = async { Running::start().await.ask("/").await };
-    let (_, index) = tokio::time::timeout(PATIENCE, work).await.expect("in time");
+    let (_, index) = tokio::time::timeout(TIMEOUT, work).await.expect("in time");
     let lines = index.lines().filter(|line| is_request(line));
     let requests: Vec<_> = lines
         .map(|line| {
@@ -43,14 +43,15 @@ fn without_query(request: &str) -> &str {
     request.split('?').next().unwrap_or_default()
 }
 
-/// Whether a page means this request; `…` stands for the beginning of a path.
-fn means(said: &str, request: &str) -> bool {
-    let (said_method, said_path) = said.split_once(' ').expect("a method and a path");
+/// Whether a documented request is this one; `…` stands for the beginning of a path.
+fn means(documented: &str, request: &str) -> bool {
+    let (documented_method, documented_path) =
+        documented.split_once(' ').expect("a method and a path");
     let (method, path) = request.split_once(' ').expect("a method and a path");
-    said_method == method
-        && match said_path.strip_prefix('…') {
+    documented_method == method
+        && match documented_path.strip_prefix('…') {
             Some(end) => path.ends_with(end),
-            None => path == said_path,
+            None => path == documented_path,
         }
 }
 
@@ -58,18 +59,18 @@ fn means(said: &str, request: &str) -> bool {
 async fn exactly_the_existing_endpoints_are_documented() {
     let requests = requests().await;
     let pages = pages();
-    let said: BTreeSet<String> = pages
+    let documented: BTreeSet<String> = pages
         .iter()
         .flat_map(Page::quoted)
         .filter(|text| is_request(text))
         .map(|text| without_query(&text).to_owned())
         .collect();
     for request in &requests {
-        assert!(said.contains(request), "docs/ lacks {request}");
+        assert!(documented.contains(request), "docs/ lacks {request}");
     }
-    for said in said {
-        let is_there = requests.iter().any(|request| means(&said, request));
-        assert!(is_there, "docs/ has {said}, but the daemon does not");
+    for request in documented {
+        let exists = requests.iter().any(|one| means(&request, one));
+        assert!(exists, "docs/ has {request}, but the daemon does not");
     }
 }
 
@@ -80,9 +81,9 @@ fn every_reason_is_documented_with_what_to_do() {
         read("docs/troubleshooting.md"),
         read("docs/metrics.md"),
     );
-    let said = api.first_cells("## Reasons");
+    let documented = api.first_cells("## Reasons");
     assert_eq!(
-        said,
+        documented,
         Reason::ALL
             .iter()
             .map(ToString::to_string)
@@ -104,7 +105,7 @@ fn every_reason_is_documented_with_what_to_do() {
 /// Problems and their statuses, as the daemon's own reference at `/docs` lists them.
 async fn problems() -> BTreeSet<String> {
     let work = async { Running::start().await.ask("/docs").await };
-    let (_, page) = tokio::time::timeout(PATIENCE, work).await.expect("in time");
+    let (_, page) = tokio::time::timeout(TIMEOUT, work).await.expect("in time");
     let section = page.split("id=\"problems\"").nth(1).expect("a section");
     let section = section.split("<h2").next().unwrap_or_default();
     let rows = section.split("<tr>").filter_map(|row| {
@@ -122,17 +123,18 @@ async fn problems() -> BTreeSet<String> {
 async fn exactly_the_existing_problems_are_documented() {
     let problems = problems().await;
     let page = read("docs/http-api.md");
-    let mut said = BTreeSet::new();
+    let mut documented = BTreeSet::new();
     for line in page.text.lines() {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
         if let [word, statuses, _] = cells[..]
             && statuses.starts_with(|c: char| c.is_ascii_digit())
         {
             let statuses = statuses.split(", ");
-            said.extend(statuses.map(|status| format!("{} {status}", word.trim_matches('`'))));
+            documented
+                .extend(statuses.map(|status| format!("{} {status}", word.trim_matches('`'))));
         }
     }
-    assert_eq!(said, problems, "docs/http-api.md");
+    assert_eq!(documented, problems, "docs/http-api.md");
 }
 
 /// Splits a command line into words, as a shell does, up to a comment or an operator.
@@ -250,7 +252,7 @@ async fn examples_with_curl_are_answered() {
         }
         assert!(sent > 10, "only {sent} examples");
     };
-    tokio::time::timeout(PATIENCE, work).await.expect("in time");
+    tokio::time::timeout(TIMEOUT, work).await.expect("in time");
 }
 
 /// The fields of a JSON object.
@@ -267,7 +269,7 @@ async fn the_decision_shown_has_the_fields_of_a_real_one() {
         running.ready().await;
         running.ask("/v1/queues/sales-queue/decision").await
     };
-    let (_, real) = tokio::time::timeout(PATIENCE, work).await.expect("in time");
+    let (_, real) = tokio::time::timeout(TIMEOUT, work).await.expect("in time");
     let real = fields(&real);
     let api = read("docs/http-api.md");
     assert_eq!(fields(api.blocks("json")[0]), real);

@@ -13,7 +13,7 @@ mod support;
 use std::{fs, path::Path};
 
 /// Far more than a busy machine needs.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A Markdown file.
 pub struct Page {
@@ -34,7 +34,7 @@ fn read(name: &str) -> Page {
 fn pages() -> Vec<Page> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let entries = fs::read_dir(folder).expect("there is a folder docs");
-    let names = entries.map(|entry| entry.expect("it can be listed").file_name());
+    let names = entries.map(|entry| entry.expect("the folder can be listed").file_name());
     let mut names: Vec<_> = names
         .map(|name| name.into_string().expect("a plain name"))
         .filter(|name| name.ends_with(".md"))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openseat::{decision::Reason, metrics::MAX_STATUS_LABELS};
 
-use crate::{PATIENCE, Page, quoted, read, running::Running};
+use crate::{Page, TIMEOUT, quoted, read, running::Running};
 
 const RULES: &str = include_str!("../../deploy/prometheus/openseat.rules.yml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/openseat.json");
@@ -65,8 +65,8 @@ fn documented(page: &Page) -> Families {
     families
 }
 
-/// The first needs a `[[server.client]]`, the second an hour of calls; tests of the server and of the account check them.
-const NOT_HERE: [&str; 2] = ["openseat_client_requests_total", "openseat_soon_total"];
+/// Not in this scrape: the first needs a `[[server.client]]`, the second an hour of calls. Tests of the server and of the account check them.
+const NOT_SCRAPED: [&str; 2] = ["openseat_client_requests_total", "openseat_soon_total"];
 
 /// These need a `[cluster]`; `tests/daemon/cluster.rs` checks them.
 const OF_CLUSTERS: &str = "openseat_cluster_";
@@ -80,17 +80,21 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
         running.overfill().await;
         running.ask("/metrics").await
     };
-    let (_, text) = tokio::time::timeout(PATIENCE, work).await.expect("in time");
+    let (_, text) = tokio::time::timeout(TIMEOUT, work).await.expect("in time");
     let page = page();
-    let (there, said) = (scraped(&text), documented(&page));
-    for (name, family) in &there {
-        assert_eq!(Some(family), said.get(name), "docs/metrics.md on {name}");
+    let (scraped, documented) = (scraped(&text), documented(&page));
+    for (name, family) in &scraped {
+        assert_eq!(
+            Some(family),
+            documented.get(name),
+            "docs/metrics.md on {name}"
+        );
     }
     let is_expected =
-        |name: &&String| !NOT_HERE.contains(&name.as_str()) && !name.starts_with(OF_CLUSTERS);
-    for name in said.keys().filter(is_expected) {
+        |name: &&String| !NOT_SCRAPED.contains(&name.as_str()) && !name.starts_with(OF_CLUSTERS);
+    for name in documented.keys().filter(is_expected) {
         assert!(
-            there.contains_key(name),
+            scraped.contains_key(name),
             "docs/metrics.md has {name}, but a scrape does not"
         );
     }
@@ -170,7 +174,7 @@ fn rules_and_dashboard_distinguish_known_from_unknown_reasons() {
         let listed: Vec<_> = text.split("reason!~\"").skip(1).collect();
         assert!(!listed.is_empty(), "{file}");
         for list in listed {
-            let list = list.split('"').next().expect("it is closed");
+            let list = list.split('"').next().expect("a closing quote");
             for reason in Reason::ALL {
                 let reason_text = reason.to_string();
                 let is_listed = list.split('|').any(|word| word == reason_text);

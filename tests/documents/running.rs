@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::support::{TestDaemon, TestFolder, account};
 
-/// Dropping it ends both.
+/// Dropping it ends the daemon and the simulator.
 pub struct Running {
     pub daemon: TestDaemon,
     _calltools: Serving,
@@ -48,7 +48,7 @@ impl Running {
         client.request(method, format!("http://{}{path}", self.daemon.address))
     }
 
-    /// Asks until there is an answer: none comes while all connections are in use.
+    /// Retries until there is an answer: while all connections are in use, none comes.
     pub async fn ask(&self, path: &str) -> (StatusCode, String) {
         loop {
             if let Ok(response) = self.request(Method::GET, path).send().await {
@@ -70,7 +70,7 @@ impl Running {
         (answer.status(), answer.text().await.expect("a text"))
     }
 
-    /// Reserves a seat, as a router does that sends a call; returns the reservation's id.
+    /// Reserves a seat, as a router does before it sends a call; returns the reservation's id.
     pub async fn reserve(&self, call_id: &str) -> String {
         let body = serde_json::json!({ "call_id": call_id }).to_string();
         let (status, text) = self.post("/v1/queues/sales-queue/reservations", body).await;

@@ -21,27 +21,27 @@ use crate::{
 /// How long it runs in seconds, unless `OPENSEAT_SOAK_SECONDS` says otherwise.
 const SECONDS: u64 = 600;
 
-/// The maximum for an account: 5.5 requests a second. A fault that depends on the number of requests shows sooner.
+/// The maximum for an account: 5.5 requests a second. Faults that depend on the number of requests show sooner.
 const REQUESTS_PER_HOUR: u32 = 20_000;
 
-/// What polling leaves alone: a twentieth, as by default.
+/// The reserve, which polling does not use: a twentieth, the default.
 const RESERVE: u32 = REQUESTS_PER_HOUR / 20;
 
 /// How often the program is started. Each run but the last ends by a kill. The longer they are, the more of a leak shows.
-const LIVES: u32 = 6;
+const RUNS: u32 = 6;
 
 /// `max_age` in milliseconds.
 const MAX_AGE_MS: u64 = 20_000;
 
 /// How much memory may grow from the first third of a run to its end: an hour of requests, the last calls of each queue, SQLite's caches. A leak
-/// of 100 bytes a decision would be as much in three hours.
+/// of 100 bytes per decision would reach this in three hours.
 const MAX_GROWTH_KB: u64 = 24 * 1_024;
 
 /// Descriptors that come and go: connections of this test, files that are being read.
 const SPARE_DESCRIPTORS: usize = 12;
 
 /// A program, its account, and what the test has seen of it.
-struct Centre {
+struct Soak {
     calltools: CallTools,
     home: TestFolder,
     config: PathBuf,
@@ -52,7 +52,7 @@ struct Centre {
     held: u64,
 }
 
-impl Centre {
+impl Soak {
     async fn open() -> Self {
         let world = WorldSettings {
             queues: 10,
@@ -135,7 +135,7 @@ impl Centre {
     }
 
     /// Ten seconds with a fault, or without.
-    async fn spell(&mut self, program: &Program, address: SocketAddr) {
+    async fn ten_seconds(&mut self, program: &Program, address: SocketAddr) {
         match self.chance.u8(..6) {
             0 | 1 => {
                 let fault = match fault(&mut self.chance) {
@@ -153,7 +153,7 @@ impl Centre {
                 program.signal(Signal::HUP);
             }
             3 => {
-                fs::write(&self.config, "[server\n").expect("it can be written");
+                fs::write(&self.config, "[server\n").expect("the file can be written");
                 program.signal(Signal::HUP);
             }
             4 => drop(
@@ -175,18 +175,18 @@ impl Centre {
     }
 
     /// Runs for this long. Returns memory and descriptors after a third of it and at the end.
-    async fn live(&mut self, time: Duration) -> [(u64, usize); 2] {
+    async fn run(&mut self, time: Duration) -> [(u64, usize); 2] {
         self.configure(0);
         let mut program = Program::run(&self.home, &self.config);
         let address = program.address().await;
-        // It may become ready only after a pause that CallTools asked an earlier run for.
+        // An earlier run may have been asked for a pause; then the daemon becomes ready only after it.
         soon("an answer", async || {
             get(address, "/livez").await.status == 200
         })
         .await;
         let (begun, mut settled) = (Instant::now(), None);
         while begun.elapsed() < time {
-            self.spell(&program, address).await;
+            self.ten_seconds(&program, address).await;
             assert_eq!(program.has_ended(), None, "{}", program.log());
             if begun.elapsed() >= time / 3 && settled.is_none() {
                 settled = Some(measured(&program));
@@ -202,7 +202,7 @@ impl Centre {
 /// The program's memory in kB, and its open descriptors.
 fn measured(program: &Program) -> (u64, usize) {
     let number = program.pid().as_raw_nonzero().to_string();
-    let open = fs::read_dir(format!("/proc/{number}/fd")).expect("it runs");
+    let open = fs::read_dir(format!("/proc/{number}/fd")).expect("the process runs");
     (resident_kb(&number), open.count())
 }
 
@@ -211,25 +211,25 @@ fn measured(program: &Program) -> (u64, usize) {
 async fn hours_of_faults_kills_and_reloads_grow_nothing_and_break_no_promise() {
     let wanted = std::env::var("OPENSEAT_SOAK_SECONDS").ok();
     let seconds = wanted.map_or(SECONDS, |text| text.parse().expect("a number of seconds"));
-    let mut centre = Centre::open().await;
-    let life = Duration::from_secs(seconds) / LIVES;
-    let mut lives = Vec::new();
-    for n in 1..=LIVES {
-        let [settled, end] = centre.live(life).await;
+    let mut soak = Soak::open().await;
+    let time = Duration::from_secs(seconds) / RUNS;
+    let mut runs = Vec::new();
+    for n in 1..=RUNS {
+        let [settled, end] = soak.run(time).await;
         println!(
-            "run {n} of {LIVES}: {} kB and {} descriptors after a third, {} kB and {} at the end; {} requests, {} decisions, {} of them unknown, {} seats",
+            "run {n} of {RUNS}: {} kB and {} descriptors after a third, {} kB and {} at the end; {} requests, {} decisions, {} of them unknown, {} seats",
             settled.0,
             settled.1,
             end.0,
             end.1,
-            centre.calltools.simulator.requests(),
-            centre.asked,
-            centre.unknown,
-            centre.held,
+            soak.calltools.simulator.requests(),
+            soak.asked,
+            soak.unknown,
+            soak.held,
         );
-        lives.push((settled, end));
+        runs.push((settled, end));
     }
-    let simulator = &centre.calltools.simulator;
+    let simulator = &soak.calltools.simulator;
     let worst = simulator.worst_sliding_hour();
     println!(
         "{worst} requests in the worst hour, of {REQUESTS_PER_HOUR}; {} refused by the limit",
@@ -238,12 +238,12 @@ async fn hours_of_faults_kills_and_reloads_grow_nothing_and_break_no_promise() {
     // Refreshes may use the reserve.
     assert!(worst as u32 <= REQUESTS_PER_HOUR, "{worst}");
     assert_eq!(simulator.throttled(), 0);
-    assert!(centre.asked > centre.unknown, "nothing was ever known");
-    let least = lives.iter().map(|(settled, _)| *settled);
+    assert!(soak.asked > soak.unknown, "no decision was ever known");
+    let least = runs.iter().map(|(settled, _)| *settled);
     let (kb, open) = least
         .reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))
-        .expect("it has run");
-    for (settled, end) in lives {
+        .expect("at least one run");
+    for (settled, end) in runs {
         assert!(
             end.0 < settled.0 + MAX_GROWTH_KB,
             "memory grew from {} to {} kB",

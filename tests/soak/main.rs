@@ -14,9 +14,12 @@ use openseat::simulator::InjectedFault;
 
 /// The resident memory of a process in kB, by its id or as `self`.
 fn resident_kb(process: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).expect("a Linux kernel tells");
+    let text = fs::read_to_string(format!("/proc/{process}/status")).expect("Linux has this file");
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.expect("it is among it").split_whitespace().next();
+    let number = line
+        .expect("the status has VmRSS")
+        .split_whitespace()
+        .next();
     number
         .and_then(|number| number.parse().ok())
         .expect("a number")

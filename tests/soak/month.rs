@@ -2,7 +2,7 @@
 //! bad hours a day and a crash every third day. Afterwards memory is as large as in the first days, no hour had too many requests, and nothing
 //! has stopped.
 //!
-//! A month with a full budget takes a machine with time to spare:
+//! A month with a full budget takes long:
 //! `OPENSEAT_SOAK_REQUESTS=1000 cargo test --release --test soak -- --nocapture`.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -41,10 +41,10 @@ const MONTH_HOURS: u64 = 720;
 /// By then everything that is kept for an hour or a day has been full once.
 const SETTLED_HOURS: u64 = 72;
 
-/// How much the allocator may keep beyond that: a leak of a hundred bytes a request would be four times as much.
+/// How much the allocator may keep beyond that. A leak of a hundred bytes per request would be four times as much.
 const MAX_GROWTH_KB: u64 = 1_024;
 
-/// Few, so that a month is short: what goes wrong after ten thousand requests goes wrong after as many of these.
+/// Few, so that a month takes little real time. A fault that needs ten thousand requests also shows at this rate.
 const REQUESTS_PER_HOUR: u32 = 12;
 
 /// After an outage the longest back-off, and the pause after a 429, end within an hour.
@@ -176,10 +176,10 @@ impl SimulatedAccount {
         let (now, policy) = (self.clock.now(), self.policy());
         let mut known = 0;
         for key in &self.keys {
-            let state = self.board.get(key).expect("it is on the board");
+            let state = self.board.get(key).expect("the queue is on the board");
             let holds = self.reservations.queue(key);
             let decision = decide_with(&state, &policy, holds.held(now), now);
-            let meters = self.metrics.queue(key).expect("it is metered");
+            let meters = self.metrics.queue(key).expect("the queue has meters");
             self.metrics.decision(&meters, &decision, Duration::ZERO);
             let young = decision.age.is_some_and(|age| age <= MAX_AGE);
             assert!(young || !decision.reason.is_known(), "{decision:?}");
@@ -204,15 +204,15 @@ impl SimulatedAccount {
         }
     }
 
-    /// Runs for this long; with `well`, every queue must be known all the time.
-    async fn live(&mut self, time: Duration, well: bool) {
+    /// Runs for this long; with `healthy`, every queue must be known all the time.
+    async fn run(&mut self, time: Duration, healthy: bool) {
         let end = self.clock.now().boot + time;
         while self.clock.now().boot < end {
             sleep(MINUTE).await;
             let known = self.ring();
             let all = known == self.keys.len();
-            assert!(all || !well, "only {known} known at {:?}", end);
-            let run = self.running.as_ref().expect("it was started");
+            assert!(all || !healthy, "only {known} known at {:?}", end);
+            let run = self.running.as_ref().expect("the account runs");
             assert!(!run.task.is_finished(), "the account's task has ended");
         }
     }
@@ -220,21 +220,21 @@ impl SimulatedAccount {
     /// Six hours with one bad hour.
     async fn quarter_of_a_day(&mut self, fault: InjectedFault, minutes: u64) {
         self.simulator.inject(usize::MAX, None, fault);
-        self.live(MINUTE * minutes as u32, false).await;
+        self.run(MINUTE * minutes as u32, false).await;
         self.simulator.clear_faults();
         // The pause after a 429 is at most an hour, and then the slower pace follows.
         let bad = Duration::from_secs(2 * 3_600 + 1_800);
-        self.live(bad - MINUTE * minutes as u32, false).await;
-        self.live(6 * HOUR - bad, true).await;
+        self.run(bad - MINUTE * minutes as u32, false).await;
+        self.run(6 * HOUR - bad, true).await;
     }
 
     /// The text that a scraper would get.
     async fn scrape(&self) -> String {
         let now = self.clock.now();
-        let run = self.running.as_ref().expect("it was started");
+        let run = self.running.as_ref().expect("the account runs");
         let usage = run.budget.usage();
         let gauges = |key: &QueueKey| {
-            let state = self.board.get(key).expect("it is on the board");
+            let state = self.board.get(key).expect("the queue is on the board");
             let holds = self.reservations.queue(key);
             QueueGauges::new(
                 key,
@@ -292,7 +292,7 @@ async fn a_month_does_not_grow_memory_and_no_hour_has_too_many_requests() {
     }
     println!(
         "{MONTH_HOURS} h: {} requests, {worst} of {} in the worst hour; {} calls, {made_in_all} seats held; \
-         {} kB after {SETTLED_HOURS} h, {after} kB in the end; took {:?}",
+         {} kB after {SETTLED_HOURS} h, {after} kB at the end; elapsed {:?}",
         account.simulator.requests(),
         limit - account.reserve(),
         account.calls,

@@ -3,7 +3,7 @@
 use openseat::simulator::{Serving, Settings, Simulator, WorldSettings};
 use tokio::net::TcpListener;
 
-use super::{PATIENT, TestDaemon, TestFolder, Time, account};
+use super::{LONG_TIMEOUTS, TestDaemon, TestFolder, Time, account};
 
 /// The ids of `sales` and `support`, as the simulator numbers them.
 const QUEUE_IDS: [u64; 2] = [1, 2];
@@ -42,7 +42,7 @@ impl CallTools {
 
     pub async fn serve(simulator: Simulator) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let serving = simulator.serve(listener).expect("it listens");
+        let serving = simulator.serve(listener).expect("the server listens");
         Self { simulator, serving }
     }
 
@@ -60,7 +60,7 @@ impl CallTools {
         let queue = |name| format!("queue = \"{name}\"\n{max_age}\n{queue_lines}");
         let more = match account_lines.contains("timeout") {
             true => account_lines.to_owned(),
-            false => format!("{PATIENT}\n{account_lines}"),
+            false => format!("{LONG_TIMEOUTS}\n{account_lines}"),
         };
         let queues = [queue("sales"), queue("support")];
         let queues = queues.each_ref().map(String::as_str);
@@ -76,7 +76,7 @@ impl CallTools {
     /// Sets an agent of `sales` to another status, by its name.
     pub fn set_status(&self, agent: usize, status: &str) {
         self.simulator.world(|world| {
-            let status = world.status_named(status).expect("there is such a status");
+            let status = world.status_named(status).expect("the status exists");
             let agent = world.agents_of(QUEUE_IDS[0])[agent].clone();
             assert!(world.set_status(&agent, status));
         });

@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// An answer.
 #[derive(Debug)]
@@ -66,12 +66,14 @@ fn head(method: &str, target: &str, headers: &str) -> String {
 }
 
 async fn send(address: SocketAddr, request: String) -> Answer {
-    let text = tokio::time::timeout(PATIENCE, exchange(address, request)).await;
+    let text = tokio::time::timeout(TIMEOUT, exchange(address, request)).await;
     Answer::parse(&text.expect("an answer in time"))
 }
 
 async fn exchange(address: SocketAddr, request: String) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
     let _ = stream.write_all(request.as_bytes()).await;
     let mut text = Vec::new();
     let _ = stream.read_to_end(&mut text).await;

@@ -41,7 +41,7 @@ impl<'a> Disk<'a> {
 
     /// Frees the space that `fill` has taken.
     pub fn free(&self) {
-        fs::remove_file(self.0.join("filler")).expect("it was filled");
+        fs::remove_file(self.0.join("filler")).expect("the filler exists");
     }
 
     /// Remounts it read-only, or writable again.
@@ -52,6 +52,6 @@ impl<'a> Disk<'a> {
             "remount,rw"
         };
         let done = Command::new("mount").args(["-o", how]).arg(self.0).status();
-        assert!(done.expect("it was mounted").success());
+        assert!(done.expect("mount runs").success());
     }
 }

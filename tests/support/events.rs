@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// One event.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ impl Event {
     /// The queue, reason and count of a decision.
     pub fn decision(&self) -> (&str, &str, &Value) {
         assert_eq!(self.name, "decision", "{self:?}");
-        let word = |key: &str| self.data[key].as_str().expect("a word");
-        (word("queue"), word("reason"), &self.data["count"])
+        let text = |key: &str| self.data[key].as_str().expect("a text");
+        (text("queue"), text("reason"), &self.data["count"])
     }
 
     /// The counts of a snapshot.
@@ -66,7 +66,7 @@ impl Events {
     }
 
     /// The next event, if one has arrived.
-    pub fn come(&mut self) -> Option<Event> {
+    pub fn try_next(&mut self) -> Option<Event> {
         let (id, event) = self.events.try_recv().ok()?;
         self.last = id.or(self.last.take());
         Some(event)
@@ -74,7 +74,7 @@ impl Events {
 
     /// Waits in real time for the next event; `None` once the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
-        let next = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+        let next = tokio::time::timeout(TIMEOUT, self.events.recv()).await;
         let (id, event) = next.expect("an event or an end in time")?;
         self.last = id.or(self.last.take());
         Some(event)

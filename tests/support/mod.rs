@@ -43,7 +43,7 @@ pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
 
 /// How long a test waits in real time for something that must happen. Far more than a busy machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The longest wait in the daemon's time: longer than any back-off in these tests.
 const LONGEST: Duration = Duration::from_secs(900);
@@ -52,7 +52,7 @@ const LONGEST: Duration = Duration::from_secs(900);
 const STEP: Duration = Duration::from_millis(500);
 
 /// The real time that sockets get between two steps.
-const BREATH: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// One clock for everything in a test.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Time {
             if left.is_zero() {
                 return;
             }
-            push(left.min(step)).await;
+            advance(left.min(step)).await;
         }
     }
 
@@ -91,26 +91,26 @@ impl Time {
         let end = tokio::time::Instant::now() + LONGEST;
         while !condition().await {
             assert!(tokio::time::Instant::now() < end, "timed out: {what}");
-            push(STEP).await;
+            advance(STEP).await;
         }
     }
 }
 
-async fn push(by: Duration) {
+async fn advance(by: Duration) {
     tokio::time::pause();
     tokio::time::advance(by).await;
     tokio::time::resume();
-    tokio::time::sleep(BREATH).await;
+    tokio::time::sleep(PAUSE).await;
 }
 
 /// Waits in real time until `condition` holds.
 pub async fn soon(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !condition().await {
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(PAUSE).await;
         }
     };
-    let outcome = tokio::time::timeout(PATIENCE, wait).await;
+    let outcome = tokio::time::timeout(TIMEOUT, wait).await;
     assert!(outcome.is_ok(), "timed out: {what}");
 }
 
@@ -126,7 +126,7 @@ pub fn account(name: &str, base_url: &str, more: &str, queues: &[&str]) -> Strin
 }
 
 /// Timeouts so long that advancing the clock does not trigger them.
-pub const PATIENT: &str = "timeout = \"60s\"\nconnect_timeout = \"30s\"";
+pub const LONG_TIMEOUTS: &str = "timeout = \"60s\"\nconnect_timeout = \"30s\"";
 
 /// A folder with a config, tokens and a state folder.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl TestFolder {
     pub fn write(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt;
         let path = self.path().join(name);
-        fs::write(&path, text).expect("it can be written");
+        fs::write(&path, text).expect("the file can be written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a private file");
     }
 
@@ -211,7 +211,9 @@ impl TestDaemon {
     pub async fn start_by(config: &Path, clock: Arc<dyn Clock>) -> Self {
         let file = config.to_owned();
         let config = Config::load(config).unwrap_or_else(|error| panic!("{error}"));
-        let daemon = Daemon::new(&config, clock).await.expect("it starts");
+        let daemon = Daemon::new(&config, clock)
+            .await
+            .expect("the daemon starts");
         let daemon = daemon.reloading_from(file);
         let unix = (Ipv4Addr::UNSPECIFIED, 0).into();
         let address = daemon.listeners()[0].local_addr().unwrap_or(unix);
@@ -227,11 +229,11 @@ impl TestDaemon {
     /// Stops it like SIGTERM.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        let ended = tokio::time::timeout(PATIENCE, &mut self.task).await;
+        let ended = tokio::time::timeout(TIMEOUT, &mut self.task).await;
         ended
-            .expect("it ends in time")
-            .expect("it does not panic")
-            .expect("it ends well");
+            .expect("the daemon stops in time")
+            .expect("no panic")
+            .expect("the daemon stops without an error");
     }
 
     pub async fn get(&self, target: &str) -> Answer {
@@ -268,10 +270,10 @@ impl TestDaemon {
                 if wanted(&last) {
                     return;
                 }
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(PAUSE).await;
             }
         };
-        let outcome = tokio::time::timeout(PATIENCE, wait).await;
+        let outcome = tokio::time::timeout(TIMEOUT, wait).await;
         assert!(outcome.is_ok(), "timed out; last decision: {last}");
         last
     }
@@ -294,7 +296,10 @@ impl TestDaemon {
     /// Whether a part of the state folder cannot be used.
     pub async fn is_degraded(&self, part: &str) -> bool {
         let sample = format!("openseat_state_degraded{{part=\"{part}\"}}");
-        self.metric(&sample).await.expect("it has a state folder") == 1.0
+        self.metric(&sample)
+            .await
+            .expect("the daemon has a state folder")
+            == 1.0
     }
 
     /// Requests of the account "main" in the last hour, as the daemon counts them.

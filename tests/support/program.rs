@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{BREATH, PATIENCE, TestFolder, soon};
+use super::{PAUSE, TIMEOUT, TestFolder, soon};
 
 /// A running `openseat`; dropping it is `kill -9`.
 #[derive(Debug)]
@@ -71,10 +71,10 @@ impl Program {
                 if log.contains(words) {
                     return log;
                 }
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(PAUSE).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
+        match tokio::time::timeout(TIMEOUT, wait).await {
             Ok(log) => log,
             Err(_) => panic!("the log does not say \"{words}\":\n{}", self.log()),
         }
@@ -98,11 +98,11 @@ impl Program {
             rest.split_once('"')?.0.parse().ok()
         };
         soon("an address", async || found().is_some()).await;
-        found().expect("it was there")
+        found().expect("checked above")
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("it runs");
+        kill_process(self.pid(), signal).expect("the process runs");
     }
 
     pub fn pid(&self) -> Pid {
@@ -111,17 +111,22 @@ impl Program {
 
     /// Its exit status, if it has exited.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("it can be waited for")
+        self.child
+            .try_wait()
+            .expect("the process can be waited for")
     }
 
     /// Waits for its exit.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         soon("an end", async || {
-            status = self.child.try_wait().expect("it can be waited for");
+            status = self
+                .child
+                .try_wait()
+                .expect("the process can be waited for");
             status.is_some()
         })
         .await;
-        status.expect("it was there")
+        status.expect("checked above")
     }
 }

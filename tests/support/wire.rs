@@ -1,5 +1,5 @@
-//! A CallTools that can misbehave below HTTP, where the simulator cannot. It answers `queues/` and `statuses/` normally, and the list of
-//! agents as the test wants.
+//! A CallTools that can misbehave below HTTP, where the simulator cannot. It answers `queues/` and `statuses/` normally; the test chooses the
+//! answer to a request for agents.
 
 use std::{
     net::SocketAddr,
@@ -21,7 +21,7 @@ pub enum Behaviour {
     Raw(Vec<u8>),
     /// These bytes, and then nothing more.
     Stall(Vec<u8>),
-    /// A byte now and then, forever.
+    /// One byte every 200 ms, forever.
     Drip,
     /// These bytes again and again, forever.
     Flood(Vec<u8>),
@@ -86,21 +86,21 @@ impl Drop for Wire {
 }
 
 impl Wire {
-    /// Starts a server that behaves well until told otherwise.
+    /// Starts a server that behaves well until a test changes that.
     pub async fn start() -> Self {
         Self::at(([127, 0, 0, 1], 0).into()).await
     }
 
-    /// The same at a given address, where an earlier server has gone.
+    /// The same at a given address, such as that of an earlier server.
     pub async fn at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("the socket is bound");
         let behaviour = Arc::new(Mutex::new(Behaviour::good()));
         let heads = Arc::new(Mutex::new(Vec::new()));
-        let (told, seen) = (Arc::clone(&behaviour), Arc::clone(&heads));
+        let (current, seen) = (Arc::clone(&behaviour), Arc::clone(&heads));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&told), Arc::clone(&seen)));
+                tokio::spawn(serve(stream, Arc::clone(&current), Arc::clone(&seen)));
             }
         });
         Self {
@@ -116,26 +116,24 @@ impl Wire {
     }
 
     pub fn behave(&self, behaviour: Behaviour) {
-        *self.behaviour.lock().expect("no test panics in there") = behaviour;
+        *self.behaviour.lock().expect("no holder panics") = behaviour;
     }
 
     /// The heads of all requests so far.
     pub fn heads(&self) -> Vec<String> {
-        self.heads.lock().expect("no test panics in there").clone()
+        self.heads.lock().expect("no holder panics").clone()
     }
 }
 
 async fn serve(
     mut stream: TcpStream,
-    told: Arc<Mutex<Behaviour>>,
+    current: Arc<Mutex<Behaviour>>,
     seen: Arc<Mutex<Vec<String>>>,
 ) -> std::io::Result<()> {
     let head = read_head(&mut stream).await?;
-    seen.lock()
-        .expect("no test panics in there")
-        .push(head.clone());
+    seen.lock().expect("no holder panics").push(head.clone());
     let target = head.split(' ').nth(1).unwrap_or_default();
-    let behaviour = told.lock().expect("no test panics in there").clone();
+    let behaviour = current.lock().expect("no holder panics").clone();
     let good = match target {
         _ if target.contains("/queues/") => {
             Some(json!({"count": 1, "next": null, "previous": null,
@@ -192,7 +190,7 @@ async fn misbehave(
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
             stream.write_all(format!("{head}{body}").as_bytes()).await?;
             let head = read_head(&mut stream).await?;
-            seen.lock().expect("no test panics in there").push(head);
+            seen.lock().expect("no holder panics").push(head);
             Ok(())
         }
         Behaviour::Reset => stream.set_zero_linger(),

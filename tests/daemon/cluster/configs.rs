@@ -1,7 +1,7 @@
 //! Nodes whose configs differ: each is answered about its own queues, and the smallest limit holds.
 
 use super::*;
-use crate::support::{PATIENT, account as account_lines};
+use crate::support::{LONG_TIMEOUTS, account as account_lines};
 
 async fn node(
     redis: &LocalEngine,
@@ -12,7 +12,7 @@ async fn node(
 ) -> Node {
     let home = TestFolder::new();
     home.set_token("main", TOKEN);
-    let more = format!("{PATIENT}\nrequests_per_hour = {limit}");
+    let more = format!("{LONG_TIMEOUTS}\nrequests_per_hour = {limit}");
     let queues: Vec<_> = queues
         .iter()
         .map(|queue| format!("queue = \"{queue}\"\nmax_age = \"15m\""))

@@ -1,7 +1,7 @@
 //! Two tokens of one CallTools account: their accounts share a budget, and have leaders on different nodes.
 
 use super::*;
-use crate::support::{Behaviour, PATIENT, Wire, account as account_lines};
+use crate::support::{Behaviour, LONG_TIMEOUTS, Wire, account as account_lines};
 
 /// So many requests may both accounts send in an hour, together.
 const LIMIT: usize = 40;
@@ -9,7 +9,7 @@ const LIMIT: usize = 40;
 fn lines(wire: &Wire, name: &str, limit: usize, threshold: u32) -> String {
     let budget = format!("requests_per_hour = {limit}\nreserve = 30\nbudget = \"acme\"");
     let queue = format!("queue = \"sales\"\nmax_age = \"25m\"\nthreshold = {threshold}");
-    let more = format!("{PATIENT}\n{budget}");
+    let more = format!("{LONG_TIMEOUTS}\n{budget}");
     account_lines(name, &wire.base_url(), &more, &[&queue])
 }
 
