@@ -154,10 +154,10 @@ fn with_soon(bench: &mut Criterion) {
         Some(Arc::new(Outlook::new(Terms::DEFAULT, 1.0, POLLED, chances)))
     };
     for (name, seats, chance) in [
-        ("at zero seats/as ever", 0, None),
+        ("at zero seats/without soon", 0, None),
         ("at zero seats/soon rejects", 0, Some(0.0001)),
         ("at zero seats/soon accepts", 0, Some(0.1)),
-        ("with a seat/as ever", 1, None),
+        ("with a seat/without soon", 1, None),
         ("with a seat/soon", 1, Some(0.1)),
     ] {
         let outlook = chance.and_then(outlook);

@@ -193,7 +193,7 @@ fn account(
         hours: None,
         soon: openseat::config::Soon::default(),
     });
-    let limit = NonZeroU32::new(1000).expect("it is not 0");
+    let limit = NonZeroU32::new(1000).expect("the limit is not 0");
     let budget = Arc::new(Budget::in_memory(limit, 50, clock.clone()));
     let wire = Arc::new(Wire {
         inner: simulator.transport(TOKEN),

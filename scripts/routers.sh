@@ -436,7 +436,7 @@ try_haproxy() {
     expect "a call then" overflow "$(called_through_haproxy)"
 }
 
-# What the recipe and docs/routers.md say about SIP trunks: in TCP mode a connection stays where it is, whatever the weight.
+# What the recipe and docs/routers.md say about SIP trunks: in TCP mode a connection stays where it is, at any weight.
 try_haproxy_over_tcp() {
     stop "$haproxy_pid"
     sed -e '/^defaults/,/^frontend calls/s/mode http$/mode tcp/' "$scratch/haproxy.cfg" >"$scratch/tcp.cfg"

@@ -53,7 +53,7 @@ pub(crate) fn raw(json: &serde_json::Value) -> Box<RawValue> {
     serde_json::value::to_raw_value(json).expect("JSON can be written")
 }
 
-/// So many agents with a seat, named `Agent 0`, `Agent 1`, ….
+/// This many agents with a seat, named `Agent 0`, `Agent 1`, ….
 pub(crate) fn available(count: usize) -> Vec<Agent> {
     (0..count)
         .map(|n| agent(&format!("id-{n}"), &format!("Agent {n}"), "Available"))
@@ -102,20 +102,20 @@ impl Still {
 
     /// Lets so much time pass.
     pub(crate) fn pass(&self, time: Duration) {
-        let mut now = self.0.lock().expect("no test panics while it holds this");
+        let mut now = self.0.lock().expect("no holder panics");
         *now = now.later(time);
     }
 
     /// Sets the wall clock back.
     pub(crate) fn step_wall_back(&self, by: Duration) {
-        let mut now = self.0.lock().expect("no test panics while it holds this");
+        let mut now = self.0.lock().expect("no holder panics");
         now.wall -= by;
     }
 }
 
 impl Clock for Still {
     fn now(&self) -> Moment {
-        *self.0.lock().expect("no test panics while it holds this")
+        *self.0.lock().expect("no holder panics")
     }
 
     fn boot_id(&self) -> &str {
@@ -134,7 +134,7 @@ pub(crate) async fn surveyed(
         "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\n\
          ordering_field = \"{ordering_field}\"\nqueue = [{{ queue = {queue} }}]\n"
     );
-    let config = Config::parse(&text, "openseat.toml".as_ref(), &|_| None).expect("a good config");
+    let config = Config::parse(&text, "openseat.toml".as_ref(), &|_| None).expect("a valid config");
     let limit = config.accounts[0].requests_per_hour;
     let reach = Reach {
         config: Arc::new(config.accounts[0].clone()),

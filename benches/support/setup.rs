@@ -65,7 +65,7 @@ impl Setup {
             ..Settings::new(people)
         };
         let simulator = Simulator::new(settings, clock.clone());
-        let limit = NonZeroU32::new(LIMIT).expect("it is not 0");
+        let limit = NonZeroU32::new(LIMIT).expect("the limit is not 0");
         let budget = Arc::new(Budget::in_memory(limit, RESERVE, clock.clone()));
         let client = Client::new(
             simulator.transport(TOKEN),

@@ -1,4 +1,4 @@
-//! Feeds the account's [`Foresight`](super::foresight::Foresight) with what lists showed, and reports the results. Nothing here sends a request.
+//! Feeds the account's [`Foresight`](super::foresight::Foresight) with what lists showed, and reports the results. It sends no requests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -103,7 +103,7 @@ impl Account {
         }
     }
 
-    /// Examines queues without a seat once a second; from time to time, stores the knowledge, for this node and the others, and updates the report.
+    /// Examines queues without a seat once a second. From time to time it stores the knowledge, for this node and the others, and updates the report.
     pub(super) fn foresee(&mut self) {
         let now = self.deps.clock.now();
         if !self.foresight.is_time_to_predict(now) {

@@ -61,7 +61,7 @@ impl Headcount {
         }
     }
 
-    /// Forgets the counts: no agents are expected now, so empty lists are no news.
+    /// Forgets the counts: no agents are expected now, so empty lists mean nothing.
     pub fn rest(&mut self) {
         self.recent.clear();
         (self.emptied, self.is_end_due) = (None, false);

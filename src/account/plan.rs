@@ -298,7 +298,7 @@ mod tests {
             text += &format!("[[account.queue]]\nqueue = {}\n{queue}\n", id + 1);
         }
         let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
-        config.expect("a good config").accounts.remove(0)
+        config.expect("a valid config").accounts.remove(0)
     }
 
     #[test]

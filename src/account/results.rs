@@ -404,7 +404,7 @@ impl Account {
                     ..
                 },
             ) if self.faults.is_answered() => {
-                let id = self.ids[place].expect("it was polled by its id");
+                let id = self.ids[place].expect("a polled queue has an id");
                 Arc::new(Fault::NoSuchQueue(NoSuchQueue::Id(id)))
             }
             _ => Arc::clone(fault),

@@ -1,4 +1,4 @@
-//! Wishes of a cluster's nodes to an account's leader: each node gets calls, and their configs may have different queues.
+//! What a cluster's nodes want an account's leader to poll. Each node gets calls, and their configs may have different queues.
 //!
 //! A follower sends its queues and how often each was asked about. The leader polls the queues of all living nodes. Those that its own config lacks
 //! are *guests*: they come after its own queues, and requests to this node cannot name them.
@@ -19,26 +19,26 @@ use crate::{
     model::digest::Digest,
 };
 
-/// How often a follower with questions about its queues sends its wish: demand lasts for minutes.
+/// How often a follower with questions about its queues sends its wish. Demand lasts for minutes.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How often a follower without questions does. With a thousand accounts, the engine gets 33 messages a second from each follower.
+/// How often a follower without questions sends its wish. With a thousand accounts, the engine gets 33 messages a second from each follower.
 const EVERY_AT_REST: Duration = Duration::from_secs(30);
 
 /// The wish of a node that was silent for this long is dropped: three times the longest interval.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
 
-/// The maximum of guests. That many are as large as another account.
+/// The maximum number of guests: as many queues as another large account has.
 const MAX_GUESTS: usize = 1_000;
 
-/// The maximum bytes of a queue's lines. A queue with a long rule has a few hundred.
+/// The maximum length of a queue's lines in bytes. A queue with a long rule has a few hundred.
 const MAX_LINES: usize = 16 * 1024;
 
 /// The wishes of other nodes.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     nodes: BTreeMap<String, Wish>,
-    /// How many of the account's queues, at the end, are guests.
+    /// How many of the account's queues are guests. They come last.
     guests: usize,
     /// The questions to other nodes, by place.
     asked: Vec<u64>,
@@ -145,7 +145,7 @@ impl Account {
         }
     }
 
-    /// Adds the questions to other nodes, and drops the wishes of gone nodes.
+    /// Adds the questions to other nodes, and drops the wishes of nodes that are gone.
     pub(super) fn add_wishes(&mut self, new: &mut [u64]) {
         for (new, asked) in new.iter_mut().zip(&mut self.wishes.asked) {
             *new = new.saturating_add(std::mem::take(asked));
@@ -171,11 +171,11 @@ impl Account {
         let wished = self.wishes.nodes.values().flat_map(|wish| &wish.queues);
         for queue in wished {
             let id = id_of(&queue.reference, &names).and_then(Result::ok);
-            let is_there = queues.iter().any(|one| {
+            let is_known = queues.iter().any(|one| {
                 let other = || id_of(&one.reference, &names).and_then(Result::ok);
                 one.reference == queue.reference || id.is_some() && id == other()
             });
-            if !is_there && queues.len() < own + MAX_GUESTS {
+            if !is_known && queues.len() < own + MAX_GUESTS {
                 queues.push(QueueSettings {
                     key: QueueKey::new(Arc::clone(&self.name), Arc::clone(&queue.spelling)),
                     reference: queue.reference.clone(),
@@ -211,7 +211,7 @@ impl Account {
         tracing::info!(
             account = &*self.name,
             queues = ?is.iter().map(|key| &*key.queue).collect::<Vec<_>>(),
-            "queues that only other nodes of the cluster have are polled as well"
+            "also polling queues that only other nodes of the cluster have"
         );
         self.arrange(queues, self.deps.options);
         self.wishes.asked = vec![0; self.deps.queues.len()];

@@ -80,7 +80,7 @@ Exit codes:
   curl http://127.0.0.1:7717/v1/queues/sales-queue/decision
 
 Exit codes:
-  0   stopped as asked
+  0   stopped on request
   1   failed; trying again may help
   77  this user may not use a secret, the state folder or an address
   78  the configuration is wrong")]
@@ -102,7 +102,7 @@ with its own token and budget, and this command shows the report; run it as root
 it can be shown to others. openseat simulate --like FILE behaves as the report says.
 
 Exit codes:
-  0  all good, whatever was decided
+  0  all good, with any decision
   1  a queue could not be asked, its criteria do not fit what CallTools sent, or the report is not complete
   2  nothing was asked: the configuration is wrong, a token cannot be read, or no such queue is
      configured")]
@@ -154,7 +154,7 @@ user. If the socket does not answer, it asks the first address in listen, with t
 bearer_token_file. It sends no request to CallTools.
 
 Exit codes:
-  0  every queue has usable data, whatever the decision
+  0  every queue has usable data, with any decision
   1  a queue has no usable data, or the daemon does not answer
   2  nothing was asked: the configuration is wrong, or the daemon rejects the token")]
     Status(Status),

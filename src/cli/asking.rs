@@ -21,11 +21,11 @@ use crate::{
     state::keep_ledger,
 };
 
-/// A thousand queues, four at a time, at half a second each, twice.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Enough for a thousand queues, four at a time, at half a second each, twice.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 const UNRECORDED: &str =
-    "nothing was asked, since what is spent is written down there; run it as the daemon's user";
+    "no request was sent, because requests are recorded there; run it as the daemon's user";
 
 /// Returns the daemon's answer to a POST of `target`; if no daemon runs with this state folder, that of `alone`.
 pub(super) async fn ask(
@@ -91,7 +91,7 @@ fn is_in_use(error: &anyhow::Error) -> bool {
 /// Has the daemon ask; `None` if no daemon answers.
 async fn from_daemon(folder: &Path, target: &str) -> Result<Option<String>, ExitCode> {
     let spinner = Spinner::waiting();
-    let answer = command(folder, Method::POST, target, PATIENCE).await;
+    let answer = command(folder, Method::POST, target, TIMEOUT).await;
     drop(spinner);
     match answer {
         Ok((StatusCode::OK, answer)) => Ok(Some(answer)),

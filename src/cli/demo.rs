@@ -76,11 +76,11 @@ pub async fn demo(options: args::Demo) -> anyhow::Result<()> {
         nodes.push(daemon);
     }
     let first = folder.path().join("node-1").join("openseat.toml");
-    let mut told = welcome(&simulator, answers[0], &calltools.base_url(), &first);
+    let mut text = welcome(&simulator, answers[0], &calltools.base_url(), &first);
     if engine.is_some() {
-        told += &others(&answers);
+        text += &others(&answers);
     }
-    unless_gone(print(&told))?;
+    unless_gone(print(&text))?;
     run(nodes, shutdown).await
 }
 

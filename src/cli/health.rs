@@ -41,7 +41,7 @@ async fn ask(config: &Config, live: bool) -> anyhow::Result<Answer> {
     if config.server.bearer_token_file.is_none() {
         return daemon.get(VERBOSE).await;
     }
-    let (status, word) = daemon.get("/readyz").await?;
-    let told = Daemon::with_config(config).get_at_control(VERBOSE).await;
-    Ok((status, told.map_or(word, |(_, told)| told)))
+    let (status, text) = daemon.get("/readyz").await?;
+    let verbose = Daemon::with_config(config).get_at_control(VERBOSE).await;
+    Ok((status, verbose.map_or(text, |(_, verbose)| verbose)))
 }

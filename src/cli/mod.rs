@@ -56,7 +56,9 @@ pub fn dispatch() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and the version are such errors too, and go to standard output.
-        Err(told) => return exit_after(told.print(), ExitCode::from(told.exit_code() as u8)),
+        Err(message) => {
+            return exit_after(message.print(), ExitCode::from(message.exit_code() as u8));
+        }
     };
     log::start(
         &cli.log.log_level.clone().unwrap_or_default(),

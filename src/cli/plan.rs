@@ -91,15 +91,15 @@ impl<'a> Outlook<'a> {
     /// Says whether everything fits, and what to do otherwise.
     fn verdict(&self) -> Vec<String> {
         let misfits = misfits(&self.plan);
-        let mut said: Vec<_> = misfits.iter().map(|said| painted(BAD, said)).collect();
-        if said.is_empty() {
-            said.push(painted(GOOD, "Everything fits."));
-            said.extend(staleness(&self.plan));
+        let mut lines: Vec<_> = misfits.iter().map(|line| painted(BAD, line)).collect();
+        if lines.is_empty() {
+            lines.push(painted(GOOD, "Everything fits."));
+            lines.extend(staleness(&self.plan));
         }
-        said.extend(first_hour(&self.plan));
-        said.extend(soon(&self.plan));
-        said.extend(opening_hours(&self.plan));
-        said
+        lines.extend(first_hour(&self.plan));
+        lines.extend(soon(&self.plan));
+        lines.extend(opening_hours(&self.plan));
+        lines
     }
 
     fn assumptions(&self) -> [String; 3] {
@@ -138,17 +138,17 @@ fn feeds(plan: &Plan) -> String {
     if feed.feed == Feed::Queues {
         return format!("Statuses come from {}: {}.", feed.feed.noun(), feed.why);
     }
-    let mut said = format!(
+    let mut text = format!(
         "Statuses come from {}: one request for {AGENTS_A_PAGE} agents. In a larger account a list that takes fewer replaces them once it has proved true: {}",
         feed.feed.noun(),
         Feed::Delta.noun(),
     );
     let available = plan.feeds.iter().find(|one| one.feed == Feed::Available);
     match available.filter(|one| one.standing == Standing::Impossible) {
-        None => said += &format!(", or {}.", Feed::Available.noun()),
-        Some(one) => said += &format!("; {} do not: {}.", one.feed.noun(), one.why),
+        None => text += &format!(", or {}.", Feed::Available.noun()),
+        Some(one) => text += &format!("; {} do not: {}.", one.feed.noun(), one.why),
     }
-    said
+    text
 }
 
 /// Returns whether statuses come from a feed instead of the queues' own polls.
@@ -188,15 +188,15 @@ fn row(queue: &PlannedQueue) -> Vec<String> {
 
 /// Says what is wrong, by queue; if there are many, only for the first.
 fn misfits(plan: &Plan) -> Vec<String> {
-    let mut said: Vec<_> = plan.misfits().take(NAMED).map(misfit).collect();
+    let mut lines: Vec<_> = plan.misfits().take(NAMED).map(misfit).collect();
     let more = plan.misfits().count().saturating_sub(NAMED) as u64;
     if more > 0 {
-        said.push(format!(
+        lines.push(format!(
             "{} more do not fit either.",
             counted(more, "queue")
         ));
     }
-    said
+    lines
 }
 
 /// Describes a start that cannot poll every queue at once.

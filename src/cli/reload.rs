@@ -23,7 +23,7 @@ use super::{
 use crate::{config::Config, process::log::Levels, server::reload_request::Reloaded};
 
 /// Longer than the daemon's own timeout for a reload.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Reloads; exits with 0 once the new config is in force.
 pub fn run(file: &ConfigFile, levels: Option<&Levels>) -> ExitCode {
@@ -101,12 +101,12 @@ async fn reload_at(folder: &Path, levels: Option<&Levels>) -> Result<Reloaded, U
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("levels", &levels.to_string());
         let target = format!("/v1/log?{}", query.finish());
-        let (status, why) = command(folder, Method::POST, &target, PATIENCE).await?;
+        let (status, why) = command(folder, Method::POST, &target, TIMEOUT).await?;
         if !status.is_success() {
             complain(&format!("openseat: the log levels stay as they are: {why}"));
         }
     }
-    let (status, body) = command(folder, Method::POST, "/v1/reload", PATIENCE).await?;
+    let (status, body) = command(folder, Method::POST, "/v1/reload", TIMEOUT).await?;
     if status == StatusCode::OK {
         let read = serde_json::from_str(&body);
         return Ok(read.map_err(|error| {

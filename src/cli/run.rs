@@ -172,7 +172,7 @@ mod tests {
         // Root may read everything, so the error is built here.
         let mut error = TokenSource::File("/nowhere".into())
             .read()
-            .expect_err("nothing is there");
+            .expect_err("the file does not exist");
         error.cause = cause;
         anyhow::Error::from(error).context("account \"main\"")
     }
@@ -208,9 +208,13 @@ mod tests {
         let newer = rusqlite::Connection::open(&path).expect("a ledger");
         newer
             .pragma_update(None, "user_version", 99)
-            .expect("it can be written");
+            .expect("the database can be written");
         drop(newer);
-        let error = anyhow::Error::new(keep().map(drop).expect_err("it is newer"));
+        let error = anyhow::Error::new(
+            keep()
+                .map(drop)
+                .expect_err("the ledger is from a newer version"),
+        );
         assert_eq!(exit_code(&error), EXIT_CONFIG);
     }
 }

@@ -160,7 +160,7 @@ fn tls(section: &Section<'_>) -> Checked<Option<TlsFiles>> {
     let key = section.optional("tls_key", pem_path);
     let wants = |name, other| {
         let value = section.value(name);
-        Err(value.expect("it was read").wrong(format_args!(
+        Err(value.expect("one of the two is set").wrong(format_args!(
             "is useless without {other}; set both, or neither to answer in plain HTTP"
         )))
     };

@@ -33,7 +33,7 @@ pub(super) fn all<T>(items: impl IntoIterator<Item = Checked<T>>) -> Checked<Vec
     items.into_iter().collect()
 }
 
-/// Keeps a message on one line in the journal, whatever it quotes.
+/// Keeps a message on one line in the journal, even if it quotes several.
 fn in_one_line(message: String) -> String {
     if message.contains(char::is_control) {
         message.escape_debug().to_string()

@@ -51,10 +51,10 @@ impl RunningAccount {
         tasks: &mut JoinSet<anyhow::Result<End>>,
     ) -> Self {
         let (stop, gone) = (stop.child_token(), CancellationToken::new());
-        let (told, leaving) = (stop.clone(), gone.clone().drop_guard());
+        let (account_stop, leaving) = (stop.clone(), gone.clone().drop_guard());
         tasks.spawn(async move {
             let _leaving = leaving;
-            account.run(told).await?;
+            account.run(account_stop).await?;
             Ok(End::Told)
         });
         Self {

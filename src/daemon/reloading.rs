@@ -210,7 +210,7 @@ impl Work {
                 prepared, last,
             ) {
                 (Err(files), last) => {
-                    let stays = last.expect("it is at work");
+                    let stays = last.expect("only a running account may lack its files");
                     stays.show(&files.token);
                     Step::Stays(stays)
                 }

@@ -144,12 +144,12 @@ impl Notifier {
         if self.socket.is_none() {
             return stop.cancelled().await;
         }
-        let mut told = String::new();
+        let mut last = String::new();
         while pause(STATUS_EVERY, stop).await {
             let status = status_line(&current.app());
-            if status != told {
+            if status != last {
                 self.status(&status).await;
-                told = status;
+                last = status;
             }
         }
     }

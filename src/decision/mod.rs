@@ -110,7 +110,7 @@ impl Patience {
 /// Memberships change over hours, statuses over minutes, so a membership may be this many times as old as `max_age`, …
 const MEMBERS_AGE_FACTOR: u32 = 20;
 
-/// … and always at least this old: log-in flags last for hours. With so many queues that their turns come less often, the
+/// … and always at least this old: log-in flags last for hours. If there are so many queues that their turns come less often, the
 /// [plan](QueueState::planned_members_max_age) allows more.
 pub(crate) const MIN_MEMBERS_AGE: Duration = Duration::from_secs(30 * 60);
 
@@ -149,7 +149,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Returns the decision for a call that already holds a seat: it stays accepted, whatever is known about others. `prediction` is the one with
+    /// Returns the decision for a call that already holds a seat: it stays accepted, even if no other call would be. `prediction` is the one with
     /// which the call was accepted at zero seats, if it was.
     pub fn held(self, prediction: Option<Prediction>) -> Self {
         if self.accept {
@@ -213,9 +213,9 @@ impl Decision {
 
 /// Decides about one queue at one moment.
 ///
-/// `held` is the number of seats that reservations hold. While the snapshot is no older than `max_age` it answers, whatever
-/// happens to the polls. After that the reason is the fault, or [`Reason::TooOld`] if no fault explains it. A snapshot that the
-/// criteria could not measure gives no answer, however young it is. A queue that is closed rejects, whatever is known.
+/// `held` is the number of seats that reservations hold. While the snapshot is no older than `max_age` it answers, even if
+/// polls fail. After that the reason is the fault, or [`Reason::TooOld`] if no fault explains it. A snapshot that the
+/// criteria could not measure gives no answer, even if it is new. A queue that is closed always rejects.
 pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> Decision {
     decide_with(state, policy, Held::seats(held), now)
 }

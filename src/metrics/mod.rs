@@ -55,7 +55,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Chooses OpenMetrics if `Accept` names it, whatever its weight: both formats contain the same.
+    /// Chooses OpenMetrics if `Accept` names it, with any weight: both formats contain the same.
     pub fn wanted(accept: Option<&str>) -> Self {
         match accept {
             Some(accept) if accept.contains("application/openmetrics-text") => Format::OpenMetrics,

@@ -76,7 +76,7 @@ fn resident_bytes() -> Option<f64> {
     resident_in(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// `/proc/self/status` has kibibytes, whatever the page size.
+/// `/proc/self/status` has kibibytes, for any page size.
 fn resident_in(status: &str) -> Option<f64> {
     let line = status
         .lines()

@@ -44,7 +44,7 @@ fn each_reason_is_counted_under_its_own_name() {
         assert_eq!(*reason as usize, index);
     }
     let (metrics, clock) = (metrics(&sales()), Still::new());
-    let queue = metrics.queue(&sales()).expect("it is configured");
+    let queue = metrics.queue(&sales()).expect("the queue is configured");
     let never_polled = decide(&QueueState::default(), &POLICY, 0, clock.now());
     metrics.decision(&queue, &never_polled, Duration::from_micros(3));
     metrics.decision(&queue, &never_polled, Duration::from_micros(3));
@@ -120,7 +120,7 @@ fn gauges_show_only_what_is_known() {
         metrics.render(scrape, Format::Text)
     };
     let unknown = render(&QueueState::default());
-    let said: Vec<_> = unknown
+    let shown: Vec<_> = unknown
         .lines()
         .filter(|line| line.starts_with("openseat_queue_"))
         .collect();
@@ -128,7 +128,7 @@ fn gauges_show_only_what_is_known() {
     let labels = "{account=\"main\",queue=\"sales\"}";
     let from_the_start = ["openseat_queue_known", "openseat_queue_reservations"];
     assert_eq!(
-        said,
+        shown,
         from_the_start.map(|name| format!("{name}{labels} 0.0"))
     );
 

@@ -34,7 +34,7 @@ pub struct Agent {
     pub queue_logged_in: bool,
     /// Logged in to the dialer. Rows that do not say are treated in the same way.
     pub logged_in: bool,
-    /// On a call now (`live_calls_count` above 0), whatever the status says.
+    /// On a call now (`live_calls_count` above 0), regardless of the status.
     pub on_call: bool,
     /// Whether the dialer would give the agent a call (`ready`); `None` if the row does not say.
     pub ready: Option<bool>,

@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    fn told(news: &[News]) -> Vec<Value> {
+    fn parsed(news: &[News]) -> Vec<Value> {
         let now = START.later(Duration::from_secs(301));
         let messages = messages(news, now, "router-1");
         let parsed = messages.iter().map(|json| serde_json::from_slice(json));
@@ -253,9 +253,9 @@ mod tests {
 
     #[test]
     fn a_message_has_a_text_for_people_and_fields_for_programs() {
-        let told = told(&[news(Condition::NoSuchQueue, Some("sales".to_owned()), None)]);
+        let messages = parsed(&[news(Condition::NoSuchQueue, Some("sales".to_owned()), None)]);
         assert_eq!(
-            told[0]["text"],
+            messages[0]["text"],
             "openseat on router-1: queue \"sales\" of account \"main\": the account has no queue named \"&lt;!channel&gt;\", for 5m 1s (since 2026-11-22 10:00:00 UTC). What to do: tell @\u{200b}here"
         );
         let fields = serde_json::json!({
@@ -265,21 +265,21 @@ mod tests {
             "host": "router-1", "id": "no_such_queue:main:1795341600",
         });
         for (name, value) in fields.as_object().expect("an object") {
-            assert_eq!(told[0][name], *value, "{name}");
+            assert_eq!(messages[0][name], *value, "{name}");
         }
     }
 
     #[test]
     fn the_message_about_the_end_names_the_beginning() {
         let until = Some(START.later(Duration::from_secs(7380)));
-        let told = told(&[news(Condition::BadToken, None, until)]);
+        let messages = parsed(&[news(Condition::BadToken, None, until)]);
         assert_eq!(
-            told[0]["text"],
+            messages[0]["text"],
             "openseat on router-1: account \"main\": CallTools accepts the token again, after 2h 3m (since 2026-11-22 10:00:00 UTC)"
         );
-        assert_eq!(told[0]["event"], "ended");
-        assert_eq!(told[0]["until"], "2026-11-22T12:03:00.000Z");
-        assert_eq!(told[0]["id"], "bad_token:main:1795341600");
+        assert_eq!(messages[0]["event"], "ended");
+        assert_eq!(messages[0]["until"], "2026-11-22T12:03:00.000Z");
+        assert_eq!(messages[0]["id"], "bad_token:main:1795341600");
     }
 
     #[test]
@@ -288,14 +288,14 @@ mod tests {
             (0..300).map(|number| news(Condition::NoSeats, Some(format!("q{number}")), None));
         let mut all: Vec<_> = queues.collect();
         all.push(news(Condition::BadToken, None, None));
-        let told = told(&all);
-        assert_eq!(told.len(), 2, "one for each condition");
-        let text = told[1]["text"].as_str().expect("a text");
+        let messages = parsed(&all);
+        assert_eq!(messages.len(), 2, "one for each condition");
+        let text = messages[1]["text"].as_str().expect("a text");
         assert!(
             text.contains("\"q7\" and 292 more of account \"main\""),
             "{text}"
         );
-        assert_eq!(told[1]["queues"].as_array().map(Vec::len), Some(100));
-        assert!(told[1].to_string().len() < 4096);
+        assert_eq!(messages[1]["queues"].as_array().map(Vec::len), Some(100));
+        assert!(messages[1].to_string().len() < 4096);
     }
 }

@@ -156,8 +156,8 @@ mod tests {
             assert_eq!(outbox.due(now).as_deref(), Some(&b"a"[..]));
             assert_eq!(outbox.due(now), None, "one is under way");
             assert_eq!(outbox.failed(&failure(false), START, now), Verdict::Again);
-            assert_eq!(outbox.due(now), None, "it rests");
-            let next = outbox.next().expect("it will be tried again");
+            assert_eq!(outbox.due(now), None, "a back-off");
+            let next = outbox.next().expect("the message is retried");
             waits.push(next - now);
             tokio::time::advance(next - now).await;
         }
@@ -175,23 +175,20 @@ mod tests {
         let now = Instant::now();
         outbox.due(now);
         let wait = Some(Duration::from_secs(90));
-        let told = Undelivered {
+        let undelivered = Undelivered {
             wait,
             ..failure(false)
         };
-        outbox.failed(&told, START, now);
+        outbox.failed(&undelivered, START, now);
         assert!(outbox.next() >= Some(now + Duration::from_secs(90)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn refused_messages_are_given_up_after_an_hour_and_undelivered_ones_after_a_day() {
-        for (refused, patience) in [(true, MAX_AGE_REFUSED), (false, MAX_AGE)] {
+        for (refused, max_age) in [(true, MAX_AGE_REFUSED), (false, MAX_AGE)] {
             let mut outbox = Outbox::with([message("a"), message("b")]);
             let second = Duration::from_secs(1);
-            for (age, verdict) in [
-                (patience, Verdict::Again),
-                (patience + second, Verdict::Lost),
-            ] {
+            for (age, verdict) in [(max_age, Verdict::Again), (max_age + second, Verdict::Lost)] {
                 outbox.retry();
                 assert_eq!(outbox.due(Instant::now()).as_deref(), Some(&b"a"[..]));
                 let now = START.later(age);
@@ -213,7 +210,11 @@ mod tests {
         outbox.due(Instant::now());
         assert!(outbox.add(message("new")));
         let mut left = outbox.waiting().map(|one| one.json.clone());
-        assert_eq!(left.next().as_deref(), Some(&b"0"[..]), "it is under way");
+        assert_eq!(
+            left.next().as_deref(),
+            Some(&b"0"[..]),
+            "the message in flight stays"
+        );
         assert_eq!(left.next().as_deref(), Some(&b"2"[..]));
         assert_eq!(left.last().as_deref(), Some(&b"new"[..]));
     }

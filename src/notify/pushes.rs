@@ -197,7 +197,7 @@ mod tests {
         send(&mut pushes);
         pushes.note(&7, 1);
         pushes.failed(&7, None, Instant::now());
-        assert_eq!(send(&mut pushes), None, "it rests");
+        assert_eq!(send(&mut pushes), None, "a back-off");
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(send(&mut pushes), Some((7, 1)), "2 may have arrived");
     }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in between, the recipient ends up with the newest answer, and a queue never has more than one push in flight.
+        /// In any order of events, the recipient ends up with the newest answer, and a queue never has more than one push in flight.
         #[test]
         fn in_the_end_the_newest_answer_is_known(steps in proptest::collection::vec((0u8..3, 0u8..5, 0u32..3), 0..60)) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

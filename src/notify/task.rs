@@ -147,12 +147,12 @@ impl Messenger {
             return;
         }
         let (sight, now) = (Sight::from_app(app), self.clock.now());
-        let mut told = false;
+        let mut has_news = false;
         for recipient in &mut self.recipients {
             let after = after(&recipient.wants, app);
             let news = recipient.tracker.look(&sight, after, now);
             for json in message::messages(&news, now, &self.host) {
-                told = true;
+                has_news = true;
                 if recipient.outbox.add(Waiting { json, made: now }) {
                     self.metrics.notified(Notified::Lost);
                 }
@@ -163,7 +163,7 @@ impl Messenger {
                 .as_ref()
                 .is_some_and(|store| store.condition().is_degraded())
         };
-        if told {
+        if has_news {
             self.keep();
         } else if self.kept.1.elapsed() >= KEEP {
             if store_failed() {

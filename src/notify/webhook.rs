@@ -172,9 +172,9 @@ fn words(cause: Down) -> &'static str {
 }
 
 fn not_built(error: &reqwest::Error) -> WebhookError {
-    let said = causes(error);
-    match said.contains("No CA certificates") {
+    let text = causes(error);
+    match text.contains("No CA certificates") {
         true => WebhookError::NoCaStore,
-        false => WebhookError::Client(said),
+        false => WebhookError::Client(text),
     }
 }

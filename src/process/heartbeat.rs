@@ -101,7 +101,7 @@ mod tests {
         well.beat();
         assert_eq!(heartbeats.stuck(BOUND), ["ill"]);
         ill.beat();
-        assert!(heartbeats.stuck(BOUND).is_empty(), "it beats again");
+        assert!(heartbeats.stuck(BOUND).is_empty(), "the loop beats again");
     }
 
     #[tokio::test(start_paused = true)]

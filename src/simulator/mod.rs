@@ -74,7 +74,7 @@ pub const TOKEN: &str = "simulated0token0of0a0simulated0account00";
 const ORIGIN: &str = "https://east-1.calltools.io";
 
 /// How long the in-process transport waits for an answer: the default timeout of the real client.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One simulated account.
 #[derive(Clone, Debug, PartialEq)]
@@ -313,12 +313,12 @@ impl Simulator {
 
 /// What clients did, as the account saw it.
 impl Simulator {
-    /// Returns the number of requests received, whatever their answer.
+    /// Returns the number of requests received, with any answer.
     pub fn requests(&self) -> u64 {
         self.state().api.arrivals.total()
     }
 
-    /// Returns the number of requests received at one endpoint, whatever their answer.
+    /// Returns the number of requests received at one endpoint, with any answer.
     pub fn requests_to(&self, endpoint: Endpoint) -> u64 {
         self.state().api.received_at(endpoint)
     }
@@ -385,9 +385,9 @@ impl InProcess {
 impl Transport for InProcess {
     fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(async move {
-            let answer = tokio::time::timeout(PATIENCE, self.ask(request)).await;
+            let answer = tokio::time::timeout(TIMEOUT, self.ask(request)).await;
             answer.unwrap_or_else(|_| {
-                let detail = format!("no answer within {} s", PATIENCE.as_secs());
+                let detail = format!("no answer within {} s", TIMEOUT.as_secs());
                 Err(Fault::down(Down::TimeOut, detail))
             })
         })

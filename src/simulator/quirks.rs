@@ -110,7 +110,7 @@ pub enum Ordering {
     Off,
     /// It sorts, but a leading `-` is ignored.
     AscendingOnly,
-    /// It sorts by `logged_in_since`, whatever was asked for.
+    /// It sorts by `logged_in_since`, regardless of what was requested.
     WrongField,
 }
 

@@ -246,7 +246,7 @@ impl<'a> View<'a> {
     /// Returns the status that the row shows. A stale list does not show that an agent is available.
     pub(super) fn status(&self, person: &Person) -> &'a WorldStatus {
         let stale = self.is_stale() && self.world.is_available(person);
-        // The second status is Not Available, whatever the account calls it.
+        // The second status is Not Available, under any name.
         let place = if stale { 1 } else { person.status };
         &self.world.statuses()[place]
     }

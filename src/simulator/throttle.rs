@@ -42,7 +42,7 @@ pub struct Throttle {
     refused: u64,
 }
 
-/// Other software that uses the account: it asks at an even pace, whatever the answers.
+/// Other software that uses the account: it asks at an even pace, regardless of the answers.
 #[derive(Clone, Copy, Debug)]
 struct Foreign {
     every: Duration,
@@ -156,7 +156,7 @@ fn full_hour(now: Duration) -> Duration {
     Duration::from_secs(now.as_secs() / HOUR.as_secs() * HOUR.as_secs())
 }
 
-/// A tally of all requests that arrived, whatever their answer. It judges a client that promises never to send more than
+/// A tally of all requests that arrived, with any answer. It judges a client that promises never to send more than
 /// its limit in any hour.
 #[derive(Clone, Debug, Default)]
 pub struct Arrivals {

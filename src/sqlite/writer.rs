@@ -141,12 +141,15 @@ mod tests {
         );
         assert!(
             !writer.finish(Duration::from_millis(1)),
-            "it cannot have ended"
+            "the writer cannot have ended"
         );
         drop(busy);
         assert!(writer.finish(Duration::from_secs(20)));
         assert_eq!(written.lock().unwrap().len() as u64, 20 - writer.dropped());
         writer.send(99);
-        assert!(!written.lock().unwrap().contains(&99), "it has ended");
+        assert!(
+            !written.lock().unwrap().contains(&99),
+            "the writer has ended"
+        );
     }
 }

@@ -25,7 +25,7 @@ impl Fixture {
         let mut faults = Faults::new("main".into(), queues);
         (0..queues).for_each(|place| faults.is_fed(place, true));
         let mut fixture = Self { faults, now };
-        fixture.well(Asked::Statuses);
+        fixture.succeed(Asked::Statuses);
         fixture
     }
 
@@ -36,12 +36,12 @@ impl Fixture {
         }
     }
 
-    fn well(&mut self, asked: Asked) {
+    fn succeed(&mut self, asked: Asked) {
         self.faults.succeeded(asked, self.now);
         self.log();
     }
 
-    fn badly(&mut self, asked: Asked, fault: Fault) {
+    fn fail(&mut self, asked: Asked, fault: Fault) {
         self.faults.failed(asked, &Arc::new(fault), self.now);
         self.log();
     }
@@ -76,12 +76,12 @@ fn a_refused_token_is_the_accounts_fault_at_once_and_logged_once() {
     let (logged, _guard) = listen();
     let mut fixture = Fixture::new(QUEUES);
     for place in 0..QUEUES {
-        fixture.badly(Asked::Queue(place), Fault::BadToken);
+        fixture.fail(Asked::Queue(place), Fault::BadToken);
         fixture.pass(1);
     }
     assert_eq!(fixture.kind(), Some(FaultKind::BadToken));
     assert_eq!(fixture.of_queues(), [Some("bad_token"); QUEUES]);
-    fixture.well(Asked::Queue(3));
+    fixture.succeed(Asked::Queue(3));
     assert_eq!(fixture.kind(), None);
     fixture.pass(3600);
     assert_eq!(logged.lines().len(), 2, "{logged:?}");
@@ -90,15 +90,15 @@ fn a_refused_token_is_the_accounts_fault_at_once_and_logged_once() {
 #[test]
 fn three_failures_in_a_row_are_the_accounts_fault_but_one_is_not() {
     let mut fixture = Fixture::new(QUEUES);
-    fixture.badly(Asked::Queue(1), refused());
-    fixture.badly(Asked::Feed, refused());
+    fixture.fail(Asked::Queue(1), refused());
+    fixture.fail(Asked::Feed, refused());
     assert_eq!(fixture.kind(), None);
-    fixture.badly(Asked::Queue(2), refused());
+    fixture.fail(Asked::Queue(2), refused());
     assert_eq!(fixture.kind(), Some(FaultKind::UpstreamDown));
     assert_eq!(fixture.of_queues(), [Some("refused"); QUEUES]);
     // This request is sent after the current fault was seen.
     fixture.pass(1);
-    fixture.well(Asked::Feed);
+    fixture.succeed(Asked::Feed);
     assert_eq!(fixture.kind(), None);
 }
 
@@ -106,7 +106,7 @@ fn three_failures_in_a_row_are_the_accounts_fault_but_one_is_not() {
 fn an_account_that_never_answered_has_a_fault_after_the_first_failure() {
     let mut fixture = Fixture::new(1);
     fixture.faults = Faults::new("main".into(), 2);
-    fixture.badly(Asked::Names, refused());
+    fixture.fail(Asked::Names, refused());
     assert_eq!(fixture.kind(), Some(FaultKind::UpstreamDown));
     assert_eq!(fixture.of_queues(), [Some("refused"); 2]);
 }
@@ -116,7 +116,7 @@ fn an_answer_to_a_request_from_before_the_fault_does_not_end_it() {
     let mut fixture = Fixture::new(QUEUES);
     let before = fixture.now;
     fixture.pass(5);
-    fixture.badly(Asked::Feed, Fault::Throttled { until: None });
+    fixture.fail(Asked::Feed, Fault::Throttled { until: None });
     fixture.faults.succeeded(Asked::Queue(1), before);
     assert_eq!(fixture.kind(), Some(FaultKind::Throttled));
 }
@@ -124,9 +124,9 @@ fn an_answer_to_a_request_from_before_the_fault_does_not_end_it() {
 #[test]
 fn a_past_fault_explains_a_queue_until_it_has_newer_data() {
     let mut fixture = Fixture::new(3);
-    fixture.badly(Asked::Queue(0), Fault::BadToken);
+    fixture.fail(Asked::Queue(0), Fault::BadToken);
     fixture.pass(60);
-    fixture.well(Asked::Queue(0));
+    fixture.succeed(Asked::Queue(0));
     assert_eq!(fixture.kind(), None);
     assert_eq!(
         fixture.of_queues(),
@@ -141,16 +141,16 @@ fn a_past_fault_explains_a_queue_until_it_has_newer_data() {
 fn missing_queues_are_the_accounts_fault_only_if_all_are_missing() {
     let mut fixture = Fixture::new(4);
     for place in 0..3 {
-        fixture.badly(Asked::Queue(place), gone(7));
-        fixture.well(Asked::Feed);
+        fixture.fail(Asked::Queue(place), gone(7));
+        fixture.succeed(Asked::Feed);
     }
     assert_eq!(fixture.kind(), None);
-    fixture.badly(Asked::Queue(3), gone(7));
+    fixture.fail(Asked::Queue(3), gone(7));
     fixture.pass(1);
-    fixture.well(Asked::Feed);
+    fixture.succeed(Asked::Feed);
     assert_eq!(fixture.kind(), Some(FaultKind::NoSuchQueue));
     fixture.pass(1);
-    fixture.well(Asked::Queue(2));
+    fixture.succeed(Asked::Queue(2));
     assert_eq!(fixture.kind(), None);
     let gone = Some("no_such_queue");
     assert_eq!(fixture.of_queues(), [gone, gone, None, gone]);
@@ -160,13 +160,13 @@ fn missing_queues_are_the_accounts_fault_only_if_all_are_missing() {
 fn a_failing_list_of_all_agents_is_the_fault_of_the_queues_that_it_feeds() {
     let mut fixture = Fixture::new(3);
     fixture.faults.is_fed(2, false);
-    fixture.badly(Asked::Feed, refused());
-    fixture.well(Asked::Queue(0));
+    fixture.fail(Asked::Feed, refused());
+    fixture.succeed(Asked::Queue(0));
     assert_eq!(
         fixture.of_queues(),
         [Some("refused"), Some("refused"), None]
     );
-    fixture.well(Asked::Feed);
+    fixture.succeed(Asked::Feed);
     assert_eq!(fixture.of_queues(), [None; 3]);
 }
 
@@ -176,9 +176,9 @@ fn a_hundred_queues_that_fail_share_a_handful_of_lines() {
         let (logged, _guard) = listen();
         let mut fixture = Fixture::new(100);
         for place in 0..100 {
-            fixture.badly(Asked::Queue(place), gone(1));
-            fixture.badly(Asked::Queue(place), gone(1));
-            fixture.well(Asked::Feed);
+            fixture.fail(Asked::Queue(place), gone(1));
+            fixture.fail(Asked::Queue(place), gone(1));
+            fixture.succeed(Asked::Feed);
             if place < 99 {
                 fixture.pass(between);
             }
@@ -201,9 +201,9 @@ fn a_fault_that_comes_and_goes_is_one_fault() {
         let (logged, _guard) = listen();
         let mut fixture = Fixture::new(QUEUES);
         for _ in 0..3600 / (away + back) {
-            fixture.badly(Asked::Feed, Fault::Throttled { until: None });
+            fixture.fail(Asked::Feed, Fault::Throttled { until: None });
             fixture.pass(back);
-            fixture.well(Asked::Feed);
+            fixture.succeed(Asked::Feed);
             fixture.pass(away);
         }
         fixture.pass(3600);
@@ -216,9 +216,9 @@ fn a_single_failure_of_a_queue_is_not_logged() {
     let (logged, _guard) = listen();
     let mut fixture = Fixture::new(QUEUES);
     for place in 0..QUEUES {
-        fixture.badly(Asked::Queue(place), refused());
+        fixture.fail(Asked::Queue(place), refused());
         fixture.pass(5);
-        fixture.well(Asked::Queue(place));
+        fixture.succeed(Asked::Queue(place));
     }
     assert_eq!(logged.lines(), Vec::<String>::new());
 }

@@ -1,8 +1,8 @@
 //! Requests saved up for questions that wait: one bucket for statuses, one for polls of queues.
 //!
-//! Both fill at the pace. The background sends from a bucket that is full, or if its last request from it is long ago. Questions take the rest. So
-//! requests that no question takes are not lost, and questions slow the background without stopping it: callers that do not wait get answers that
-//! are hardly older.
+//! Both buckets fill at the pace. The background uses a bucket if it is full, or if the last background request from it is long ago. Questions use
+//! the rest. So requests that no question takes are not lost. Questions slow the background but do not stop it: callers that do not wait get
+//! answers that are hardly older.
 //!
 //! The levels are estimates that divide the requests. The budget decides whether one is sent.
 

@@ -1,7 +1,7 @@
 //! On demand: in a small account, the budget can pay for a poll for each question that waits.
 //!
-//! Such an answer is as fresh as CallTools' own, whatever the background does. So if there are few questions and nearly all of them wait, each
-//! question with an older answer polls its queue, even if no single change could change the answer. The background sends the rest.
+//! Such an answer is as fresh as CallTools' own. So if there are few questions and nearly all of them wait, every question whose answer is older
+//! polls its queue, even if no single change could turn the answer. The background gets the rest of the budget.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,18 +11,18 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How long the busiest hour is remembered: a week, because Mondays are busier than Sundays.
 const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
 
-/// The requests an hour that the background keeps: statuses every minute, and a poll every four.
+/// The requests per hour that the background keeps: statuses every minute, and a poll every four minutes.
 const BACKGROUND: f64 = 75.0;
 
-/// The mode starts below this part of the hour that the background leaves, and ends above [`MAX_PART`], so the busiest hour may become slightly
-/// busier.
+/// The mode starts if the busiest hour needs less than this part of what the background leaves, and ends above [`MAX_PART`]. So the busiest hour
+/// may become slightly busier.
 const ENTER_PART: f64 = 0.75;
 const MAX_PART: f64 = 0.85;
 
 /// The background leaves this many times the requests of the busiest hour.
 const SPARE: f64 = 1.2;
 
-/// The minimum part of questions that wait. The others are answered from the background's knowledge, which is older in this mode.
+/// The minimum part of questions that wait. The others are answered from what the background has read, which is older in this mode.
 const PATIENT_PART: f64 = 0.9;
 
 /// The questions of a minute: all, and those that wait.

@@ -154,7 +154,7 @@ fn a_single_contradiction_or_few_among_many_are_accidents() {
 }
 
 #[test]
-fn contradictions_are_told_from_changes_and_lag() {
+fn contradictions_are_distinguished_from_changes_and_lag() {
     let earlier = at(0);
     let cases = [
         // The status changed between the two looks.

@@ -1,4 +1,4 @@
-//! Tests that the log stays short, whatever fault an account has.
+//! Tests that the log stays short, for any fault of an account.
 
 use super::*;
 use crate::logged::listen;

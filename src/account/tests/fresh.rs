@@ -48,10 +48,13 @@ async fn one_request_serves_fifty_callers_at_once() {
     save_up(&fixture).await;
     fixture.quiet().await;
     let before = fixture.state(5).snapshot.clone().unwrap().as_of;
-    let began = fixture.clock.now();
+    let begun = fixture.clock.now();
     join_all((0..50).map(|_| fixture.wait(5, PRESSING, 5 * SECOND))).await;
-    let took = fixture.clock.now().longest_since(began);
-    assert!(took > Duration::ZERO && took < 3 * SECOND, "{took:?}");
+    let elapsed = fixture.clock.now().longest_since(begun);
+    assert!(
+        elapsed > Duration::ZERO && elapsed < 3 * SECOND,
+        "{elapsed:?}"
+    );
     assert_eq!(fixture.sent().len(), 1);
     assert!(fixture.state(5).snapshot.clone().unwrap().as_of.boot > before.boot);
 }
@@ -64,9 +67,9 @@ async fn a_wait_is_no_longer_than_requested() {
         .simulator
         .inject(usize::MAX, None, InjectedFault::Hang);
     for ms in [0, 1, 50, 400] {
-        let (began, longest) = (tokio::time::Instant::now(), Duration::from_millis(ms));
+        let (begun, longest) = (tokio::time::Instant::now(), Duration::from_millis(ms));
         fixture.wait(5, PRESSING, longest).await;
-        let waited = began.elapsed();
+        let waited = begun.elapsed();
         assert!(
             waited <= longest + Duration::from_millis(2),
             "{waited:?} of {longest:?}"
@@ -79,9 +82,9 @@ async fn a_caller_does_not_wait_if_no_request_is_sent() {
     let fixture = still(20, 60).start();
     save_up(&fixture).await;
     fixture.quiet().await;
-    let began = tokio::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     fixture.wait(5, Staleness::NONE, 5 * SECOND).await;
-    assert!(began.elapsed() < SECOND, "the answer is not stale");
+    assert!(begun.elapsed() < SECOND, "the answer is not stale");
     assert_eq!(fixture.sent().len(), 0);
     // A queue that has just failed is not polled again for each caller.
     fixture

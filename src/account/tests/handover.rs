@@ -33,7 +33,7 @@ async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
     assert_eq!(calls().len(), 2, "no agent has left");
     set_status("On a Call");
     sleep(MINUTE / 6).await;
-    assert_eq!(calls(), ["second"], "it was one call");
+    assert_eq!(calls(), ["second"], "one departure ends one reservation");
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,7 +40,7 @@ impl Fixture {
     fn assert_is(&self, place: usize, id: u64) {
         let state = self.state(place);
         assert_eq!(state.id, Some(id), "{place}");
-        let snapshot = state.snapshot.as_ref().expect("it is known");
+        let snapshot = state.snapshot.as_ref().expect("the queue is known");
         let mut shown: Vec<_> = snapshot
             .agents
             .iter()
@@ -78,7 +78,7 @@ async fn swapped_names_are_followed_and_so_are_ids_used_as_names() {
             for place in [0, 1] {
                 let state = fixture.state(place);
                 if state.snapshot.is_some() {
-                    fixture.assert_is(place, state.id.expect("it was polled by its id"));
+                    fixture.assert_is(place, state.id.expect("a polled queue has an id"));
                 }
             }
         })
@@ -259,7 +259,7 @@ async fn a_changed_action_of_a_status_counts_within_half_an_hour() {
                 .simulator
                 .world(|world| world.set_queue_action(available, action));
             sleep(HALF_AN_HOUR).await;
-            let seats = fixture.decide(0).count.expect("it is known");
+            let seats = fixture.decide(0).count.expect("the queue is known");
             assert_eq!(seats > Quantity::ZERO, is_some, "{action:?}");
             fixture.assert_true();
         }

@@ -128,9 +128,9 @@ async fn a_refresh_polls_even_a_closed_queue() {
     assert_eq!(fixture.decide(0).reason, Reason::Closed);
 }
 
-/// At the end of the day the lists become empty, which is no news.
+/// At the end of the day the lists become empty, which is not reported.
 #[tokio::test(start_paused = true)]
-async fn lists_that_were_empty_at_closing_time_are_no_news_at_night() {
+async fn lists_that_were_empty_at_closing_time_are_not_reported_at_night() {
     let fixture = Setting {
         hours: vec![hours("Sun 09:00-10:30"); 2],
         ..still(2, 12)

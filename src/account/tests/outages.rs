@@ -19,7 +19,7 @@ async fn a_queue_becomes_unknown_once_its_own_polls_have_failed_for_max_age() {
             let failing = failing_since.map(|since| now.longest_since(since));
             fixture.assert_coherent(7);
             if decision.reason.is_known() {
-                assert!(known_until.is_none(), "it came back");
+                assert!(known_until.is_none(), "the queue became known again");
                 // Data from before the failures may be used until max_age.
                 assert!(
                     failing.is_none_or(|failing| failing <= MINUTE + SECOND),
@@ -35,7 +35,7 @@ async fn a_queue_becomes_unknown_once_its_own_polls_have_failed_for_max_age() {
             }
         })
         .await;
-    assert!(known_until.is_some(), "it became unknown");
+    assert!(known_until.is_some(), "the queue never became unknown");
     assert_eq!(fixture.distrusted(), 0);
 }
 

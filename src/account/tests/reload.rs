@@ -29,8 +29,8 @@ impl Fixture {
         self.asks
             .send(Ask::Take(Box::new(terms)))
             .await
-            .expect("it is running");
-        taken.await.expect("it answers");
+            .expect("the account runs");
+        taken.await.expect("the account answers");
         self.board.drop_stale();
         self.queues = queues;
     }

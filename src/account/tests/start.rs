@@ -197,10 +197,10 @@ async fn the_first_hour_is_as_planned() {
         while polled(&fixture) < queues {
             sleep(SECOND).await;
         }
-        let took = fixture.clock.now().boot - begin;
+        let elapsed = fixture.clock.now().boot - begin;
         assert!(
-            took.abs_diff(all_after) <= all_after / 10 + 5 * SECOND,
-            "{took:?}, planned {all_after:?}"
+            elapsed.abs_diff(all_after) <= all_after / 10 + 5 * SECOND,
+            "{elapsed:?}, planned {all_after:?}"
         );
     }
 }

@@ -202,9 +202,9 @@ async fn a_sweep_without_end_or_without_anybody_is_given_up() {
         *fixture.wire.sweeps.lock().unwrap() = Some(body);
         fixture.watch(15 * MINUTE, |_| ()).await;
         let sent = fixture.sent();
-        let beside = ["ordering=", "page_size=max"];
+        let others = ["ordering=", "page_size=max"];
         let is_full =
-            |path: &&String| is_sweep(path) && !beside.iter().any(|other| path.contains(other));
+            |path: &&String| is_sweep(path) && !others.iter().any(|other| path.contains(other));
         let sweeps = sent.iter().filter(is_full).count();
         let deltas = sent
             .iter()
@@ -216,7 +216,7 @@ async fn a_sweep_without_end_or_without_anybody_is_given_up() {
             "{queues} queues, {sweeps} pages"
         );
         assert!(sweeps <= pages, "{queues} queues: {sweeps} pages");
-        // A delta is tried beside the pages of a sweep, and never takes more requests.
+        // A delta is tried others the pages of a sweep, and never takes more requests.
         assert!(deltas <= sweeps, "{queues} queues: {deltas} of {sweeps}");
         fixture.assert_true();
     }

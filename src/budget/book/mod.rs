@@ -195,7 +195,10 @@ impl Book {
             None => self.add_owner(name.clone()),
         };
         let now = self.now;
-        let entry = self.owners.get_mut(&id).expect("it is there");
+        let entry = self
+            .owners
+            .get_mut(&id)
+            .expect("every owner in the book has an entry");
         entry.users += 1;
         entry.owner.seen = now;
         (self.changes.owners, self.changes.urgent) = (true, true);

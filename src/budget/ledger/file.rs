@@ -138,7 +138,7 @@ impl LedgerFile {
     }
 
     fn contents(&self, clock: &dyn Clock) -> Result<Option<Contents>, LedgerError> {
-        let open = self.open.as_ref().expect("it was prepared");
+        let open = self.open.as_ref().expect("the ledger is open");
         Ok(read(&open.connection, clock)?)
     }
 
@@ -248,7 +248,7 @@ impl LedgerFile {
     }
 
     fn write_rows(&mut self, batch: &Batch) -> Result<(), LedgerError> {
-        let open = self.open.as_mut().expect("it was prepared");
+        let open = self.open.as_mut().expect("the ledger is open");
         let behaviour = TransactionBehavior::Immediate;
         let transaction = open.connection.transaction_with_behavior(behaviour)?;
         if batch.whole {

@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// How long a request waits to be written. Even a slow disk answers within this time, unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a waiting request looks at the clock.
 const LOOK: Duration = Duration::from_millis(20);
@@ -73,7 +73,7 @@ pub enum LedgerError {
     #[error(transparent)]
     InUse(Holder),
     /// The disk has not answered yet.
-    #[error("the disk has not answered within {} s", PATIENCE.as_secs())]
+    #[error("the disk has not answered within {} s", TIMEOUT.as_secs())]
     Hangs,
     /// The system cannot start a thread.
     #[error("the thread that writes the budget ledger cannot be started: {0}")]
@@ -272,7 +272,7 @@ impl Ledger {
             if is_tried || self.shared.condition.is_degraded() {
                 return;
             }
-            if clock::steady() - begun >= PATIENCE {
+            if clock::steady() - begun >= TIMEOUT {
                 return self.shared.condition.fails(&LedgerError::Hangs);
             }
         }

@@ -88,12 +88,12 @@ fn nothing_that_happens_to_the_files_makes_a_process_forget() {
         spend(&budget, &mut keeper, 5);
         fs::copy(home.path(), &old).unwrap();
         spend(&budget, &mut keeper, 30);
-        let beside = |suffix: &str| home.0.path().join(format!("budget.sqlite3{suffix}"));
+        let companion = |suffix: &str| home.0.path().join(format!("budget.sqlite3{suffix}"));
         match accident {
             0 => fs::remove_file(home.path()).unwrap(),
             1 => fs::rename(&old, home.path()).unwrap(),
-            2 => fs::remove_file(beside("-wal")).unwrap(),
-            3 => fs::remove_file(beside("-witness")).unwrap(),
+            2 => fs::remove_file(companion("-wal")).unwrap(),
+            3 => fs::remove_file(companion("-witness")).unwrap(),
             _ => fs::remove_dir_all(home.0.path()).unwrap(),
         }
         assert_eq!(spend(&budget, &mut keeper, 60), 5, "accident {accident}");
@@ -167,16 +167,16 @@ fn an_incomplete_ledger_counts_as_spent_evenly() {
         let old = fs::read(home.path()).unwrap();
         spend(&budget, &mut keeper, 30);
         kill(&home, budget, keeper);
-        let beside = |suffix: &str| home.0.path().join(format!("budget.sqlite3{suffix}"));
+        let companion = |suffix: &str| home.0.path().join(format!("budget.sqlite3{suffix}"));
         match accident {
-            0 => fs::remove_file(beside("-wal")).unwrap(),
+            0 => fs::remove_file(companion("-wal")).unwrap(),
             1 => {
-                fs::remove_file(beside("-wal")).unwrap();
+                fs::remove_file(companion("-wal")).unwrap();
                 fs::write(home.path(), &old).unwrap();
             }
             2 => fs::remove_file(home.path()).unwrap(),
             3 => fs::write(home.path(), "no ledger at all ".repeat(1_000)).unwrap(),
-            _ => fs::remove_file(beside("-witness")).unwrap(),
+            _ => fs::remove_file(companion("-witness")).unwrap(),
         }
         let (budget, mut keeper) = home.start();
         assert!(is_lost(&budget), "accident {accident}");
@@ -271,7 +271,7 @@ fn a_ledger_of_an_old_layout_keeps_all_spent_requests() {
             let (budget, _keeper) = home.start();
             let usage = budget.usage();
             assert_eq!((usage.used, usage.share), (2, 0.5), "layout {layout}");
-            let silence = usage.throttled_until.expect("it was asked for");
+            let silence = usage.throttled_until.expect("a pause was requested");
             assert_eq!(silence.shortest_since(moment), Duration::from_secs(5));
             assert!(!is_lost(&budget), "layout {layout}");
         }

@@ -60,7 +60,7 @@ impl Witness {
             }
             self.file = Some(file);
         }
-        let file = self.file.as_ref().expect("it was opened");
+        let file = self.file.as_ref().expect("the file is open");
         // In place and always the same length, so that it works on a full disk.
         file.write_all_at(text(testimony).as_bytes(), 0)?;
         file.sync_data()?;
@@ -107,7 +107,10 @@ mod tests {
         let mut witness = Witness::beside(&home.path().join("budget.sqlite3"));
         assert_eq!(witness.testimony(), None);
         let testimony = |change, inode| Testimony { change, inode };
-        assert!(witness.write(testimony(7, 4_711)).unwrap(), "it is new");
+        assert!(
+            witness.write(testimony(7, 4_711)).unwrap(),
+            "the testimony is new"
+        );
         assert!(!witness.write(testimony(8, u64::MAX)).unwrap());
         assert_eq!(witness.testimony(), Some(testimony(8, u64::MAX)));
         let good = fs::read(witness.path()).unwrap();

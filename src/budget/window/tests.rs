@@ -60,7 +60,9 @@ fn expired_requests_are_removed_and_an_answer_moves_its_request() {
     assert_eq!((window.used(), window.used_by_polling()), (4, 2));
     // The fourth request is answered only now.
     let leaves = NOW + Duration::from_secs(900);
-    let answered = window.answered(3, true, leaves).expect("it is in");
+    let answered = window
+        .answered(3, true, leaves)
+        .expect("the request is in the window");
     assert!(answered.answered && answered.leaves == leaves);
     assert_eq!(window.answered(3, true, leaves), None, "only once");
     window.expire(NOW + Duration::from_secs(899));
@@ -85,7 +87,7 @@ fn a_burst_is_paid_back_over_the_hour() {
 }
 
 proptest::proptest! {
-    /// Requests sent at the even rate never find the window full, whatever was spent before.
+    /// Requests sent at the even rate never find the window full, however much was spent before.
     #[test]
     fn the_even_rate_is_never_refused(
         leaves in proptest::collection::vec(1u64..3_600_000, 0..60),

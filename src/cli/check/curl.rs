@@ -22,19 +22,19 @@ pub(super) fn commands(config: &Config, targets: &[Target<'_>]) -> String {
         let account = target.account;
         let token = tokens.get(&account.name).map_or(ONE, String::as_str);
         if last.replace(&account.name) != Some(&account.name) {
-            script += &said(&format!(
+            script += &remark(&format!(
                 "The token of account {} goes into {token} first: read -rs {token}",
                 account.name
             ));
         }
         for (queue, _) in &target.queues {
             script.push('\n');
-            script += &said(&target.key(queue).to_string());
+            script += &remark(&target.key(queue).to_string());
             script += &command(&account.upstream, token, queue);
         }
     }
     script.push('\n');
-    script += &said(
+    script += &remark(
         "Ids are found with jq. If an answer has a next that is not null, there are more than 250 rows: add &page=2, and so on.",
     );
     script
@@ -77,8 +77,8 @@ fn unlike(taken: &HashSet<String>, variable: &str) -> String {
 }
 
 /// Formats a remark that every shell ignores.
-fn said(remark: &str) -> String {
-    format!(": {}\n", quoted(remark))
+fn remark(text: &str) -> String {
+    format!(": {}\n", quoted(text))
 }
 
 fn command(upstream: &Upstream, token: &str, queue: &config::Queue) -> String {
@@ -148,7 +148,7 @@ mod tests {
         };
         let text: String = accounts.iter().map(account).collect();
         let path = std::path::Path::new("openseat.toml");
-        Config::parse(&text, path, &|_| None).expect("a good config")
+        Config::parse(&text, path, &|_| None).expect("a valid config")
     }
 
     fn variable(accounts: &[&str], account: &str) -> String {

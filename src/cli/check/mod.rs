@@ -29,7 +29,7 @@ use crate::{
 /// The daemon reads 16 KiB of a request's head; the rest is for other headers.
 const MAX_NAMES: usize = 14 * 1024;
 
-/// Runs the check. Exits with 0 if every queue was read and measured, whatever the decision.
+/// Runs the check. Exits with 0 if every queue was read and measured, with any decision.
 pub fn run(options: &args::Check) -> ExitCode {
     let config = match load_or_explain(&options.config) {
         Ok(config) => config,

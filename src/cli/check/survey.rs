@@ -127,16 +127,16 @@ fn text(report: &SurveyReport, target: &Target<'_>, path: &Path) -> String {
         "{account}: {}\n\n",
         counted(report.requests.into(), "request")
     );
-    let said: Vec<_> = report
+    let findings: Vec<_> = report
         .said
         .iter()
-        .map(|said| said.split_once(": ").unwrap_or(("", said)))
+        .map(|line| line.split_once(": ").unwrap_or(("", line)))
         .collect();
-    let width = said.iter().map(|(subject, _)| subject.len()).max();
+    let width = findings.iter().map(|(subject, _)| subject.len()).max();
     let width = width.unwrap_or_default();
-    for (subject, said) in said {
+    for (subject, sentence) in findings {
         let subject = painted(STRONG, format!("{subject:width$}"));
-        let _ = writeln!(text, "{subject}  {}", plain(said));
+        let _ = writeln!(text, "{subject}  {}", plain(sentence));
     }
     if let Some(stopped) = &report.stopped {
         let _ = writeln!(

@@ -156,7 +156,7 @@ impl Flags {
     ///
     /// # Errors
     /// A fault after one that never ends.
-    pub(super) fn apply_to(&self, told: Quirks, simulator: &Simulator) -> anyhow::Result<()> {
+    pub(super) fn apply_to(&self, reported: Quirks, simulator: &Simulator) -> anyhow::Result<()> {
         let Quirks {
             rows_move,
             retry_after,
@@ -175,7 +175,7 @@ impl Flags {
             lag_spares,
             late_commits,
             cache,
-            ..told
+            ..reported
         };
         simulator.quirks(|quirks| *quirks = both);
         self.inject(simulator)

@@ -26,11 +26,11 @@ struct Running {
 impl Running {
     async fn start(flags: &[&str]) -> Self {
         let quick = ["--latency", "0s", "--seats", "1", "--agents", "300"];
-        let options = parse(&[&quick[..], flags].concat()).expect("good flags");
+        let options = parse(&[&quick[..], flags].concat()).expect("valid flags");
         let simulator =
-            start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
+            start(&options, None, Arc::new(VirtualClock::default())).expect("the simulator starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let serving = simulator.serve(listener).expect("it serves");
+        let serving = simulator.serve(listener).expect("the simulator serves");
         let client = crate::process::tls::client_builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -80,8 +80,8 @@ async fn each_kind_of_fault_can_be_requested() {
         ("slow=1ms", 200, r#"{"count":6"#),
     ] {
         let running = Running::start(&["--fault", kind]).await;
-        let (said, body) = running.get("queues/").await.expect("an answer");
-        assert_eq!(said, status, "{kind}");
+        let (actual, body) = running.get("queues/").await.expect("an answer");
+        assert_eq!(actual, status, "{kind}");
         assert!(body.starts_with(begins), "{kind}: {body}");
     }
     let running = Running::start(&["--fault", "reset"]).await;
@@ -91,8 +91,9 @@ async fn each_kind_of_fault_can_be_requested() {
 #[tokio::test(start_paused = true)]
 async fn faults_follow_one_another() {
     let flags = ["--fault", "ok:1m", "--fault", "503:5m", "--fault", "401"];
-    let options = parse(&flags).expect("good flags");
-    let simulator = start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
+    let options = parse(&flags).expect("valid flags");
+    let simulator =
+        start(&options, None, Arc::new(VirtualClock::default())).expect("the simulator starts");
     let transport = simulator.transport(crate::simulator::TOKEN);
     let mut seen = Vec::new();
     for _ in 0..8 {
@@ -105,14 +106,14 @@ async fn faults_follow_one_another() {
 
 #[tokio::test]
 async fn wrong_faults_are_explained() {
-    for (fault, said) in [
+    for (fault, expected) in [
         ("teapot", "unknown kind \"teapot\"; write one of ok, 401"),
         ("503:soon", "\"soon\" is not a duration"),
         ("404=5s", "404 takes no value"),
         ("600", "unknown kind"),
     ] {
         let error = parse(&["--fault", fault]).expect_err(fault).to_string();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
     let options = parse(&["--fault", "503", "--fault", "401"]).expect("each is well formed");
     let error =
@@ -180,8 +181,9 @@ async fn quirks_show_in_the_answers() {
 /// An answer's status, headers and body, to a request sent `later` on the simulator's clock.
 async fn answer_of(flags: &[&str], later: Duration, path: &str) -> (u16, http::HeaderMap, Value) {
     let quick = ["--latency", "0s", "--agents", "300"];
-    let options = parse(&[&quick[..], flags].concat()).expect("good flags");
-    let simulator = start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
+    let options = parse(&[&quick[..], flags].concat()).expect("valid flags");
+    let simulator =
+        start(&options, None, Arc::new(VirtualClock::default())).expect("the simulator starts");
     let transport = simulator.transport(crate::simulator::TOKEN);
     transport.get(path).await.expect("a first answer");
     tokio::time::sleep(later).await;
@@ -286,10 +288,10 @@ async fn a_429_gives_its_wait_as_requested() {
     ] {
         let flags = ["--requests-per-hour", "1", "--retry-after", flag];
         let (status, headers, _) = answer_of(&flags, Duration::from_secs(60), ALL).await;
-        let said = headers
+        let retry_after = headers
             .get("retry-after")
             .map(|value| value.to_str().expect("text"));
-        assert_eq!((status, said), (429, wait));
+        assert_eq!((status, retry_after), (429, wait));
     }
 }
 
@@ -310,8 +312,9 @@ async fn a_cache_repeats_an_answer_with_its_age() {
 /// Whether each of `count` answers, a second apart, shows that an agent went to lunch before the first of them.
 async fn lunch_seen(flags: &[&str], count: usize) -> Vec<bool> {
     let still = ["--seats", "0", "--agents", "0", "--latency", "0s"];
-    let options = parse(&[&still[..], flags].concat()).expect("good flags");
-    let simulator = start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
+    let options = parse(&[&still[..], flags].concat()).expect("valid flags");
+    let simulator =
+        start(&options, None, Arc::new(VirtualClock::default())).expect("the simulator starts");
     let queue = simulator.queue_id("sales-queue").expect("the first queue");
     let agent = simulator.world(|world| world.add_agent("Ada", &[queue]));
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -358,9 +361,9 @@ async fn rows_can_move_between_pages_by_option() {
         &["--dates", "seconds", "--seats", "0", "--ties", "random"],
     ] {
         let options =
-            parse(&[&["--latency", "0s", "--agents", "300"], flags].concat()).expect("good flags");
+            parse(&[&["--latency", "0s", "--agents", "300"], flags].concat()).expect("valid flags");
         let simulator =
-            start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
+            start(&options, None, Arc::new(VirtualClock::default())).expect("the simulator starts");
         let transport = simulator.transport(crate::simulator::TOKEN);
         let mut torn = 0;
         for _ in 0..20 {

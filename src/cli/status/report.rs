@@ -180,9 +180,9 @@ fn agents(queue: &Queue) -> String {
         (queue.available_on_call, "available but on a call"),
         (queue.available_not_ready, "available but not ready"),
     ];
-    let apart = apart.into_iter().filter_map(|(count, told)| {
+    let apart = apart.into_iter().filter_map(|(count, text)| {
         let count = count.filter(|count| *count > 0)?;
-        Some(format!("{count} {told}"))
+        Some(format!("{count} {text}"))
     });
     let words: Vec<_> = words.chain(apart).collect();
     match words.as_slice() {
@@ -203,7 +203,7 @@ fn verdict(seen: &Seen) -> String {
 /// Reports that all lists of an account are empty that had agents before.
 fn emptied(account: &Account) -> Option<String> {
     let (since, before) = (account.empty_since?, account.agents_before?);
-    let told = format!(
+    let text = format!(
         "every queue's list of agents is empty since {since:.0}; before that {} there",
         if before == 1 {
             "was 1 agent".to_owned()
@@ -211,7 +211,7 @@ fn emptied(account: &Account) -> Option<String> {
             format!("were {before} agents")
         },
     );
-    Some(note(&account.account, &told))
+    Some(note(&account.account, &text))
 }
 
 /// Lists what is wrong and what to do; once per account if all of it has the same fault.
@@ -219,13 +219,13 @@ fn notes(seen: &Seen) -> Vec<String> {
     let mut notes: Vec<_> = seen
         .accounts
         .iter()
-        .filter_map(|account| Some(note(&account.account, &told(account.fault.as_ref()?))))
+        .filter_map(|account| Some(note(&account.account, &fault_text(account.fault.as_ref()?))))
         .collect();
     notes.extend(seen.accounts.iter().filter_map(emptied));
     notes.extend(seen.accounts.iter().filter_map(|account| {
         let trouble = account.cluster.as_ref()?.trouble.as_ref()?;
-        let told = format!("{}: {}", trouble.message, trouble.advice);
-        Some(note(&account.account, &told))
+        let text = format!("{}: {}", trouble.message, trouble.advice);
+        Some(note(&account.account, &text))
     }));
     let common = |queue: &Queue| {
         let account = seen
@@ -235,11 +235,11 @@ fn notes(seen: &Seen) -> Vec<String> {
         account.is_some_and(|account| account.fault.is_some())
     };
     for queue in seen.queues.iter().filter(|queue| !common(queue)) {
-        let told = match (&queue.fault, &queue.detail) {
-            (Some(fault), _) => Some(told(fault)),
+        let text = match (&queue.fault, &queue.detail) {
+            (Some(fault), _) => Some(fault_text(fault)),
             (None, detail) => detail.clone(),
         };
-        notes.extend(told.map(|told| note(&name(queue, true), &told)));
+        notes.extend(text.map(|text| note(&name(queue, true), &text)));
     }
     let ageing = seen
         .queues
@@ -247,10 +247,10 @@ fn notes(seen: &Seen) -> Vec<String> {
         .filter(|queue| queue.is_known() && queue.is_ageing());
     notes.extend(ageing.map(|queue| {
         let left = spoken(queue.time_left().unwrap_or_default());
-        let told = format!(
+        let text = format!(
             "nothing newer has come for a while; what is known may be used for {left} more"
         );
-        note(&name(queue, true), &told)
+        note(&name(queue, true), &text)
     }));
     notes.extend(seen.queues.iter().flat_map(at_zero_seats));
     notes
@@ -261,17 +261,17 @@ fn at_zero_seats(queue: &Queue) -> Vec<String> {
     let Some(soon) = queue.soon.as_ref().filter(|soon| soon.on || soon.calls > 0) else {
         return Vec::new();
     };
-    let told = format!("{}; {}", soon.outcome, soon.standing);
-    let told = std::iter::once(told).chain(soon.advice.clone());
-    told.map(|told| note(&name(queue, true), &told)).collect()
+    let text = format!("{}; {}", soon.outcome, soon.standing);
+    let text = std::iter::once(text).chain(soon.advice.clone());
+    text.map(|text| note(&name(queue, true), &text)).collect()
 }
 
-fn told(fault: &Fault) -> String {
+fn fault_text(fault: &Fault) -> String {
     format!("{}: {}", fault.message, fault.advice)
 }
 
-fn note(whose: &str, told: &str) -> String {
-    format!("{}  {}", painted(ODD, plain(whose)), plain(told))
+fn note(whose: &str, text: &str) -> String {
+    format!("{}  {}", painted(ODD, plain(whose)), plain(text))
 }
 
 #[cfg(test)]
@@ -291,10 +291,10 @@ mod tests {
                 "trouble": {"message": "the engine is gone", "advice": "start it"}
             }
         }]}"#;
-        let seen = Seen::read(accounts, r#"{"queues": []}"#).expect("it is as the daemon has it");
-        let told = text(&seen);
+        let seen = Seen::read(accounts, r#"{"queues": []}"#).expect("a valid answer of the daemon");
+        let shown = text(&seen);
         let standing = "cluster: router-1 leads; nodes: router-1, router-2 (12 entries behind); this node is 31 s behind";
-        assert!(told.contains(standing), "{told}");
-        assert!(told.contains("the engine is gone: start it"), "{told}");
+        assert!(shown.contains(standing), "{shown}");
+        assert!(shown.contains("the engine is gone: start it"), "{shown}");
     }
 }

@@ -94,7 +94,7 @@ fn data_from_before_a_boot_keeps_its_order_and_stays_old_when_the_wall_clock_is_
     let recalled = |wall_ms| {
         stamp("a", 0, wall_ms)
             .to_moment(&clock)
-            .expect("it was before")
+            .expect("the time is in the past")
     };
     let (first, second) = (recalled(100 * HOUR_MS), recalled(100 * HOUR_MS + 1));
     assert!(first.boot < second.boot);

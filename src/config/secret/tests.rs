@@ -6,7 +6,7 @@ const KEY: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn file(content: &[u8]) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    fs::write(file.path(), content).expect("it can be written");
+    fs::write(file.path(), content).expect("the file can be written");
     file
 }
 
@@ -108,19 +108,19 @@ fn each_line_of_a_bearer_file_is_valid_and_the_first_is_sent() {
     let file = file_of_bearers(text);
     let sent = BearerTokens::authorization(file.path()).expect("a token");
     assert_eq!(sent, "Bearer old0old0old0old0");
-    let said = |text: &str| BearerTokens::parse(text).expect_err("no token").to_string();
-    assert!(said(" \n\t\n").contains("is empty"));
-    let short = said("old0old0old0old0\nshort\n");
+    let error = |text: &str| BearerTokens::parse(text).expect_err("no token").to_string();
+    assert!(error(" \n\t\n").contains("is empty"));
+    let short = error("old0old0old0old0\nshort\n");
     assert!(
         short.contains("line 2: that line has fewer than 16"),
         "{short}"
     );
-    let inner = said("old0old0old0old0 x\nnew0new0new0new0");
+    let inner = error("old0old0old0old0 x\nnew0new0new0new0");
     assert!(
         inner.contains("line 1: that line has white space"),
         "{inner}"
     );
-    assert!(said(&"0123456789abcdef\n".repeat(17)).contains("more than 16 tokens"));
+    assert!(error(&"0123456789abcdef\n".repeat(17)).contains("more than 16 tokens"));
 }
 
 #[test]

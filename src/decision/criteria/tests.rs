@@ -33,7 +33,7 @@ fn measuring(measure: Measure, rule: Definition) -> Definition {
 
 fn measured(definition: &Definition, response: &Value) -> Result<Measured, Mismatch> {
     Criteria::compile(definition)
-        .expect("a good rule")
+        .expect("a valid rule")
         .measure(response)
 }
 
@@ -194,7 +194,7 @@ fn numbers_are_left_to_be_compared_at_decision_time() {
         (NotEquals, Comparison::NotEquals),
     ] {
         let definition = rule("count", condition, number(2.5));
-        let criteria = Criteria::compile(&definition).expect("a good rule");
+        let criteria = Criteria::compile(&definition).expect("a valid rule");
         assert_eq!(criteria.threshold(), Quantity::new(2.5));
         let expected = Measured {
             count: Quantity::from(4_u32),
@@ -208,7 +208,7 @@ fn numbers_are_left_to_be_compared_at_decision_time() {
 fn only_comparisons_have_a_threshold_and_greater_than_has_one_by_default() {
     let threshold = |definition| {
         Criteria::compile(&definition)
-            .expect("a good rule")
+            .expect("a valid rule")
             .threshold()
     };
     assert_eq!(
@@ -504,7 +504,7 @@ fn patterns_mean_what_the_standard_says_and_are_compiled_once() {
 
 #[test]
 fn a_pattern_that_can_never_match_is_rejected() {
-    for (path, said) in [
+    for (path, expected) in [
         ("results[?match(@.a, '(')]", "unclosed group"),
         (
             "results[?search(@.a, 'a{2,1}')]",
@@ -528,7 +528,7 @@ fn a_pattern_that_can_never_match_is_rejected() {
         let error = Criteria::compile(&rule(path, Condition::GreaterThan, None));
         let error = error.expect_err(path);
         assert!(
-            error.key == "field" && error.message.contains(said),
+            error.key == "field" && error.message.contains(expected),
             "{error}"
         );
     }

@@ -14,7 +14,7 @@ const STEPS: usize = 32;
 /// One more than the calls on their way that may count on agents who are not free yet. In queues of usual size, a fifth one hardly ever could.
 const BETS: usize = 5;
 
-/// The record of a call names so many agents. The chance that none of them comes, but a further one, is small.
+/// The record of a call names at most this many agents. The chance that none of them comes, but a further one, is small.
 const NAMED: usize = 3;
 
 /// An agent who is expected to be free soon.

@@ -101,7 +101,7 @@ pub struct Prediction {
     pub likely: f64,
     /// The probability above which the rule accepts.
     pub needed: f64,
-    /// Calls on their way count on so many of the likeliest members, and this call on the others.
+    /// Calls on their way count on this many of the likeliest members, and this call on the others.
     pub taken: u8,
 }
 

@@ -1,4 +1,4 @@
-//! What stays teach, what is predicted from them, and when the rule may act.
+//! What the rule learns from stays, what it predicts, and when it may act.
 
 mod deciding;
 
@@ -46,7 +46,7 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 fn terms(lead: f64, patience: f64) -> Terms {
-    Terms::new(seconds(lead), seconds(patience), 2.0).expect("a cost of 2 is fine")
+    Terms::new(seconds(lead), seconds(patience), 2.0).expect("a cost of 2 is valid")
 }
 
 /// The ends of stays that looks at one agent reveal.
@@ -103,7 +103,7 @@ fn day(dice: &mut fastrand::Rng, until: f64) -> Vec<(f64, &'static str)> {
 }
 
 fn status_at<'a>(day: &[(f64, &'a str)], at: f64) -> (f64, &'a str) {
-    let place = day.partition_point(|(began, _)| *began <= at);
+    let place = day.partition_point(|(start, _)| *start <= at);
     day[place.saturating_sub(1)]
 }
 
@@ -120,8 +120,8 @@ fn agents_with_exact_wrap_ups_are_predicted_after_an_hour_with_and_without_dates
         for tick in 0..3_600 {
             let at = f64::from(tick) * 2.0;
             for (day, known) in days.iter().zip(&mut stays) {
-                let (began, status) = status_at(day, at);
-                let look = look(status, is_dated.then_some(began), at);
+                let (start, status) = status_at(day, at);
+                let look = look(status, is_dated.then_some(start), at);
                 if let Some(passed) = follow(known, &look) {
                     learnt.learn(&passed);
                 }
@@ -132,7 +132,7 @@ fn agents_with_exact_wrap_ups_are_predicted_after_an_hour_with_and_without_dates
                     continue;
                 }
                 let chance = learnt.chance(stay, terms.until(moment(at)));
-                let came = began + 20.0 <= at + 10.0;
+                let came = start + 20.0 <= at + 10.0;
                 let tenth = &mut tenths[((chance * 10.0) as usize).min(9)];
                 tenth.0 += chance;
                 tenth.1 += f64::from(u8::from(came));
@@ -373,9 +373,9 @@ fn life() -> impl Strategy<Value = Vec<(usize, f64)>> {
 fn changes(life: &[(usize, f64)]) -> Vec<(f64, &'static str)> {
     let mut at = 0.0;
     let change = |(status, lasts): &(usize, f64)| {
-        let began = at;
+        let start = at;
         at += lasts;
-        (began, ["On call", "Wrap-up", "Available", "Break"][*status])
+        (start, ["On call", "Wrap-up", "Available", "Break"][*status])
     };
     let mut changes: Vec<_> = life.iter().map(change).collect();
     changes.dedup_by_key(|(_, status)| *status);
@@ -432,8 +432,8 @@ proptest! {
         let last = life.iter().map(|(_, lasts)| lasts).sum::<f64>();
         let looks: Vec<Presence> = (0..(last / every) as u32).map(|n| {
             let at = f64::from(n) * every;
-            let (began, status) = status_at(&changes, at);
-            look(status, is_dated.then_some(began), at)
+            let (start, status) = status_at(&changes, at);
+            look(status, is_dated.then_some(start), at)
         }).collect();
         let once = ends(looks.iter().cloned());
         // Each look comes once in order; earlier looks come again, at their own moment or from a copy that lags.
@@ -464,10 +464,10 @@ proptest! {
         let (mut before, mut first, mut shown) = (None, 0.0, None);
         for n in 0..(last / every) as u32 {
             let at = f64::from(n) * every;
-            let place = changes.partition_point(|(began, _)| *began <= at) - 1;
-            let (began, status) = changes[place];
+            let place = changes.partition_point(|(start, _)| *start <= at) - 1;
+            let (start, status) = changes[place];
             let (theirs, ours) = jumps[place];
-            let mut look = look(status, Some(began + theirs), at);
+            let mut look = look(status, Some(start + theirs), at);
             look.at.wall = moment(at + ours).wall;
             let was = known.clone();
             let passed = follow(&mut known, &look);

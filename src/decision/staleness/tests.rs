@@ -170,7 +170,7 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
     assert_eq!(ask(1.0, patience.fresh, false), None);
     assert!(ask(1.0, longer, false).is_some());
     assert_eq!(ask(5.0, longer, false), None, "no single change turns it");
-    assert!(ask(5.0, longer, true).is_some(), "it is polled for");
+    assert!(ask(5.0, longer, true).is_some(), "the caller waits");
     assert_eq!(ask(5.0, patience.fresh, true), None);
 }
 

@@ -63,32 +63,29 @@ fn a_name_that_does_not_exist_gets_the_nearest_spellings() {
 #[test]
 fn a_misspelt_name_is_answered_with_the_existing_names() {
     let mut queues = vec!["Billing", "sales-queue", "support"];
-    let told = |queues: &[&str], asked: &str| match with_queues(queues).resolve(asked) {
+    let advice = |queues: &[&str], asked: &str| match with_queues(queues).resolve(asked) {
         Err(wrong) => Fault::NoSuchQueue(wrong).full_advice(),
         Ok(id) => panic!("{asked} is {id}"),
     };
     assert_eq!(
-        told(&queues, "Sales-Queue"),
+        advice(&queues, "Sales-Queue"),
         "queue names are case-sensitive; did you mean \"sales-queue\"? \
          There are: \"sales-queue\" (id 101), \"Billing\" (id 100), \"support\" (id 102)"
     );
-    assert!(told(&[], "sales").ends_with(". The account has no queues"));
+    assert!(advice(&[], "sales").ends_with(". The account has no queues"));
     let many: Vec<_> = (0..40).map(|n| format!("overflow {n:02}")).collect();
     queues.extend(many.iter().map(String::as_str));
-    let told = told(&queues, "billing");
-    assert_eq!(told.matches("(id ").count(), 12, "{told}");
+    let all = advice(&queues, "billing");
+    assert_eq!(all.matches("(id ").count(), 12, "{all}");
+    assert!(all.contains("? There are: \"Billing\" (id 100), "), "{all}");
     assert!(
-        told.contains("? There are: \"Billing\" (id 100), "),
-        "{told}"
-    );
-    assert!(
-        told.ends_with(" and 31 more; `openseat queues` lists all"),
-        "{told}"
+        all.ends_with(" and 31 more; `openseat queues` lists all"),
+        "{all}"
     );
 }
 
 #[test]
-fn callers_are_told_only_the_nearest_queue_names() {
+fn callers_see_only_the_nearest_queue_names() {
     let names = with_queues(&["sales-queue", "vip"]);
     let wrong = names.resolve("Sales-Queue").expect_err("no such queue");
     let fault = Fault::NoSuchQueue(wrong);
@@ -115,12 +112,20 @@ fn a_statuss_meaning_comes_from_its_action() {
         json!({"id": 5, "name": "Lunch", "queue_action": "Set Not Ready"}),
         json!({"id": 6, "name": "Odd"}),
     ]);
-    let ready = |id| names.status_by_id(id).expect("it is listed").is_ready();
+    let ready = |id| {
+        names
+            .status_by_id(id)
+            .expect("the status is listed")
+            .is_ready()
+    };
     assert_eq!(
         [ready(4), ready(5), ready(6)],
         [Some(true), Some(false), None]
     );
-    assert_eq!(names.status_named("Open").expect("it is listed").id, 4);
+    assert_eq!(
+        names.status_named("Open").expect("the status is listed").id,
+        4
+    );
     assert!(names.status_named("open").is_none());
     assert!(names.status_by_id(7).is_none());
 }

@@ -46,7 +46,7 @@ struct Day {
     /// When the account's newest data was read.
     newest: u64,
     has_seats: bool,
-    told: Vec<(u64, bool)>,
+    sent: Vec<(u64, bool)>,
 }
 
 impl Day {
@@ -57,19 +57,19 @@ impl Day {
             asked: (condition == Condition::NoSeats).then_some(0),
             newest: 0,
             has_seats: true,
-            told: Vec::new(),
+            sent: Vec::new(),
         }
     }
 
-    /// Looks every five seconds while the condition lasts or not. Records when a message is sent, and whether the condition has begun.
+    /// Looks every five seconds, with or without the condition. Records when a message is sent, and whether it reports a beginning.
     fn pass(&mut self, seconds: std::ops::Range<u64>, lasts: bool) -> &mut Self {
         for second in seconds.step_by(5) {
             let lasting = [(subject(self.condition), evidence(self.asked))];
             let lasting = if lasts { &lasting[..] } else { &[] };
             let sight = Sight::with(lasting, at(self.newest), self.has_seats);
             let news = self.tracker.look(&sight, |_| Some(AFTER), at(second));
-            let told = news.iter().map(|news| (second, news.until.is_none()));
-            self.told.extend(told);
+            let sent = news.iter().map(|news| (second, news.until.is_none()));
+            self.sent.extend(sent);
         }
         self
     }
@@ -84,7 +84,7 @@ fn one_message_when_it_has_lasted_and_one_when_it_has_ended() {
         day.pass(150..1000, true);
         day.newest = 1000;
         day.pass(1000..2000, false);
-        assert_eq!(day.told, [(300, true), (1060, false)], "{condition:?}");
+        assert_eq!(day.sent, [(300, true), (1060, false)], "{condition:?}");
         assert_eq!(day.tracker, Tracker::default(), "nothing is left");
     }
 }
@@ -95,7 +95,7 @@ fn a_condition_that_ends_early_is_not_reported() {
     day.pass(0..290, true);
     day.newest = 290;
     day.pass(290..1000, false);
-    assert_eq!(day.told, []);
+    assert_eq!(day.sent, []);
 }
 
 #[test]
@@ -106,23 +106,23 @@ fn a_fault_that_comes_and_goes_is_one_condition() {
         day.pass(round * 60..round * 60 + 40, true);
         day.pass(round * 60 + 40..round * 60 + 60, false);
     }
-    assert_eq!(day.told, [(300, true)]);
+    assert_eq!(day.sent, [(300, true)]);
 }
 
 #[test]
 fn no_seats_are_reported_only_if_calls_arrive() {
     let mut day = Day::new(Condition::NoSeats);
     day.pass(0..3600, true);
-    assert_eq!(day.told, [], "no call has arrived");
+    assert_eq!(day.sent, [], "no call has arrived");
     day.asked = Some(1);
     day.pass(3600..3700, true);
-    assert_eq!(day.told, [(3600, true)]);
+    assert_eq!(day.sent, [(3600, true)]);
     day.has_seats = false;
     day.pass(3700..7200, false);
-    assert_eq!(day.told.len(), 1, "unknown seats count as no seats");
+    assert_eq!(day.sent.len(), 1, "unknown seats count as no seats");
     day.has_seats = true;
     day.pass(7200..7300, false);
-    assert_eq!(day.told, [(3600, true), (7260, false)]);
+    assert_eq!(day.sent, [(3600, true), (7260, false)]);
 }
 
 #[test]
@@ -150,10 +150,10 @@ fn a_process_that_has_not_polled_yet_ends_no_condition() {
         };
         day.pass(400..1000, false);
         day.pass(1000..1500, true);
-        assert_eq!(day.told, [(300, true)], "{condition:?}");
+        assert_eq!(day.sent, [(300, true)], "{condition:?}");
         day.newest = 1600;
         day.pass(1600..1700, false);
-        assert_eq!(day.told, [(300, true), (1660, false)], "{condition:?}");
+        assert_eq!(day.sent, [(300, true), (1660, false)], "{condition:?}");
     }
 }
 
@@ -227,13 +227,16 @@ fn a_cluster_without_its_engine_is_reported_until_the_engine_answers() {
         tracker.look(&sight, |_| Some(AFTER), at(second))
     };
     assert_eq!(look(&mut tracker, &asked, 0), []);
-    let told = look(&mut tracker, &asked, 300);
-    let evidence = told[0].evidence.as_ref().expect("it was seen");
+    let news = look(&mut tracker, &asked, 300);
+    let evidence = news[0]
+        .evidence
+        .as_ref()
+        .expect("the message has its evidence");
     assert_eq!(
         evidence.what,
         "the cluster's engine does not answer (accounts: \"main\", \"lab\")"
     );
-    assert_eq!((told.len(), &told[0].subject.account), (1, &None));
+    assert_eq!((news.len(), &news[0].subject.account), (1, &None));
     // Another process, which has sent nothing yet.
     for second in [310, 400] {
         assert_eq!(look(&mut tracker, &Status::default(), second), []);
@@ -246,7 +249,11 @@ fn a_cluster_without_its_engine_is_reported_until_the_engine_answers() {
         ..asked.clone()
     };
     assert_eq!(look(&mut tracker, &leaderless, 500), []);
-    let told = look(&mut tracker, &leaderless, 800);
-    let what = &told[0].evidence.as_ref().expect("it was seen").what;
+    let news = look(&mut tracker, &leaderless, 800);
+    let what = &news[0]
+        .evidence
+        .as_ref()
+        .expect("the message has its evidence")
+        .what;
     assert!(what.starts_with("no node of the cluster leads"), "{what}");
 }

@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn an_unknown_level_is_rejected_with_a_suggestion() {
-        for (text, said) in [
+        for (text, expected) in [
             (
                 "debgu",
                 "there is no log level \"debgu\"; did you mean debug?",
@@ -197,7 +197,7 @@ mod tests {
             ("a b=debug", "\"a b\" is no module"),
             ("openseat[span]=debug", "is no module"),
         ] {
-            assert!(read(text).contains(said), "{text}: {}", read(text));
+            assert!(read(text).contains(expected), "{text}: {}", read(text));
         }
     }
 }

@@ -55,7 +55,7 @@ pub enum Count {
     Nothing,
     /// All of an account, if its `reserve` pays for them. Otherwise none, because polling would lose requests.
     WithinReserve,
-    /// All, whatever that leaves for polling.
+    /// All, even if nothing is left for polling.
     Everything,
 }
 

@@ -30,30 +30,30 @@ pub(super) fn notes(finding: &Finding<'_>) -> Vec<String> {
     let Some(snapshot) = finding.snapshot() else {
         return Vec::new();
     };
-    let mut said = rows(&finding.notes);
+    let mut lines = rows(&finding.notes);
     if !snapshot.complete {
-        said.push("CallTools' count does not fit the rows it sent, in two readings".to_owned());
+        lines.push("CallTools' count does not fit the rows it sent, in two readings".to_owned());
     }
     if snapshot.agents.is_empty() && matches!(finding.queue.reference, QueueRef::Id(_)) {
-        said.push("an id that is not the account's can look like an empty queue: compare it with the address of the queue's settings page".to_owned());
+        lines.push("an id that is not the account's can look like an empty queue: compare it with the address of the queue's settings page".to_owned());
     }
     if finding.selected == Some(0) && !snapshot.agents.is_empty() {
-        said.push(nothing_selected(snapshot));
+        lines.push(nothing_selected(snapshot));
     }
-    said
+    lines
 }
 
 fn rows(notes: &Notes) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     if notes.skipped > 0 {
         let rows = counted(notes.skipped);
-        said.push(format!("{rows} could not be read and are left out"));
+        lines.push(format!("{rows} could not be read and are left out"));
     }
     if notes.queue_login_assumed {
-        said.push("rows have no queue_logged_in, so logged_in is taken for it".to_owned());
+        lines.push("rows have no queue_logged_in, so logged_in is taken for it".to_owned());
     }
     if notes.queue_login_unclear {
-        said.push(
+        lines.push(
             "some rows do not say whether their agent is logged in to the queue; they count as not logged in".to_owned(),
         );
     }
@@ -63,26 +63,26 @@ fn rows(notes: &Notes) -> Vec<String> {
             .iter()
             .map(|status| &**status)
             .collect();
-        said.push(format!(
+        lines.push(format!(
             "statuses/ does not list these statuses: {}",
             statuses.join(", ")
         ));
     }
-    said
+    lines
 }
 
 /// Either nobody matches the filter, or a field is misspelt, so the fields are listed.
 fn nothing_selected(snapshot: &Snapshot) -> String {
     let rows = counted(snapshot.agents.len());
-    let mut said =
+    let mut lines =
         format!("the path selects nothing in {rows}: nobody fits it, or a field is misspelt");
     let first = snapshot.agents.first();
     let row = first.and_then(|agent| serde_json::from_str(agent.raw.get()).ok());
     if let Some(serde_json::Value::Object(row)) = row {
         let fields: Vec<_> = row.keys().take(MAX_FIELDS).map(String::as_str).collect();
-        let _ = write!(said, "; a row has {}", fields.join(", "));
+        let _ = write!(lines, "; a row has {}", fields.join(", "));
     }
-    said
+    lines
 }
 
 fn counted(rows: usize) -> String {

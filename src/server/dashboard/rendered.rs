@@ -60,7 +60,7 @@ impl RenderedPage {
         Self {
             plain: page.into(),
             gzip: gzip.into(),
-            tag: HeaderValue::from_str(&tag).expect("it is ASCII"),
+            tag: HeaderValue::from_str(&tag).expect("a tag is ASCII"),
         }
     }
 

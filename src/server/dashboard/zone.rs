@@ -99,7 +99,7 @@ mod tests {
     fn times_are_in_the_zone_of_the_browser_and_say_so() {
         // 2026-07-01 and 2026-01-01, 12:00 UTC.
         let (summer, winter) = (1_782_907_200_000, 1_767_268_800_000);
-        for (name, told) in [
+        for (name, expected) in [
             (
                 "Europe/Berlin",
                 ["1 Jul, 14:00:00 CEST", "1 Jan, 13:00:00 CET"],
@@ -115,7 +115,7 @@ mod tests {
             ("UTC", ["1 Jul, 12:00:00 UTC", "1 Jan, 12:00:00 UTC"]),
         ] {
             let zone = zone(&format!("a=b; openseat_zone={name}; c=d"));
-            assert_eq!([summer, winter].map(|ms| zone.full_date(ms)), told);
+            assert_eq!([summer, winter].map(|ms| zone.full_date(ms)), expected);
         }
     }
 

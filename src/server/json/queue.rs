@@ -136,7 +136,7 @@ pub struct AgentJson<'a> {
     available: Option<bool>,
     /// Whether the agent is logged in to this queue.
     queue_logged_in: bool,
-    /// Whether the agent is on a call now, whatever the status says.
+    /// Whether the agent is on a call now, regardless of the status.
     on_call: bool,
     /// Whether CallTools' dialer would give the agent a call; null if CallTools does not say.
     ready: Option<bool>,

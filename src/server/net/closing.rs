@@ -96,6 +96,6 @@ mod tests {
             timer.poll(cx, due)
         });
         let ended = timeout(Duration::from_secs(2), woken).await;
-        assert!(ended.is_ok(), "it slept on");
+        assert!(ended.is_ok(), "the task was not woken");
     }
 }

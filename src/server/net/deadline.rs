@@ -54,8 +54,8 @@ mod tests {
     async fn without_a_pause_a_late_client_is_cut_soon() {
         let begun = Instant::now();
         assert!(within(LIMIT, sleep(LIMIT + 2 * LOOK)).await.is_err());
-        let took = begun.elapsed();
-        assert!(took < LIMIT + 2 * LOOK, "{took:?}");
+        let elapsed = begun.elapsed();
+        assert!(elapsed < LIMIT + 2 * LOOK, "{elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -107,7 +107,7 @@ pub(crate) type Stream = Either<TcpStream, UnixStream>;
 /// default the kernel lets it grow to 4 MB for a client that does not read.
 pub(crate) const SMALL_SEND_BUFFER: usize = 64 * 1024;
 
-/// The socket below a connection, whatever its protocol. If the system refuses a setting, the connection stays as it was.
+/// The socket below a connection of any protocol. If the system refuses a setting, the connection stays as it was.
 pub(crate) trait Socket {
     fn socket(&self) -> BorrowedFd<'_>;
 

@@ -130,7 +130,7 @@ mod tests {
             (Some(-3.0), 1),
             (None, 1),
         ] {
-            let count = seats.map(|seats| Quantity::new(seats).expect("it is finite"));
+            let count = seats.map(|seats| Quantity::new(seats).expect("a finite number"));
             assert_eq!(weight(count), weighs, "{seats:?}");
         }
     }

@@ -284,11 +284,11 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut connection = pin!(connection);
-    let told = pin!(closing.begin_token.cancelled());
-    let mut told = RarelyPolled::new(told);
+    let stopping = pin!(closing.begin_token.cancelled());
+    let mut stopping = RarelyPolled::new(stopping);
     let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(ended)),
-        Poll::Pending => told.poll(cx, closing.has_begun()).map(|()| None),
+        Poll::Pending => stopping.poll(cx, closing.has_begun()).map(|()| None),
     });
     if let Some(ended) = ended.await {
         return ended;

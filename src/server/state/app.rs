@@ -255,7 +255,7 @@ impl App {
                     .queue(key)
                     .expect("the metrics were made for the queues of the board"),
                 holds: deps.reservations.queue(key),
-                version: deps.board.version(key).expect("it is one of the board's"),
+                version: deps.board.version(key).expect("the queue is on the board"),
                 call_id_warning: Once::new(),
             })
         };
@@ -372,8 +372,8 @@ impl App {
     }
 
     /// Counts and logs a decision that was given.
-    pub(crate) fn decided(&self, queue: &Queue, decision: &Decision, took: Duration) {
-        self.metrics.decision(&queue.meters, decision, took);
+    pub(crate) fn decided(&self, queue: &Queue, decision: &Decision, elapsed: Duration) {
+        self.metrics.decision(&queue.meters, decision, elapsed);
         tracing::trace!(
             queue = %queue.key,
             accept = decision.accept,

@@ -38,8 +38,8 @@ pub struct Source(IpAddr);
 impl Source {
     /// The peer, or the client of a proxy on this machine. A client can forge everything in the proxy's header except the last address.
     pub fn new(arrival: Arrival, headers: &HeaderMap) -> Self {
-        let told = arrival.near.then(|| last_forwarded(headers)).flatten();
-        let address = told.or(arrival.peer);
+        let forwarded = arrival.near.then(|| last_forwarded(headers)).flatten();
+        let address = forwarded.or(arrival.peer);
         Self(network(address.unwrap_or(Ipv6Addr::UNSPECIFIED.into())))
     }
 }
@@ -124,7 +124,9 @@ mod tests {
         for _ in 0..AT_ONCE {
             assert_eq!(guesses.look(guesser, clock.now(), || false), Ok(false));
         }
-        let looked = guesses.look(guesser, clock.now(), || panic!("it is not looked at"));
+        let looked = guesses.look(guesser, clock.now(), || {
+            panic!("the token must not be checked")
+        });
         assert_eq!(looked, Err(PERIOD));
         assert_eq!(guesses.look(person, clock.now(), || true), Ok(true));
         clock.pass(PERIOD);
@@ -153,18 +155,22 @@ mod tests {
         assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1"));
         assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
         assert_eq!(source("::ffff:10.0.0.1"), source("10.0.0.1"));
-        let told = |peer: &str, value: &str| {
+        let source_of = |peer: &str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(FORWARDED_FOR, value.parse().expect("a header"));
             let peer = Some(peer.parse().expect("an address"));
             Source::new(Arrival::by_tcp(peer, false), &headers)
         };
         for value in ["9.9.9.9", "1.1.1.1, 9.9.9.9", "junk,9.9.9.9:4711 "] {
-            assert_eq!(told("127.0.0.1", value), source("9.9.9.9"), "{value}");
-            assert_eq!(told("10.0.0.1", value), source("10.0.0.1"), "{value}");
+            assert_eq!(source_of("127.0.0.1", value), source("9.9.9.9"), "{value}");
+            assert_eq!(source_of("10.0.0.1", value), source("10.0.0.1"), "{value}");
         }
         for value in ["", "unknown", "1.1.1.1, _hidden"] {
-            assert_eq!(told("127.0.0.1", value), source("127.0.0.1"), "{value}");
+            assert_eq!(
+                source_of("127.0.0.1", value),
+                source("127.0.0.1"),
+                "{value}"
+            );
         }
     }
 }

@@ -191,7 +191,7 @@ mod tests {
             held.recv().ok();
         });
         assert!(matches!(work.await, Err(Undone::Late(_))));
-        begins.recv().expect("it has begun");
+        begins.recv().expect("the work begins");
         // The thread is still busy. One piece may wait, a second may not.
         let waits = pool.run(Duration::from_millis(50), |_| ());
         assert!(matches!(waits.await, Err(Undone::Late(_))));
@@ -213,10 +213,10 @@ mod tests {
             ended.send(()).expect("the test waits");
         });
         tokio::select! {
-            _ = work => panic!("it ends only when nobody waits"),
-            begun = begins => begun.expect("it begins"),
+            _ = work => panic!("the work must not end while its handler waits"),
+            begun = begins => begun.expect("the work begins"),
         }
-        ends.await.expect("it ends");
+        ends.await.expect("the work ends");
     }
 
     #[tokio::test]

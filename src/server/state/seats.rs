@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long the leader may take. The call is ringing.
-const PATIENCE: Duration = Duration::from_millis(250);
+const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A seat to hold.
 pub struct SeatRequest<'a> {
@@ -94,7 +94,7 @@ async fn reserve_elsewhere(
         max_age_ms: policy.max_age.map(|age| age.as_millis() as u64),
         on_unknown: policy.on_unknown,
     };
-    let said = member.ask(what, PATIENCE).await;
+    let answer = member.ask(what, TIMEOUT).await;
     let now = app.clock.now();
     let reservation = |id: String, age: Duration, ttl: Duration| Reservation {
         id: ReservationId::from_text(&id),
@@ -105,7 +105,7 @@ async fn reserve_elsewhere(
     };
     // This node's data may be a moment older than what the leader decided on.
     let decision = |others: Held| decide_with(&app.state(queue), policy, others, now);
-    match said {
+    match answer {
         Some(Said::Made { id }) => {
             let made = reservation(id, Duration::ZERO, *ttl);
             let decision = decision(queue.holds.held(now)).held(None);
@@ -153,7 +153,7 @@ pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
     // It may be so new that this node does not know it yet.
     for member in following {
         let what = What::Release { id: id.to_string() };
-        match member.ask(what, PATIENCE).await {
+        match member.ask(what, TIMEOUT).await {
             Some(Said::Released(true)) => {
                 app.reservations.ended_elsewhere(id, app.clock.now());
                 app.board.notify();

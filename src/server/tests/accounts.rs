@@ -96,11 +96,11 @@ async fn a_fault_of_the_account_is_shown_with_its_start() {
     };
     ends.health
         .send_modify(|health| health.fault = Some(present));
-    let told = account().await;
-    assert_eq!(told["fault"]["kind"], "bad_token");
-    assert_eq!(told["fault_since"], server.clock.now().rfc3339());
+    let shown = account().await;
+    assert_eq!(shown["fault"]["kind"], "bad_token");
+    assert_eq!(shown["fault_since"], server.clock.now().rfc3339());
     assert_eq!(
-        told["faulty_queues"], 0,
+        shown["faulty_queues"], 0,
         "which counts only queues' own faults"
     );
     let metrics = server.get("/metrics").await.body;
@@ -122,9 +122,9 @@ async fn lists_that_are_all_empty_show_when_it_happened_and_how_many_agents_ther
     };
     ends.health
         .send_modify(|health| health.emptied = Some(emptied));
-    let told = account().await;
-    assert_eq!(told["empty_since"], since.rfc3339());
-    assert_eq!(told["agents_before"], 31);
+    let shown = account().await;
+    assert_eq!(shown["empty_since"], since.rfc3339());
+    assert_eq!(shown["agents_before"], 31);
     let page = server.ask("GET", "/", "Accept: text/html\r\n").await.body;
     assert!(page.contains("There were 31 agents before"), "{page}");
 }
@@ -158,10 +158,10 @@ async fn each_feed_is_shown_with_its_standing_and_why() {
     assert_eq!(feeds[0], expected);
     assert_eq!(feeds[2]["until"], Value::Null);
     let page = server.ask("GET", "/", "Accept: text/html\r\n").await.body;
-    let said = format!(
+    let expected = format!(
         "Statuses come from sweeps of the account. Not used until {} UTC: the list of changes (it &lt;lies&gt;).",
         until.timestamp().strftime("%H:%M:%S")
     );
-    assert!(page.contains(&said), "{page}");
+    assert!(page.contains(&expected), "{page}");
     assert!(!page.contains("nothing to gain"), "{page}");
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{fixtures::available, server::serve_agent_checks};
 
 /// Long enough for a machine that is busy with other tests, short enough to notice a hang.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// HAProxy's side of an agent-check.
 struct Agent {
@@ -15,7 +15,7 @@ impl Agent {
         let server = world.serve().await;
         let listener = bind(&Listen::Tcp(([127, 0, 0, 1], 0).into())).await;
         let listener = listener.expect("a free port is free");
-        let address = listener.local_addr().expect("it is TCP");
+        let address = listener.local_addr().expect("the server listens on TCP");
         let (current, stop) = (server.current.clone(), server.stop.clone());
         tokio::spawn(serve_agent_checks(listener, current, stop));
         Self { address, server }
@@ -23,17 +23,22 @@ impl Agent {
 
     /// Sends these bytes, and reads until the agent closes.
     async fn check(&self, line: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        stream.write_all(line.as_bytes()).await.expect("it is open");
+        let mut stream = TcpStream::connect(self.address)
+            .await
+            .expect("the server listens");
+        stream
+            .write_all(line.as_bytes())
+            .await
+            .expect("the connection is open");
         rest(&mut stream).await
     }
 }
 
 async fn rest(stream: &mut TcpStream) -> String {
     let mut text = String::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await;
+    let read = tokio::time::timeout(TIMEOUT, stream.read_to_string(&mut text)).await;
     // A client that is cut while it is still sending gets an error, which is an end too.
-    let _ = read.expect("it does not hang");
+    let _ = read.expect("no timeout");
     text
 }
 
@@ -60,14 +65,14 @@ async fn an_unknown_queue_follows_on_unknown() {
 #[tokio::test]
 async fn an_unconfigured_queue_is_down_with_the_cause() {
     let agent = Agent::with_world(World::with(&["one/sales", "two/sales"])).await;
-    for (asked, said) in [
+    for (line, expected) in [
         ("slaes\n", "fail #no such queue"),
         ("\n", "fail #no such queue"),
         ("ready\n", "fail #no such queue"),
         ("sales\n", "fail #several accounts"),
     ] {
-        let answer = agent.check(asked).await;
-        assert!(answer.starts_with(said), "{asked}: {answer}");
+        let answer = agent.check(line).await;
+        assert!(answer.starts_with(expected), "{line}: {answer}");
         assert_eq!(answer.lines().count(), 1);
     }
 }

@@ -91,7 +91,7 @@ async fn a_call_with_many_answers_has_all_of_them_in_order() {
         .get("/v1/decisions?queue=sales&queue=full&call_id=a%2Fb")
         .await;
     let answers = server.call("a%2Fb").await;
-    let told: Vec<_> = answers
+    let listed: Vec<_> = answers
         .iter()
         .map(|answer| {
             let text = |name: &str| answer[name].as_str().expect("text").to_owned();
@@ -106,7 +106,7 @@ async fn a_call_with_many_answers_has_all_of_them_in_order() {
         ("2026-11-22T10:00:03.123Z", "full", "below_threshold"),
     ];
     let expected = expected.map(|(at, queue, reason)| (at.into(), queue.into(), reason.into()));
-    assert_eq!(told, expected);
+    assert_eq!(listed, expected);
     assert_eq!(answers[0]["count"], Value::Null, "unknown is not zero");
     assert_eq!(answers[2]["age_ms"], 2_000);
 }
@@ -194,7 +194,7 @@ async fn the_drop_in_records_what_it_listed_and_not_a_decision() {
         );
     }
     let answers = server.call("a").await;
-    let told: Vec<_> = answers
+    let listed: Vec<_> = answers
         .iter()
         .map(|answer| {
             [
@@ -207,7 +207,7 @@ async fn the_drop_in_records_what_it_listed_and_not_a_decision() {
         .collect();
     let null = &Value::Null;
     assert_eq!(
-        told,
+        listed,
         [
             [&"sales".into(), null, &"listed".into(), &2.into()],
             [&"dark".into(), null, &"never_polled".into(), null],
@@ -277,7 +277,7 @@ async fn with_clients() -> World {
     world
 }
 
-fn shows(name: &str) -> String {
+fn bearer_of(name: &str) -> String {
     format!("Authorization: Bearer token-of-{name}\r\n")
 }
 
@@ -286,7 +286,10 @@ async fn a_client_reads_only_answers_about_its_queues_and_each_has_its_client() 
     let server = with_clients().await.serve().await;
     for queue in ["sales", "full"] {
         let target = format!("/v1/queues/{queue}/decision?call_id=a");
-        assert_eq!(server.ask("GET", &target, &shows("asks")).await.status, 200);
+        assert_eq!(
+            server.ask("GET", &target, &bearer_of("asks")).await.status,
+            200
+        );
     }
     let target = "/v1/queues/full/decision?call_id=b";
     let bearer = format!("Authorization: Bearer {BEARER}\r\n");
@@ -305,23 +308,23 @@ async fn a_client_reads_only_answers_about_its_queues_and_each_has_its_client() 
         }
     };
     assert_eq!(read("a", "").await.0, 401);
-    assert_eq!(read("a", &shows("asks")).await.0, 403);
+    assert_eq!(read("a", &bearer_of("asks")).await.0, 403);
     let asks = Value::from("asks");
-    for headers in [&bearer, &shows("reads")] {
+    for headers in [&bearer, &bearer_of("reads")] {
         assert_eq!(
             read("a", headers).await,
             (200, vec![asks.clone(), asks.clone()])
         );
         assert_eq!(read("b", headers).await, (200, vec![Value::Null]));
     }
-    assert_eq!(read("a", &shows("reads-one")).await, (200, vec![asks]));
+    assert_eq!(read("a", &bearer_of("reads-one")).await, (200, vec![asks]));
     assert_eq!(
-        read("b", &shows("reads-one")).await.0,
+        read("b", &bearer_of("reads-one")).await.0,
         404,
         "as if it did not exist"
     );
     let page = server
-        .ask("GET", "/calls?call_id=a", &shows("reads-one"))
+        .ask("GET", "/calls?call_id=a", &bearer_of("reads-one"))
         .await;
     assert_eq!(page.status, 403);
 }

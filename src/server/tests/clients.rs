@@ -1,4 +1,4 @@
-//! Callers of the config with tokens of their own: what each may do, and that a key in a URL is never shown.
+//! Clients with tokens of their own: what each may do, and that a key in a URL is never shown.
 
 use super::*;
 use crate::{config::May, fixtures::available, logged::listen_to};
@@ -39,7 +39,7 @@ fn client(
     (config, (&*format!("token-of-{name}")).into())
 }
 
-fn shows(name: &str) -> String {
+fn bearer_of(name: &str) -> String {
     format!("Authorization: Bearer token-of-{name}\r\n")
 }
 
@@ -109,7 +109,7 @@ async fn each_client_may_do_what_the_config_says_and_nothing_else() {
             if status == 0 {
                 continue; // A stream has no end.
             }
-            let answer = server.ask(method, target, &shows(name)).await;
+            let answer = server.ask(method, target, &bearer_of(name)).await;
             assert_eq!(answer.status, status, "{method} {target} {name}");
             if status == 403 {
                 assert_eq!(answer.problem(), "may-not", "{method} {target} {name}");
@@ -125,14 +125,17 @@ async fn only_a_client_that_may_reserve_holds_and_releases_seats() {
     let server = world().serve().await;
     let target = "/v1/queues/sales/decision?call_id=a&reserve=45s";
     for name in ["asks", "reads", "url"] {
-        let answer = server.ask("GET", target, &shows(name)).await;
+        let answer = server.ask("GET", target, &bearer_of(name)).await;
         assert_eq!(
             (answer.status, &*answer.problem()),
             (403, "may-not"),
             "{name}"
         );
     }
-    let held = server.ask("GET", target, &shows("reserves")).await.json();
+    let held = server
+        .ask("GET", target, &bearer_of("reserves"))
+        .await
+        .json();
     let id = held["reservation"]["id"]
         .as_str()
         .expect("an id")
@@ -148,13 +151,13 @@ async fn only_a_client_that_may_reserve_holds_and_releases_seats() {
         let target = format!("/v1/reservations/{id}/release");
         server.ask("POST", &target, headers).await.status
     };
-    assert_eq!(release(&id, &shows("asks")).await, 403);
+    assert_eq!(release(&id, &bearer_of("asks")).await, 403);
     assert_eq!(
-        release(&other, &shows("reserves")).await,
+        release(&other, &bearer_of("reserves")).await,
         404,
         "as if it did not exist"
     );
-    assert_eq!(release(&id, &shows("reserves")).await, 204);
+    assert_eq!(release(&id, &bearer_of("reserves")).await, 204);
     assert_eq!(release(&other, &bearer).await, 204);
 }
 
@@ -184,7 +187,7 @@ async fn a_key_in_the_url_works_only_for_its_client_and_wrong_ones_are_slowed_do
     );
     // A caller with a token in a header does not wait because of others' guesses.
     let answer = server
-        .ask("GET", "/v1/queues/sales/decision", &shows("asks"))
+        .ask("GET", "/v1/queues/sales/decision", &bearer_of("asks"))
         .await;
     assert_eq!(answer.status, 200);
     server.clock.pass(Duration::from_secs(5));

@@ -4,12 +4,12 @@ use super::*;
 use crate::fixtures::available;
 
 /// Long enough for a machine that is busy with other tests, short enough to notice a hang.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what)
+    tokio::time::timeout(TIMEOUT, what)
         .await
-        .expect("it does not hang")
+        .expect("no timeout")
 }
 
 async fn closed(stream: &mut TcpStream) -> Vec<u8> {
@@ -24,11 +24,13 @@ async fn keep_alive(stream: &mut TcpStream, target: &str) -> Answer {
     stream
         .write_all(request.as_bytes())
         .await
-        .expect("it is open");
+        .expect("the connection is open");
     let mut text = String::new();
     loop {
         let mut buffer = [0; 4096];
-        let length = within(stream.read(&mut buffer)).await.expect("it is open");
+        let length = within(stream.read(&mut buffer))
+            .await
+            .expect("the connection is open");
         assert_ne!(length, 0, "closed after {text:?}");
         text.push_str(str::from_utf8(&buffer[..length]).expect("answers are UTF-8"));
         let answer = Answer::parse(&text);
@@ -58,7 +60,7 @@ async fn hundreds_of_slow_clients_do_not_slow_an_honest_one() {
         stream
             .write_all(words.as_bytes())
             .await
-            .expect("it is open");
+            .expect("the connection is open");
         drippers.push(stream);
     }
     let begun = tokio::time::Instant::now();
@@ -91,13 +93,13 @@ async fn a_slow_head_is_cut_and_an_idle_connection_is_kept_longer() {
     let mut half = server.connect().await;
     half.write_all(b"GET /livez HTTP/1.1\r\nHost:")
         .await
-        .expect("it is open");
+        .expect("the connection is open");
     assert_eq!(closed(&mut silent).await, b"");
     assert_eq!(closed(&mut half).await, b"");
     assert!(dropped(&metrics, "slow_request", 2));
     // The idle one has outlasted both; once it begins a request, it must finish it.
     assert_eq!(keep_alive(&mut idle, "/livez").await.status, 200);
-    idle.write_all(b"G").await.expect("it is open");
+    idle.write_all(b"G").await.expect("the connection is open");
     assert_eq!(closed(&mut idle).await, b"");
     assert!(dropped(&metrics, "slow_request", 3));
 }
@@ -125,7 +127,7 @@ async fn a_client_that_does_not_read_its_answer_is_cut() {
     let mut slow = server.connect().await;
     slow.write_all(b"GET /v1/queues/sales HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
-        .expect("it is open");
+        .expect("the connection is open");
     within(async {
         while !dropped(&metrics, "slow_reader", 1) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -183,11 +185,13 @@ async fn tcp_clients_leave_room_at_the_unix_socket() {
     .await;
     let request = "GET /livez HTTP/1.1\r\nHost: any.name\r\nConnection: close\r\n\r\n";
     for _ in 0..50 {
-        let stream = UnixStream::connect(&path).await.expect("it listens");
+        let stream = UnixStream::connect(&path)
+            .await
+            .expect("the server listens");
         assert_eq!(within(exchange(stream, request)).await.status, 200);
     }
     stop.cancel();
-    serving.await.expect("it ended well");
+    serving.await.expect("the server stops without an error");
 }
 
 #[tokio::test]
@@ -222,7 +226,7 @@ async fn a_stop_lets_answers_finish_and_closes_the_rest() {
     let mut busy = server.connect().await;
     busy.write_all(b"POST /v1/queues/sales/refresh HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
-        .expect("it is open");
+        .expect("the connection is open");
     let (_, reply) = within(refresh_of(&mut ends)).await;
     server.stop.cancel();
     assert_eq!(closed(&mut idle).await, b"");
@@ -232,8 +236,10 @@ async fn a_stop_lets_answers_finish_and_closes_the_rest() {
     let answer = Answer::parse(&text);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("connection"), Some("close"));
-    within(&mut server.task).await.expect("it ended well");
-    let refused = TcpStream::connect(server.address.expect("it listens on TCP")).await;
+    within(&mut server.task)
+        .await
+        .expect("the server stops without an error");
+    let refused = TcpStream::connect(server.address.expect("the server listens on TCP")).await;
     assert!(refused.is_err(), "the listener is closed");
 }
 
@@ -261,10 +267,12 @@ async fn a_stop_does_not_wait_longer_than_the_deadline() {
     let mut busy = server.connect().await;
     busy.write_all(b"POST /v1/queues/sales/refresh HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
-        .expect("it is open");
+        .expect("the connection is open");
     let _reply = within(refresh_of(&mut ends)).await;
     server.stop.cancel();
-    within(&mut server.task).await.expect("it ended well");
+    within(&mut server.task)
+        .await
+        .expect("the server stops without an error");
     assert_eq!(closed(&mut busy).await, b"");
     assert_eq!(
         server.app.connections.open(),
@@ -281,13 +289,15 @@ async fn a_unix_socket_is_for_its_owner_and_group() {
     let listen = Listen::Unix(path.clone());
     let server = World::with(&["main/sales"]).serve_at(&listen).await;
     let mode = std::fs::metadata(&path)
-        .expect("it is there")
+        .expect("the file exists")
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o660);
     // No browser reaches a Unix socket, so the host name does not matter.
     let request = "GET /livez HTTP/1.1\r\nHost: any.name\r\nConnection: close\r\n\r\n";
-    let stream = UnixStream::connect(&path).await.expect("it listens");
+    let stream = UnixStream::connect(&path)
+        .await
+        .expect("the server listens");
     assert_eq!(exchange(stream, request).await.status, 200);
 
     let error = bind(&listen)
@@ -317,7 +327,7 @@ async fn only_a_stale_socket_is_removed() {
     std::fs::write(&file, "mine").expect("a free path");
     let error = bind(&Listen::Unix(file.clone()))
         .await
-        .expect_err("it is not a socket");
+        .expect_err("the path is not a socket");
     assert!(
         error
             .to_string()
@@ -325,7 +335,7 @@ async fn only_a_stale_socket_is_removed() {
         "{error}"
     );
     assert_eq!(
-        std::fs::read_to_string(&file).expect("it is still there"),
+        std::fs::read_to_string(&file).expect("the file exists"),
         "mine"
     );
 }
@@ -353,7 +363,7 @@ async fn threads_share_the_address_and_the_limit_and_end_together() {
     for stream in &mut streams {
         assert!(closed(stream).await.is_empty());
     }
-    let address = server.address.expect("it listened on TCP");
+    let address = server.address.expect("the server listens on TCP");
     assert!(
         TcpStream::connect(address).await.is_err(),
         "the listener is closed"

@@ -138,7 +138,7 @@ fn every_operation_is_fully_described() {
                 "{what}"
             );
             for (status, response) in responses {
-                let means = response["description"].as_str().expect("words");
+                let means = response["description"].as_str().expect("a description");
                 assert!(!means.is_empty(), "{what} {status}");
             }
         }
@@ -225,14 +225,18 @@ async fn the_document_and_the_router_have_the_same_operations() {
         let operations = DOCUMENT["paths"][operation.path()]
             .as_object()
             .expect("a path");
-        let mut said: BTreeSet<_> = operations
+        let mut listed: BTreeSet<_> = operations
             .keys()
             .map(|method| method.to_uppercase())
             .collect();
-        if said.contains("GET") {
-            said.insert("HEAD".to_owned());
+        if listed.contains("GET") {
+            listed.insert("HEAD".to_owned());
         }
-        assert_eq!(allowed, said.iter().map(String::as_str).collect(), "{path}");
+        assert_eq!(
+            allowed,
+            listed.iter().map(String::as_str).collect(),
+            "{path}"
+        );
     }
 }
 
@@ -289,7 +293,7 @@ pub(super) fn parameter(path: &str, name: &str) -> &'static Value {
     let parameters = DOCUMENT["paths"][path]["get"]["parameters"].as_array();
     let mut parameters = parameters.expect("a list").iter();
     let found = parameters.find(|one| one["name"] == name);
-    &found.expect("it is documented")["schema"]
+    &found.expect("the answer is documented")["schema"]
 }
 
 /// Durations around every limit, and texts that are not durations.

@@ -349,22 +349,25 @@ async fn every_decision_is_logged_at_trace_level() {
         .await;
     assert_eq!(made.status, 201);
     let lines = logged.lines();
-    let told: Vec<_> = lines
+    let logged: Vec<_> = lines
         .iter()
         .filter(|line| line.contains("message=a decision"))
         .collect();
-    assert_eq!(told.len(), 5, "{lines:#?}");
-    for line in &told {
+    assert_eq!(logged.len(), 5, "{lines:#?}");
+    for line in &logged {
         assert!(
             line.starts_with("TRACE") && line.contains("queue=main/sales"),
             "{line}"
         );
     }
     assert!(
-        told[0].contains("reason=\"seats\"") && told[0].contains("count=2"),
-        "{told:#?}"
+        logged[0].contains("reason=\"seats\"") && logged[0].contains("count=2"),
+        "{logged:#?}"
     );
-    assert!(told[2].contains("reason=\"below_threshold\""), "{told:#?}");
+    assert!(
+        logged[2].contains("reason=\"below_threshold\""),
+        "{logged:#?}"
+    );
     assert!(
         !lines.iter().any(|line| line.contains("secret-of")),
         "{lines:#?}"

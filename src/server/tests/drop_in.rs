@@ -101,7 +101,7 @@ async fn without_a_queue_every_agent_comes_once_with_the_newest_row() {
     let answer = get(&server, "/api/agentstatuses/").await;
     assert_eq!(ids(&answer), ["7", "8", "9"]);
     let ann = &answer.json()["results"][0];
-    assert_eq!(ann["status"], "Lunch", "as the newer poll saw her");
+    assert_eq!(ann["status"], "Lunch", "from the newer poll");
     assert_eq!(ann.get("queue_logged_in"), None, "an age needs a queue");
     assert_eq!(get(&server, "/api/agentstatuses/7/").await.json(), *ann);
     let nobody = get(&server, "/api/agentstatuses/10/").await;
@@ -265,7 +265,7 @@ async fn unknown_is_not_an_empty_list() {
     assert_eq!(
         get(&server, "/api/agentstatuses/id-1/").await.status,
         200,
-        "it is known"
+        "the other queue is known"
     );
     assert_eq!(
         get(&server, "/api/agentstatuses/?queue=5450").await.status,
@@ -328,7 +328,7 @@ async fn wrong_tokens_are_refused_as_in_django_rest_framework() {
         }
     }
     assert_eq!(get(&server, "/api/queues/").await.status, 200);
-    // CallTools does not read the body of a GET, whatever its length.
+    // CallTools does not read the body of a GET of any length.
     for (token, status) in [("wrong", 401), (TOKEN, 200)] {
         let request = format!(
             "GET /api/queues/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Token {token}\r\nContent-Length: 9000000\r\n\r\n"

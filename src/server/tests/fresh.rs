@@ -16,7 +16,7 @@ fn at_the_edge(age: Duration) -> (World, AccountEnds) {
 
 const AGE: Duration = Duration::from_secs(20);
 
-#[allow(clippy::disallowed_methods)] // Sockets are real here, and so is the wait.
+#[allow(clippy::disallowed_methods)] // Sockets and waits are real in these tests.
 fn now() -> Instant {
     Instant::now()
 }
@@ -56,7 +56,7 @@ async fn a_request_with_fresh_waits_for_newer_data() {
         server
             .board
             .publish(&queue, snapshot(now, available(0)), now);
-        reply.send(()).expect("somebody waits");
+        reply.send(()).expect("the request waits");
     };
     let (answer, ()) = tokio::join!(answer, account);
     let decision = answer.json();
@@ -70,14 +70,14 @@ async fn a_request_with_fresh_waits_for_newer_data() {
 async fn a_wait_that_times_out_is_answered_from_the_board() {
     let (world, mut ends) = at_the_edge(AGE);
     let server = world.serve().await;
-    let began = now();
+    let begun = now();
     let answer = server
         .get("/v1/queues/sales/decision?fresh=2s&wait=100ms")
         .await;
-    let took = began.elapsed();
+    let elapsed = begun.elapsed();
     assert!(
-        took >= Duration::from_millis(100) && took < Duration::from_secs(60),
-        "{took:?}"
+        elapsed >= Duration::from_millis(100) && elapsed < Duration::from_secs(60),
+        "{elapsed:?}"
     );
     let decision = answer.json();
     assert_eq!(
@@ -91,12 +91,12 @@ async fn a_wait_that_times_out_is_answered_from_the_board() {
 async fn a_wait_ends_at_once_if_the_account_drops_the_request() {
     let (world, mut ends) = at_the_edge(AGE);
     let server = world.serve().await;
-    let began = now();
+    let begun = now();
     let answer = server.get("/v1/queues/sales/decision?fresh=2s&wait=5s");
     let account = async { drop(ends.asks.recv().await) };
     let (answer, ()) = tokio::join!(answer, account);
     assert_eq!(answer.status, 200);
-    assert!(began.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() < Duration::from_secs(4));
 }
 
 #[tokio::test]
@@ -126,15 +126,15 @@ async fn the_config_sets_the_wait_of_a_queue_and_a_request_overrides_it() {
     let server = world.serve().await;
     server.get("/v1/queues/sales/decision").await;
     assert!(ends.asks.try_recv().is_err(), "20 s are fresh enough");
-    let began = now();
+    let begun = now();
     server.get("/v1/queues/sales/decision?fresh=3s").await;
-    assert!(began.elapsed() >= patience.wait, "the queue's own wait");
+    assert!(begun.elapsed() >= patience.wait, "the queue's own wait");
     assert!(matches!(ends.asks.try_recv(), Ok(Ask::Fresh { .. })));
     server.clock.pass(AGE);
     server.get("/v1/queues/sales/decision").await;
     assert!(
         matches!(ends.asks.try_recv(), Ok(Ask::Fresh { .. })),
-        "40 s are not"
+        "40 s are not fresh enough"
     );
 }
 
@@ -146,11 +146,11 @@ async fn a_busy_account_makes_no_request_wait() {
     server
         .get("/v1/queues/sales/decision?fresh=2s&wait=1ms")
         .await;
-    let began = now();
+    let begun = now();
     server
         .get("/v1/queues/sales/decision?fresh=2s&wait=5s")
         .await;
-    assert!(began.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() < Duration::from_secs(4));
     drop(ends);
     assert_eq!(
         server

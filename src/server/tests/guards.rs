@@ -20,7 +20,7 @@ fn world(bearer: bool) -> (World, AccountEnds) {
     world.bearer = bearer.then(|| BEARER.into());
     let ends = world.account("main", TOKEN);
     world.publish("main/sales-queue", available(1));
-    // So that refreshes and streams end at once.
+    // Refreshes and streams then end at once.
     world.stopping.cancel();
     (world, ends)
 }
@@ -50,11 +50,11 @@ fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// What each caller gets if a token is configured: nobody, a wrong token, the bearer token, a browser's session, the account's CallTools
-/// token, `control.sock`; and, after the bar, what nobody gets if none is configured.
+/// The status that each caller gets if a token is configured. The callers are: no token, a wrong token, the bearer token, a browser's session,
+/// the account's CallTools token, and `control.sock`. After the bar: the status of a caller without a token if none is configured.
 ///
-/// 401 is the guard's; everything else is the handler's, which found what was requested or did not. No caller fills in the log-in form, and after
-/// four wrong tokens their address must wait.
+/// 401 comes from the guard; all other statuses come from the handler. No caller fills in the log-in form, and after four wrong tokens an address
+/// must wait.
 const ANSWERS: &str = "\
 GET    /v1/queues/{queue}/decision                        401 401 200 200 401 200 | 200
 POST   /v1/queues/{queue}/decision                        401 401 200 401 401 200 | 200

@@ -125,7 +125,7 @@ impl World {
     fn policy(&mut self, queue: &str) -> &mut Policy {
         self.policies
             .get_mut(&key(queue))
-            .expect("it is configured")
+            .expect("the queue is configured")
     }
 
     /// Adds an account with this CallTools token.
@@ -138,7 +138,7 @@ impl World {
             feed: crate::account::feeds::Feed::Sweep,
             ..Health::default()
         });
-        let limit = std::num::NonZeroU32::new(1000).expect("it is not 0");
+        let limit = std::num::NonZeroU32::new(1000).expect("the limit is not 0");
         self.accounts.push(AccountHandle {
             name: name.into(),
             token: token_reader,
@@ -203,7 +203,7 @@ impl World {
     }
 
     fn app(self) -> Arc<App> {
-        // As in the daemon, the record of calls is told how reservations end.
+        // As in the daemon, the record of calls sees how reservations end.
         let reservations = match &self.state {
             Some(state) => Reservations::new().seen_by(state.calls.clone()),
             None => Reservations::new(),
@@ -260,8 +260,10 @@ impl Server {
     }
 
     async fn connect(&self) -> TcpStream {
-        let address = self.address.expect("it listens on TCP");
-        TcpStream::connect(address).await.expect("it listens")
+        let address = self.address.expect("the server listens on TCP");
+        TcpStream::connect(address)
+            .await
+            .expect("the server listens")
     }
 
     /// Sends exactly these bytes and reads until the server closes.

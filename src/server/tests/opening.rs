@@ -110,13 +110,21 @@ async fn the_answer_changes_on_the_minute_on_the_fast_path_and_on_the_router() {
 async fn an_answer_is_valid_at_most_until_the_queue_closes() {
     let server = world().serve().await;
     let valid_until = async || server.get(DECISION).await.json()["valid_until"].clone();
-    assert_eq!(valid_until().await, "2026-11-22T10:10:00.000Z", "it opens");
+    assert_eq!(
+        valid_until().await,
+        "2026-11-22T10:10:00.000Z",
+        "valid until the queue opens"
+    );
     server.clock.pass(TO_OPENING);
     server.poll();
     assert_eq!(valid_until().await, "2026-11-22T10:11:30.000Z", "max_age");
     server.clock.pass(TO_CLOSING - Duration::from_secs(60));
     server.poll();
-    assert_eq!(valid_until().await, "2026-11-22T10:20:00.000Z", "it closes");
+    assert_eq!(
+        valid_until().await,
+        "2026-11-22T10:20:00.000Z",
+        "valid until the queue closes"
+    );
 }
 
 #[tokio::test]
@@ -126,7 +134,7 @@ async fn streams_get_an_event_when_a_queue_opens_and_closes() {
     let first = within(client.event()).await;
     assert_eq!(first.data["decisions"][0]["reason"], "closed");
     server.clock.pass(TO_OPENING);
-    // A poll of the queue has ended in time, but nothing tells the stream.
+    // A poll of the queue has ended in time, but nothing notifies the stream.
     let opened = within(client.event()).await;
     assert_eq!(opened.data["reason"], "too_old");
     assert_eq!(opened.data["accept"], true, "on_unknown");

@@ -7,7 +7,7 @@ use super::{
 use crate::fixtures::{agent, available};
 
 #[tokio::test]
-async fn a_fresh_daemons_page_says_what_to_do_until_somebody_asks() {
+async fn a_new_daemons_page_suggests_next_steps_until_a_router_asks() {
     let mut world = World::with(&["main/after_hours-2"]);
     let _ends = world.account("main", TOKEN);
     world.publish("main/after_hours-2", available(2));
@@ -38,17 +38,17 @@ async fn a_queue_that_rejects_says_what_it_needs() {
     world.publish("main/sales", available(2));
     world.publish("main/support", available(1));
     let words = world.serve().await.words(OVERVIEW).await;
-    for told in [
+    for text in [
         "needs 3 more free agents: accepts above 4",
         "needs 1 more free agent: accepts above 1",
     ] {
-        assert!(words.contains(told), "{words}");
+        assert!(words.contains(text), "{words}");
     }
 }
 
 #[tokio::test]
 async fn the_headline_says_what_happens_to_calls_of_unknown_queues() {
-    for (accepting, told) in [
+    for (accepting, text) in [
         (0, "3 queues unknown: calls to them are rejected."),
         (
             1,
@@ -67,7 +67,7 @@ async fn the_headline_says_what_happens_to_calls_of_unknown_queues() {
             }
         }
         let words = world.serve().await.words(OVERVIEW).await;
-        assert!(words.contains(told), "{words}");
+        assert!(words.contains(text), "{words}");
         assert!(
             words.contains("All other answers are based on data"),
             "{words}"
@@ -123,12 +123,12 @@ async fn times_are_in_the_viewers_zone() {
 async fn a_queues_page_shows_its_week_and_who_was_available() {
     let (server, _folder) = with_history(30).await;
     let words = server.words(&format!("{QUEUE}?range=24h")).await;
-    for told in [
+    for text in [
         "Seats by hour of the week, in UTC",
         "Who was available in the last day, in UTC",
         "Agent 39",
     ] {
-        assert!(words.contains(told), "{told}: {words}");
+        assert!(words.contains(text), "{text}: {words}");
     }
     let page = server.page(&format!("{QUEUE}?range=24h")).await.body;
     // It is a Sunday, and there are 40 or 41 seats.
@@ -175,7 +175,7 @@ fn names(count: usize) -> Vec<String> {
 }
 
 /// Three accounts with this many queues: some unknown, some without seats, some with many.
-fn centre(queues: usize) -> (World, Vec<AccountEnds>) {
+fn many_queues(queues: usize) -> (World, Vec<AccountEnds>) {
     let names = names(queues);
     let names: Vec<_> = names.iter().map(|name| &**name).collect();
     let mut world = World::with(&names);
@@ -209,7 +209,7 @@ fn between<'a>(page: &'a str, before: &str, after: &str) -> Vec<&'a str> {
 #[tokio::test]
 async fn up_to_thirty_queues_are_cards_and_more_are_rows_with_trouble_first() {
     for (queues, element) in [(1, "li"), (30, "li"), (31, "tr"), (300, "tr")] {
-        let (world, _ends) = centre(queues);
+        let (world, _ends) = many_queues(queues);
         let page = world.serve().await.page(OVERVIEW).await.body;
         let ranks = between(&page, "data-rank=\"", "\"");
         assert_eq!(ranks.len(), queues);
@@ -225,7 +225,7 @@ async fn up_to_thirty_queues_are_cards_and_more_are_rows_with_trouble_first() {
 
 #[tokio::test]
 async fn a_page_of_three_hundred_queues_is_small() {
-    let (world, _ends) = centre(300);
+    let (world, _ends) = many_queues(300);
     let server = world.serve().await;
     let plain = server.page(OVERVIEW).await.body.len();
     let headers = format!("{PERSON}Accept-Encoding: gzip\r\n");

@@ -17,7 +17,7 @@ pub(super) const OVERVIEW: &str = "/";
 pub(super) const QUEUE: &str = "/queues/main/sales";
 
 /// Long enough for any machine, and much shorter than the awaited work would take without a limit.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Server {
     pub(super) async fn page(&self, target: &str) -> Answer {
@@ -34,7 +34,7 @@ impl Server {
         };
         tokio::select! {
             page = self.page(target) => page,
-            () = time_passes => unreachable!("it never ends"),
+            () = time_passes => unreachable!("the loop has no end"),
         }
     }
 
@@ -81,7 +81,7 @@ async fn a_page_is_rendered_once_per_change() {
         let later = server.page(target).await;
         assert_ne!(later.body, first.body, "its time of day has changed");
         if target == OVERVIEW {
-            assert_eq!(tag(&later), tag(&first), "it says nothing else");
+            assert_eq!(tag(&later), tag(&first), "the content is the same");
         }
     }
     // A page requested after a change shows it, even if no time has passed.
@@ -235,7 +235,7 @@ async fn the_headline_promises_no_more_than_is_known() {
 
 #[tokio::test]
 async fn a_fault_of_the_account_is_shown_once_with_what_to_do() {
-    for (fault, told) in [
+    for (fault, expected) in [
         (Fault::BadToken, "CallTools does not accept the token"),
         (
             Fault::Throttled { until: None },
@@ -266,7 +266,7 @@ async fn a_fault_of_the_account_is_shown_once_with_what_to_do() {
         let page = server.page(OVERVIEW).await.body;
         assert_eq!(page.matches(r#"<li class="trouble">"#).count(), 1, "{page}");
         let words = text(&page);
-        assert!(words.contains(told), "{words}");
+        assert!(words.contains(expected), "{words}");
         assert!(
             words.contains("To do: ")
                 && words.contains("main, since 22 Nov, 10:00:00 UTC: sales, support. "),
@@ -336,10 +336,10 @@ async fn lists_that_became_empty_at_once_are_shown_with_time_and_number() {
     });
     server.clock.pass(Duration::from_secs(2));
     let words = server.words(OVERVIEW).await;
-    let told =
+    let expected =
         "All lists became empty at once: 22 Nov, 10:00:00 UTC. There were 120 agents before.";
     assert!(
-        words.contains("No queue of main has any agents") && words.contains(told),
+        words.contains("No queue of main has any agents") && words.contains(expected),
         "{words}"
     );
     ends.health.send_replace(Health::default());
@@ -367,7 +367,7 @@ async fn an_account_without_agents_is_a_problem_and_statuses_keep_their_colours(
         let page = server.page(QUEUE).await.body;
         let (before, _) = page
             .split_once("<bdi>Lunch</bdi>")
-            .expect("somebody is at lunch");
+            .expect("an agent is at lunch");
         let (_, class) = before.rsplit_once("swatch ").expect("a colour");
         class.split('"').next().map(str::to_owned)
     };
@@ -415,9 +415,9 @@ async fn until(what: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait)
+    tokio::time::timeout(TIMEOUT, wait)
         .await
-        .expect("it happens");
+        .expect("timed out");
 }
 
 #[tokio::test]
@@ -434,7 +434,7 @@ async fn a_trial_that_takes_too_long_ends_with_a_message() {
     let words = text(&page.body);
     assert_eq!(page.status, 200, "{words}");
     assert!(words.contains("No result: reading it took longer than 1 s and was stopped. Choose a shorter time above or a simpler field."), "{words}");
-    // The rest of the page is there.
+    // The rest of the page is shown.
     assert!(words.contains("Seats between 40 and 41"), "{words}");
 }
 
@@ -447,17 +447,17 @@ async fn reads_stop_when_their_client_has_gone() {
         client
             .write_all(request.as_bytes())
             .await
-            .expect("it is sent");
+            .expect("the request is sent");
         until(|| server.pages().history.at_work() > 0).await;
-        let gone = tokio::time::Instant::now();
+        let disconnected = tokio::time::Instant::now();
         drop(client);
         // The clock stands still, so no deadline ends it.
         until(|| server.pages().history.at_work() == 0).await;
-        // Nor does the longest wait of a present client, which is 5 s.
+        // The limit for a connected client is 5 s, so that does not end it either.
         assert!(
-            gone.elapsed() < Duration::from_secs(4),
+            disconnected.elapsed() < Duration::from_secs(4),
             "{:?}",
-            gone.elapsed()
+            disconnected.elapsed()
         );
     }
 }
@@ -472,7 +472,7 @@ async fn trials_do_not_hold_up_other_pages() {
         client
             .write_all(request.as_bytes())
             .await
-            .expect("it is sent");
+            .expect("the request is sent");
         clients.push(client);
     }
     until(|| server.pages().history.at_work() > 0).await;

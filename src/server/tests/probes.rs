@@ -122,9 +122,13 @@ async fn a_cluster_is_shown_by_the_probe_the_accounts_and_the_overview() {
         "this node is behind the cluster's log"
     );
     let words = server.words("/").await;
-    let told = "This node is behind the cluster's log: look at";
-    assert!(words.contains(told), "{words}");
-    assert_eq!(server.get("/readyz").await.status, 200, "it answers");
+    let expected = "This node is behind the cluster's log: look at";
+    assert!(words.contains(expected), "{words}");
+    assert_eq!(
+        server.get("/readyz").await.status,
+        200,
+        "the node still answers"
+    );
 }
 
 #[tokio::test]

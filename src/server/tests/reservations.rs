@@ -156,7 +156,7 @@ async fn of_a_hundred_requests_at_once_three_get_the_three_seats() {
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_told_what_is_wrong() {
+async fn a_malformed_request_is_rejected_with_the_reason() {
     let server = world(1).serve().await;
     let long = format!(r#"{{"call_id":"{}"}}"#, "x".repeat(257));
     for (body, words) in [

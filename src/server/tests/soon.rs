@@ -112,14 +112,14 @@ async fn a_second_call_does_not_count_on_the_same_agent() {
         (&second["accept"], second.get("likely")),
         (&false.into(), None)
     );
-    // A call that only asks is not promised this agent either.
+    // A call that only asks does not get this agent either.
     assert_eq!(server.get(PATH).await.json()["accept"], false);
     // The same call gets the same seat again.
     server.clock.pass(Duration::from_secs(3));
     let again = reserve("a").await;
     assert_eq!(again["reservation"], first["reservation"]);
     assert_eq!(again["reason"], "soon");
-    // The agent is free now, but for the first call.
+    // The agent is free now, but held for the first call.
     let now = server.clock.now();
     server
         .board
@@ -189,7 +189,7 @@ async fn the_fast_path_answers_as_the_router_does_while_time_passes() {
     let opens = crate::clock::Moment::rfc3339(server.clock.now().earlier(Duration::from_secs(83)));
     assert_eq!(
         answers[3].1, opens,
-        "a rejection is good until the rule accepts"
+        "a rejection is valid until the rule accepts"
     );
     assert_ne!(answers[20].1, opens);
 }
@@ -206,7 +206,7 @@ async fn a_stream_sends_an_event_when_time_alone_changes_the_answer() {
     let due = Duration::from_millis(1_001);
     assert_eq!(watch_task::look(&server.app), due);
     server.clock.pass(due);
-    // The look that was due then, in real time.
+    // The task looks after the same time has passed in real time.
     let second = client.event().await;
     assert_eq!(
         (&second.data["accept"], &second.data["reason"]),
@@ -235,10 +235,10 @@ async fn the_record_of_a_call_names_who_was_expected_and_when() {
         ("b", &["Agent 2", "Agent 3"]),
     ] {
         let path = format!("{PATH}?call_id={call}&reserve=45s");
-        let told = server.get(&path).await.json();
+        let decision = server.get(&path).await.json();
         let answer = record(call).await;
         assert_eq!(answer["reason"], "soon", "{answer}");
-        assert_eq!(answer["likely"], told["likely"]);
+        assert_eq!(answer["likely"], decision["likely"]);
         assert_eq!(answer["needed"], 0.67);
         assert_eq!(names(&answer), who, "without the agents of other calls");
     }

@@ -21,12 +21,12 @@ async fn the_line_shows_freshness_requests_and_faults() {
     let permit = server.app.accounts[0]
         .budget
         .permit(crate::budget::Purpose::ColdStart);
-    let _permit = permit.await.expect("nothing is spent");
+    let _permit = permit.await.expect("the budget is unspent");
     assert_eq!(
         line(),
         "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main"
     );
-    // Before any of its queues becomes stale.
+    // The fault shows before any queue of the account becomes stale.
     lab.health.send_modify(|health| {
         health.fault = Some(PresentFault {
             fault: Arc::new(Fault::Throttled { until: None }),

@@ -56,7 +56,10 @@ fn client(server: &Server, trusted: &Certificate) -> reqwest::Client {
     crate::process::tls::client_builder()
         .no_proxy()
         .tls_certs_only([trusted.clone()])
-        .resolve("localhost", server.address.expect("it listens on TCP"))
+        .resolve(
+            "localhost",
+            server.address.expect("the server listens on TCP"),
+        )
         .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none())
         .build()
@@ -64,7 +67,7 @@ fn client(server: &Server, trusted: &Certificate) -> reqwest::Client {
 }
 
 async fn ask(server: &Server, trusted: &Certificate) -> reqwest::Result<String> {
-    let port = server.address.expect("it listens on TCP").port();
+    let port = server.address.expect("the server listens on TCP").port();
     let url = format!("https://localhost:{port}/v1/queues/sales/decision?format=text");
     client(server, trusted).get(url).send().await?.text().await
 }
@@ -98,7 +101,7 @@ async fn a_cookie_set_over_our_tls_is_secure_whatever_the_headers_say() {
     let mut world = world(&files);
     world.bearer = Some("s3cret".into());
     let server = world.serve().await;
-    let port = server.address.expect("it listens on TCP").port();
+    let port = server.address.expect("the server listens on TCP").port();
     for path in ["login", "logout"] {
         let request = client(&server, &trusted).post(format!("https://localhost:{port}/{path}"));
         let request = request
@@ -120,17 +123,19 @@ async fn plain_http_at_a_tls_port_is_refused_at_once_and_counted() {
     let metrics = world.metrics.clone();
     let server = world.serve().await;
     let refused = tokio::time::timeout(AT_ONCE, server.get("/livez")).await;
-    assert_eq!(refused.expect("it does not wait").status, 0);
+    assert_eq!(refused.expect("the answer comes at once").status, 0);
     assert!(dropped(&metrics, "tls_failed", 1));
     // So is a client that trusts another certificate.
-    ask(&server, &other).await.expect_err("it trusts another");
+    ask(&server, &other)
+        .await
+        .expect_err("the client does not trust the certificate");
     let counted = async {
         while !dropped(&metrics, "tls_failed", 2) {
             tokio::task::yield_now().await;
         }
     };
     let counted = tokio::time::timeout(AT_ONCE, counted).await;
-    counted.expect("the client says why it leaves");
+    counted.expect("the client sends an alert");
 }
 
 #[tokio::test]
@@ -143,14 +148,17 @@ async fn a_stalled_handshake_is_cut_and_delays_no_other_client() {
     let server = world.serve().await;
     let mut stalls = server.connect().await;
     // The beginning of a handshake.
-    stalls.write_all(&[0x16, 3, 1]).await.expect("it is open");
+    stalls
+        .write_all(&[0x16, 3, 1])
+        .await
+        .expect("the connection is open");
     assert!(
         ask(&server, &trusted).await.is_ok(),
         "other clients do not wait for it"
     );
     let mut rest = Vec::new();
     let cut = tokio::time::timeout(AT_ONCE, stalls.read_to_end(&mut rest)).await;
-    let _ = cut.expect("it is cut");
+    let _ = cut.expect("the connection is closed");
     assert!(dropped(&metrics, "slow_request", 1));
 }
 
@@ -165,7 +173,9 @@ async fn a_stop_waits_for_no_handshake() {
     let _silent = server.connect().await;
     server.stop.cancel();
     let ended = tokio::time::timeout(AT_ONCE, &mut server.task).await;
-    ended.expect("it ends").expect("it ends without an error");
+    ended
+        .expect("the server stops in time")
+        .expect("the server stops without an error");
 }
 
 #[tokio::test]
@@ -180,7 +190,10 @@ async fn a_renewed_certificate_is_used_after_the_app_was_replaced() {
     let app = next.app();
     server.current.replace(app);
     assert!(ask(&server, &second).await.is_ok());
-    assert!(ask(&server, &first).await.is_err(), "it is gone");
+    assert!(
+        ask(&server, &first).await.is_err(),
+        "the old certificate is still used"
+    );
 }
 
 #[tokio::test]
@@ -191,7 +204,7 @@ async fn unix_sockets_stay_plain() {
     let _server = world(&files).serve_at(&Listen::Unix(path.clone())).await;
     let stream = tokio::net::UnixStream::connect(path).await;
     let request = "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let answer = exchange(stream.expect("it listens"), request).await;
+    let answer = exchange(stream.expect("the server listens"), request).await;
     assert_eq!(answer.status, 200);
 }
 
@@ -225,8 +238,8 @@ fn invalid_certificate_files_are_rejected_without_showing_a_key() {
         let error = files.read().expect_err(words).to_string();
         assert!(error.contains(words), "{error}");
     }
-    fs::remove_file(&files.files.cert).expect("it is there");
-    let error = files.read().expect_err("it is gone").to_string();
+    fs::remove_file(&files.files.cert).expect("the file exists");
+    let error = files.read().expect_err("the file is missing").to_string();
     assert!(error.contains("cannot be read"), "{error}");
 }
 
@@ -238,7 +251,7 @@ async fn the_drop_ins_second_page_uses_tls_like_the_first() {
     world.account("main", TOKEN);
     world.publish("main/sales", available(30));
     let server = world.serve().await;
-    let port = server.address.expect("it listens on TCP").port();
+    let port = server.address.expect("the server listens on TCP").port();
     let client = client(&server, &trusted);
     let mut url = Some(format!(
         "https://localhost:{port}/api/agentstatuses/?page_size=20"

@@ -122,12 +122,12 @@ async fn a_placeholder_is_not_a_call_id_and_the_answer_and_one_log_line_say_so()
     }
     assert_eq!(server.held().await, 0);
     let lines = logged.lines();
-    let told: Vec<_> = lines
+    let logged: Vec<_> = lines
         .iter()
         .filter(|line| line.contains("call_id"))
         .collect();
-    assert_eq!(told.len(), 1, "{lines:#?}");
-    assert!(told[0].contains("queue=main/sales"), "{told:#?}");
+    assert_eq!(logged.len(), 1, "{lines:#?}");
+    assert!(logged[0].contains("queue=main/sales"), "{logged:#?}");
     let answer = server.decide("call_id=a84b4c76e66710").await.json();
     assert_eq!(answer.get("warning"), None);
 }

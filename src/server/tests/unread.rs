@@ -17,7 +17,7 @@ const MAX_HELD: usize = 192 * 1024;
 
 /// Bytes that were handed to the kernel at this port, and not yet read by their clients.
 fn unread(port: u16) -> usize {
-    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("it is there");
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux has this file");
     let of_port = format!(":{port:04X}");
     let waiting = |line: &str| {
         let mut words = line.split_whitespace().skip(1);
@@ -47,7 +47,7 @@ async fn ask_and_read_nothing(server: &Server, target: &str) -> Vec<TcpStream> {
         let mut stream = server.connect().await;
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let sent = stream.write_all(request.as_bytes()).await;
-        sent.expect("it is open");
+        sent.expect("the connection is open");
         asked.push(stream);
     }
     asked
@@ -56,7 +56,7 @@ async fn ask_and_read_nothing(server: &Server, target: &str) -> Vec<TcpStream> {
 /// Waits until all of them are cut, and calls `stir` meanwhile. Returns the most that the kernel kept for them, and checks that it keeps nothing
 /// afterwards.
 async fn most_unread(server: &Server, metrics: &Metrics, stir: impl Fn(usize)) -> usize {
-    let port = server.address.expect("it is TCP").port();
+    let port = server.address.expect("the server listens on TCP").port();
     let mut most = 0;
     let all_cut = async {
         for round in 0.. {

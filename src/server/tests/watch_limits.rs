@@ -25,7 +25,7 @@ impl Server {
         let line = metrics
             .lines()
             .find_map(|line| line.strip_prefix("openseat_open_streams "));
-        line.expect("it is there").to_owned()
+        line.expect("the metric exists").to_owned()
     }
 }
 
@@ -35,7 +35,7 @@ async fn negligent(server: &Server) -> TcpStream {
     stream
         .write_all(b"GET /v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
-        .expect("it is open");
+        .expect("the connection is open");
     within(async {
         while server.app.watch.open_streams(&server.app.limits.watch) == 0 {
             tokio::task::yield_now().await;
@@ -59,9 +59,13 @@ async fn a_client_that_falls_too_far_behind_gets_the_reason_and_is_disconnected(
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let mut rest = Vec::new();
-    within(slow.read_to_end(&mut rest)).await.expect("it ended");
+    within(slow.read_to_end(&mut rest))
+        .await
+        .expect("the stream ends");
     let rest = String::from_utf8(rest).expect("ASCII");
-    let (_, end) = rest.split_once("event: end\n").expect("it got the reason");
+    let (_, end) = rest
+        .split_once("event: end\n")
+        .expect("the stream ends with an event");
     assert!(
         end.starts_with("data: {\"detail\":\"this client fell behind"),
         "{end}"
@@ -158,7 +162,9 @@ async fn a_stop_ends_streams_with_a_reason_and_without_waiting() {
     }
     // If one were cut, this would take as long as the drain and be logged.
     let drained = tokio::time::timeout(Duration::from_secs(1), &mut server.task).await;
-    drained.expect("no stream delays it").expect("it ended");
+    drained
+        .expect("no stream delays the stop")
+        .expect("the stream ends");
     assert_eq!(server.app.connections.open(), 0);
 }
 

@@ -5,7 +5,7 @@ use crate::fixtures::available;
 use crate::server::state::watch_task;
 
 /// Long enough for a machine that is busy with other tests, short enough to notice a hang.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The interval of a task that must not look during the test.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -14,9 +14,9 @@ const NEVER: Duration = Duration::from_secs(3600);
 const SILENCE: Duration = Duration::from_millis(300);
 
 pub(super) async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what)
+    tokio::time::timeout(TIMEOUT, what)
         .await
-        .expect("it does not hang")
+        .expect("no timeout")
 }
 
 /// A block of a stream, ended by an empty line.
@@ -67,7 +67,7 @@ impl Client {
             last.unwrap_or_default()
         );
         let sent = stream.write_all(request.as_bytes()).await;
-        sent.expect("it is open");
+        sent.expect("the connection is open");
         let mut text = String::new();
         while !text.contains("\r\n\r\n") {
             assert!(read(&mut stream, &mut text).await, "no head: {text:?}");
@@ -114,8 +114,8 @@ impl Client {
     async fn change(&mut self) -> (String, String, Value) {
         let event = self.event().await;
         assert_eq!(event.name, "decision", "{event:?}");
-        let word = |key: &str| event.data[key].as_str().expect("a word").to_owned();
-        (word("queue"), word("reason"), event.data["count"].clone())
+        let text = |key: &str| event.data[key].as_str().expect("a text").to_owned();
+        (text("queue"), text("reason"), event.data["count"].clone())
     }
 
     async fn snapshot(&mut self) -> Vec<Value> {
@@ -171,7 +171,7 @@ async fn a_stream_begins_with_a_snapshot_and_continues_with_changes() {
     ] {
         assert_eq!(client.head.header(name), Some(value));
     }
-    let hint = client.block().await.expect("it continues");
+    let hint = client.block().await.expect("the stream continues");
     assert_eq!(hint.text, "retry: 1000");
     let snapshot = client.snapshot().await;
     let asked = server.get("/v1/decisions?queue=b&queue=a").await.json();
@@ -266,7 +266,7 @@ async fn a_decision_that_becomes_stale_sends_an_event_at_that_moment() {
     let after = Duration::from_millis(1);
     assert_eq!(look(), max_age + after);
     server.clock.pass(max_age + after);
-    // The look that was due then, in real time.
+    // The task looks after the same time has passed in real time.
     assert_eq!(client.change().await, change("a", "too_old", Value::Null));
     assert_eq!(look(), MAX_AGE - max_age, "b is next");
     server.clock.pass(MAX_AGE);
@@ -298,13 +298,13 @@ async fn a_client_that_reconnects_gets_exactly_what_it_missed() {
     let last = client.last.take();
     drop(client);
 
-    // Even changes that were reverted in the end.
+    // This includes changes that were reverted later.
     server.seats("main/a", 0);
     server.seats("main/c", 9);
     server.seats("main/a", 1);
     // The order in which queues are named makes no difference.
     let mut client = Client::resume(&server, "?queue=b&queue=a", last.as_deref()).await;
-    let hint = client.block().await.expect("it continues");
+    let hint = client.block().await.expect("the stream continues");
     assert_eq!(hint.text, "retry: 1000");
     assert_eq!(client.change().await, change("a", "below_threshold", 0));
     let half_way = client.last.clone();
@@ -365,7 +365,7 @@ async fn an_unknown_event_id_gets_a_snapshot() {
         let mut client = Client::resume(&server, "?queue=a", Some(id)).await;
         assert_eq!(client.snapshot().await.len(), 1, "{id:?}");
     }
-    // This client knows nothing of queue b.
+    // This client knows nothing about queue b.
     let mut wider = Client::resume(&server, "?queue=a&queue=b", Some(&old)).await;
     assert_eq!(wider.snapshot().await.len(), 2);
 
@@ -398,13 +398,13 @@ async fn a_silent_stream_has_a_heartbeat() {
     let beats = async {
         for _ in 0..4 {
             let beat = within(client.block()).await;
-            assert_eq!(beat.expect("it continues").text, ":");
+            assert_eq!(beat.expect("the stream continues").text, ":");
         }
     };
     tokio::select! { () = busy => {} () = beats => {} }
     // The first heartbeat may have been in flight.
-    let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(300), "{took:?}");
+    let elapsed = begun.elapsed();
+    assert!(elapsed >= Duration::from_millis(300), "{elapsed:?}");
     server.seats("main/a", 1);
     assert_eq!(client.change().await, change("a", "seats", 1));
 }
@@ -419,7 +419,9 @@ async fn watching_is_not_demand() {
     client.snapshot().await;
     server.seats("main/a", 1);
     client.change().await;
-    let queue = metrics.queue(&key("main/a")).expect("it is configured");
+    let queue = metrics
+        .queue(&key("main/a"))
+        .expect("the queue is configured");
     assert_eq!(queue.asked(), 0);
     assert!(ends.asks.try_recv().is_err());
 }
@@ -466,7 +468,7 @@ async fn a_wrong_request_for_a_stream_is_rejected() {
     twice.snapshot().await;
     server.seats("main/a", 1);
     assert_eq!(twice.change().await, change("a", "seats", 1));
-    assert!(twice.is_silent().await, "told once");
+    assert!(twice.is_silent().await, "the event comes once");
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ impl Api {
         }
     }
 
-    /// Returns the number of requests received at an endpoint, whatever their answer.
+    /// Returns the number of requests received at an endpoint, with any answer.
     pub(super) fn received_at(&self, endpoint: Endpoint) -> u64 {
         self.counts.get(&endpoint).copied().unwrap_or(0)
     }

@@ -89,7 +89,7 @@ pub struct AgentTruth {
     pub status: String,
     /// Whether that status makes the agent ready.
     pub available: bool,
-    /// Whether the agent is on a call, whatever the status.
+    /// Whether the agent is on a call, regardless of the status.
     pub on_call: bool,
     /// Whether the agent went home and left their status behind; CallTools cannot tell.
     pub forgot_to_log_off: bool,

@@ -4,7 +4,7 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn everybody(world: &World) -> Vec<AgentTruth> {
+fn all_agents(world: &World) -> Vec<AgentTruth> {
     let ids = world.agents();
     ids.iter()
         .map(|id| world.agent(id).expect("listed agents exist"))
@@ -51,12 +51,12 @@ fn equal_settings_give_equal_days_in_any_steps() {
         now = (now + Duration::from_millis(dice.u64(0..600_000))).min(day);
         steps.advance_to(now);
     }
-    assert_eq!(everybody(&leaps), everybody(&steps));
+    assert_eq!(all_agents(&leaps), all_agents(&steps));
     let other = World::new(WorldSettings {
         seed: 2,
         ..WorldSettings::lively()
     });
-    assert_ne!(everybody(&leaps), everybody(&other));
+    assert_ne!(all_agents(&leaps), all_agents(&other));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn one_more_call_changes_no_other_agents_day() {
     left_alone.advance_to(hours(3));
     offered.advance_to(hours(3));
     let others = |world: &World| {
-        let mut agents = everybody(world);
+        let mut agents = all_agents(world);
         agents.retain(|agent| agent.id != taken);
         agents
     };
@@ -91,7 +91,7 @@ fn the_shares_of_statuses_match_their_lengths() {
     let (mut flags, mut flags_up) = (0, 0);
     for quarter in 0..4 * 24 {
         world.advance_to(minutes(15 * quarter));
-        for agent in everybody(&world) {
+        for agent in all_agents(&world) {
             *seen.entry(agent.status).or_default() += 1;
             flags += agent.queues.len();
             flags_up += agent.queues.iter().filter(|(_, up)| *up).count();
@@ -116,7 +116,7 @@ fn the_shares_of_statuses_match_their_lengths() {
 
 #[test]
 fn a_world_begins_in_its_steady_state() {
-    let available = |world: &World| everybody(world).iter().filter(|a| a.available).count() as f64;
+    let available = |world: &World| all_agents(world).iter().filter(|a| a.available).count() as f64;
     let (mut begin, mut later) = (0.0, 0.0);
     for seed in 0..20 {
         let mut world = World::new(WorldSettings {
@@ -145,7 +145,7 @@ fn people_come_and_go_and_some_forget_to_log_off() {
     for hour in 0..48 {
         world.advance_to(hours(hour));
         curve.push(online(&world));
-        forgotten += everybody(&world)
+        forgotten += all_agents(&world)
             .iter()
             .filter(|agent| agent.forgot_to_log_off && agent.available)
             .count();
@@ -164,7 +164,7 @@ fn queues_are_skewed_and_none_is_empty() {
     assert_eq!(members.len(), 50);
     assert!(members[0] > 5 * members[49], "{members:?}");
     assert!(members.iter().all(|&n| n > 0), "{members:?}");
-    for agent in everybody(&world) {
+    for agent in all_agents(&world) {
         assert!((1..=4).contains(&agent.queues.len()));
     }
     let mut ids = world.agents();
@@ -178,9 +178,9 @@ fn nothing_happens_between_two_events() {
     let mut world = World::new(WorldSettings::lively());
     for _ in 0..200 {
         let next = world.next_event().expect("the world continues");
-        let before = everybody(&world);
+        let before = all_agents(&world);
         world.advance_to(next.saturating_sub(Duration::from_nanos(1)));
-        assert_eq!(before, everybody(&world));
+        assert_eq!(before, all_agents(&world));
         world.advance_to(next);
     }
 }
@@ -223,13 +223,13 @@ fn check_ids(world: &World) {
 fn a_frozen_world_does_not_change_until_it_thaws() {
     let mut world = World::new(WorldSettings::lively());
     world.freeze();
-    let before = everybody(&world);
+    let before = all_agents(&world);
     world.advance_to(hours(2));
-    assert_eq!(before, everybody(&world));
+    assert_eq!(before, all_agents(&world));
     assert_eq!(world.next_event(), None);
     world.thaw();
     world.advance_to(hours(2) + minutes(10));
-    assert_ne!(before, everybody(&world));
+    assert_ne!(before, all_agents(&world));
     check(&world);
 }
 
@@ -265,7 +265,7 @@ fn an_agent_put_on_a_call_comes_back() {
     );
     world.advance_to(minutes(30));
     check(&world);
-    assert!(everybody(&world).iter().filter(|a| a.available).count() > 20);
+    assert!(all_agents(&world).iter().filter(|a| a.available).count() > 20);
 }
 
 #[test]

@@ -83,7 +83,9 @@ impl Keeper {
             }
             let base = &self.shared.base;
             let written = book.with(&self.shared, |connection, index| {
-                let base = *base.get().expect("it was read when the file was opened");
+                let base = *base
+                    .get()
+                    .expect("the base is read when the file is opened");
                 index.write(connection, batch.iter().map(|event| &**event), base)
             });
             let Some(is_run_full) = written else {

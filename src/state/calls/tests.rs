@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 struct Disk {
@@ -81,7 +81,7 @@ impl CallLog {
 
     fn found(&self, call_id: &str) -> Vec<Event> {
         let clock = Arc::new(Still::new());
-        let limit = Limit::new(clock, PATIENCE, CancellationToken::new());
+        let limit = Limit::new(clock, TIMEOUT, CancellationToken::new());
         self.find(call_id, &limit).unwrap()
     }
 
@@ -98,7 +98,7 @@ impl CallLog {
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = steady();
     while !condition() {
-        assert!(steady() - begun < PATIENCE, "timed out: {what}");
+        assert!(steady() - begun < TIMEOUT, "timed out: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -158,9 +158,9 @@ fn recorded_events_are_found_in_memory_and_in_the_file() {
         });
         assert_eq!(found.collect::<Vec<_>>(), all);
     };
-    // From memory, from both, and from the file.
+    // The events come from memory, then from both, then from the file.
     check(log.found("a"));
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     check(log.found("a"));
     check(disk.log().found("a"));
     assert_eq!(log.found("b"), []);
@@ -174,7 +174,7 @@ fn no_event_is_found_twice_or_missed_while_it_is_written() {
     for n in 1..=300 {
         log.note(&disk.clock, "a", answer("seats"));
         assert_eq!(log.found("a").len(), n);
-        // Some of them while a batch is being written.
+        // Some are read while a batch is being written.
         thread::sleep(Duration::from_millis(n as u64 % 3));
     }
 }
@@ -194,7 +194,7 @@ fn each_event_of_a_burst_of_100_000_is_either_stored_or_lost() {
             });
         }
     });
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     let stored = disk.rows("event") as u64;
     assert_eq!(stored + log.lost(), BURST);
     assert!(stored > BURST / 2, "{stored}");
@@ -219,7 +219,7 @@ fn each_event_of_a_burst_of_100_000_is_either_stored_or_lost() {
 #[test]
 fn events_beyond_the_limit_are_lost_and_counted() {
     let disk = Disk::new();
-    // A folder in its place, so nothing can be written.
+    // A folder is in its place, so nothing can be written.
     fs::create_dir(disk.path()).unwrap();
     let log = disk.log();
     let long = "x".repeat(256);
@@ -239,7 +239,7 @@ fn events_beyond_the_limit_are_lost_and_counted() {
     assert_eq!(log.lost(), 11);
     assert!(!log.condition().unwrap().is_degraded());
     log.note(&disk.clock, "after", answer("seats"));
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     assert_eq!(disk.rows("event"), sent);
     assert_eq!(log.reasons("after"), ["seats"]);
 }
@@ -253,12 +253,14 @@ fn a_locked_file_blocks_nothing_and_nothing_is_lost() {
     let other = Connection::open(disk.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     log.note(&disk.clock, "a", answer("reserved"));
-    until("that it waits", || log.condition().unwrap().is_degraded());
+    until("a waiting writer", || {
+        log.condition().unwrap().is_degraded()
+    });
     log.note(&disk.clock, "a", answer("too_old"));
     assert_eq!(log.reasons("a"), ["seats", "reserved", "too_old"]);
     assert_eq!(log.last(&sales()).len(), 3);
     other.execute_batch("ROLLBACK").unwrap();
-    until("all of them", || disk.rows("event") == 3);
+    until("all events", || disk.rows("event") == 3);
     assert_eq!((log.lost(), log.reasons("a").len()), (0, 3));
 }
 
@@ -270,10 +272,10 @@ fn events_that_cannot_be_written_by_the_end_are_lost() {
     for _ in 0..3 {
         log.note(&disk.clock, "a", answer("seats"));
     }
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     assert_eq!(log.lost(), 3);
     log.note(&disk.clock, "a", answer("seats"));
-    assert_eq!(log.lost(), 4, "it has ended");
+    assert_eq!(log.lost(), 4, "the writer has ended");
 }
 
 #[test]
@@ -290,7 +292,7 @@ fn without_a_file_memory_keeps_the_last_events() {
     assert_eq!(log.found("call-20000").len(), 1);
     assert_eq!(log.found("call-29999").len(), 1);
     assert_eq!((log.lost(), log.condition().is_none()), (0, true));
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     assert_eq!(log.lost(), 0);
 }
 
@@ -315,9 +317,9 @@ fn the_last_answers_of_a_queue_survive_the_process() {
     };
     let newest: Vec<_> = (150..250).rev().map(|n| format!("call-{n}")).collect();
     assert_eq!(calls(&log), newest);
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     let log = disk.log();
-    until("what was there", || calls(&log) == newest);
+    until("the stored answers", || calls(&log) == newest);
     assert_eq!(log.last(&other).len(), 1);
     log.note(&disk.clock, "new", answer("seats"));
     assert_eq!(calls(&log)[..2], ["new", "call-249"]);
@@ -336,22 +338,22 @@ fn old_events_are_removed_and_so_are_those_from_the_future() {
     for n in 0..17_000 {
         log.note(&disk.clock, &format!("old-{n}"), answer("seats"));
     }
-    until("a run", || disk.rows("event") == 17_000);
+    until("a full run", || disk.rows("event") == 17_000);
     disk.clock.pass(Duration::from_secs(3 * 86_400));
     log.note(&disk.clock, "young", answer("seats"));
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     disk.clock.pass(Duration::from_secs(5 * 86_400));
     let log = disk.log();
-    until("the young one alone", || disk.rows("event") == 1);
+    until("only the young event", || disk.rows("event") == 1);
     assert_eq!(log.found("old-7"), []);
     assert_eq!(log.found("old-16999"), []);
     assert_eq!(log.found("young").len(), 1);
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     disk.clock.step_wall_back(Duration::from_secs(30 * 86_400));
     let log = disk.log();
-    until("nothing", || disk.rows("event") == 0);
+    until("an empty file", || disk.rows("event") == 0);
     log.note(&disk.clock, "now", answer("seats"));
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     assert_eq!(log.found("now").len(), 1);
 }
 
@@ -362,7 +364,7 @@ fn a_file_that_is_too_large_loses_its_oldest_events() {
     for n in 0..60_000 {
         log.note(&disk.clock, &format!("call-{n}"), answer("seats"));
     }
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     let kept = disk.rows("event");
     assert!((10_000..60_000).contains(&kept), "{kept}");
     assert_eq!((log.lost(), log.found("call-0").len()), (0, 0));
@@ -385,7 +387,7 @@ fn a_call_with_very_many_events_shows_the_newest() {
         let reasons = log.reasons("1");
         assert_eq!(reasons.len(), MAX_FOUND);
         assert!(reasons.iter().all(|reason| reason == "reserved"));
-        assert!(log.finish(PATIENCE));
+        assert!(log.finish(TIMEOUT));
     }
 }
 
@@ -402,7 +404,7 @@ fn calls_with_the_same_hash_are_distinguished() {
             log.note(&disk.clock, "buckeroo", answer("too_old"));
         }
     }
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     assert_eq!(disk.rows("run"), 1);
     assert_eq!(log.reasons("plumless"), ["reserved"]);
     assert_eq!(log.reasons("buckeroo"), ["too_old"]);
@@ -414,6 +416,6 @@ fn a_damaged_file_is_set_aside() {
     fs::write(disk.path(), "not a database".repeat(100)).unwrap();
     let log = disk.log();
     log.note(&disk.clock, "a", answer("seats"));
-    assert!(log.finish(PATIENCE));
+    assert!(log.finish(TIMEOUT));
     assert_eq!((log.lost(), disk.rows("event")), (0, 1));
 }

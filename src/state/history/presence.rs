@@ -10,7 +10,7 @@ use crate::model::agent::Agent;
 pub enum Presence {
     /// Would take a call of this queue.
     Free,
-    /// Is on a call, whatever the status says.
+    /// Is on a call, regardless of the status.
     OnCall,
     /// Has another status: a break, or the work after a call.
     Other,

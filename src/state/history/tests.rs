@@ -18,7 +18,7 @@ use crate::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
     max_age: Some(Duration::from_secs(60)),
@@ -101,7 +101,7 @@ impl Fixture {
     fn history(&mut self) -> History {
         let last = self.watch.look(self.clock.now(), true);
         self.recorder.writer.send(last);
-        self.recorder.finish(PATIENCE);
+        self.recorder.finish(TIMEOUT);
         assert!(!self.recorder.condition().is_degraded());
         History::new(&self.path())
     }
@@ -160,7 +160,11 @@ fn seats_and_agents_are_seen_over_time() {
     let rows = history.rows(&key(0), at(start, 0), at(start, 60)).unwrap();
     assert_eq!(rows[0].at, at(start, 0));
     assert_eq!(rows[0].rows[3].get(), available(4)[3].raw.get());
-    assert_eq!(rows.len(), 1, "rows are long, and taken every five minutes");
+    assert_eq!(
+        rows.len(),
+        1,
+        "rows are long, so they are recorded every five minutes"
+    );
 }
 
 #[test]
@@ -173,7 +177,7 @@ fn decisions_are_counted_by_the_minute_and_counting_costs_them_nothing() {
     assert_eq!(
         fixture.look(),
         3,
-        "a sample, rows and who is there: the minute is not over"
+        "a sample, rows and attendance; the minute is not over"
     );
     fixture.asked(0, 2);
     fixture.clock.pass(SECOND * 60);
@@ -184,10 +188,10 @@ fn decisions_are_counted_by_the_minute_and_counting_costs_them_nothing() {
     let decisions = |bucket| {
         let range = Range::new(at(start, -120), at(start, 120), bucket).unwrap();
         let decided = history.decisions(&key(0), range).unwrap();
-        let said = decided
+        let lines = decided
             .iter()
             .map(|it| format!("{} {} {}", it.result, it.reason, it.count));
-        said.collect::<Vec<_>>()
+        lines.collect::<Vec<_>>()
     };
     assert_eq!(
         decisions(SECOND * 60),
@@ -211,8 +215,8 @@ fn a_constant_state_is_recorded_rarely_and_a_changing_one_at_a_bounded_rate() {
         written += fixture.look();
         fixture.clock.pass(SECOND * 5);
     }
-    // Half an hour of the same: at the start and every 5 min; half an hour of changes: every 15 s. Rows every 5 min, and who is
-    // there every 5 min, then every minute.
+    // Samples: half an hour without changes has one at the start and one every 5 min; half an hour of changes has one every 15 s. Rows come
+    // every 5 min, attendance every 5 min and then every minute.
     assert!(
         (120 + 6 + 11 + 30 + 5..120 + 8 + 15 + 31 + 8).contains(&written),
         "{written}"
@@ -223,11 +227,7 @@ fn a_constant_state_is_recorded_rarely_and_a_changing_one_at_a_bounded_rate() {
 fn a_new_config_records_what_is_new_and_nothing_again() {
     let mut fixture = Fixture::new(2);
     (0..2).for_each(|n| fixture.polled(n, available(1)));
-    assert_eq!(
-        fixture.look(),
-        6,
-        "a sample, rows and who is there, of both"
-    );
+    assert_eq!(fixture.look(), 6, "a sample, rows and attendance of both");
     fixture.asked(0, 2);
     fixture.asked(1, 3);
     fixture.clock.pass(SECOND * 5);
@@ -271,7 +271,7 @@ fn rows_that_no_queue_has_any_more_are_freed() {
     // With this many queues, this one's next record is minutes away.
     assert_eq!(fixture.look(), 0);
     // What is being written may hold them a moment longer.
-    fixture.recorder.finish(PATIENCE);
+    fixture.recorder.finish(TIMEOUT);
     assert!(rows.iter().all(|row| row.strong_count() == 0));
 }
 
@@ -279,7 +279,7 @@ fn rows_that_no_queue_has_any_more_are_freed() {
 fn a_thousand_queues_share_one_rate() {
     let mut fixture = Fixture::new(1_000);
     (0..1_000).for_each(|n| fixture.polled(n, available(1)));
-    // All at once, but for the rows: they take most of the work.
+    // All queues are written at once, except for their rows, which take most of the work.
     assert_eq!(fixture.look(), 2_100);
     let mut written = 0;
     for n in 0..120 {
@@ -435,7 +435,7 @@ async fn the_task_writes_the_last_minute_when_it_stops() {
     );
     stop.cancel();
     task.await.unwrap();
-    recorder.finish(PATIENCE);
+    recorder.finish(TIMEOUT);
     let history = History::new(&fixture.folder.path().join("history.sqlite3"));
     let now = fixture.clock.now();
     let range = Range::new(at(now, -120), at(now, 120), SECOND * 240).unwrap();

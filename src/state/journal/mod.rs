@@ -2,7 +2,7 @@
 //!
 //! A change only names the reservation. The thread looks up whether it is held when it writes. So neither the order of changes nor a file
 //! that failed for a while makes it store a seat that was released. A new reservation waits until it is written, but at most
-//! [`PATIENCE`].
+//! [`TIMEOUT`].
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How long a reservation waits for the disk: the call is already ringing.
-const PATIENCE: Duration = Duration::from_millis(250);
+const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many changes can wait for the disk: some seconds of a busy router's calls. If there are more, everything is rewritten.
 const MAX_WAITING: usize = 1_024;
@@ -112,7 +112,7 @@ impl reservations::Journal for Journal {
         self.send(queue, id, Some(written));
         Box::pin(async move {
             if !self.store.condition().is_degraded() {
-                let _ = tokio::time::timeout(PATIENCE, done).await;
+                let _ = tokio::time::timeout(TIMEOUT, done).await;
             }
         })
     }

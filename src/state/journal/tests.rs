@@ -1,4 +1,4 @@
-//! What the file has of reservations, whatever happens to the file meanwhile.
+//! Which reservations are in the file, also after accidents with the file.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Far more than a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -61,7 +61,7 @@ impl Disk {
     /// Another program that has the file open.
     fn shell(&self) -> rusqlite::Connection {
         let shell = rusqlite::Connection::open(self.path("")).expect("a file");
-        shell.busy_timeout(PATIENCE).expect("any time will do");
+        shell.busy_timeout(TIMEOUT).expect("a valid timeout");
         shell
     }
 
@@ -87,7 +87,7 @@ impl Disk {
 
     fn remove(&self, companions: &[&str]) {
         for companion in companions {
-            fs::remove_file(self.path(companion)).expect("it is there");
+            fs::remove_file(self.path(companion)).expect("the file exists");
         }
     }
 
@@ -151,8 +151,8 @@ impl Process {
     }
 
     fn stop(self) {
-        self.reservations.finish(PATIENCE);
-        self.store.finish(PATIENCE);
+        self.reservations.finish(TIMEOUT);
+        self.store.finish(TIMEOUT);
     }
 }
 
@@ -163,7 +163,7 @@ fn key(queue: &str) -> QueueKey {
 fn soon(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "timed out: {what}");
+        assert!(begun.elapsed() < TIMEOUT, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -183,7 +183,7 @@ async fn a_restart_knows_what_was_held_and_until_when() {
     assert_eq!(second.calls(), ["long", "later"]);
     let holds = second.reservations.queue(&key("sales"));
     let now = disk.clock.now();
-    assert_eq!(holds.list(now)[0].id, long.id, "by the name it had");
+    assert_eq!(holds.list(now)[0].id, long.id, "with the same id");
     let held = |seconds| holds.held(now.later(Duration::from_secs(seconds))).all;
     assert_eq!([held(19), held(20), held(39), held(40)], [2, 1, 1, 0]);
 }
@@ -197,10 +197,10 @@ async fn a_file_that_was_locked_for_long_gets_what_happened_meanwhile() {
     let shell = disk.shell();
     shell.execute_batch("BEGIN EXCLUSIVE").unwrap();
     process.release(&before);
-    let asked = Instant::now();
+    let begun = Instant::now();
     process.reserve("meanwhile").await;
     assert!(
-        asked.elapsed() < Duration::from_secs(4),
+        begun.elapsed() < Duration::from_secs(4),
         "no call waits for the file"
     );
     soon("the file to be reported", || process.is_degraded());
@@ -395,7 +395,7 @@ async fn no_held_seat_is_freed_whatever_a_crash_loses_of_two_departures() {
             let held = next.calls().len();
             assert!(held >= 2, "{ends} ends, {lost} lost: {held}");
             assert!(ends > 0 || held == 4 - lost, "nothing was counted");
-            // What the process sees itself counts.
+            // Departures that the process itself sees count.
             disk.clock.pass(Duration::from_millis(1));
             assert!(next.departed(disk.clock.now()));
             assert_eq!(next.calls().len(), held - 1);

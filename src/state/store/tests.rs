@@ -17,7 +17,7 @@ use crate::{
     state::journal,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Folder(tempfile::TempDir);
 
@@ -77,7 +77,7 @@ fn polls_and_sightings_are_restored_with_their_moments() {
     let swept = clock.now();
     let seen = vec![sighting(swept, available(1).remove(0))];
     store.keep(Note::Seen(owner("token"), seen));
-    store.finish(PATIENCE);
+    store.finish(TIMEOUT);
     clock.pass(Duration::from_secs(60));
     let known = folder.known(&clock);
     let [(5450, poll)] = &known.queues[..] else {
@@ -103,7 +103,7 @@ fn data_older_than_a_day_or_in_doubt_is_not_restored() {
     let keep = |notes: Vec<Note>| {
         let store = folder.open(&clock);
         notes.into_iter().for_each(|note| store.keep(note));
-        store.finish(PATIENCE);
+        store.finish(TIMEOUT);
     };
     keep(vec![
         Note::Polled(owner("token"), 1, poll(clock.now(), available(1))),
@@ -154,7 +154,7 @@ fn old_data_is_removed_once_an_hour_and_not_with_each_write() {
             if found == Ok(expected) {
                 return;
             }
-            assert!(steady() - begun < PATIENCE, "{found:?} and not {expected}");
+            assert!(steady() - begun < TIMEOUT, "{found:?} and not {expected}");
             std::thread::sleep(Duration::from_millis(5));
         }
     };

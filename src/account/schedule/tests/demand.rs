@@ -42,7 +42,7 @@ fn a_queue_whose_agents_came_online_is_polled_sooner_but_once() {
     play.go(PERIOD * 10);
     let turns: Vec<_> = play.log.iter().map(|(_, job)| *job).collect();
     let place = turns.iter().position(|job| *job == Job::Poll(1)).unwrap();
-    assert!(place < 6, "it was the seventh: {turns:?}");
+    assert!(place < 6, "too late: {turns:?}");
     assert_eq!(turns.iter().filter(|job| **job == Job::Poll(1)).count(), 1);
 }
 
@@ -137,7 +137,10 @@ fn requests_out_of_turn_respect_faults_and_running_jobs() {
     assert!(!play.schedule.may_ask(poll, now), "under way");
     play.schedule
         .ended(poll, Ending::Badly(&Fault::NoPermission), now, 0.0);
-    assert!(!play.schedule.may_ask(poll, now), "it just failed");
+    assert!(
+        !play.schedule.may_ask(poll, now),
+        "the poll has just failed"
+    );
     assert!(play.schedule.may_ask(poll, now + FIRST_BACKOFF));
     // The first of two pages was read, so a whole sweep takes more than one request.
     play.schedule.swept(1, Some(2));

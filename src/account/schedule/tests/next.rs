@@ -220,7 +220,7 @@ fn a_bad_token_stops_the_account_except_for_one_try_at_a_time() {
     assert_eq!(
         run(&mut schedule, s(919)).len(),
         1,
-        "as if nothing had been"
+        "as if nothing had happened"
     );
 }
 

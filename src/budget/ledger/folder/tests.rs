@@ -13,12 +13,12 @@ fn the_holder_is_found_in_the_kernels_list_of_locks() {
 }
 
 #[test]
-fn a_second_process_is_told_who_holds_the_folder() {
+fn a_second_process_learns_who_holds_the_folder() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("deep/state");
     let folder = Folder::take(&path).unwrap();
     let Err(LedgerError::InUse(holder)) = Folder::take(&path) else {
-        panic!("it is held");
+        panic!("the folder is locked");
     };
     assert_eq!(holder.pid, Some(std::process::id()));
     assert!(

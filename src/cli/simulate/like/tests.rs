@@ -28,11 +28,11 @@ async fn report(flags: &[&str], likeness: Option<&Likeness>) -> SurveyReport {
 
 async fn report_by(flags: &[&str], likeness: Option<&Likeness>, field: &str) -> SurveyReport {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
-    let options = parse(flags).expect("good flags");
-    let simulator = start(&options, likeness, Arc::clone(&clock)).expect("it starts");
+    let options = parse(flags).expect("valid flags");
+    let simulator = start(&options, likeness, Arc::clone(&clock)).expect("the simulator starts");
     let report = surveyed(&simulator, field, &clock).await.expect("answers");
-    // As it is in a file.
-    let written = serde_json::to_string(&report).expect("it serializes");
+    // The report passes through JSON, as in a file.
+    let written = serde_json::to_string(&report).expect("the report serializes");
     serde_json::from_str(&written).expect("a report")
 }
 
@@ -132,19 +132,19 @@ fn findings_that_the_simulator_cannot_imitate_are_reported() {
         queues_list: Some(Access::Forbidden),
         ..Findings::default()
     };
-    let said = not_imitated(&found);
+    let notes = not_imitated(&found);
     let expected = [
         "queues/ cannot be read",
         "no count",
         "the largest page",
         "the form of dates",
     ];
-    assert_eq!(said, expected);
+    assert_eq!(notes, expected);
 }
 
 #[test]
 fn flags_that_a_report_determines_are_rejected_with_one() {
-    let beside = |flags: &[&str]| {
+    let parse_with = |flags: &[&str]| {
         let words = ["openseat", "simulate", "--like", "report.json"];
         Cli::try_parse_from(words.iter().chain(flags)).map(|_| ())
     };
@@ -156,7 +156,7 @@ fn flags_that_a_report_determines_are_rejected_with_one() {
         &["--app-user", "url"],
         &["--bare-array"],
     ] {
-        let refused = beside(flags).expect_err("an error").to_string();
+        let refused = parse_with(flags).expect_err("an error").to_string();
         assert!(
             refused.contains("cannot be used with"),
             "{flags:?}: {refused}"
@@ -169,7 +169,7 @@ fn flags_that_a_report_determines_are_rejected_with_one() {
         &["--seats", "3"],
         &["--seed", "7"],
     ] {
-        beside(flags).expect("not a part of a report");
+        parse_with(flags).expect("not a part of a report");
     }
 }
 

@@ -75,8 +75,7 @@ fn an_agent_on_a_call_is_not_a_seat_unless_the_config_counts_them() {
 
 #[test]
 fn the_built_in_rule_accepts_above_the_threshold() {
-    let measured =
-        seats::<Agent>(&[], SeatRule::default(), NOW).expect("nobody's status is unknown");
+    let measured = seats::<Agent>(&[], SeatRule::default(), NOW).expect("every status is known");
     assert_eq!(measured.verdict, Verdict::Compare(Comparison::GreaterThan));
 }
 

@@ -66,7 +66,7 @@ fn a_call_at_zero_seats_is_accepted_if_an_agent_is_likely_to_be_free() {
         (true, Reason::Soon, 1)
     );
     assert_eq!(decision.count, Some(Quantity::ZERO), "there is no seat");
-    let prediction = decision.prediction.expect("told with the reason");
+    let prediction = decision.prediction.expect("the reason has a prediction");
     assert_eq!((prediction.likely, prediction.needed), (0.83, 2.0 / 3.0));
     // 0.669 is shown as 0.66, and 0.66 is not enough.
     let decision = decide(&queue(0, steady(&[0.669])), Held::default(), 1.0);
@@ -251,8 +251,8 @@ proptest! {
             prop_assert!(prediction.likely <= exact + 1e-7 && prediction.likely > prediction.needed);
         }
         prop_assert_eq!(now.accept, now.prediction.is_some());
-        // Until the moment that it names it stays as it is, and then it is what it was said to become.
-        let until = now.usable_until().expect("it is known");
+        // The decision stays the same until the moment that it names. If that is when the rule accepts, the rule accepts then.
+        let until = now.usable_until().expect("the data is valid for some time");
         let left = until.wall.saturating_sub(moment(at).wall).as_secs_f64();
         let just_before = decide(&state, held, at + (left - 0.001).max(0.0));
         prop_assert_eq!(just_before.accept, now.accept);

@@ -15,7 +15,7 @@ fn config() -> Config {
     };
     let text = account("main", &["sales-queue", "support", "5450"])
         + &account("lab", &["support", "Zoë's"]);
-    Config::parse(&text, Path::new("openseat.toml"), &|_| None).expect("a good config")
+    Config::parse(&text, Path::new("openseat.toml"), &|_| None).expect("a valid config")
 }
 
 fn selected(asked: &[&str]) -> Result<Vec<String>, String> {
@@ -57,7 +57,7 @@ fn queues_are_selected_by_their_spellings() {
 #[test]
 fn a_misspelt_queue_gets_its_nearest_spellings_and_the_list() {
     let list = "configured are main/sales-queue, main/support, main/5450, lab/support, lab/Zoë's";
-    for (asked, said) in [
+    for (asked, expected) in [
         (
             "Sales-Queue",
             "no queue \"Sales-Queue\" is configured; did you mean sales-queue?",
@@ -74,7 +74,7 @@ fn a_misspelt_queue_gets_its_nearest_spellings_and_the_list() {
         ("\x1b[2J", "no queue \"\\u{1b}[2J\" is configured\n"),
     ] {
         let error = selected(&[asked, "support"]).expect_err(asked);
-        assert!(error.starts_with(said), "{error}");
+        assert!(error.starts_with(expected), "{error}");
         assert!(error.ends_with(list), "{error}");
     }
 }

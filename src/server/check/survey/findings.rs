@@ -79,7 +79,7 @@ pub struct People {
     pub available_on_call: u64,
     /// Of these, those who are on no call but not `ready`.
     pub available_not_ready: u64,
-    /// All who are on a call, whatever their status.
+    /// All who are on a call, in any status.
     pub on_call: u64,
 }
 

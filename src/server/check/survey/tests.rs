@@ -354,7 +354,10 @@ async fn answers_that_are_not_lists_are_part_of_the_report() {
         simulator.inject(usize::MAX, None, fault.clone());
         let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
         let report = report.expect("answers");
-        let told = report.said.iter().any(|said| said.starts_with("queues:"));
-        assert!(told && report.answers.len() >= 3, "{fault:?}: {report:#?}");
+        let is_noted = report.said.iter().any(|said| said.starts_with("queues:"));
+        assert!(
+            is_noted && report.answers.len() >= 3,
+            "{fault:?}: {report:#?}"
+        );
     }
 }

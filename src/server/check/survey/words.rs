@@ -19,20 +19,20 @@ pub(super) fn words(found: &Findings, ordering_field: &str) -> Vec<String> {
         clocks(found),
     ];
     let mut open = Vec::new();
-    let mut said = Vec::new();
+    let mut sentences = Vec::new();
     for (subject, sentence) in lines.into_iter().flatten() {
         match sentence.is_empty() {
             true => open.push(subject),
-            false => said.push(format!("{subject}: {sentence}")),
+            false => sentences.push(format!("{subject}: {sentence}")),
         }
     }
     if !open.is_empty() {
         let open = open.join(", ");
-        said.push(format!(
+        sentences.push(format!(
             "not judged: {open} (the account is too small, or an answer is missing)"
         ));
     }
-    said
+    sentences
 }
 
 fn line<T>(subject: &'static str, found: Option<T>, sentence: impl Fn(T) -> String) -> Line {

@@ -67,7 +67,7 @@ pub fn predictions(tenths: &Tenths) -> Document {
 
 /// The same in words, for screen readers.
 fn title(tenths: &Tenths) -> String {
-    let told = tenths
+    let sentences = tenths
         .iter()
         .enumerate()
         .filter_map(|(tenth, [without, with])| {
@@ -75,5 +75,5 @@ fn title(tenths: &Tenths) -> String {
             let (from, to) = (tenth * 10, tenth * 10 + 10);
             (all > 0).then(|| format!("predicted {from} to {to} %: seen in {with} of {all}"))
         });
-    told.collect::<Vec<_>>().join("; ")
+    sentences.collect::<Vec<_>>().join("; ")
 }

@@ -66,7 +66,7 @@ fn the_compressed_page_is_the_same_page() {
     let mut unpacked = String::new();
     GzDecoder::new(&*page.gzip)
         .read_to_string(&mut unpacked)
-        .expect("it was compressed");
+        .expect("valid gzip");
     assert_eq!(unpacked, text);
     let now = Still::new().now();
     let request_headers = request(&[(header::ACCEPT_ENCODING, "gzip")]);

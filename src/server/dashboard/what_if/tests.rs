@@ -73,7 +73,7 @@ fn other_criteria_are_tried_on_the_rows() {
         condition: Condition::GreaterThan,
         value: Some(Literal::Number(1_u32.into())),
     };
-    let criteria = Criteria::compile(&definition).expect("they compile");
+    let criteria = Criteria::compile(&definition).expect("valid criteria");
     let threshold = criteria.threshold();
     let recorded = [rows(0, &["Lunch", "Lunch"]), rows(60_000, &["Lunch"])];
     let answers = recorded.map(|rows| by_criteria(&rows, &criteria, threshold));

@@ -58,7 +58,7 @@ fn no_share_is_rounded_to_nothing_or_everything() {
 
 #[test]
 fn sentences_end_with_one_full_stop() {
-    for (words, told) in [
+    for (words, expected) in [
         ("check the token", "Check the token."),
         ("did you mean \"a\"?", "Did you mean \"a\"?"),
         (
@@ -67,7 +67,7 @@ fn sentences_end_with_one_full_stop() {
         ),
         ("Wait.", "Wait."),
     ] {
-        assert_eq!(sentence(words), told);
+        assert_eq!(sentence(words), expected);
     }
 }
 

@@ -17,11 +17,11 @@ fn without_a_proxy_a_client_gets_its_own_scheme_and_host() {
     assert_eq!(link(far, &[]), "http://seat:7717/api/queues/?page=2");
     let tls = Arrival { tls: true, ..far };
     assert_eq!(link(tls, &[]), "https://seat:7717/api/queues/?page=2");
-    let said = [
+    let headers = [
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "evil.example"),
     ];
-    assert_eq!(link(far, &said), "http://seat:7717/api/queues/?page=2");
+    assert_eq!(link(far, &headers), "http://seat:7717/api/queues/?page=2");
     let nothing = HeaderMap::new();
     assert_eq!(Base::new(&nothing, far).link("/", ""), "http://localhost/");
 }

@@ -2,7 +2,7 @@ use super::*;
 
 fn parse(raw: &str) -> Result<String, NoCallId> {
     let query = format!("zip=90210&call_id={raw}&x=1");
-    let found = from_query(Some(&query)).expect("it is there");
+    let found = from_query(Some(&query)).expect("the query has a call id");
     found.map(Cow::into_owned)
 }
 

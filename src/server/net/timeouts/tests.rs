@@ -69,9 +69,11 @@ async fn a_client_that_sends_nothing_is_cut_in_time_with_or_without_a_pause() {
 /// Both ends of a connection; ours is watched.
 async fn connection() -> (TimedStream<TcpStream>, TcpStream, Timeouts) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("it is bound");
-    let theirs = TcpStream::connect(address).await.expect("it listens");
-    let (ours, _) = listener.accept().await.expect("somebody connects");
+    let address = listener.local_addr().expect("the socket is bound");
+    let theirs = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
+    let (ours, _) = listener.accept().await.expect("the client connects");
     let timeouts = Timeouts::new(Limits::with_connections(1));
     (TimedStream::new(ours, timeouts.clone()), theirs, timeouts)
 }
@@ -90,11 +92,11 @@ async fn written_unread(watched: &mut TimedStream<TcpStream>) -> usize {
 async fn the_kernel_keeps_little_for_a_stream_that_nobody_reads() {
     let (mut watched, theirs, timeouts) = connection().await;
     let theirs_holds = rustix::net::sockopt::socket_recv_buffer_size(&theirs);
-    let theirs_holds = theirs_holds.expect("the system knows");
+    let theirs_holds = theirs_holds.expect("the buffer's size");
     timeouts.shrink_send_buffer();
     let written = written_unread(&mut watched).await;
     let ours_holds = rustix::net::sockopt::socket_send_buffer_size(watched.stream.socket());
-    let ours_holds = ours_holds.expect("the system knows");
+    let ours_holds = ours_holds.expect("the buffer's size");
     assert!(ours_holds <= 128 * 1024, "{ours_holds}");
     assert!(written <= 2 * (theirs_holds + ours_holds), "{written}");
 }
@@ -105,9 +107,12 @@ async fn a_client_that_is_cut_with_unread_data_is_reset_and_one_without_is_not()
         let (mut watched, mut theirs, timeouts) = connection().await;
         timeouts.asked();
         timeouts.answered_at_once();
-        watched.write_all(b"an answer").await.expect("it is open");
+        watched
+            .write_all(b"an answer")
+            .await
+            .expect("the connection is open");
         if !is_cut {
-            watched.flush().await.expect("it is open");
+            watched.flush().await.expect("the connection is open");
         }
         drop(watched);
         let mut rest = Vec::new();

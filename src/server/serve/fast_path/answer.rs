@@ -58,8 +58,8 @@ impl CachedAnswer {
     pub fn write(&mut self, app: &App, call: Option<Call>, text: &mut Vec<u8>) -> Decision {
         let now = app.clock.now();
         let decision = self.decide(app, now);
-        let took = app.clock.boot().saturating_sub(now.boot);
-        app.decided(&self.queue, &decision, took);
+        let elapsed = app.clock.boot().saturating_sub(now.boot);
+        app.decided(&self.queue, &decision, elapsed);
         if let Some(call) = call {
             // Only callers with all rights get here.
             app.record_decision(call, Rights::All, &self.queue, &decision, None);

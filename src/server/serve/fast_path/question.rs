@@ -179,10 +179,10 @@ mod tests {
     #[test]
     fn the_call_of_a_request_is_known() {
         for query in ["call_id=a84b", "zip=1&call_id=a84b&tag_x=1"] {
-            let read = without_effect(query).expect("it is plain");
+            let read = without_effect(query).expect("a plain query");
             assert_eq!(read.call_id, Some("a84b"), "{query}");
         }
-        let read = queues_named("queue=a&call_id=a84b").expect("it is plain");
+        let read = queues_named("queue=a&call_id=a84b").expect("a plain query");
         assert_eq!(read.call_id, Some("a84b"));
     }
 

@@ -25,13 +25,13 @@ const MARK: &str = "xq";
 /// Every number and every id that could identify somebody contains these digits.
 const DIGITS: &str = "7707707";
 
-/// Gives one reply after another, whatever the request.
+/// Gives one reply after another, to any request.
 #[derive(Debug)]
 struct Script(Mutex<VecDeque<Result<Reply, Fault>>>);
 
 impl Transport for Script {
     fn send<'a>(&'a self, _: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
-        let next = self.0.lock().expect("no test panics with it").pop_front();
+        let next = self.0.lock().expect("no holder panics").pop_front();
         let silence = || Fault::down(Down::ConnectionLost, format!("acme{MARK}.example is away"));
         Box::pin(async move { next.unwrap_or_else(|| Err(silence())) })
     }
@@ -68,7 +68,7 @@ fn report(replies: Vec<Result<Reply, Fault>>) -> SurveyReport {
              token_env = \"TOKEN\"\nqueue = [{{ queue = \"sales {MARK}\" }}]\n"
         );
         let config =
-            Config::parse(&text, "openseat.toml".as_ref(), &|_| None).expect("a good config");
+            Config::parse(&text, "openseat.toml".as_ref(), &|_| None).expect("a valid config");
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
         let limit = config.accounts[0].requests_per_hour;
         let reach = Reach {
@@ -84,7 +84,7 @@ fn report(replies: Vec<Result<Reply, Fault>>) -> SurveyReport {
 }
 
 fn written(report: &SurveyReport) -> String {
-    serde_json::to_string_pretty(report).expect("it serializes")
+    serde_json::to_string_pretty(report).expect("the report serializes")
 }
 
 fn texts() -> impl Strategy<Value = String> {
