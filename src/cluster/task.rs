@@ -112,8 +112,10 @@ pub struct Task {
     /// How many more times to read the mirrors, since new nodes appeared.
     mirrors_due: u8,
     last_epoch: u64,
-    /// Whether bad data was logged.
-    logged_bad: bool,
+    /// Whether an entry that cannot be used was logged.
+    logged_bad_entry: bool,
+    /// Whether a refused claim was logged, since the last one that was not.
+    logged_refused_claim: bool,
     /// Whether an entry of another version could not be read, and no checkpoint has replaced it yet.
     unread: bool,
     /// This node goes on without the engine.
@@ -171,7 +173,8 @@ impl Task {
             mirrors_seen: HashMap::new(),
             mirrors_due: 0,
             last_epoch: 0,
-            logged_bad: false,
+            logged_bad_entry: false,
+            logged_refused_claim: false,
             unread: false,
             knows_all_until: Duration::ZERO,
             knows_all_of: None,

@@ -21,8 +21,10 @@ impl Task {
         };
         let claimed = self.parts.engine.run(REGISTRY, &command).await;
         match claimed {
-            Ok(Reply::Claimed(account)) if account == self.parts.key => self.is_claimed = true,
-            Ok(Reply::Claimed(_)) if !std::mem::replace(&mut self.logged_bad, true) => {
+            Ok(Reply::Claimed(account)) if account == self.parts.key => {
+                (self.is_claimed, self.logged_refused_claim) = (true, false);
+            }
+            Ok(Reply::Claimed(_)) if !std::mem::replace(&mut self.logged_refused_claim, true) => {
                 tracing::error!(
                     account = &*self.parts.account,
                     "another node of the cluster has this account (the same address and token) under another name or with another `budget`, so this node does not poll it: give it the same ones on all nodes"

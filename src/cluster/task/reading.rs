@@ -88,7 +88,7 @@ impl Task {
                     // The entry may have requests that this node does not know, so it must not lead.
                     (self.unread, self.is_synced) = (true, false);
                 }
-                if !std::mem::replace(&mut self.logged_bad, true) {
+                if !std::mem::replace(&mut self.logged_bad_entry, true) {
                     tracing::warn!(account = &*self.parts.account, position = %logged.position, %error, "an entry of the cluster's log cannot be used");
                 }
                 return;
