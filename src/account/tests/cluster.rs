@@ -18,6 +18,8 @@ use crate::{
     decision::soon::rule::{Prediction, Terms},
 };
 
+mod alone;
+
 const LEASE: Duration = Duration::from_secs(10);
 
 /// A node with one account.
@@ -568,44 +570,4 @@ async fn a_node_that_cannot_read_another_versions_log_does_not_lead() {
     // A node that reads it replaces it by a checkpoint in time; here, it is as if it had never been.
     exchange.model.lock().unwrap().log.remove(&unread);
     late.until_it_leads().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() {
-    let (fixture, exchange) = fixture(1, 10);
-    *exchange.alone.lock().unwrap() = Some("two".to_owned());
-    let other = Running::start(&fixture, &exchange, "one");
-    sleep(MINUTE).await;
-    assert!(!other.member.leads(), "the named node may be alone");
-    let named = Running::start(&fixture, &exchange, "two");
-    sleep(MINUTE).await;
-    assert!(named.member.leads() != other.member.leads());
-
-    exchange.is_down.store(true, AtomicOrdering::Relaxed);
-    sleep(3 * LEASE).await;
-    assert!(named.member.leads() && !other.member.leads());
-    assert_eq!(named.budget.usage().limit, 750);
-    fixture.sent();
-    for _ in 0..10 {
-        sleep(MINUTE).await;
-        assert!(named.decide(&fixture, 0).age.unwrap() < MINUTE);
-    }
-    assert!(!fixture.sent().is_empty());
-    let spent = named.budget.usage().used;
-    assert!(other.budget.usage().used < spent);
-
-    exchange.is_down.store(false, AtomicOrdering::Relaxed);
-    sleep(MINUTE).await;
-    assert!(named.member.leads() != other.member.leads());
-    assert!(
-        other.budget.usage().used >= spent,
-        "it knows what was spent"
-    );
-    assert_eq!(named.budget.usage().limit, 1000);
-    // Nobody knows whether a node that cannot be seen goes on alone.
-    drop(named);
-    sleep(3 * LEASE).await;
-    fixture.sent();
-    sleep(MINUTE).await;
-    assert!(!other.member.leads() && fixture.sent().is_empty());
 }

@@ -4,3 +4,4 @@ mod logged;
 mod member;
 mod scripts;
 mod simulated;
+mod spending;

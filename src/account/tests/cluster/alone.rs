@@ -1,0 +1,95 @@
+//! Tests the one node that may go on without the engine.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::cluster::codec::{Reading, decode};
+
+#[tokio::test(start_paused = true)]
+async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() {
+    let (fixture, exchange) = fixture(1, 10);
+    *exchange.alone.lock().unwrap() = Some("two".to_owned());
+    let other = Running::start(&fixture, &exchange, "one");
+    sleep(MINUTE).await;
+    assert!(!other.member.leads(), "the named node may be alone");
+    let named = Running::start(&fixture, &exchange, "two");
+    sleep(MINUTE).await;
+    assert!(named.member.leads() != other.member.leads());
+
+    exchange.is_down.store(true, AtomicOrdering::Relaxed);
+    sleep(3 * LEASE).await;
+    assert!(named.member.leads() && !other.member.leads());
+    assert_eq!(named.budget.usage().limit, 750);
+    fixture.sent();
+    for _ in 0..10 {
+        sleep(MINUTE).await;
+        assert!(named.decide(&fixture, 0).age.unwrap() < MINUTE);
+    }
+    assert!(!fixture.sent().is_empty());
+    let spent = named.budget.usage().used;
+    assert!(other.budget.usage().used < spent);
+
+    exchange.is_down.store(false, AtomicOrdering::Relaxed);
+    sleep(MINUTE).await;
+    assert!(named.member.leads() != other.member.leads());
+    assert!(
+        other.budget.usage().used >= spent,
+        "it knows what was spent"
+    );
+    assert_eq!(named.budget.usage().limit, 1000);
+    // Nobody knows whether a node that cannot be seen goes on alone.
+    drop(named);
+    sleep(3 * LEASE).await;
+    fixture.sent();
+    sleep(MINUTE).await;
+    assert!(!other.member.leads() && fixture.sent().is_empty());
+}
+
+/// Returns how many different requests the mirrors in the engine have.
+fn mirrored(fixture: &Fixture, exchange: &Exchange) -> usize {
+    let now = fixture.clock.now();
+    let reading = Reading {
+        asked: now,
+        now,
+        engine: Duration::from_secs(1_795_000_000),
+        suspect_since: None,
+        is_old: false,
+    };
+    let model = exchange.model.lock().unwrap();
+    let mirrors = model.mirrors.values();
+    let requests = mirrors.flat_map(|mirror| decode(mirror, &reading).unwrap().requests);
+    let marks = requests.map(|request| (request.mark.process, request.mark.number));
+    marks.collect::<BTreeSet<_>>().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_named_node_sent_alone_is_in_its_mirror_once_the_engine_is_back() {
+    let (fixture, exchange) = fixture(1, 10);
+    *exchange.alone.lock().unwrap() = Some("two".to_owned());
+    // So few requests that it publishes nothing while the engine goes away: an entry that gets no answer has the mirror stored anyway.
+    let named = Running::of(&fixture, &exchange, "two", Known::default(), 1, 60);
+    named.until_it_leads().await;
+    sleep(3 * MINUTE).await;
+
+    exchange.is_down.store(true, AtomicOrdering::Relaxed);
+    sleep(LEASE).await;
+    assert!(!named.member.leads());
+    sleep(LEASE * 2).await;
+    assert!(named.member.leads());
+    let before = mirrored(&fixture, &exchange);
+    for _ in 0..5 {
+        let (reply, refreshed) = oneshot::channel();
+        let queue = fixture.keys[0].clone();
+        let ask = Ask::Refresh { queue, reply };
+        named.asks.send(ask).await.unwrap();
+        assert_eq!(refreshed.await.unwrap(), Ok(()));
+    }
+    let spent = named.budget.usage().used as usize;
+    assert!(spent >= before + 5, "{before} {spent}");
+
+    // The data set and the lease are as they were, and no other node asks for its mirror.
+    exchange.is_down.store(false, AtomicOrdering::Relaxed);
+    sleep(MINUTE).await;
+    let stored = mirrored(&fixture, &exchange);
+    assert!(stored >= spent, "{stored} of {spent}");
+}
