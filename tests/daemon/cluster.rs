@@ -19,14 +19,20 @@ use tokio::{
 };
 
 use crate::support::{
-    Answer, CallTools, Program, TestFolder, Time, get, known, post, post_json, soon,
+    Answer, CallTools, Lateness, Program, TestFolder, Time, get, known, post, post_json, soon,
 };
 
 /// The shortest that a config may have.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// An allowance for a machine that is busy with other tests.
-const SLACK: Duration = Duration::from_secs(4);
+/// How long a node waits for the engine.
+const ENGINE_ANSWERS_WITHIN: Duration = Duration::from_millis(400);
+
+/// How long after the end of the lease the next leader may poll.
+const TAKES_OVER_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the leader may still have under way when it is killed arrives within this time. The next one needs more than two seconds.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 
 fn start() -> LocalEngine {
     LocalEngine::start().expect("redis-server, of Debian's package of that name")
@@ -222,16 +228,28 @@ async fn followers_answer_and_one_takes_over_when_the_leader_is_killed() {
         assert_eq!(node.metric("openseat_cluster_up").await, Some(1.0));
         assert_eq!(node.metric("openseat_cluster_nodes").await, Some(3.0));
     }
+    // CallTools' own clock says when the next poll came. A busy machine delays all of this, so the delay that the test has itself seen meanwhile is
+    // added. The bound without it is tested in virtual time, by `a_killed_leader_is_replaced_and_all_decisions_stay_known`.
+    let (killed, lateness) = (calltools.simulator.now(), Lateness::watch());
     nodes[0].kill();
-    let (killed, before) = (Instant::now(), calltools.simulator.requests());
-    while calltools.simulator.requests() == before {
+    let next = || {
+        let received = calltools.simulator.received();
+        let mut times = received.iter().map(|one| one.at);
+        times.find(|at| *at > killed + UNDER_WAY)
+    };
+    soon("polls go on", async || {
         for node in &nodes[1..] {
             let decision = node.decision().await;
             assert!(known(&decision), "{decision}");
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(killed.elapsed() < LEASE + SLACK, "no poll in time");
-    }
+        next().is_some()
+    })
+    .await;
+    let (took, late) = (next().expect("it was there") - killed, lateness.sum());
+    assert!(
+        took <= LEASE + TAKES_OVER_WITHIN + late,
+        "took {took:?} on a machine that was late by {late:?}"
+    );
     // The other node gets what the new leader reads.
     calltools.set_status(0, "On a Call");
     for node in &nodes[1..] {
@@ -317,10 +335,15 @@ async fn no_failure_sends_more_than_the_hour_allows() {
             3 => {
                 signal(&redis, Signal::STOP);
                 tokio::time::sleep(LEASE).await;
-                // A follower's answer does not wait for the engine.
-                let asked = Instant::now();
-                assert!(known(&nodes[0].decision().await));
-                assert!(asked.elapsed() < Duration::from_secs(1));
+                // An engine that is stopped answers nothing, so these answers need none of it. Nor does each of them wait in vain: an answer
+                // that waits takes as long as the engine may, but the fastest one does not.
+                let mut fastest = Duration::MAX;
+                for _ in 0..20 {
+                    let asked = Instant::now();
+                    assert!(known(&nodes[0].decision().await));
+                    fastest = fastest.min(asked.elapsed());
+                }
+                assert!(fastest < ENGINE_ANSWERS_WITHIN, "{fastest:?}");
                 signal(&redis, Signal::CONT);
             }
             _ => {}

@@ -13,6 +13,7 @@ mod calltools;
 mod client;
 mod disk;
 mod events;
+mod lateness;
 mod program;
 mod wire;
 
@@ -39,6 +40,7 @@ pub use calltools::CallTools;
 pub use client::{Answer, ask, get, post, post_json};
 pub use disk::Disk;
 pub use events::{Event, Events};
+pub use lateness::Lateness;
 pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
 
