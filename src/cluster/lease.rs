@@ -15,6 +15,16 @@ use super::command::{Command, Look};
 const STOPS_BEFORE: Duration = Duration::from_secs(1);
 const TAKEN_AFTER: Duration = Duration::from_millis(500);
 
+/// How much longer a node waits for a lease per account that it leads, so that accounts spread over the nodes. Before any node led, it may be long.
+/// After that, another node has to poll within two seconds after a lease: up to one passes before it sees the last renewal, and half of one is
+/// [`TAKEN_AFTER`]. If the lease was given away, calls wait for the next leader, each for a quarter of a second.
+const MODESTY_AT_FIRST: Duration = Duration::from_millis(50);
+const MODESTY: Duration = Duration::from_millis(2);
+const MAX_MODESTY: Duration = Duration::from_millis(100);
+
+/// The most accounts that count for the wait at first: fifty seconds.
+const MAX_LED: usize = 1_000;
+
 /// The text of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -144,10 +154,15 @@ impl Candidate {
 
     /// Returns how long until the lease may be taken; `None` while nothing is known, or while this node holds it.
     ///
-    /// `patience` puts nodes that lead many accounts behind others. A lease that was given away may be taken at once.
-    pub fn may_take_in(&self, now: Duration, patience: Duration) -> Option<Duration> {
+    /// A node that leads many accounts (`led`) waits a moment longer than others. A lease that was given away need not rest.
+    pub fn may_take_in(&self, now: Duration, led: usize) -> Option<Duration> {
         let seen = self.seen.as_ref().filter(|_| self.held.is_none())?;
         let lease: Option<Lease> = seen.text.parse().ok();
+        let led = led.min(MAX_LED) as u32;
+        let patience = match lease {
+            Some(_) => (MODESTY * led).min(MAX_MODESTY),
+            None => MODESTY_AT_FIRST * led,
+        };
         // A lease of an earlier epoch is from an old data set that came back, and does not show who leads now.
         let is_free =
             lease.is_some_and(|lease| lease.holder.is_none() && lease.epoch >= self.epoch);
@@ -236,7 +251,7 @@ mod tests {
     use super::*;
 
     const LEASE: Duration = Duration::from_secs(10);
-    const NONE: Duration = Duration::ZERO;
+    const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
     fn at(seconds: f64) -> Duration {
         Duration::from_secs_f64(1000.0 + seconds)
@@ -253,19 +268,19 @@ mod tests {
     #[test]
     fn a_lease_is_taken_only_after_resting_for_its_length_by_the_takers_clock() {
         let mut node = Candidate::new("b", LEASE);
-        assert_eq!(node.may_take_in(at(0.0), NONE), None);
+        assert_eq!(node.may_take_in(at(0.0), 0), None);
         node.looked(&look("a 1 4"), at(0.0));
         node.looked(&look("a 1 4"), at(9.0));
         assert_eq!(
-            node.may_take_in(at(9.0), NONE),
+            node.may_take_in(at(9.0), 0),
             Some(Duration::from_millis(1500))
         );
         node.looked(&look("a 2 4"), at(10.0));
         assert_eq!(
-            node.may_take_in(at(10.0), NONE),
+            node.may_take_in(at(10.0), 0),
             Some(Duration::from_millis(10_500))
         );
-        assert_eq!(node.may_take_in(at(20.5), NONE), Some(NONE));
+        assert_eq!(node.may_take_in(at(20.5), 0), AT_ONCE);
         let (command, lease) = node.take().unwrap();
         let Command::Take {
             seen, lease: text, ..
@@ -283,14 +298,14 @@ mod tests {
         let mut node = Candidate::new("b", LEASE);
         node.looked(&look(""), at(0.0));
         assert_eq!(
-            node.may_take_in(at(0.0), NONE),
+            node.may_take_in(at(0.0), 0),
             Some(Duration::from_millis(10_500))
         );
         node.looked(&look("- 7 4"), at(1.0));
-        assert_eq!(node.may_take_in(at(1.0), NONE), Some(NONE));
+        assert_eq!(node.may_take_in(at(1.0), 0), AT_ONCE);
         node.heard_of(5);
         assert_eq!(
-            node.may_take_in(at(1.0), NONE),
+            node.may_take_in(at(1.0), 0),
             Some(Duration::from_millis(10_500))
         );
         // The same text in another data set may be an old data set that came back.
@@ -300,7 +315,7 @@ mod tests {
         };
         node.looked(&forgot, at(2.0));
         assert_eq!(
-            node.may_take_in(at(2.0), NONE),
+            node.may_take_in(at(2.0), 0),
             Some(Duration::from_millis(10_500))
         );
     }
@@ -326,9 +341,26 @@ mod tests {
         node.looked(&look("b 1 4"), at(0.0));
         assert!(node.renew().is_none());
         assert_eq!(
-            node.may_take_in(at(1.0), NONE),
+            node.may_take_in(at(1.0), 0),
             Some(Duration::from_millis(9_500))
         );
+    }
+
+    #[test]
+    fn a_node_that_leads_many_accounts_waits_longer_but_never_keeps_calls_waiting() {
+        let wait = |text: &str, led: usize| {
+            let mut node = Candidate::new("b", LEASE);
+            node.looked(&look(text), at(0.0));
+            node.may_take_in(at(0.0), led).unwrap()
+        };
+        let rest = Duration::from_millis(10_500);
+        let ms = Duration::from_millis;
+        for (text, rest, most) in [("a 1 4", rest, ms(100)), ("- 7 4", ms(0), ms(100))] {
+            assert_eq!(wait(text, 10), rest + ms(20));
+            assert_eq!(wait(text, 100_000), rest + most);
+        }
+        // Before any node led, accounts spread evenly even if one node starts earlier.
+        assert_eq!(wait("", 200), rest + ms(10_000));
     }
 
     #[test]
@@ -337,7 +369,7 @@ mod tests {
         node.heard_of(41);
         node.looked(&look("spoilt"), at(0.0));
         assert_eq!(
-            node.may_take_in(at(0.0), NONE),
+            node.may_take_in(at(0.0), 0),
             Some(Duration::from_millis(10_500))
         );
         let (_, lease) = node.take().unwrap();

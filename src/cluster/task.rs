@@ -43,9 +43,6 @@ use crate::{
 /// The minimum time between two looks at the lease.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How much longer a node waits for a lease per account that it leads, so that accounts spread over the nodes.
-const MODESTY: Duration = Duration::from_millis(50);
-
 /// A larger disagreement between the engine's clock and ours from one answer to the next is a jump of its clock.
 const JUMP: Duration = Duration::from_millis(1500);
 
@@ -211,14 +208,11 @@ impl Task {
         *self.parts.role.borrow() == Role::Leading
     }
 
-    fn patience(&self) -> Duration {
-        MODESTY * self.parts.led.load(Ordering::Relaxed).min(1_000) as u32
-    }
-
     /// Returns how long until this node may take the lease; `None` if it must not.
     fn may_take_in(&self, now: Duration) -> Option<Duration> {
         let may = !self.unread && self.has_company(now);
-        let rests = || self.candidate.may_take_in(now, self.patience());
+        let led = self.parts.led.load(Ordering::Relaxed);
+        let rests = || self.candidate.may_take_in(now, led);
         may.then(rests).flatten()
     }
 
