@@ -321,11 +321,11 @@ async fn newer(
     board: &Board,
     queue: &QueueKey,
     what: What,
-    patience: Duration,
+    timeout: Duration,
     caller: &oneshot::Sender<()>,
 ) -> bool {
     let before = version(board, queue);
-    if caller.is_closed() || member.ask(what, patience).await != Some(Said::Done) {
+    if caller.is_closed() || member.ask(what, timeout).await != Some(Said::Done) {
         return false;
     }
     changed(board, queue, before).await;

@@ -99,7 +99,7 @@ impl Refusal {
     }
 
     /// Returns the message for people, with the remaining time.
-    pub fn told(&self, now: Moment) -> String {
+    pub fn message(&self, now: Moment) -> String {
         format!("{self}{}", next_one(self.until, now))
     }
 }

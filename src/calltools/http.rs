@@ -30,7 +30,7 @@ use self::{
     coding::{Packed, unpack},
     failure::{kind, message},
     proxy::Via,
-    resolver::{Patient, Resolver},
+    resolver::{Resolver, WithTimeout},
 };
 use super::{Outgoing, Reply, Transport};
 use crate::{
@@ -166,7 +166,7 @@ impl HttpTransport {
         current.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the URL of a path. The origin stays the same, whatever the path is.
+    /// Returns the URL of a path. The origin stays the same for any path.
     fn url(&self, path_and_query: &str) -> Url {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -323,11 +323,11 @@ pub(crate) fn cause(error: &reqwest::Error) -> Down {
     kind(error)
 }
 
-/// Creates a name resolver for another HTTP client in this process; look-ups time out after `patience`.
-pub(crate) fn resolver(patience: Duration) -> impl Resolve + 'static {
-    Patient {
+/// Creates a name resolver for another HTTP client in this process; look-ups time out after `timeout`.
+pub(crate) fn resolver(timeout: Duration) -> impl Resolve + 'static {
+    WithTimeout {
         resolver: Resolver::shared(),
-        patience,
+        max_wait: timeout,
     }
 }
 
@@ -346,9 +346,9 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         .tcp_keepalive(KEEPALIVE)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_MAX_IDLE)
-        .dns_resolver(Patient {
+        .dns_resolver(WithTimeout {
             resolver: Resolver::shared(),
-            patience: settings.connect_timeout.mul_f32(NAMES_SHARE),
+            max_wait: settings.connect_timeout.mul_f32(NAMES_SHARE),
         })
         // Also turns off the proxies of the environment.
         .no_proxy();

@@ -88,7 +88,7 @@ impl Page {
     }
 }
 
-/// Returns what a reply that came at `now` means if its status is not 200, whatever was requested.
+/// Returns what a reply that came at `now` means if its status is not 200, for any request.
 pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
     let wait = retry_after(&reply.headers, now);
     match reply.status.as_u16() {

@@ -15,14 +15,14 @@ use super::command::{Command, Look};
 const STOPS_BEFORE: Duration = Duration::from_secs(1);
 const TAKEN_AFTER: Duration = Duration::from_millis(500);
 
-/// How much longer a node waits for a lease per account that it leads, so that accounts spread over the nodes. Before any node led, it may be long.
-/// After that, another node has to poll within two seconds after a lease: up to one passes before it sees the last renewal, and half of one is
-/// [`TAKEN_AFTER`]. If the lease was given away, calls wait for the next leader, each for a quarter of a second.
-const MODESTY_AT_FIRST: Duration = Duration::from_millis(50);
-const MODESTY: Duration = Duration::from_millis(2);
-const MAX_MODESTY: Duration = Duration::from_millis(100);
+/// How much longer a node waits for a lease per account that it leads, so that accounts spread over the nodes. The first leader of an account may
+/// come late. After that, another node must poll within two seconds after a lease: up to one second passes before it sees the last renewal, and
+/// half a second is [`TAKEN_AFTER`]. If the lease was given away, calls wait for the next leader, each for a quarter of a second.
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+const DELAY: Duration = Duration::from_millis(2);
+const MAX_DELAY: Duration = Duration::from_millis(100);
 
-/// The most accounts that count for the wait at first: fifty seconds.
+/// The maximum of accounts that count for the first delay: fifty seconds.
 const MAX_LED: usize = 1_000;
 
 /// The text of a lease.
@@ -154,14 +154,14 @@ impl Candidate {
 
     /// Returns how long until the lease may be taken; `None` while nothing is known, or while this node holds it.
     ///
-    /// A node that leads many accounts (`led`) waits a moment longer than others. A lease that was given away need not rest.
+    /// A node that leads many accounts (`led`) waits a moment longer than others. A lease that was given away may be taken without a rest.
     pub fn may_take_in(&self, now: Duration, led: usize) -> Option<Duration> {
         let seen = self.seen.as_ref().filter(|_| self.held.is_none())?;
         let lease: Option<Lease> = seen.text.parse().ok();
         let led = led.min(MAX_LED) as u32;
-        let patience = match lease {
-            Some(_) => (MODESTY * led).min(MAX_MODESTY),
-            None => MODESTY_AT_FIRST * led,
+        let delay = match lease {
+            Some(_) => (DELAY * led).min(MAX_DELAY),
+            None => FIRST_DELAY * led,
         };
         // A lease of an earlier epoch is from an old data set that came back, and does not show who leads now.
         let is_free =
@@ -170,7 +170,7 @@ impl Candidate {
             true => Duration::ZERO,
             false => self.length + TAKEN_AFTER,
         };
-        Some((seen.since + rest + patience).saturating_sub(now))
+        Some((seen.since + rest + delay).saturating_sub(now))
     }
 
     /// Returns the command that takes the lease as it was seen.

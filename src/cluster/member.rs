@@ -209,10 +209,10 @@ impl Member {
     }
 
     /// Asks the leader. Returns `None` without an answer in time, although the leader may have acted.
-    pub async fn ask(&self, what: What, patience: Duration) -> Option<Said> {
+    pub async fn ask(&self, what: What, timeout: Duration) -> Option<Said> {
         let (reply, answer) = oneshot::channel();
         self.orders.try_send(Order::Ask(what, reply)).ok()?;
-        tokio::time::timeout(patience, answer).await.ok()?.ok()
+        tokio::time::timeout(timeout, answer).await.ok()?.ok()
     }
 
     /// Sends the leader a message without waiting for an answer. It may be lost.

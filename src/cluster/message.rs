@@ -53,14 +53,14 @@ pub enum What {
     },
     /// Send a request of an account that shares its budget: the budget's leader counts it.
     Spend {
-        /// Its name in the cluster.
+        /// Identifies the request in the cluster.
         mark: (u64, u64),
         /// Sent by background polling rather than on demand.
         polling: bool,
     },
     /// Record the answer to such a request. This question needs no answer.
     Answered {
-        /// Its name in the cluster.
+        /// Identifies the request in the cluster.
         mark: (u64, u64),
         /// Sent by background polling rather than on demand.
         polling: bool,

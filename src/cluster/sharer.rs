@@ -1,7 +1,7 @@
-//! An account that shares its budget with others. Their leaders may be different nodes, and one node has to count the requests of all of them.
+//! An account that shares its budget with others. Their leaders may be different nodes, but one node must count the requests of all of them.
 //!
-//! So the budget has a member of its own, with a lease and a log. The holder of that lease counts. An account's leader that does not hold it asks for
-//! each request, and sends it once the budget's log has it. All nodes follow that log, so each knows the hour.
+//! So the budget has a member of its own, with a lease and a log. The holder of that lease counts. If an account's leader does not hold it, it
+//! asks the holder before each request, and sends the request once the budget's log has it. All nodes follow that log, so each knows the hour.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,8 +13,8 @@ use super::{
 };
 use crate::budget::{Admitted, Witness};
 
-/// How long the budget's leader may take. A request is sent within two seconds of its admission or never.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the budget's leader may take to answer. A request is sent within two seconds of its admission, or never.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Sharer {
             mark: (self.process(), admitted.number),
             polling: admitted.polling,
         };
-        self.budget.ask(what, PATIENCE).await == Some(Said::Done)
+        self.budget.ask(what, TIMEOUT).await == Some(Said::Done)
     }
 }
 

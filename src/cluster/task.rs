@@ -111,7 +111,7 @@ pub struct Task {
     last_epoch: u64,
     /// Whether an entry that cannot be used was logged.
     logged_bad_entry: bool,
-    /// Whether a refused claim was logged, since the last one that was not.
+    /// Whether a refused claim was logged since the last accepted one.
     logged_refused_claim: bool,
     /// Whether an entry of another version could not be read, and no checkpoint has replaced it yet.
     unread: bool,

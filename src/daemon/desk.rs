@@ -62,7 +62,7 @@ async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     match spend(reach, requests).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(refusal) => {
-            let why = refusal.told(desk.clock.now());
+            let why = refusal.message(desk.clock.now());
             (StatusCode::TOO_MANY_REQUESTS, why).into_response()
         }
     }
@@ -131,7 +131,7 @@ async fn answer_survey(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     match survey(target, reach, &desk.clock).await {
         Ok(report) => axum::Json(report).into_response(),
         Err(error) => {
-            let why = survey::told(&error, desk.clock.now());
+            let why = survey::message(&error, desk.clock.now());
             (StatusCode::BAD_GATEWAY, why).into_response()
         }
     }

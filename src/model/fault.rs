@@ -186,7 +186,7 @@ impl Fault {
     }
 
     /// Returns the message for people, with the remaining time if known.
-    pub fn told(&self, now: Moment) -> String {
+    pub fn message(&self, now: Moment) -> String {
         let rest = self.until().map(|until| next_one(until, now));
         format!("{self}{}", rest.unwrap_or_default())
     }

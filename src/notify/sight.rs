@@ -183,7 +183,7 @@ impl Sight {
             if let Some(present) = fault(kind) {
                 let (fault, since) = (&present.fault, Some(present.since));
                 let subject = Subject::account(condition, name);
-                self.see(subject, fault.told(now), &fault.advice(), since);
+                self.see(subject, fault.message(now), &fault.advice(), since);
             }
         }
         let usage = account.budget.usage();
@@ -227,7 +227,7 @@ impl Sight {
         };
         if let (Some(condition), Some(fault)) = (condition, &state.fault) {
             let subject = Subject::queue(condition, key);
-            self.see(subject, fault.told(now), &fault.advice(), None);
+            self.see(subject, fault.message(now), &fault.advice(), None);
         }
         if matches!(decision.reason, Reason::BelowThreshold | Reason::Reserved) {
             let evidence = Evidence {

@@ -25,13 +25,13 @@ use crate::support::{
 /// The shortest that a config may have.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// How long a node waits for the engine.
+/// How long a node waits for the engine's answer.
 const ENGINE_ANSWERS_WITHIN: Duration = Duration::from_millis(400);
 
 /// How long after the end of the lease the next leader may poll.
 const TAKES_OVER_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the leader may still have under way when it is killed arrives within this time. The next one needs more than two seconds.
+/// Requests that are under way when the leader is killed arrive within this time. The next leader needs more than two seconds.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
 fn start() -> LocalEngine {
@@ -40,7 +40,7 @@ fn start() -> LocalEngine {
 
 fn signal(redis: &LocalEngine, signal: Signal) {
     let pid = Pid::from_raw(redis.id() as i32).expect("a process has an id");
-    kill_process(pid, signal).expect("it runs");
+    kill_process(pid, signal).expect("the process runs");
 }
 
 /// A TCP connection to the engine that can be cut: then it accepts connections but lets nothing through, until it is healed.
@@ -52,7 +52,7 @@ struct Way {
 impl Way {
     async fn to(redis: &LocalEngine) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("the socket is bound");
         let (cut, cuts) = watch::channel(false);
         let socket = redis.socket();
         tokio::spawn(async move {
@@ -143,7 +143,10 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) {
-        self.program.as_ref().expect("it runs").signal(signal);
+        self.program
+            .as_ref()
+            .expect("the process runs")
+            .signal(signal);
     }
 
     async fn decision(&self) -> Value {
@@ -167,17 +170,17 @@ impl Node {
 async fn reserve(address: SocketAddr, body: &str) -> Answer {
     let mut answer = None;
     soon("the leader answers", async || {
-        let said = post_json(address, "/v1/queues/sales/reservations", body).await;
-        let is_said = said.status != 503;
-        answer = Some(said);
-        if !is_said {
+        let response = post_json(address, "/v1/queues/sales/reservations", body).await;
+        let is_answered = response.status != 503;
+        answer = Some(response);
+        if !is_answered {
             // A hundred callers that retry at once would keep the leader busy.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        is_said
+        is_answered
     })
     .await;
-    answer.expect("it was there")
+    answer.expect("checked above")
 }
 
 /// Whether a seat is held for the call: by this request, or by one whose answer came too late.
@@ -213,7 +216,7 @@ async fn leader(nodes: &[Node]) -> usize {
         found.is_some()
     })
     .await;
-    found.expect("it was found")
+    found.expect("checked above")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,8 +231,8 @@ async fn followers_answer_and_one_takes_over_when_the_leader_is_killed() {
         assert_eq!(node.metric("openseat_cluster_up").await, Some(1.0));
         assert_eq!(node.metric("openseat_cluster_nodes").await, Some(3.0));
     }
-    // CallTools' own clock says when the next poll came. A busy machine delays all of this, so the delay that the test has itself seen meanwhile is
-    // added. The bound without it is tested in virtual time, by `a_killed_leader_is_replaced_and_all_decisions_stay_known`.
+    // CallTools' own clock says when the next poll came. A busy machine delays every step, so the delay that the test has seen meanwhile is added.
+    // The bound without it is tested in virtual time, by `a_killed_leader_is_replaced_and_all_decisions_stay_known`.
     let (killed, lateness) = (calltools.simulator.now(), Lateness::watch());
     nodes[0].kill();
     let next = || {
@@ -237,7 +240,7 @@ async fn followers_answer_and_one_takes_over_when_the_leader_is_killed() {
         let mut times = received.iter().map(|one| one.at);
         times.find(|at| *at > killed + UNDER_WAY)
     };
-    soon("polls go on", async || {
+    soon("polls to continue", async || {
         for node in &nodes[1..] {
             let decision = node.decision().await;
             assert!(known(&decision), "{decision}");
@@ -245,10 +248,10 @@ async fn followers_answer_and_one_takes_over_when_the_leader_is_killed() {
         next().is_some()
     })
     .await;
-    let (took, late) = (next().expect("it was there") - killed, lateness.sum());
+    let (elapsed, late) = (next().expect("checked above") - killed, lateness.sum());
     assert!(
-        took <= LEASE + TAKES_OVER_WITHIN + late,
-        "took {took:?} on a machine that was late by {late:?}"
+        elapsed <= LEASE + TAKES_OVER_WITHIN + late,
+        "took {elapsed:?} on a machine that was late by {late:?}"
     );
     // The other node gets what the new leader reads.
     calltools.set_status(0, "On a Call");
@@ -331,12 +334,12 @@ async fn no_failure_sends_more_than_the_hour_allows() {
                 tokio::time::sleep(LEASE * 2).await;
                 nodes[leader].signal(Signal::CONT);
             }
-            2 => redis.start_again().expect("it starts"),
+            2 => redis.start_again().expect("the engine starts"),
             3 => {
                 signal(&redis, Signal::STOP);
                 tokio::time::sleep(LEASE).await;
-                // An engine that is stopped answers nothing, so these answers need none of it. Nor does each of them wait in vain: an answer
-                // that waits takes as long as the engine may, but the fastest one does not.
+                // A stopped engine does not answer, so these decisions do not depend on it. They do not wait for its timeout either: at least
+                // the fastest one is answered sooner.
                 let mut fastest = Duration::MAX;
                 for _ in 0..20 {
                     let asked = Instant::now();
@@ -355,7 +358,7 @@ async fn no_failure_sends_more_than_the_hour_allows() {
         );
         assert_eq!(calltools.simulator.throttled(), 0);
     }
-    // They did ask: 14 times on an idle machine, and less often if each step takes longer.
+    // Requests were sent: 14 on an idle machine, fewer if each step takes longer.
     assert!(calltools.simulator.requests() > 5);
 }
 

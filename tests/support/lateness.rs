@@ -1,4 +1,4 @@
-//! How much later than asked this machine runs a program.
+//! Measures how much later than requested this machine wakes a task.
 
 use std::{
     sync::{
@@ -13,10 +13,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// The time between two looks: many in a second, so that their sum is what the steps of a fail-over may have lost.
+/// The time between two measurements. There are many in a second, so their sum is about the time that the steps of a fail-over may have lost.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// Watches until it is dropped.
+/// Measures until it is dropped.
 #[derive(Debug)]
 pub struct Lateness {
     sum_micros: Arc<AtomicU64>,
@@ -50,12 +50,12 @@ impl Lateness {
         }
     }
 
-    /// The delays so far, together.
+    /// Returns the sum of the delays so far.
     pub fn sum(&self) -> Duration {
         Duration::from_micros(self.sum_micros.load(Ordering::Relaxed))
     }
 
-    /// The longest delay so far.
+    /// Returns the longest delay so far.
     pub fn worst(&self) -> Duration {
         Duration::from_micros(self.worst_micros.load(Ordering::Relaxed))
     }

@@ -551,9 +551,9 @@ type Life = Vec<i64>;
 /// Returns the agent's row in a copy of CallTools' data as of this second.
 fn row_of(id: &str, life: &Life, as_of: i64) -> Agent {
     let changes = life.iter().take_while(|change| **change <= as_of).count();
-    let began = changes.checked_sub(1).map_or(0, |last| life[last]);
+    let start = changes.checked_sub(1).map_or(0, |last| life[last]);
     let status = ["Available", "On a Call"][changes % 2];
-    since(id, status, began)
+    since(id, status, start)
 }
 
 #[derive(Clone, Debug)]
@@ -591,7 +591,7 @@ fn any_life() -> impl Strategy<Value = Life> {
 }
 
 proptest! {
-    /// In whatever order lists from lagging copies arrive: no row is replaced by one with an older date, no status looks younger than the look that
+    /// In any order of lists from lagging copies: no row is replaced by one with an older date, no status looks younger than the look that
     /// showed it, and no departure is counted twice or made up.
     #[test]
     fn no_order_of_lists_reverts_a_status_or_counts_a_departure_twice(

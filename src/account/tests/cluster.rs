@@ -250,8 +250,11 @@ async fn a_killed_leader_is_replaced_and_all_decisions_stay_known() {
         }
         sleep(Duration::from_millis(100)).await;
     }
-    let took = killed.elapsed();
-    assert!(took <= LEASE + SECOND * 2, "polls went on after {took:?}");
+    let elapsed = killed.elapsed();
+    assert!(
+        elapsed <= LEASE + SECOND * 2,
+        "polls continued after {elapsed:?}"
+    );
     // Nothing of the hour is forgotten.
     assert!(follower.budget.usage().used > spent);
     sleep(MINUTE).await;
@@ -264,9 +267,9 @@ async fn a_stopped_leader_hands_over_at_once() {
     let (fixture, exchange) = fixture(2, 20);
     let (leader, follower) = pair(&fixture, &exchange).await;
     leader.stop.cancel();
-    let took = follower.until_it_leads().await;
+    let elapsed = follower.until_it_leads().await;
     // The follower looks once per third of a lease.
-    assert!(took <= LEASE / 3 + SECOND, "{took:?}");
+    assert!(elapsed <= LEASE / 3 + SECOND, "{elapsed:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,13 +285,13 @@ async fn each_seat_goes_to_one_call_whichever_nodes_the_calls_ask() {
         let what = node.reserve(&fixture, &format!("call-{call}"));
         node.member.ask(what, SECOND * 5)
     });
-    let said: Vec<_> = join_all(asked).await;
-    let made = |said: &Option<Said>| match said {
+    let answers: Vec<_> = join_all(asked).await;
+    let made = |answer: &Option<Said>| match answer {
         Some(Said::Made { id }) => Some(id.clone()),
         Some(Said::Rejected(_)) => None,
         other => panic!("{other:?}"),
     };
-    let ids: Vec<_> = said.iter().filter_map(made).collect();
+    let ids: Vec<_> = answers.iter().filter_map(made).collect();
     assert_eq!(ids.len(), seats);
     sleep(SECOND).await;
     let now = fixture.clock.now();
@@ -296,14 +299,17 @@ async fn each_seat_goes_to_one_call_whichever_nodes_the_calls_ask() {
         assert_eq!(node.reservations.list(now).len(), seats);
     }
     // If asked again on another node, a call gets its own seat.
-    let place = said.iter().position(|said| made(said).is_some()).unwrap();
+    let place = answers
+        .iter()
+        .position(|answer| made(answer).is_some())
+        .unwrap();
     let other = if place % 2 == 0 { &third } else { &follower };
     let again = other.reserve(&fixture, &format!("call-{place}"));
     let again = other.member.ask(again, SECOND).await;
     let Some(Said::AlreadyHeld { id, .. }) = again else {
         panic!("{again:?}")
     };
-    assert_eq!(Some(id.clone()), made(&said[place]));
+    assert_eq!(Some(id.clone()), made(&answers[place]));
     // A seat that is released on another node is held by none.
     let release = What::Release { id };
     assert_eq!(
@@ -475,11 +481,11 @@ async fn a_queue_of_a_follower_alone_is_polled_while_that_node_lives() {
     let seats = follower.decide(&fixture, 1).count.unwrap().get() as usize;
     let mut made = 0;
     for call in 0..=seats {
-        let said = follower
+        let answer = follower
             .member
             .ask(reserve(&format!("call-{call}")), SECOND)
             .await;
-        made += usize::from(matches!(said, Some(Said::Made { .. })));
+        made += usize::from(matches!(answer, Some(Said::Made { .. })));
     }
     assert_eq!(made, seats);
     // Once the follower is gone, its queue is no longer polled.

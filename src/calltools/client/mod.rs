@@ -69,10 +69,10 @@ pub enum RequestError {
 
 impl RequestError {
     /// Returns the message for people. It depends on the time until a permit is free.
-    pub fn told(&self, now: Moment) -> String {
+    pub fn message(&self, now: Moment) -> String {
         match self {
-            RequestError::Fault(fault) => fault.told(now),
-            RequestError::Refused(refusal) => refusal.told(now),
+            RequestError::Fault(fault) => fault.message(now),
+            RequestError::Refused(refusal) => refusal.message(now),
         }
     }
 }
@@ -251,7 +251,7 @@ impl Client {
         Ok(reading.list.entries)
     }
 
-    /// Sends one GET and returns the reply, whatever its status. Used to find out how an API behaves.
+    /// Sends one GET and returns the reply, with any status. Used to find out how an API behaves.
     ///
     /// # Errors
     /// [`Fault`] if there was no reply, or if CallTools asked for a pause, which then holds for the account.

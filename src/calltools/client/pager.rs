@@ -21,7 +21,7 @@ use crate::{
 
 /// How long a reading may wait for permits after its first page, in total. Half of the shortest default `max_age`: a
 /// list that took longer would be old before it is complete, and its pages would no longer match.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Keeps a refusal without a wait from causing a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -67,8 +67,8 @@ pub(super) struct Pager<'a> {
     endpoint: Endpoint,
     queue: Option<u64>,
     purpose: Purpose,
-    /// The rest of [`PATIENCE`].
-    patience: Duration,
+    /// The rest of [`MAX_WAIT`].
+    wait_left: Duration,
     pub(super) requests: u32,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Pager<'a> {
             endpoint,
             queue,
             purpose,
-            patience: PATIENCE,
+            wait_left: MAX_WAIT,
             requests: 0,
         }
     }
@@ -167,7 +167,7 @@ impl<'a> Pager<'a> {
         reading.list.add(page)
     }
 
-    /// Waits for a permit to continue, within [`PATIENCE`]. A list that was started is worth a wait.
+    /// Waits for a permit to continue, within [`MAX_WAIT`]. A list that was started is worth a wait.
     ///
     /// If only the pace would exceed that, the remaining pages are requested at once. Otherwise a small account would never finish
     /// a long list, and would spend its budget on the first pages again and again.
@@ -178,9 +178,9 @@ impl<'a> Pager<'a> {
                 Err(refusal) => refusal,
             };
             let wait = refusal.wait(self.client.clock.now()).max(SHORTEST_WAIT);
-            match self.patience.checked_sub(wait) {
+            match self.wait_left.checked_sub(wait) {
                 Some(left) => {
-                    self.patience = left;
+                    self.wait_left = left;
                     sleep(wait).await;
                 }
                 None if refusal.cause == Cause::Pace => self.purpose = Purpose::ColdStart,

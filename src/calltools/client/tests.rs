@@ -12,7 +12,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use tokio::time::sleep;
 
-use super::{pager::PATIENCE, *};
+use super::{pager::MAX_WAIT, *};
 use crate::{
     budget::Cause,
     calltools::{
@@ -65,7 +65,7 @@ impl Transport for Fake {
     }
 }
 
-/// What an observer was told.
+/// What an observer has seen.
 #[derive(Debug, Default)]
 struct Heard(Mutex<Vec<(Endpoint, &'static str, Duration)>>);
 
@@ -230,10 +230,10 @@ async fn reads(world: &World) -> (u32, Vec<Change>, usize) {
 async fn a_count_that_never_matches_is_read_twice_once_and_reported_once() {
     for off in [-2_i64, -1, 1, 19] {
         let count = Arc::new(Mutex::new(260 + off));
-        let told = Arc::clone(&count);
+        let shown = Arc::clone(&count);
         let list = agents(260);
         let world = world(1000, move |page, _| {
-            Ok(page_of(&list, page, *told.lock().unwrap() as usize))
+            Ok(page_of(&list, page, *shown.lock().unwrap() as usize))
         });
         let miscounted = Oddity::Miscounted;
         assert_eq!(reads(&world).await, (4, began(miscounted), 260), "{off}");
@@ -259,9 +259,9 @@ async fn a_count_that_is_turned_off_is_ignored() {
         json!(1e12),
     ] {
         let list = agents(3);
-        let told = count.clone();
+        let shown = count.clone();
         let world = world(1000, move |_, _| {
-            let body = json!({"count": told, "next": "", "results": list});
+            let body = json!({"count": shown, "next": "", "results": list});
             Ok(reply(StatusCode::OK, &body))
         });
         assert_eq!(reads(&world).await, (1, vec![], 3), "{count}");
@@ -545,7 +545,7 @@ async fn paced(requests_per_hour: u32) -> Duration {
 async fn a_walk_keeps_to_the_pace_unless_it_would_never_end() {
     let brisk = paced(1000).await;
     assert!(
-        brisk > Duration::from_secs(6) && brisk < PATIENCE,
+        brisk > Duration::from_secs(6) && brisk < MAX_WAIT,
         "{brisk:?}"
     );
     // One request in ten minutes: the list would be an hour old before it is complete.
@@ -566,9 +566,9 @@ async fn a_walk_waits_for_half_a_minute_in_all() {
         .unwrap();
     assert_eq!(list.rows.len(), 5_000);
     // Twenty pages at the pace of one every 3.6 s would take more than a minute.
-    let longest = PATIENCE + 20 * LATENCY;
+    let longest = MAX_WAIT + 20 * LATENCY;
     assert!(list.took <= longest, "{:?}", list.took);
-    assert!(list.took > PATIENCE / 2, "{:?}", list.took);
+    assert!(list.took > MAX_WAIT / 2, "{:?}", list.took);
 }
 
 #[tokio::test(start_paused = true)]
@@ -597,7 +597,7 @@ async fn a_429_pauses_the_budget() {
     let now = world.clock.now();
     let Err(RequestError::Fault(Fault::Throttled { until: Some(until) })) = world.agents().await
     else {
-        panic!("it was refused");
+        panic!("CallTools asked for a pause");
     };
     // Up to a twentieth more, so that requests that were refused together are not retried together.
     let silence = until.shortest_since(now).as_secs();

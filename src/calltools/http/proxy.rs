@@ -18,7 +18,7 @@ use crate::model::fault::{Down, Fault};
 use crate::process::causes::chain;
 
 /// The timeout for the proxy's second refusal.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A status line is much shorter.
 const MAX_LINE: usize = 1024;
@@ -83,12 +83,12 @@ impl Via {
         if self.url.scheme() != "http" {
             return None;
         }
-        let status = timeout(PATIENCE, self.connect(target)).await.ok()??;
+        let status = timeout(TIMEOUT, self.connect(target)).await.ok()??;
         (!status.is_success()).then_some(status)
     }
 
     async fn connect(&self, target: &Url) -> Option<StatusCode> {
-        let addresses = self.resolver.addresses(&self.host, PATIENCE).await.ok()?;
+        let addresses = self.resolver.addresses(&self.host, TIMEOUT).await.ok()?;
         let port = self.url.port_or_known_default()?;
         let mut stream = None;
         for address in addresses.iter() {

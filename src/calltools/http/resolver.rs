@@ -30,7 +30,7 @@ const FRESH: Duration = Duration::from_secs(30);
 const USABLE: Duration = Duration::from_secs(3600);
 
 /// How long to wait for a new answer before a stale one is used.
-const PATIENCE_WITH_OLD: Duration = Duration::from_millis(500);
+const MAX_WAIT_WITH_OLD: Duration = Duration::from_millis(500);
 
 /// How many lookups run at once, each on a thread. They may all hang, and the systemd unit allows 256 tasks.
 const MAX_THREADS: usize = 48;
@@ -96,11 +96,11 @@ impl Resolver {
         Arc::clone(&SHARED)
     }
 
-    /// Returns the addresses of a host, within `patience`.
+    /// Returns the addresses of a host, within `max_wait`.
     pub(super) async fn addresses(
         self: &Arc<Self>,
         host: &str,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Result<Addresses, Unresolved> {
         if let Some(addresses) = without_asking(host) {
             return Ok(addresses);
@@ -110,13 +110,13 @@ impl Resolver {
             Begun::Known(addresses) => return Ok(addresses),
             Begun::Pending(pending, old) => (pending, old),
         };
-        let patience = match &old {
-            Some(_) => patience.min(PATIENCE_WITH_OLD),
-            None => patience,
+        let max_wait = match &old {
+            Some(_) => max_wait.min(MAX_WAIT_WITH_OLD),
+            None => max_wait,
         };
-        let answer = timeout(patience, pending.wait_for(Option::is_some)).await;
+        let answer = timeout(max_wait, pending.wait_for(Option::is_some)).await;
         let why: Arc<str> = match answer {
-            Ok(Ok(answer)) => match answer.clone().expect("it was waited for") {
+            Ok(Ok(answer)) => match answer.clone().expect("the answer has come") {
                 Ok(addresses) => return Ok(addresses),
                 Err(why) => why,
             },
@@ -126,7 +126,7 @@ impl Resolver {
                 if let Some(old) = old {
                     return Ok(old);
                 }
-                let waited = humantime::format_duration(patience);
+                let waited = humantime::format_duration(max_wait);
                 format!("this machine's resolver did not answer within {waited}").into()
             }
         };
@@ -296,22 +296,22 @@ fn without_asking(host: &str) -> Option<Addresses> {
 }
 
 /// The resolver with the timeout of one account.
-pub(super) struct Patient {
+pub(super) struct WithTimeout {
     pub(super) resolver: Arc<Resolver>,
-    pub(super) patience: Duration,
+    pub(super) max_wait: Duration,
 }
 
-impl fmt::Debug for Patient {
+impl fmt::Debug for WithTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Patient").finish_non_exhaustive()
+        f.debug_struct("WithTimeout").finish_non_exhaustive()
     }
 }
 
-impl Resolve for Patient {
+impl Resolve for WithTimeout {
     fn resolve(&self, name: Name) -> Resolving {
-        let (resolver, patience) = (Arc::clone(&self.resolver), self.patience);
+        let (resolver, max_wait) = (Arc::clone(&self.resolver), self.max_wait);
         Box::pin(async move {
-            let addresses = resolver.addresses(name.as_str(), patience).await?;
+            let addresses = resolver.addresses(name.as_str(), max_wait).await?;
             let addresses: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })

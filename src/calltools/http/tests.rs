@@ -517,7 +517,7 @@ fn through(proxy: &str) -> HttpTransport {
 
 #[tokio::test]
 async fn a_proxy_that_refuses_a_tunnel_is_named_with_its_status() {
-    for (answer, said) in [
+    for (answer, expected) in [
         ("HTTP/1.1 403 Forbidden\r\n\r\n", "answered 403 Forbidden"),
         (
             "HTTP/1.1 401 Unauthorized\r\n\r\n",
@@ -541,7 +541,7 @@ async fn a_proxy_that_refuses_a_tunnel_is_named_with_its_status() {
         let proxy = Server::saying(answer).await;
         let transport = through(&format!("http://user:p%40ss@{}/", proxy.address));
         let detail = fails_as(&transport, Down::Proxy).await;
-        assert_eq!(detail, format!("the proxy 127.0.0.1 {said}"));
+        assert_eq!(detail, format!("the proxy 127.0.0.1 {expected}"));
         for head in proxy.heads() {
             let head = head.to_lowercase();
             assert!(
@@ -579,7 +579,7 @@ async fn a_proxy_that_cannot_be_reached_is_named() {
 
 #[tokio::test]
 async fn a_proxys_own_answers_are_attributed_to_it() {
-    for (status, said) in [
+    for (status, expected) in [
         (403, "the proxy 127.0.0.1 answered 403 Forbidden"),
         (401, "the proxy 127.0.0.1 answered 401 Unauthorized"),
         (
@@ -595,7 +595,7 @@ async fn a_proxys_own_answers_are_attributed_to_it() {
         let mut settings = settings("http://calltools.invalid/api/");
         settings.proxy = Some(format!("http://{}/", proxy.address).parse().unwrap());
         let transport = transport(settings).unwrap();
-        assert_eq!(fails_as(&transport, Down::Proxy).await, said);
+        assert_eq!(fails_as(&transport, Down::Proxy).await, expected);
     }
 }
 
@@ -657,10 +657,10 @@ fn run_apart(test: &str, variables: &[(&str, &str)]) {
         .envs(variables.iter().copied())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&outcome.stdout);
+    let output = String::from_utf8_lossy(&outcome.stdout);
     assert!(
-        outcome.status.success() && said.contains("1 passed"),
-        "{said}"
+        outcome.status.success() && output.contains("1 passed"),
+        "{output}"
     );
 }
 

@@ -13,7 +13,7 @@ fn unread() -> Names {
 
 /// An account that renamed Available to "Open", and has a misleading status called "Available".
 fn renamed() -> Names {
-    let status = |row: &Value| Status::from_row(raw(row)).expect("the test's statuses are sound");
+    let status = |row: &Value| Status::from_row(raw(row)).expect("the test's statuses are valid");
     Names {
         queues: None,
         statuses: Some(vec![
@@ -51,14 +51,14 @@ fn a_call_in_progress_is_read_from_every_form_of_a_number() {
         assert_eq!(row.agent.on_call, on_call, "{calls}");
     }
     assert!(!read(json!({}), &unread()).unwrap().agent.on_call);
-    for (ready, told) in [
+    for (ready, expected) in [
         (json!(true), Some(true)),
         (json!("0"), Some(false)),
         (json!(null), None),
         (json!("?"), None),
     ] {
         let row = read(json!({"ready": ready}), &unread()).unwrap();
-        assert_eq!(row.agent.ready, told, "{ready}");
+        assert_eq!(row.agent.ready, expected, "{ready}");
     }
 }
 
@@ -241,7 +241,7 @@ fn settled(logins: &[Value]) -> Result<Vec<(bool, QueueLogin)>, BadRow> {
 
 #[test]
 fn the_queue_log_in_is_read_in_every_form_of_yes_and_no() {
-    for (form, told) in [
+    for (form, is_in) in [
         (json!(true), Some(true)),
         (json!("true"), Some(true)),
         (json!(" True "), Some(true)),
@@ -263,9 +263,9 @@ fn the_queue_log_in_is_read_in_every_form_of_yes_and_no() {
             let mut login = json!({"queue_logged_in": true});
             login[field] = form.clone();
             let row = settled(&[login]).ok();
-            assert_eq!(row.is_some(), told.is_some(), "{field}: {form}");
+            assert_eq!(row.is_some(), is_in.is_some(), "{field}: {form}");
             if field == "queue_logged_in" {
-                let expected = told.map(|told| vec![(told, QueueLogin::Told)]);
+                let expected = is_in.map(|is_in| vec![(is_in, QueueLogin::Told)]);
                 assert_eq!(row, expected, "{form}");
             }
         }

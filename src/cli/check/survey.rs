@@ -117,7 +117,10 @@ async fn ask_alone(target: &Target<'_>, ledger: Ledger) -> Result<String, ExitCo
     ledger.finish(LAST_WRITES);
     match report {
         Ok(report) => Ok(serde_json::to_string(&report).expect("texts and numbers serialize")),
-        Err(error) => Err(exit_with(EXIT_FAILURE, &survey::told(&error, clock.now()))),
+        Err(error) => Err(exit_with(
+            EXIT_FAILURE,
+            &survey::message(&error, clock.now()),
+        )),
     }
 }
 

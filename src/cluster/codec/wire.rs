@@ -183,7 +183,7 @@ impl Wire {
             queue: held.queue.to_string(),
             id: held.reservation.id.to_string(),
             call: held.reservation.call_id.to_string(),
-            // Rounded down: a seat had better be held for too long than for too short.
+            // Rounded down: a seat that is held too long is safer than one that ends too early.
             age: ms(now.shortest_since(held.reservation.made)),
             ttl: ms(held.reservation.ttl),
         };

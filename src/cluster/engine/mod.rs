@@ -187,7 +187,7 @@ impl RedisEngine {
         Arc::clone(links.entry(node.to_owned()).or_default())
     }
 
-    /// Asks the node that has the account. A node that names another one has not run the command, so it goes there.
+    /// Asks the node that has the account. If a node names another one, it has not run the command, which then goes there.
     async fn ask_its_node(&self, account: &str, command: &Command) -> Result<Reply, EngineError> {
         for _ in 0..MAX_MOVES {
             let home = lock(&self.homes).get(account).cloned().unwrap_or_default();

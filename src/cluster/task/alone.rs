@@ -1,6 +1,6 @@
-//! `alone`: one node may go on without the engine, with what it knows of the hour and at most three quarters of it.
+//! `alone`: one node may go on without the engine. It counts the requests of the hour that it knows of, and sends at most three quarters of the limit.
 //!
-//! No other node can know whether that node goes on alone. So the others send requests only while they see that it reaches the engine, and stop
+//! The other nodes cannot know whether that node goes on alone. So they send requests only while they see that it reaches the engine, and stop
 //! before it begins. They go on once it is back and has stored a mirror of what it sent.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
@@ -8,11 +8,11 @@ use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 use super::{Task, nodes::Info};
 use crate::cluster::member::Role;
 
-/// Two leases without a sign of that node, and the others stop. It begins so much later: clocks differ by 30 ms in a minute, and a request is sent
-/// within two seconds of its entry.
-const LATER: Duration = Duration::from_secs(3);
+/// The other nodes stop after two leases without a sign of that node. It begins this much later, because clocks differ by 30 ms in a minute, and a
+/// request is sent within two seconds of its entry.
+const MARGIN: Duration = Duration::from_secs(3);
 
-/// Looks of some leases: what is older is no company.
+/// How many looks are remembered: those of some leases. Older looks prove nothing.
 const MAX_LOOKS: usize = 16;
 
 impl Task {
@@ -28,7 +28,7 @@ impl Task {
         }
     }
 
-    /// Returns whether the node that may go on alone is surely not alone.
+    /// Returns whether the node that may go on alone is certainly not alone.
     pub(super) fn has_company(&self, now: Duration) -> bool {
         now < self.has_company_until()
     }
@@ -41,7 +41,7 @@ impl Task {
         company.unwrap_or(Duration::ZERO)
     }
 
-    /// Notes when a look is sent, of which the node that may go on alone will have heard.
+    /// Notes when a look was sent. The node that may go on alone hears of it.
     pub(super) fn note_look(&mut self, sent: Duration) {
         self.looks.push_back((self.beats, sent));
         if self.looks.len() > MAX_LOOKS {
@@ -49,7 +49,7 @@ impl Task {
         }
     }
 
-    /// The looks of other nodes that this one has heard of, if they wait for it.
+    /// Returns the newest look of each other node, if this is the node that may go on alone. They need to know that it has heard of them.
     pub(super) fn heard_of(&self) -> BTreeMap<String, u64> {
         let nodes = self.nodes.iter().filter(|_| self.may_go_on_alone());
         nodes
@@ -57,8 +57,8 @@ impl Task {
             .collect()
     }
 
-    /// Takes note of how lately the node that may go on alone has reached the engine: after this node's look that it has heard of was sent. What it
-    /// says may come late, so the time at which this node hears it says nothing.
+    /// Notes how recently the node that may go on alone has reached the engine: at the earliest when this node sent the look that it has heard of. Its
+    /// report may arrive late, so the time of arrival proves nothing.
     pub(super) fn note_company(&mut self, info: &Info) {
         if info.owes || self.parts.alone.as_ref() != Some(&info.name) {
             return;
@@ -70,10 +70,10 @@ impl Task {
         }
     }
 
-    /// The engine does not answer. Goes on alone if that lasts, and if this is the node that may.
+    /// Called while the engine does not answer. Goes on alone if that lasts, and if this is the node that may.
     pub(super) fn go_on_alone(&mut self) {
         let now = self.now().boot;
-        let begins = self.heard + self.parts.lease * 2 + LATER;
+        let begins = self.heard + self.parts.lease * 2 + MARGIN;
         if !self.may_go_on_alone() {
             return;
         }
@@ -92,7 +92,7 @@ impl Task {
                 "the cluster's engine does not answer, so this node goes on alone, with three quarters of the hour's requests"
             );
         }
-        // Until after the next look: it comes in a third of a lease, and may take a second.
+        // This lasts until after the next look, which comes in a third of a lease and may take a second.
         self.parts.tenure.set(now + self.parts.lease);
     }
 

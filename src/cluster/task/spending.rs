@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Task {
-    /// Returns everything in the window; nothing for an account that shares its budget, whose log has it.
+    /// Returns everything in the window. It is empty for an account that shares its budget: the budget's log has its requests.
     pub(super) fn requests(&self) -> Vec<Mirrored> {
         let budget = self.parts.budget.as_ref();
         budget.map_or_else(Vec::new, |budget| budget.mirrored(self.parts.process))
@@ -43,7 +43,7 @@ impl Task {
         }
     }
 
-    /// Answers a question to the leader of a budget.
+    /// Answers a question that another node asks the leader of a budget.
     pub(super) async fn answer_spender(&mut self, question: &[u8]) {
         let Ok(Question { id, node, what }) = serde_json::from_slice(question) else {
             return;

@@ -1,6 +1,6 @@
 //! Runs three nodes that always want to spend, in virtual time, with the real code of lease, log, mirrors and budget. The engine is the model.
 //!
-//! An upstream counts arrivals. Whatever happens to nodes, engine and clocks, no hour has more than the limit, and no two nodes lead at once.
+//! An upstream counts arrivals. Through all faults of nodes, engine and clocks, no hour has more than the limit, and no two nodes lead at once.
 
 use std::{
     collections::HashMap,
@@ -594,8 +594,8 @@ async fn a_leader_that_is_gone_is_replaced_within_its_lease_and_two_seconds() {
     world.leading.lock().unwrap().remove(0);
     let gone = Instant::now();
     until_led(&world).await;
-    let took = gone.elapsed();
-    assert!(took <= LEASE + Duration::from_secs(2), "took {took:?}");
+    let elapsed = gone.elapsed();
+    assert!(elapsed <= LEASE + Duration::from_secs(2), "{elapsed:?}");
     second.abort();
 }
 

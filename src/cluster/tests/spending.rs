@@ -22,7 +22,7 @@ const LIMIT: u32 = 60;
 const LEASE: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A node with nothing but its place in the budget.
+/// A node without accounts: only a member of the budget.
 struct Counter {
     budget: Arc<Budget>,
     member: Arc<Member>,
@@ -66,9 +66,10 @@ async fn the_leader_of_a_budget_grants_the_hours_requests_and_not_one_more() {
         };
         other.member.ask(what, SECOND * 10)
     };
-    let said = join_all((0..=u64::from(LIMIT)).map(spend)).await;
+    let answers = join_all((0..=u64::from(LIMIT)).map(spend)).await;
     let count = |wanted: Said| {
-        said.iter()
+        answers
+            .iter()
             .filter(|one| one.as_ref() == Some(&wanted))
             .count()
     };
@@ -78,7 +79,7 @@ async fn the_leader_of_a_budget_grants_the_hours_requests_and_not_one_more() {
     for node in [&leader, &other] {
         assert_eq!(node.budget.usage().used, LIMIT);
     }
-    // A node that missed the answer asks again, and costs nothing more.
+    // A node that missed the answer asks again. That costs no second request.
     assert_eq!(spend(0).await, Some(Said::Done));
     assert_eq!(leader.budget.usage().used, LIMIT);
 }

@@ -87,7 +87,7 @@ fn account_line(app: &App, account: &AccountHandle) -> String {
             let now = app.clock.now();
             let lasts = now.longest_since(since).as_secs();
             let lasts = humantime::format_duration(Duration::from_secs(lasts));
-            format!("account {name}: {} (for {lasts})", fault.told(now))
+            format!("account {name}: {} (for {lasts})", fault.message(now))
         }
     }
 }
@@ -117,7 +117,7 @@ fn queue_line(app: &App, queue: &Queue, state: &QueueState) -> String {
     let account_fault = account.and_then(|account| account.health().fault);
     let fault = state.fault.as_deref().map(|fault| match account_fault {
         Some(present) if *present.fault == *fault => "see its account".to_owned(),
-        _ => fault.told(app.clock.now()),
+        _ => fault.message(app.clock.now()),
     });
     let known = decision.reason.is_known();
     let standing = match (known, fault) {

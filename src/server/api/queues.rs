@@ -132,7 +132,7 @@ pub fn refresh_failed(error: RefreshError, now: Moment) -> Problem {
                 Cause::Paused => problem_types::UPSTREAM_DOWN,
                 Cause::NotLeading => problem_types::CLUSTER_DOWN,
             };
-            until(Problem::new(kind, refusal.told(now)), refusal.until, now)
+            until(Problem::new(kind, refusal.message(now)), refusal.until, now)
         }
         RefreshError::Failed(fault) => failed(&fault, now),
     }
@@ -151,7 +151,7 @@ fn whole_seconds(wait: Duration) -> HeaderValue {
 }
 
 fn failed(fault: &Fault, now: Moment) -> Problem {
-    let detail = format!("{}: {}", fault.told(now), fault.advice());
+    let detail = format!("{}: {}", fault.message(now), fault.advice());
     let kind = match fault {
         Fault::Throttled { until: Some(end) } => {
             return until(Problem::new(problem_types::THROTTLED, detail), *end, now);

@@ -87,7 +87,7 @@ pub async fn list(reach: &Reach, clock: &Arc<dyn Clock>, wanted: Count) -> Listi
     match client.queues(Purpose::OnDemand, None).await {
         Ok(queues) => listing.queues = queues.into_iter().map(ListedQueue::from).collect(),
         Err(error) => {
-            listing.cause = Some(error.told(clock.now()));
+            listing.cause = Some(error.message(clock.now()));
             listing.advice = Some(fault(&error).advice());
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn cause(finding: &Finding<'_>) -> Option<String> {
         .snapshot()
         .and_then(|snapshot| snapshot.measured.as_ref().err());
     Some(match (&finding.error, mismatch) {
-        (Some(error), _) => error.told(finding.now),
+        (Some(error), _) => error.message(finding.now),
         (None, Some(mismatch)) => {
             format!("the criteria do not fit what CallTools sent: {mismatch}")
         }

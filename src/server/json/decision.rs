@@ -182,7 +182,7 @@ pub fn why_unknown(
     let is_stale = !decision.is_fresh;
     Some(match (fault, measured) {
         (Some(fault), _) if is_stale || measured.is_none() => {
-            format!("{}: {}", fault.told(now), fault.advice())
+            format!("{}: {}", fault.message(now), fault.advice())
         }
         (_, Some(Err(mismatch))) => {
             format!("what CallTools sent does not fit the queue's criteria: {mismatch}")

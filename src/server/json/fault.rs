@@ -21,7 +21,7 @@ impl FaultJson {
     pub fn new(fault: &Fault, now: Moment) -> Self {
         Self {
             kind: fault.as_str(),
-            message: fault.told(now),
+            message: fault.message(now),
             advice: fault.advice(),
         }
     }

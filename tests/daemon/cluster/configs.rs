@@ -52,7 +52,7 @@ async fn each_node_is_answered_about_its_own_queues_and_the_smallest_limit_holds
         })
         .await;
     }
-    let log = leader.program.as_ref().expect("it runs");
+    let log = leader.program.as_ref().expect("the process runs");
     log.logs("another node has a smaller requests_per_hour")
         .await;
 }

@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use super::*;
 
 /// What `redis-cli` prints.
-fn say(redis: &LocalEngine, command: &[&str]) -> String {
+fn redis_cli(redis: &LocalEngine, command: &[&str]) -> String {
     let mut cli = Command::new("redis-cli");
     cli.arg("-s").arg(redis.socket()).args(command);
-    let said = cli.stderr(Stdio::null()).output().expect("redis-cli");
-    String::from_utf8_lossy(&said.stdout).into_owned()
+    let output = cli.stderr(Stdio::null()).output().expect("redis-cli");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,9 +62,9 @@ async fn a_held_seat_and_the_hour_survive_an_engine_restart_with_and_without_its
     for is_emptied in [false, true] {
         let spent = calltools.simulator.requests() as f64;
         if is_emptied {
-            say(&redis, &["flushall"]);
+            redis_cli(&redis, &["flushall"]);
         } else {
-            redis.start_again().expect("it starts");
+            redis.start_again().expect("the engine starts");
         }
         // The engine's log has the leader's polls of CallTools.
         soon("polls to continue", async || {
@@ -90,7 +90,7 @@ async fn a_duplicate_or_late_request_holds_one_seat() {
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let nodes = three(&redis, &calltools, "").await;
-    let lease = say(&redis, &["--scan", "--pattern", "openseat:{*}:lease"]);
+    let lease = redis_cli(&redis, &["--scan", "--pattern", "openseat:{*}:lease"]);
     let key = lease.lines().find_map(|key| {
         let account = key.strip_prefix("openseat:{")?.strip_suffix("}:lease")?;
         (account != "trial").then(|| account.to_owned())
@@ -100,7 +100,7 @@ async fn a_duplicate_or_late_request_holds_one_seat() {
     let question = "{\"id\":7,\"node\":\"gone\",\"what\":{\"reserve\":{\"queue\":\"sales\",\"call_id\":\"call\",\"ttl_ms\":300000,\"threshold\":0.0,\"max_age_ms\":null,\"on_unknown\":\"reject\"}}}";
     for _ in 0..2 {
         soon("three nodes hear it", async || {
-            say(&redis, &["publish", &channel, question]).trim() == "3"
+            redis_cli(&redis, &["publish", &channel, question]).trim() == "3"
         })
         .await;
     }

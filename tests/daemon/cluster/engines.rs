@@ -36,19 +36,20 @@ fn server(port: u16, more: &str) -> LocalEngine {
 /// Sends a command to a server until the answer has these words.
 async fn until_it_says(server: &LocalEngine, command: &[&str], words: &str) {
     soon(words, async || {
-        say(server, command).is_some_and(|answer| answer.contains(words))
+        redis_cli(server, command).is_some_and(|answer| answer.contains(words))
     })
     .await;
 }
 
 /// A server's answer, as `redis-cli` prints it.
-fn say(server: &LocalEngine, command: &[&str]) -> Option<String> {
+fn redis_cli(server: &LocalEngine, command: &[&str]) -> Option<String> {
     let mut cli = Command::new("redis-cli");
     cli.arg("-s").arg(server.socket()).args(command);
-    let said = cli.stderr(Stdio::null()).output().expect("redis-cli");
-    said.status
+    let output = cli.stderr(Stdio::null()).output().expect("redis-cli");
+    output
+        .status
         .success()
-        .then(|| String::from_utf8_lossy(&said.stdout).into_owned())
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A process that the test has started. Dropping it is `kill -9`.
@@ -101,8 +102,8 @@ impl Watched {
         };
         soon("Sentinels know each other and the replica", async || {
             watched.sentinels.iter().all(|at| {
-                let told = ask_sentinel(*at, &["sentinel", "master", "calls"]);
-                told.contains("num-slaves\n1\n") && told.contains("num-other-sentinels\n2\n")
+                let reply = ask_sentinel(*at, &["sentinel", "master", "calls"]);
+                reply.contains("num-slaves\n1\n") && reply.contains("num-other-sentinels\n2\n")
             })
         })
         .await;
@@ -126,8 +127,8 @@ impl Watched {
 fn ask_sentinel(port: u16, command: &[&str]) -> String {
     let mut cli = Command::new("redis-cli");
     cli.arg("-p").arg(port.to_string()).args(command);
-    let said = cli.stderr(Stdio::null()).output().expect("redis-cli");
-    String::from_utf8_lossy(&said.stdout).into_owned()
+    let output = cli.stderr(Stdio::null()).output().expect("redis-cli");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Refreshes the queue on every node until CallTools gets another request, and all nodes know its answer.
@@ -207,7 +208,7 @@ async fn answered(engine: &RedisEngine, account: &str, command: &EngineCommand) 
         reply.is_some()
     })
     .await;
-    reply.expect("it was there")
+    reply.expect("checked above")
 }
 
 #[tokio::test]
@@ -243,7 +244,7 @@ async fn a_write_counts_once_all_replicas_have_it() {
         lease: "n 1 1".to_owned(),
     };
     answered(&one, "a", &take).await;
-    let held = say(&replica, &["get", "p:{a}:lease"]);
+    let held = redis_cli(&replica, &["get", "p:{a}:lease"]);
     assert_eq!(held.as_deref(), Some("n 1 1\n"));
     // A replica alone is not an engine.
     assert!(engine(0, replica.url()).run("a", &claim).await.is_err());
@@ -280,10 +281,10 @@ async fn slots() -> Vec<(LocalEngine, u16)> {
         let first = place * 5_462;
         let last = (first + 5_461).min(16_383);
         let range = [first.to_string(), last.to_string()];
-        let taken = say(node, &["cluster", "addslotsrange", &range[0], &range[1]]);
+        let taken = redis_cli(node, &["cluster", "addslotsrange", &range[0], &range[1]]);
         assert_eq!(taken.as_deref(), Some("OK\n"));
         for (at, bus) in &ports {
-            say(
+            redis_cli(
                 node,
                 &[
                     "cluster",
@@ -324,7 +325,7 @@ async fn in_a_redis_cluster_each_account_uses_the_server_of_its_slot() {
     }
     // Each server has some of them, with all keys of an account together.
     for (node, _) in &slots {
-        let keys = say(node, &["keys", "p:{account-*}:generation"]).expect("keys");
+        let keys = redis_cli(node, &["keys", "p:{account-*}:generation"]).expect("keys");
         assert!(keys.lines().count() > 0);
     }
 
@@ -349,7 +350,7 @@ async fn in_a_redis_cluster_each_account_uses_the_server_of_its_slot() {
     // Each server of the cluster is killed and restarted once, so the account's own is among them.
     for (node, _) in &mut slots {
         node.kill();
-        node.start_again().expect("it starts");
+        node.start_again().expect("the engine starts");
     }
     for (node, _) in &slots {
         until_it_says(node, &["cluster", "info"], "cluster_state:ok").await;
@@ -410,8 +411,8 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
             "--pass",
             PASSWORD,
         ]);
-        let said = cli.args(command).stderr(Stdio::null()).output();
-        String::from_utf8_lossy(&said.expect("redis-cli").stdout).into_owned()
+        let output = cli.args(command).stderr(Stdio::null()).output();
+        String::from_utf8_lossy(&output.expect("redis-cli").stdout).into_owned()
     };
     assert!(as_openseat(&["ping"]).contains("PONG"));
     for refused in [
@@ -422,8 +423,8 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
         &["publish", "other", "x"],
         &["acl", "list"],
     ] {
-        let said = as_openseat(refused);
-        assert!(said.contains("NOPERM"), "{refused:?}: {said}");
+        let output = as_openseat(refused);
+        assert!(output.contains("NOPERM"), "{refused:?}: {output}");
     }
     // A missing permission is reported at the start.
     let less = rights.replace(" +xtrim", "");
@@ -437,7 +438,7 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
     let log = node
         .program
         .as_ref()
-        .expect("it runs")
+        .expect("the process runs")
         .logs("executing the script")
         .await;
     assert!(log.contains("the cluster's engine is lost"), "{log}");
@@ -449,8 +450,8 @@ async fn the_demo_shows_nodes_that_share_an_account() {
     let home = TestFolder::new();
     let mut demo = Program::start(&home, &["demo", "--nodes", "3", "--listen", "127.0.0.1:0"]);
     let addresses = || -> Vec<SocketAddr> {
-        let said = std::fs::read_to_string(home.path().join("stdout.txt")).expect("its output");
-        let nodes = said
+        let output = std::fs::read_to_string(home.path().join("stdout.txt")).expect("its output");
+        let nodes = output
             .lines()
             .filter_map(|line| line.strip_prefix("       http://"));
         nodes
@@ -478,11 +479,14 @@ async fn the_demo_shows_nodes_that_share_an_account() {
     // If the demo were killed, it could not end its engine.
     demo.signal(Signal::TERM);
     assert!(demo.ended().await.success());
-    let mut lonely = home.command(&["demo", "--nodes", "2", "--listen", "127.0.0.1:0"]);
-    let said = lonely.env("PATH", "/nowhere").output().expect("it runs");
-    let why = String::from_utf8_lossy(&said.stderr);
+    let mut demo = home.command(&["demo", "--nodes", "2", "--listen", "127.0.0.1:0"]);
+    let output = demo
+        .env("PATH", "/nowhere")
+        .output()
+        .expect("the process runs");
+    let why = String::from_utf8_lossy(&output.stderr);
     assert!(
-        !said.status.success() && why.contains("redis-server in PATH"),
+        !output.status.success() && why.contains("redis-server in PATH"),
         "{why}"
     );
 }

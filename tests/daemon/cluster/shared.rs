@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::{Behaviour, LONG_TIMEOUTS, Wire, account as account_lines};
 
-/// So many requests may both accounts send in an hour, together.
+/// How many requests both accounts together may send in an hour.
 const LIMIT: usize = 40;
 
 fn lines(wire: &Wire, name: &str, limit: usize, threshold: u32) -> String {
@@ -75,7 +75,7 @@ async fn two_tokens_share_one_hour_with_leaders_on_different_nodes_over_reloads_
     soon("it is refreshed", async || refresh(&nodes[0]).await == 200).await;
     overspend(&nodes, &wire, LIMIT).await;
     let sent = wire.heads().len();
-    assert!(sent > LIMIT - 4, "the rest of the hour was there: {sent}");
+    assert!(sent > LIMIT - 4, "the rest of the hour was usable: {sent}");
     let tokens = wire.heads().concat();
     assert!(tokens.contains("the0day") && tokens.contains("the0night"));
     // A reload with another limit counts by that one, on both nodes.
@@ -91,7 +91,7 @@ async fn two_tokens_share_one_hour_with_leaders_on_different_nodes_over_reloads_
     let home = TestFolder::new();
     home.set_token("main", "wire0token0of0the0day000000000000000000");
     let stray = Node::run(home, cluster(&redis.url(), 2, ""), &own).await;
-    let log = stray.program.as_ref().expect("it runs");
+    let log = stray.program.as_ref().expect("the process runs");
     log.logs("under another name or with another `budget`")
         .await;
     assert!(wire.heads().len() <= more);

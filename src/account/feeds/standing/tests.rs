@@ -76,16 +76,20 @@ fn a_feed_that_is_given_up_says_until_when() {
     let stand = [Distrusted, Resting, InUse, NoGain];
     assert_eq!(standings(&feeds, TRUSTED), stand);
     let later = |minutes: u64| now().later(Duration::from_secs(60 * minutes));
-    let told = feeds.standings(TRUSTED, later(5));
-    assert_eq!(told[0].why, Doubt::Unordered.sentence());
-    let boot = |place: usize| told[place].until.unwrap().boot;
+    let standings = feeds.standings(TRUSTED, later(5));
+    assert_eq!(standings[0].why, Doubt::Unordered.sentence());
+    let boot = |place: usize| standings[place].until.unwrap().boot;
     assert!(boot(0) > boot(1), "an hour, and ten minutes");
-    let told = feeds.standings(TRUSTED, later(61));
+    let standings = feeds.standings(TRUSTED, later(61));
     assert_eq!(
-        (told[0].standing, told[1].standing, told[0].until),
+        (
+            standings[0].standing,
+            standings[1].standing,
+            standings[0].until
+        ),
         (Untried, Untried, None)
     );
-    assert!(told[0].why.contains("again"), "{}", told[0].why);
+    assert!(standings[0].why.contains("again"), "{}", standings[0].why);
 }
 
 #[test]

@@ -34,7 +34,7 @@ async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() 
     assert!(named.member.leads() != other.member.leads());
     assert!(
         other.budget.usage().used >= spent,
-        "it knows what was spent"
+        "the node knows what was spent"
     );
     assert_eq!(named.budget.usage().limit, 1000);
     // Nobody knows whether a node that cannot be seen goes on alone.
@@ -66,7 +66,7 @@ fn mirrored(fixture: &Fixture, exchange: &Exchange) -> usize {
 async fn what_the_named_node_sent_alone_is_in_its_mirror_once_the_engine_is_back() {
     let (fixture, exchange) = fixture(1, 10);
     *exchange.alone.lock().unwrap() = Some("two".to_owned());
-    // So few requests that it publishes nothing while the engine goes away: an entry that gets no answer has the mirror stored anyway.
+    // With so few requests, it publishes nothing while the engine is lost. An entry without an answer would have the mirror stored anyway.
     let named = Running::of(&fixture, &exchange, "two", Known::default(), 1, 60);
     named.until_it_leads().await;
     sleep(3 * MINUTE).await;
@@ -87,7 +87,7 @@ async fn what_the_named_node_sent_alone_is_in_its_mirror_once_the_engine_is_back
     let spent = named.budget.usage().used as usize;
     assert!(spent >= before + 5, "{before} {spent}");
 
-    // The data set and the lease are as they were, and no other node asks for its mirror.
+    // The data set and the lease have not changed, and no other node asks for its mirror.
     exchange.is_down.store(false, AtomicOrdering::Relaxed);
     sleep(MINUTE).await;
     let stored = mirrored(&fixture, &exchange);

@@ -80,9 +80,9 @@ async fn a_name_that_hangs_delays_no_other() {
     for _ in 0..2 {
         let all = hosts.iter().map(|host| resolver.addresses(host, SHORT));
         for unresolved in join_all(all).await {
-            let said = unresolved.unwrap_err().to_string();
+            let error = unresolved.unwrap_err().to_string();
             let why = "this machine's resolver did not answer within 50ms";
-            assert!(said.ends_with(why), "{said}");
+            assert!(error.ends_with(why), "{error}");
         }
     }
     assert!(system.asked() <= MAX_THREADS);
@@ -118,9 +118,9 @@ async fn a_failure_says_why_and_is_not_cached() {
         ("panic.test", "the look-up panicked"),
     ] {
         for _ in 0..2 {
-            let said = resolver.addresses(host, PLENTY).await.unwrap_err();
+            let error = resolver.addresses(host, PLENTY).await.unwrap_err();
             let words = format!("the name {host} cannot be resolved: {why}");
-            assert_eq!(said.to_string(), words);
+            assert_eq!(error.to_string(), words);
         }
     }
     assert_eq!(system.asked(), 6);

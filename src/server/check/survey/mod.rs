@@ -226,10 +226,10 @@ fn disguised(answers: &Answers, subject: &Subject<'_>) -> Vec<DisguisedAnswer> {
 }
 
 /// Says why a survey could not start.
-pub fn told(error: &RequestError, now: Moment) -> String {
+pub fn message(error: &RequestError, now: Moment) -> String {
     format!(
         "no report was made: {}\nWhat to do: {}",
-        error.told(now),
+        error.message(now),
         fault(error).advice()
     )
 }
