@@ -1,0 +1,113 @@
+//! Chooses the next request for statuses: the feed in use, a trial of another one, or the full list.
+
+use std::time::Duration;
+
+use super::{
+    Feeds,
+    choice::{GAIN, Trust},
+    feed::Feed,
+};
+use crate::clock::Moment;
+
+/// While another feed is in use, one request in this many reads the next page of the full list, …
+const FULL_PAGE_EVERY: u32 = 30;
+
+/// … and at least one in this time.
+const FULL_PAGE_AFTER: Duration = Duration::from_secs(120);
+
+/// The next request for statuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Request {
+    /// The next page of the full list.
+    #[default]
+    Full,
+    /// The full list in one piece.
+    Whole,
+    /// A page of the list ordered by the date of change.
+    Delta(u32),
+    /// A page of the list of agents with this status.
+    Available {
+        /// CallTools' number for it.
+        status: u64,
+        /// The page number, from 1.
+        page: u32,
+    },
+}
+
+impl Feeds {
+    /// Returns the next request for statuses, and whether to send it at once.
+    pub fn next(&self, now: Moment) -> (Request, bool) {
+        if let Some(request) = self.unfinished {
+            return (request, true);
+        }
+        if self.sweep_pages < 2 {
+            return (self.full(now), false);
+        }
+        let trial = if self.tried { None } else { self.trial(now) };
+        (trial.unwrap_or_else(|| self.routine(now)), false)
+    }
+
+    /// Returns a request to a feed that is not in use and may be better.
+    fn trial(&self, now: Moment) -> Option<Request> {
+        let in_use = self.in_use();
+        let is_unproved = |feed| in_use != feed && self.choice.trust(feed) != Trust::Trusted;
+        if is_unproved(Feed::Delta) && self.delta.has_begun() && self.may_try(Feed::Delta, now) {
+            return Some(Request::Delta(self.delta.first_page()));
+        }
+        if is_unproved(Feed::Available)
+            && self.filter_may_gain()
+            && self.is_trusted_by_now()
+            && self.may_try(Feed::Available, now)
+        {
+            return self.filtered();
+        }
+        None
+    }
+
+    /// Returns whether the full list was complete once, so that it is known who is available.
+    fn is_trusted_by_now(&self) -> bool {
+        self.known_available > 0
+    }
+
+    fn routine(&self, now: Moment) -> Request {
+        if self.is_full_page_due(now) {
+            return self.full(now);
+        }
+        match self.in_use() {
+            Feed::Delta => Request::Delta(self.delta.first_page()),
+            Feed::Available => self.filtered().unwrap_or_default(),
+            Feed::Sweep | Feed::Queues => self.full(now),
+        }
+    }
+
+    /// Returns the next request for the full list.
+    fn full(&self, now: Moment) -> Request {
+        match self.whole.is_worth_a_request(self.sweep_pages, now) {
+            true => Request::Whole,
+            false => Request::Full,
+        }
+    }
+
+    fn filtered(&self) -> Option<Request> {
+        let (status, page) = self.available.next_page()?;
+        Some(Request::Available { status, page })
+    }
+
+    fn is_full_page_due(&self, now: Moment) -> bool {
+        let is_old = |at: Moment| now.longest_since(at) >= FULL_PAGE_AFTER;
+        self.since_full + 1 >= FULL_PAGE_EVERY || self.full_at.is_none_or(is_old)
+    }
+
+    pub(super) fn may_try(&self, feed: Feed, now: Moment) -> bool {
+        let is_possible = match feed {
+            Feed::Available => self.available.is_possible() && !self.needs_reasons,
+            _ => true,
+        };
+        is_possible && self.choice.may_try(feed, now)
+    }
+
+    /// Returns whether the filtered lists would take enough fewer requests than the feed in use to justify a change.
+    pub(super) fn filter_may_gain(&self) -> bool {
+        f64::from(self.available_pages()) < GAIN * f64::from(self.pages())
+    }
+}
