@@ -9,7 +9,9 @@ use super::{Account, Ask, Deps, LISTEN, RefreshError};
 use crate::{
     budget::{Cause, Refusal},
     calltools::{Row, settle_queue_logins},
+    clock::Clock,
     cluster::{
+        asking::Unanswered,
         entry::{Entry, Rows, SeenRow},
         member::{Member, Role},
         message::{Said, What},
@@ -60,6 +62,8 @@ impl Account {
         };
         self.forget_outlooks();
         self.forget_wishes();
+        // Those that this node heard while it led: the next leader hears them too.
+        while cluster.questions.try_recv().is_ok() {}
         let mut forwarded = JoinSet::new();
         let followed = loop {
             self.deps.heartbeat.beat();
@@ -67,6 +71,8 @@ impl Account {
                 while let Ok(news) = cluster.news.try_recv() {
                     self.take_news(&news);
                 }
+                // Callers still wait for the answers, which now come from this node. Each ends within half a minute.
+                forwarded.detach_all();
                 break Followed::Leads;
             }
             self.show_missing_leader(&cluster.member);
@@ -260,16 +266,10 @@ impl Account {
         let (member, board) = (Arc::clone(member), Arc::clone(&self.deps.board));
         match ask {
             Ask::Refresh { queue, reply } => {
-                let until = self.deps.clock.now().later(Duration::from_secs(1));
+                let clock = Arc::clone(&self.deps.clock);
                 forwarded.spawn(async move {
-                    let refreshed = refresh(&member, &board, &queue).await;
-                    let refused = || {
-                        RefreshError::Refused(Refusal {
-                            until,
-                            cause: Cause::NotLeading,
-                        })
-                    };
-                    let _ = reply.send(refreshed.unwrap_or_else(|| Err(refused())));
+                    let refreshed = refresh(&member, &board, &queue, &*clock).await;
+                    let _ = reply.send(refreshed);
                 });
             }
             Ask::Fresh {
@@ -295,23 +295,39 @@ impl Account {
     }
 }
 
-/// Asks the leader for a poll. Returns `None` if it does not answer.
+/// Asks the leader for a poll. Without a leader, this fails within seconds.
 async fn refresh(
     member: &Member,
     board: &Board,
     queue: &QueueKey,
-) -> Option<Result<(), RefreshError>> {
+    clock: &dyn Clock,
+) -> Result<(), RefreshError> {
     let before = version(board, queue);
     let what = What::Refresh {
         queue: queue.queue.to_string(),
     };
-    match member.ask(what, REFRESH).await? {
-        Said::Done => {
+    let refused = |cause, wait| {
+        let until = clock.now().later(wait);
+        RefreshError::Refused(Refusal { until, cause })
+    };
+    match member.ask_for_poll(what, REFRESH).await {
+        Ok(Said::Done) => {
             changed(board, queue, before).await;
-            Some(Ok(()))
+            Ok(())
         }
-        Said::Failed(why) => Some(Err(Fault::down(Down::TimeOut, why).into())),
-        _ => None,
+        Ok(Said::Refused { cause, wait_ms }) => Err(refused(cause, Duration::from_millis(wait_ms))),
+        Ok(Said::Failed(why)) => {
+            changed(board, queue, before).await;
+            let state = board.get(queue);
+            let fault = state.and_then(|state| state.fault.as_deref().cloned());
+            let fault = fault.unwrap_or_else(|| Fault::down(Down::TimeOut, why));
+            Err(fault.into())
+        }
+        Err(Unanswered::Late) => {
+            let why = "the leader has not ended its poll";
+            Err(Fault::down(Down::TimeOut, why).into())
+        }
+        Ok(_) | Err(Unanswered::Unheard) => Err(refused(Cause::NotLeading, Duration::from_secs(1))),
     }
 }
 

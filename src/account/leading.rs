@@ -8,8 +8,14 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{Account, ask::Waiter, job::Done, remote::Remote};
+use super::{
+    Account, RefreshError,
+    ask::Waiter,
+    job::Done,
+    remote::{Fate, Heard, Remote},
+};
 use crate::{
+    budget::Refusal,
     clock::Moment,
     cluster::{
         entry::{Entry, HeldSeat, Rows, SeenRow, Shown},
@@ -41,6 +47,8 @@ pub(super) struct Told {
     pub learnt: bool,
     /// Answers to send once the other nodes know what was learnt.
     answers: Vec<(String, Answer)>,
+    /// The newest questions of other nodes.
+    heard: Heard,
 }
 
 impl Account {
@@ -50,8 +58,13 @@ impl Account {
         let entry = self.news();
         member.publish(entry).await;
         for (node, answer) in std::mem::take(&mut self.told.answers) {
-            member.answer(node, answer).await;
+            self.send_answer(&member, node, answer).await;
         }
+    }
+
+    async fn send_answer(&mut self, member: &Member, node: String, answer: Answer) {
+        self.told.heard.answered(&node, &answer);
+        member.answer(node, answer).await;
     }
 
     fn member(&self) -> Option<Arc<Member>> {
@@ -174,11 +187,20 @@ impl Account {
             return;
         };
         let Question { id, node, what } = question;
+        let again = match self.told.heard.hear(&node, id) {
+            Fate::New => None,
+            Fate::Waits => Some(Said::UnderWay),
+            Fate::Answered(said) => Some(said),
+        };
+        if let Some(said) = again {
+            return member.answer(node, Answer { id, said }).await;
+        }
         let asker = node.clone();
         let remote = Remote::new(Arc::clone(&member), node, id);
         let said = match what {
             What::Refresh { queue } => {
-                let queue = self.key(&queue);
+                let (queue, said) = (self.key(&queue), Said::UnderWay);
+                member.answer(asker, Answer { id, said }).await;
                 return self.refresh(&queue, Waiter::Remote(remote), jobs).await;
             }
             What::Freshen {
@@ -213,7 +235,7 @@ impl Account {
             What::Spend { .. } | What::Answered { .. } | What::Silenced { .. } => Said::Unlogged,
         };
         let (node, answer) = remote.answer(said);
-        member.answer(node, answer).await;
+        self.send_answer(&member, node, answer).await;
     }
 
     fn key(&self, queue: &str) -> QueueKey {
@@ -278,11 +300,16 @@ impl Account {
     }
 
     /// Tells a caller how its job ended. Other nodes get their answers once they know what was learnt.
-    pub(super) fn tell_waiter(&mut self, waiter: Waiter, ended: Result<(), super::RefreshError>) {
+    pub(super) fn tell_waiter(&mut self, waiter: Waiter, ended: Result<(), RefreshError>) {
         match waiter {
             Waiter::Remote(remote) => {
+                let wait = |refusal: Refusal| refusal.wait(self.deps.clock.now());
                 let said = match ended {
                     Ok(()) => Said::Done,
+                    Err(RefreshError::Refused(refusal)) => Said::Refused {
+                        cause: refusal.cause,
+                        wait_ms: wait(refusal).as_millis() as u64,
+                    },
                     Err(error) => Said::Failed(error.to_string()),
                 };
                 self.told.answers.push(remote.answer(said));

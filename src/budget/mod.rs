@@ -38,6 +38,8 @@ pub use permit::Permit;
 pub use window::Mark;
 pub use witness::{Admitted, Mirrored, Witness};
 
+use serde::{Deserialize, Serialize};
+
 use self::{
     book::Book,
     owner::OwnerId,
@@ -68,8 +70,9 @@ impl Purpose {
     }
 }
 
-/// Why no permit is available now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why no permit is available now. Nodes of a cluster tell it each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// It is too early for the next poll.
     Pace,

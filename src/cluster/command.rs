@@ -135,6 +135,8 @@ pub enum Command {
 pub enum Listener {
     /// The account's leader.
     Leader,
+    /// All nodes, which then read the log. The message is not read.
+    Bell,
     /// The node with this id.
     Node(String),
 }

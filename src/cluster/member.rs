@@ -4,13 +4,14 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     entry::{Entry, HeldSeat, Silence},
@@ -74,8 +75,8 @@ pub struct Status {
 pub(super) enum Order {
     /// Publish an entry, and report whether it is in the log.
     Publish(Box<Entry>, Option<oneshot::Sender<bool>>),
-    /// Ask the leader.
-    Ask(What, oneshot::Sender<Said>),
+    /// Put the question with this id to the leader.
+    Ask(u64, What),
     /// Answer a node.
     Answer(String, Answer),
     /// Count with the limits of a new config.
@@ -98,25 +99,29 @@ impl Tenure {
 
 /// Answers that this process waits for.
 #[derive(Debug, Default)]
-pub(super) struct Pending(Mutex<HashMap<u64, oneshot::Sender<Said>>>);
+pub(super) struct Pending(Mutex<HashMap<u64, mpsc::Sender<Said>>>);
 
 impl Pending {
     /// Returns an id for a question; `None` if too many wait.
-    pub fn add(&self, reply: oneshot::Sender<Said>) -> Option<u64> {
+    pub fn add(&self, replies: mpsc::Sender<Said>) -> Option<u64> {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.retain(|_, reply| !reply.is_closed());
+        pending.retain(|_, replies| !replies.is_closed());
         let id = fastrand::u64(..);
         (pending.len() < MAX_PENDING).then(|| {
-            pending.insert(id, reply);
+            pending.insert(id, replies);
             id
         })
     }
 
     pub fn answered(&self, answer: Answer) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reply) = pending.remove(&answer.id) {
+        let replies = match answer.said {
+            Said::UnderWay => pending.get(&answer.id).cloned(),
+            _ => pending.remove(&answer.id),
+        };
+        if let Some(replies) = replies {
             // The caller may have given up.
-            let _ = reply.send(answer.said);
+            let _ = replies.try_send(answer.said);
         }
     }
 }
@@ -133,6 +138,11 @@ pub struct Member {
     pub(super) status: watch::Receiver<Status>,
     pub(super) bell: Arc<Notify>,
     pub(super) questions: mpsc::Sender<Vec<u8>>,
+    /// Whether this node answers questions to the leader, at once or as soon as it leads.
+    pub(super) listens: Arc<AtomicBool>,
+    pub(super) pending: Arc<Pending>,
+    /// Ends its task, which goes on for a while when the process stops.
+    pub(super) end: CancellationToken,
 }
 
 impl Member {
@@ -160,7 +170,16 @@ impl Member {
             status: watch::channel(status).1,
             bell: Arc::default(),
             questions: mpsc::channel(1).0,
+            listens: Arc::default(),
+            pending: Arc::default(),
+            end: CancellationToken::new(),
         })
+    }
+
+    /// Returns the account's key in the engine.
+    #[cfg(test)]
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 
     /// Returns its role, and changes of it.
@@ -208,18 +227,6 @@ impl Member {
         let _ = self.orders.try_send(Order::Publish(entry.into(), None));
     }
 
-    /// Asks the leader. Returns `None` without an answer in time, although the leader may have acted.
-    pub async fn ask(&self, what: What, timeout: Duration) -> Option<Said> {
-        let (reply, answer) = oneshot::channel();
-        self.orders.try_send(Order::Ask(what, reply)).ok()?;
-        tokio::time::timeout(timeout, answer).await.ok()?.ok()
-    }
-
-    /// Sends the leader a message without waiting for an answer. It may be lost.
-    pub(super) fn tell(&self, what: What) {
-        let _ = self.orders.try_send(Order::Ask(what, oneshot::channel().0));
-    }
-
     /// Counts requests by the limits of this budget from now on.
     pub async fn count(&self, budget: Arc<Budget>) {
         let _ = self.orders.send(Order::Count(budget)).await;
@@ -228,6 +235,11 @@ impl Member {
     /// Answers a question of another node.
     pub async fn answer(&self, node: String, answer: Answer) {
         let _ = self.orders.send(Order::Answer(node, answer)).await;
+    }
+
+    /// Ends its task, because the account has left the config.
+    pub fn leave(&self) {
+        self.end.cancel();
     }
 
     /// Answers without waiting; the answer is dropped if the member's task is too busy.

@@ -1,6 +1,8 @@
-//! Questions of followers to the leader, and its answers. Both are JSON in the engine's messages, which may be lost or late.
+//! Questions of followers to the leader, and its answers. Both are JSON in the engine's messages, which may be lost, late or doubled.
 
 use serde::{Deserialize, Serialize};
+
+use crate::budget::Cause;
 
 /// A question to an account's leader.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -116,10 +118,19 @@ pub enum Said {
     Full,
     /// Whether the reservation was held until now.
     Released(bool),
+    /// A poll is under way. Another answer follows.
+    UnderWay,
     /// The new data is on the board and in the log.
     Done,
     /// The leader does not know the queues: send them.
     Which,
+    /// No request was sent.
+    Refused {
+        /// Why.
+        cause: Cause,
+        /// How long until one may be sent.
+        wait_ms: u64,
+    },
     /// No new data could be fetched, for this reason.
     Failed(String),
     /// The log could not be written, so nothing was done.

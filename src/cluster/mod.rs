@@ -5,7 +5,7 @@
 //! - [`local`]: a private engine, for the demo and for tests;
 //! - [`lease`]: decides who leads, by each node's own clock alone;
 //! - [`entry`] and [`codec`]: what the leader tells the other nodes, and its encoding;
-//! - [`message`]: questions of followers to the leader;
+//! - [`message`]: questions of followers to the leader; [`asking`] puts them;
 //! - [`member`]: an account's place in the cluster, with its `task`; [`node`] has all members of a process;
 //! - [`sharer`]: an account that shares its budget, which has a lease and a log of its own;
 //! - [`trouble`]: what is wrong with the cluster.
@@ -13,6 +13,7 @@
 //! The promise: no hour ever has more requests than the account allows, as long as one of these survives: the engine with what its replicas
 //! confirmed, or one node that followed.
 
+pub mod asking;
 pub mod codec;
 pub mod command;
 pub mod engine;

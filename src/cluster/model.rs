@@ -1,7 +1,7 @@
 //! The engine's scripts in Rust, for tests: what each [`Command`] does and returns. The same cases run against this and the real engine.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
@@ -179,6 +179,20 @@ pub(crate) struct Exchange {
     pub is_down: AtomicBool,
     /// The node that may go on without it.
     pub alone: Mutex<Option<String>>,
+    /// What happens to the next questions and answers; all others arrive once.
+    pub mishaps: Mutex<VecDeque<Mishap>>,
+    /// How far the engine's clock is ahead of an early time.
+    pub ahead: Mutex<Duration>,
+    /// How much later than the others hear the bell the leader hears that its entry is in the log.
+    pub confirms_after: Mutex<Duration>,
+}
+
+/// What may happen to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mishap {
+    None,
+    Lost,
+    Doubled,
 }
 
 impl Exchange {
@@ -189,6 +203,9 @@ impl Exchange {
             nodes: Mutex::default(),
             is_down: AtomicBool::new(false),
             alone: Mutex::default(),
+            mishaps: Mutex::default(),
+            ahead: Mutex::new(Duration::from_secs(10_000)),
+            confirms_after: Mutex::default(),
         })
     }
 
@@ -198,6 +215,21 @@ impl Exchange {
     }
 
     fn deliver(&self, message: &Heard, to: Option<&str>) -> bool {
+        if matches!(message, Heard::Bell(_)) {
+            return self.deliver_once(message, to);
+        }
+        let mishap = self.mishaps.lock().unwrap().pop_front();
+        match mishap.unwrap_or(Mishap::None) {
+            Mishap::None => self.deliver_once(message, to),
+            Mishap::Lost => true,
+            Mishap::Doubled => {
+                self.deliver_once(message, to);
+                self.deliver_once(message, to)
+            }
+        }
+    }
+
+    fn deliver_once(&self, message: &Heard, to: Option<&str>) -> bool {
         let nodes = self.nodes.lock().unwrap();
         let living = nodes.iter().filter_map(Weak::upgrade);
         let mut addressed = living
@@ -221,11 +253,14 @@ impl Engine for Exchange {
                 tokio::time::sleep(Duration::from_millis(400)).await;
                 return Err(EngineError::Silent);
             }
-            let time = Duration::from_secs(1_795_000_000) + self.begun.elapsed();
+            let ahead = *self.ahead.lock().unwrap();
+            let time = Duration::from_secs(1_795_000_000) + ahead + self.begun.elapsed();
             let reply = self.model.lock().unwrap().run(command, time);
             Ok(match (command, reply) {
                 (Command::Publish { .. }, reply @ Reply::Published(true, _)) => {
                     self.deliver(&Heard::Bell(account.to_owned()), None);
+                    let later = *self.confirms_after.lock().unwrap();
+                    tokio::time::sleep(later).await;
                     reply
                 }
                 (Command::Send { to, message }, _) => {
@@ -233,6 +268,7 @@ impl Engine for Exchange {
                         Listener::Leader => {
                             (Heard::Question(account.to_owned(), message.clone()), None)
                         }
+                        Listener::Bell => (Heard::Bell(account.to_owned()), None),
                         Listener::Node(node) => (Heard::Answer(message.clone()), Some(&**node)),
                     };
                     Reply::Done(self.deliver(&message, to))

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -51,6 +54,7 @@ pub struct Node {
     pending: Arc<Pending>,
     led: Arc<AtomicUsize>,
     members: Mutex<HashMap<String, Arc<Member>>>,
+    end: CancellationToken,
 }
 
 /// What an account's task gets from the cluster.
@@ -102,6 +106,7 @@ impl Node {
             pending: Arc::default(),
             led: Arc::default(),
             members: Mutex::default(),
+            end: CancellationToken::new(),
         }
     }
 
@@ -147,6 +152,9 @@ impl Node {
             status: statuses,
             bell: Arc::<Notify>::default(),
             questions: questions_to,
+            listens: Arc::default(),
+            pending: Arc::clone(&self.pending),
+            end: self.end.child_token(),
         });
         self.members().insert(key, Arc::clone(&member));
         let seat = Seat {
@@ -218,20 +226,21 @@ impl Node {
             status: parts.status,
             bell: Arc::clone(&member.bell),
             news: parts.news,
-            pending: Arc::clone(&self.pending),
+            listens: Arc::clone(&member.listens),
+            end: member.end.clone(),
             led: Arc::clone(&self.led),
         })
     }
 
-    /// Removes an account's member.
-    pub fn leave(&self, member: &Member) {
-        self.members().remove(&member.key);
+    /// Ends all tasks of its members. They go on after a stop, as followers, so that requests in progress can ask the next leader.
+    pub fn end(&self) {
+        self.end.cancel();
     }
 
-    /// Listens for bells, questions and answers until `stop`.
-    pub async fn listen(self: Arc<Self>, engine: Arc<RedisEngine>, stop: CancellationToken) {
+    /// Listens for bells, questions and answers until the [`end`](Self::end).
+    pub async fn listen(self: Arc<Self>, engine: Arc<RedisEngine>) {
         let (heard, mut messages) = mpsc::channel(HEARD);
-        let id = self.id();
+        let (id, stop) = (self.id(), self.end.clone());
         let listening = async move { engine.listen(&id, heard, stop).await };
         let dispatching = async {
             while let Some(message) = messages.recv().await {
@@ -252,7 +261,7 @@ impl Node {
             }
             Heard::Question(key, question) => {
                 if let Some(member) = member(&key)
-                    && *member.role.borrow() == Role::Leading
+                    && member.listens.load(Ordering::Relaxed)
                 {
                     // If this node is too busy, the asking node times out.
                     let _ = member.questions.try_send(question);

@@ -4,6 +4,7 @@
 
 mod alone;
 mod data_set;
+mod holding;
 mod missing;
 mod nodes;
 mod reading;
@@ -15,7 +16,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,7 +34,7 @@ use super::{
     engine::Engine,
     entry::{Entry, Standing},
     lease::Candidate,
-    member::{Order, Pending, Role, Status, Tenure},
+    member::{Order, Role, Status, Tenure},
 };
 use crate::{
     budget::Budget,
@@ -73,7 +74,9 @@ pub(super) struct Parts {
     pub status: watch::Sender<Status>,
     pub bell: Arc<Notify>,
     pub news: mpsc::Sender<Arc<Entry>>,
-    pub pending: Arc<Pending>,
+    pub listens: Arc<AtomicBool>,
+    /// Ends the task.
+    pub end: CancellationToken,
     /// The number of accounts that this process leads.
     pub led: Arc<AtomicUsize>,
 }
@@ -115,6 +118,8 @@ pub struct Task {
     logged_refused_claim: bool,
     /// Whether an entry of another version could not be read, and no checkpoint has replaced it yet.
     unread: bool,
+    /// The process stops, so this node follows and no longer leads.
+    is_stopping: bool,
     /// This node goes on without the engine.
     is_alone: bool,
     /// It may have sent requests that the engine does not know of.
@@ -145,6 +150,7 @@ impl Task {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             candidate: Candidate::new(parts.node.clone(), parts.lease),
+            is_stopping: false,
             is_alone: false,
             owes: parts.alone.as_ref() == Some(&parts.name),
             heard: parts.clock.now().boot,
@@ -179,14 +185,15 @@ impl Task {
         }
     }
 
-    /// Runs until `stop`, then gives the lease away.
+    /// Runs until `stop`, then gives the lease away. After that it follows until its end.
     pub async fn run(mut self, stop: CancellationToken) {
-        let bell = Arc::clone(&self.parts.bell);
+        let (bell, end) = (Arc::clone(&self.parts.bell), self.parts.end.clone());
         loop {
             let wait = self.wait();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return self.resign().await,
+                () = end.cancelled() => return self.resign().await,
+                () = stop.cancelled(), if !self.is_stopping => self.stop().await,
                 () = tokio::time::sleep(wait) => self.turn().await,
                 Some(order) = self.parts.orders.recv() => self.obey(order).await,
                 Some(question) = next(&mut self.parts.spenders) => self.answer_spender(&question).await,
@@ -210,7 +217,7 @@ impl Task {
 
     /// Returns how long until this node may take the lease; `None` if it must not.
     fn may_take_in(&self, now: Duration) -> Option<Duration> {
-        let may = !self.unread && self.has_company(now);
+        let may = !self.is_stopping && !self.unread && self.has_company(now);
         let led = self.parts.led.load(Ordering::Relaxed);
         let rests = || self.candidate.may_take_in(now, led);
         may.then(rests).flatten()
@@ -342,86 +349,6 @@ impl Task {
             self.read_mirrors().await;
         }
         self.forget_nodes().await;
-    }
-
-    async fn renew(&mut self) {
-        let Some((command, lease)) = self.candidate.renew() else {
-            return;
-        };
-        let sent = self.now().boot;
-        match self.ask(&command).await {
-            Some(Reply::Done(true)) => self.candidate.renewed(lease, sent),
-            Some(_) => {
-                self.candidate.lost();
-                self.depose();
-                return;
-            }
-            None => return,
-        }
-        if self.leads() {
-            self.lead_until(self.acts_until());
-        } else {
-            self.assume().await;
-        }
-    }
-
-    async fn take(&mut self) {
-        let Some((command, lease)) = self.candidate.take() else {
-            return;
-        };
-        let sent = self.now().boot;
-        if self.ask(&command).await == Some(Reply::Done(true)) {
-            self.candidate.taken(lease, sent);
-            self.assume().await;
-        }
-    }
-
-    /// Starts leading with the lease in hand, once it has read the whole log and all mirrors.
-    async fn assume(&mut self) {
-        self.read().await;
-        if self.unread {
-            return self.resign().await; // A node that can read the log should lead.
-        }
-        if !self.is_synced || !self.read_mirrors().await {
-            return; // The next beat tries again.
-        }
-        let Some(lease) = self.candidate.held() else {
-            return;
-        };
-        let epoch = lease.epoch;
-        self.count_missed();
-        (self.position, self.last_epoch) = (Position { epoch, number: 0 }, epoch);
-        self.checkpoint = None;
-        if !self.publish(Entry::default()).await {
-            return;
-        }
-        self.mirrors_due = 2;
-        self.lead_until(self.acts_until());
-        self.parts.led.fetch_add(1, Ordering::Relaxed);
-        self.parts.role.send_replace(Role::Leading);
-        tracing::info!(
-            account = &*self.parts.account,
-            epoch,
-            "this node leads the account"
-        );
-    }
-
-    /// Stops leading without asking the engine.
-    fn depose(&mut self) {
-        self.parts.tenure.set(Duration::ZERO);
-        let was = self.parts.role.send_replace(Role::Following);
-        if was == Role::Leading {
-            self.parts.led.fetch_sub(1, Ordering::Relaxed);
-            self.is_synced = false;
-        }
-    }
-
-    /// Gives the lease away.
-    async fn resign(&mut self) {
-        self.depose();
-        if let Some(command) = self.candidate.give_away() {
-            self.ask(&command).await;
-        }
     }
 }
 

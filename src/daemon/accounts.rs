@@ -139,6 +139,9 @@ impl RunningAccount {
     /// Stops the task and waits a moment for its end.
     pub async fn retire(self) {
         self.stop.cancel();
+        if let Some(member) = &self.handle.member {
+            member.leave();
+        }
         if tokio::time::timeout(HANDOVER, self.gone.cancelled())
             .await
             .is_err()

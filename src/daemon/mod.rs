@@ -216,7 +216,7 @@ impl Daemon {
             tasks.spawn(until_stopped(serving));
         }
         if let (Some(node), Some(engine)) = (self.wiring.node.clone(), self.engine) {
-            tasks.spawn(until_stopped(node.listen(engine, stop.clone())));
+            tasks.spawn(until_stopped(node.listen(engine)));
         }
         for task in self.budget_tasks {
             let task = task.run(stop.clone());
@@ -248,8 +248,21 @@ impl Daemon {
             self.wiring.heartbeats.clone(),
             stop.clone(),
         ));
-        let current = Arc::clone(&self.current);
-        tasks.spawn(answer(self.listeners, self.threads, current, stop.clone()));
+        let answering = answer(
+            self.listeners,
+            self.threads,
+            Arc::clone(&self.current),
+            stop.clone(),
+        );
+        let node = self.wiring.node.clone();
+        tasks.spawn(async move {
+            let ended = answering.await;
+            // Requests in progress may have needed the next leader of the cluster.
+            if let Some(node) = node {
+                node.end();
+            }
+            ended
+        });
         let start = |(account, handle, reach, owner)| {
             RunningAccount::start(account, handle, reach, owner, &stop, &mut tasks)
         };

@@ -3,7 +3,9 @@
 mod configs;
 mod cuts;
 mod engines;
+mod leaders;
 mod shared;
+mod way;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -11,13 +13,9 @@ use futures_util::future::join_all;
 use openseat::{cluster::local::LocalEngine, simulator::TOKEN};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream, UnixStream},
-    sync::watch,
-    time::Instant,
-};
+use tokio::time::Instant;
 
+use self::way::Way;
 use crate::support::{
     Answer, CallTools, Lateness, Program, TestFolder, Time, get, known, post, post_json, soon,
 };
@@ -41,42 +39,6 @@ fn start() -> LocalEngine {
 fn signal(redis: &LocalEngine, signal: Signal) {
     let pid = Pid::from_raw(redis.id() as i32).expect("a process has an id");
     kill_process(pid, signal).expect("the process runs");
-}
-
-/// A TCP connection to the engine that can be cut: then it accepts connections but lets nothing through, until it is healed.
-struct Way {
-    url: String,
-    cut: watch::Sender<bool>,
-}
-
-impl Way {
-    async fn to(redis: &LocalEngine) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("the socket is bound");
-        let (cut, cuts) = watch::channel(false);
-        let socket = redis.socket();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, socket.clone(), cuts.clone()));
-            }
-        });
-        Self {
-            url: format!("redis://{address}/0"),
-            cut,
-        }
-    }
-}
-
-async fn carry(mut near: TcpStream, socket: PathBuf, mut cuts: watch::Receiver<bool>) {
-    let Ok(mut far) = UnixStream::connect(socket).await else {
-        return;
-    };
-    tokio::select! {
-        biased;
-        _ = cuts.wait_for(|cut| *cut) => {}
-        _ = copy_bidirectional(&mut near, &mut far) => return,
-    }
-    let _ = cuts.wait_for(|cut| !cut).await;
 }
 
 /// `[cluster]` of a node.

@@ -330,6 +330,7 @@ impl RedisEngine {
     fn channel(&self, account: &str, to: &Listener) -> String {
         match to {
             Listener::Leader => format!("{}:ask:{account}", self.prefix),
+            Listener::Bell => self.bell(account),
             Listener::Node(node) => format!("{}:node:{node}", self.prefix),
         }
     }

@@ -74,7 +74,7 @@ impl Task {
     pub(super) fn go_on_alone(&mut self) {
         let now = self.now().boot;
         let begins = self.heard + self.parts.lease * 2 + MARGIN;
-        if !self.may_go_on_alone() {
+        if !self.may_go_on_alone() || self.is_stopping {
             return;
         }
         if !self.is_alone {
@@ -86,6 +86,7 @@ impl Task {
                 budget.cap(budget.usage().limit / 4 * 3);
             }
             self.parts.led.fetch_add(1, Ordering::Relaxed);
+            self.parts.listens.store(true, Ordering::Relaxed);
             self.parts.role.send_replace(Role::Leading);
             tracing::warn!(
                 account = &*self.parts.account,

@@ -10,7 +10,7 @@ use crate::cluster::{
     command::{Command, Listener, Reply},
     entry::Entry,
     member::Order,
-    message::{Question, Said, What},
+    message::{Question, What},
 };
 
 /// A new checkpoint is due after this many entries, or this long after the last one.
@@ -29,7 +29,7 @@ impl Task {
     pub(super) async fn obey(&mut self, order: Order) {
         match order {
             Order::Publish(entry, done) => self.publish_all(*entry, done).await,
-            Order::Ask(what, reply) => self.put_question(what, reply).await,
+            Order::Ask(id, what) => self.put_question(id, what).await,
             Order::Answer(node, answer) => {
                 let message = serde_json::to_vec(&answer).expect("texts and numbers serialize");
                 let to = Listener::Node(node);
@@ -42,10 +42,7 @@ impl Task {
         }
     }
 
-    pub(super) async fn put_question(&mut self, what: What, reply: oneshot::Sender<Said>) {
-        let Some(id) = self.parts.pending.add(reply) else {
-            return;
-        };
+    async fn put_question(&mut self, id: u64, what: What) {
         let question = Question {
             id,
             node: self.parts.node.clone(),

@@ -214,6 +214,7 @@ impl Engine for Link {
                             Listener::Leader => {
                                 (Heard::Question(account.to_owned(), message.clone()), None)
                             }
+                            Listener::Bell => (Heard::Bell(account.to_owned()), None),
                             Listener::Node(node) => (Heard::Answer(message.clone()), Some(&**node)),
                         };
                         Reply::Done(self.world.deliver(&heard, to))

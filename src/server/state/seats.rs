@@ -1,5 +1,4 @@
 //! Holds and releases seats, here or through the leader of a cluster.
-//!
 
 use std::time::Duration;
 
@@ -41,9 +40,16 @@ pub struct SeatRequest<'a> {
 /// # Errors
 /// In a cluster: the leader did not answer in time, or could not log the seat.
 pub async fn reserve(app: &App, seat: &SeatRequest<'_>) -> Result<Reserved, Problem> {
-    match member(app, &seat.queue.key) {
-        Some(member) if !member.leads() => reserve_elsewhere(app, seat, member).await,
-        member => reserve_here(app, seat, member).await,
+    let member = member(app, &seat.queue.key);
+    if member.is_none_or(|member| member.leads())
+        && let Some(reserved) = reserve_here(app, seat, member).await
+    {
+        return Ok(reserved);
+    }
+    match member.filter(|member| !member.leads()) {
+        // This node may have led until now; then the next leader decides.
+        Some(member) => reserve_elsewhere(app, seat, member).await,
+        None => Err(no_leader()),
     }
 }
 
@@ -52,16 +58,17 @@ fn member<'a>(app: &'a App, queue: &QueueKey) -> Option<&'a Member> {
         .and_then(|account| account.member.as_deref())
 }
 
+/// Decides here. Returns `None` if the seat could not be logged.
 async fn reserve_here(
     app: &App,
     seat: &SeatRequest<'_>,
     member: Option<&Member>,
-) -> Result<Reserved, Problem> {
+) -> Option<Reserved> {
     let (queue, now) = (seat.queue, app.clock.now());
     let decide = |held| decide_with(&app.state(queue), seat.policy, held, now);
     let reserved = queue.holds.reserve(seat.call_id, seat.ttl, now, decide);
     let Reserved::Made(reservation, _) = &reserved else {
-        return Ok(reserved);
+        return Some(reserved);
     };
     app.board.notify();
     if let Some(member) = member
@@ -69,10 +76,10 @@ async fn reserve_here(
     {
         app.reservations.release(&reservation.id, app.clock.now());
         app.board.notify();
-        return Err(no_leader());
+        return None;
     }
     app.reservations.keep(&queue.key, reservation).await;
-    Ok(reserved)
+    Some(reserved)
 }
 
 async fn reserve_elsewhere(

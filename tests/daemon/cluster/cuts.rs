@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use super::*;
 
 /// What `redis-cli` prints.
-fn redis_cli(redis: &LocalEngine, command: &[&str]) -> String {
+pub fn redis_cli(redis: &LocalEngine, command: &[&str]) -> String {
     let mut cli = Command::new("redis-cli");
     cli.arg("-s").arg(redis.socket()).args(command);
     let output = cli.stderr(Stdio::null()).output().expect("redis-cli");
@@ -84,18 +84,23 @@ async fn a_held_seat_and_the_hour_survive_an_engine_restart_with_and_without_its
     }
 }
 
+/// The channel of questions to the account's leader.
+fn channel(redis: &LocalEngine) -> String {
+    let lease = redis_cli(redis, &["--scan", "--pattern", "openseat:{*}:lease"]);
+    let key = lease.lines().find_map(|key| {
+        let account = key.strip_prefix("openseat:{")?.strip_suffix("}:lease")?;
+        (account != "trial").then(|| account.to_owned())
+    });
+    format!("openseat:ask:{}", key.expect("an account's lease"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 async fn a_duplicate_or_late_request_holds_one_seat() {
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let nodes = three(&redis, &calltools, "").await;
-    let lease = redis_cli(&redis, &["--scan", "--pattern", "openseat:{*}:lease"]);
-    let key = lease.lines().find_map(|key| {
-        let account = key.strip_prefix("openseat:{")?.strip_suffix("}:lease")?;
-        (account != "trial").then(|| account.to_owned())
-    });
-    let channel = format!("openseat:ask:{}", key.expect("an account's lease"));
+    let channel = channel(&redis);
     // The node that asks is not a real one, so it gets no answer, like a node that has given up.
     let question = "{\"id\":7,\"node\":\"gone\",\"what\":{\"reserve\":{\"queue\":\"sales\",\"call_id\":\"call\",\"ttl_ms\":300000,\"threshold\":0.0,\"max_age_ms\":null,\"on_unknown\":\"reject\"}}}";
     for _ in 0..2 {
@@ -117,6 +122,42 @@ async fn a_duplicate_or_late_request_holds_one_seat() {
     for node in &nodes {
         assert_eq!(node.decision().await["capacity"], 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_refresh_that_arrives_twice_costs_one_poll_and_one_that_is_lost_is_put_again() {
+    let (redis, time) = (start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    // Ten polls an hour in the background: nearly all that come are asked for.
+    let account = "requests_per_hour = 60\nreserve = 50";
+    let nodes = three(&redis, &calltools, account).await;
+    let polls = || {
+        let received = calltools.simulator.received();
+        let of_sales = |target: &str| target.contains("queue=1&") || target.ends_with("queue=1");
+        received.iter().filter(|one| of_sales(&one.target)).count()
+    };
+    let before = polls();
+    let channel = channel(&redis);
+    let question = "{\"id\":8,\"node\":\"gone\",\"what\":{\"refresh\":{\"queue\":\"sales\"}}}";
+    for _ in 0..2 {
+        soon("three nodes hear it", async || {
+            redis_cli(&redis, &["publish", &channel, question]).trim() == "3"
+        })
+        .await;
+        soon("it is polled", async || polls() > before).await;
+    }
+    // The leader has handled the second one before this.
+    assert!(holds(
+        &reserve(nodes[1].address, "{\"call_id\":\"call\"}").await
+    ));
+    assert_eq!(polls(), before + 1);
+
+    // Nobody hears the next one: all nodes have lost their connections for messages, and open new ones half a second later.
+    redis_cli(&redis, &["client", "kill", "type", "pubsub"]);
+    let refreshed = post(nodes[1].address, "/v1/queues/sales/refresh").await;
+    assert_eq!(refreshed.status, 200, "{refreshed:?}");
+    assert_eq!(polls(), before + 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,195 @@
+//! Tests messages between a follower and the leader that are lost, doubled or late.
+
+use super::*;
+use crate::{
+    account::RefreshError,
+    budget::{Cause, Purpose},
+    cluster::{
+        engine::Heard,
+        message::Question,
+        model::Mishap::{self, Doubled, Lost, None as Arrives},
+    },
+};
+
+impl Running {
+    /// Refreshes a queue through this node. Returns how that ended, and after how long.
+    async fn refresh(
+        &self,
+        fixture: &Fixture,
+        place: usize,
+    ) -> (Result<(), RefreshError>, Duration) {
+        let (reply, refreshed) = oneshot::channel();
+        let queue = fixture.keys[place].clone();
+        let begun = tokio::time::Instant::now();
+        self.asks.send(Ask::Refresh { queue, reply }).await.unwrap();
+        (refreshed.await.unwrap(), begun.elapsed())
+    }
+}
+
+/// Starts an account that polls no queue by itself within the next minutes.
+async fn quiet() -> (Fixture, Arc<Exchange>, Running, Running) {
+    let (fixture, exchange) = fixture(1, 10);
+    let one = Running::of(&fixture, &exchange, "one", Known::default(), 1, 60);
+    one.until_it_leads().await;
+    let two = Running::of(&fixture, &exchange, "two", Known::default(), 1, 60);
+    sleep(3 * MINUTE).await;
+    assert!(one.member.leads() && !two.member.leads());
+    let _ = fixture.sent();
+    (fixture, exchange, one, two)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_asked_of_a_follower_is_polled_by_the_leader() {
+    let (fixture, exchange) = fixture(2, 20);
+    let (_leader, follower) = pair(&fixture, &exchange).await;
+    let (reply, refreshed) = oneshot::channel();
+    let before = fixture.clock.now();
+    let queue = fixture.keys[1].clone();
+    let ask = Ask::Refresh { queue, reply };
+    follower.asks.send(ask).await.unwrap();
+    assert_eq!(refreshed.await.unwrap(), Ok(()));
+    let state = follower.board.get(&fixture.keys[1]).unwrap();
+    let snapshot = state.snapshot.as_ref().unwrap();
+    assert!(snapshot.members_as_of.boot + SECOND >= before.boot);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_costs_one_poll_whatever_happens_to_its_messages() {
+    for mishaps in [
+        // The question, the answer that it is under way, and the last answer.
+        &[][..],
+        &[Lost],
+        &[Lost, Lost],
+        &[Arrives, Lost, Lost],
+        &[Arrives, Lost, Doubled, Doubled],
+        &[Doubled, Doubled, Doubled],
+    ] {
+        let (fixture, exchange, _leader, follower) = quiet().await;
+        *exchange.mishaps.lock().unwrap() = mishaps.iter().copied().collect();
+        let (refreshed, took) = follower.refresh(&fixture, 0).await;
+        assert_eq!(refreshed, Ok(()), "{mishaps:?}");
+        assert!(took < SECOND * 3, "{mishaps:?}: {took:?}");
+        // A repeated question, or a late one, would cost another poll by now.
+        sleep(SECOND * 10).await;
+        let sent = fixture.sent();
+        assert_eq!(sent.len(), 1, "{mishaps:?}: {sent:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_arrives_again_long_after_its_answer_costs_nothing() {
+    let (fixture, _exchange, leader, _follower) = quiet().await;
+    let question = Question {
+        id: 7,
+        node: "gone".to_owned(),
+        what: What::Refresh {
+            queue: fixture.keys[0].queue.to_string(),
+        },
+    };
+    let question = serde_json::to_vec(&question).unwrap();
+    for _ in 0..3 {
+        let key = leader.member.key().to_owned();
+        leader.node.hear(Heard::Question(key, question.clone()));
+        sleep(SECOND * 5).await;
+    }
+    assert_eq!(fixture.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_leader_a_refresh_is_refused_within_seconds_and_a_seat_at_once() {
+    let (fixture, exchange, leader, follower) = quiet().await;
+    drop(leader);
+    let (refreshed, took) = follower.refresh(&fixture, 0).await;
+    let Err(RefreshError::Refused(refusal)) = refreshed else {
+        panic!("{refreshed:?}")
+    };
+    assert_eq!(refusal.cause, Cause::NotLeading);
+    assert!(refusal.wait(fixture.clock.now()) <= SECOND);
+    assert!(took <= SECOND * 2 + SECOND / 10, "{took:?}");
+    let reserve = follower.reserve(&fixture, "call");
+    assert_eq!(follower.member.ask(reserve, SECOND / 4).await, None);
+    assert!(!follower.member.leads(), "all this was before a node led");
+    follower.until_it_leads().await;
+    // The same when every message is lost.
+    let late = Running::of(&fixture, &exchange, "three", Known::default(), 1, 60);
+    sleep(MINUTE).await;
+    *exchange.mishaps.lock().unwrap() = [Mishap::Lost; 1_000].into();
+    let (refreshed, took) = late.refresh(&fixture, 0).await;
+    assert!(
+        matches!(refreshed, Err(RefreshError::Refused(_))),
+        "{refreshed:?}"
+    );
+    assert!(took <= SECOND * 2 + SECOND / 10, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_waits_while_its_node_becomes_the_leader_is_answered() {
+    let (fixture, _exchange, leader, follower) = quiet().await;
+    drop(leader);
+    let killed = tokio::time::Instant::now();
+    let mut asked = Vec::new();
+    for _ in 0..30 {
+        let (reply, refreshed) = oneshot::channel();
+        let queue = fixture.keys[0].clone();
+        follower
+            .asks
+            .send(Ask::Refresh { queue, reply })
+            .await
+            .unwrap();
+        asked.push((killed.elapsed(), refreshed));
+        sleep(SECOND / 2).await;
+    }
+    assert!(follower.member.leads());
+    let mut polled = 0;
+    for (at, refreshed) in asked {
+        match refreshed.await.expect("an answer") {
+            Ok(()) => polled += 1,
+            Err(RefreshError::Refused(refusal)) => {
+                assert_eq!(refusal.cause, Cause::NotLeading, "asked after {at:?}");
+                assert_eq!(polled, 0, "asked after {at:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(polled > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_says_why_the_leader_may_not_poll() {
+    let (fixture, _exchange, leader, follower) = quiet().await;
+    while let Ok(permit) = leader.budget.permit(Purpose::OnDemand).await {
+        permit.answered();
+    }
+    let (refreshed, _) = follower.refresh(&fixture, 0).await;
+    let Err(RefreshError::Refused(refusal)) = refreshed else {
+        panic!("{refreshed:?}")
+    };
+    assert_eq!(refusal.cause, Cause::Spent);
+    let wait = refusal.wait(fixture.clock.now());
+    assert!(wait > 30 * MINUTE, "{wait:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_is_held_once_whatever_happens_to_its_messages() {
+    for mishaps in [&[Doubled, Doubled][..], &[Arrives, Lost], &[Lost]] {
+        let (fixture, exchange) = frozen(1);
+        let (leader, follower) = pair(&fixture, &exchange).await;
+        *exchange.mishaps.lock().unwrap() = mishaps.iter().copied().collect();
+        let reserve = || follower.reserve(&fixture, "call");
+        let mut said = follower.member.ask(reserve(), SECOND / 4).await;
+        if mishaps.contains(&Lost) {
+            assert_eq!(said, None, "a clear answer in time");
+            said = follower.member.ask(reserve(), SECOND / 4).await;
+        }
+        let id = match said {
+            Some(Said::Made { id } | Said::AlreadyHeld { id, .. }) => id,
+            other => panic!("{mishaps:?}: {other:?}"),
+        };
+        sleep(SECOND).await;
+        for node in [&leader, &follower] {
+            let held = node.reservations.list(fixture.clock.now());
+            let ids: Vec<_> = held.iter().map(|(_, one)| one.id.to_string()).collect();
+            assert_eq!(ids, std::slice::from_ref(&id), "{mishaps:?}");
+        }
+    }
+}

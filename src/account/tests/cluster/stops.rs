@@ -1,0 +1,73 @@
+//! Tests a leader that is stopped properly.
+
+use super::*;
+
+/// As long as a call's router waits for its seat.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_leader_hands_over_at_once() {
+    // At any moment between two looks of the follower.
+    for later in 0..5 {
+        let (fixture, exchange) = fixture(2, 20);
+        let (leader, follower) = pair(&fixture, &exchange).await;
+        sleep(SECOND * later / 5).await;
+        leader.stop.cancel();
+        let _ = fixture.sent();
+        let took = follower.until_it_leads().await;
+        // The bell tells the follower that the lease is free, and it looks ten times a second at most.
+        assert!(took <= SECOND / 5, "{took:?}");
+        sleep(SECOND).await;
+        assert!(!fixture.sent().is_empty(), "polls go on within a second");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_reservation_fails_while_the_leader_stops() {
+    let (fixture, exchange) = frozen(1);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let third = Running::start(&fixture, &exchange, "three");
+    sleep(MINUTE).await;
+    // The others know the next leader before it knows that it leads.
+    *exchange.confirms_after.lock().unwrap() = Duration::from_millis(20);
+    let mut asked = Vec::new();
+    for call in 0..300 {
+        if call == 100 {
+            leader.stop.cancel();
+        }
+        // Also those that the leader was asked itself before it closed its door.
+        let node = [&leader, &follower, &third][call % 3];
+        let what = node.reserve(&fixture, &format!("call-{call}"));
+        let member = Arc::clone(&node.member);
+        let is_its_own = member.leads();
+        asked.push(tokio::spawn(async move {
+            is_its_own || member.ask(what, PATIENCE).await.is_some()
+        }));
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(follower.member.leads() || third.member.leads());
+    let answered = join_all(asked).await;
+    let failed = answered
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| !one.as_ref().unwrap());
+    assert_eq!(failed.map(|(call, _)| call).collect::<Vec<_>>(), [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_node_asks_the_next_leader_until_its_end() {
+    let (fixture, exchange) = frozen(1);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    leader.stop.cancel();
+    let said = leader
+        .member
+        .ask(leader.reserve(&fixture, "call"), PATIENCE)
+        .await;
+    assert!(matches!(said, Some(Said::Made { .. })), "{said:?}");
+    follower.until_it_leads().await;
+    sleep(LEASE * 2).await;
+    assert!(!leader.task.is_finished() && !leader.member.leads());
+    leader.node.end();
+    sleep(SECOND).await;
+    assert!(leader.task.is_finished());
+}

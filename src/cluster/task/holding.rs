@@ -1,0 +1,116 @@
+//! Takes, renews and gives away the lease, and begins and ends this node's leadership with it.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::Task;
+use crate::cluster::{
+    command::{Command, Listener, Position, Reply},
+    entry::Entry,
+    member::Role,
+};
+
+impl Task {
+    pub(super) async fn renew(&mut self) {
+        let Some((command, lease)) = self.candidate.renew() else {
+            return;
+        };
+        let sent = self.now().boot;
+        match self.ask(&command).await {
+            Some(Reply::Done(true)) => self.candidate.renewed(lease, sent),
+            Some(_) => {
+                self.candidate.lost();
+                self.depose();
+                return;
+            }
+            None => return,
+        }
+        if self.leads() {
+            self.lead_until(self.acts_until());
+        } else {
+            self.assume().await;
+        }
+    }
+
+    pub(super) async fn take(&mut self) {
+        let Some((command, lease)) = self.candidate.take() else {
+            return;
+        };
+        let sent = self.now().boot;
+        if self.ask(&command).await == Some(Reply::Done(true)) {
+            self.candidate.taken(lease, sent);
+            self.assume().await;
+        }
+    }
+
+    /// Starts leading with the lease in hand.
+    async fn assume(&mut self) {
+        // The others may hear of this leader before it is ready for their questions.
+        self.parts.listens.store(true, Ordering::Relaxed);
+        self.try_to_lead().await;
+        let leads = self.leads();
+        self.parts.listens.store(leads, Ordering::Relaxed);
+    }
+
+    /// Leads, if it can read the whole log and all mirrors.
+    async fn try_to_lead(&mut self) {
+        self.read().await;
+        if self.unread {
+            return self.resign().await; // A node that can read the log should lead.
+        }
+        if !self.is_synced || !self.read_mirrors().await {
+            return; // The next beat tries again.
+        }
+        let Some(lease) = self.candidate.held() else {
+            return;
+        };
+        let epoch = lease.epoch;
+        self.count_missed();
+        (self.position, self.last_epoch) = (Position { epoch, number: 0 }, epoch);
+        self.checkpoint = None;
+        if !self.publish(Entry::default()).await {
+            return;
+        }
+        self.mirrors_due = 2;
+        self.lead_until(self.acts_until());
+        self.parts.led.fetch_add(1, Ordering::Relaxed);
+        self.parts.role.send_replace(Role::Leading);
+        tracing::info!(
+            account = &*self.parts.account,
+            epoch,
+            "this node leads the account"
+        );
+    }
+
+    /// Stops leading without asking the engine.
+    pub(super) fn depose(&mut self) {
+        self.parts.tenure.set(Duration::ZERO);
+        self.parts.listens.store(false, Ordering::Relaxed);
+        let was = self.parts.role.send_replace(Role::Following);
+        if was == Role::Leading {
+            self.parts.led.fetch_sub(1, Ordering::Relaxed);
+            self.is_synced = false;
+        }
+    }
+
+    /// Leads no more, because the process stops. What was ordered before is done first.
+    pub(super) async fn stop(&mut self) {
+        self.is_stopping = true;
+        while self.is_up
+            && let Ok(order) = self.parts.orders.try_recv()
+        {
+            self.obey(order).await;
+        }
+        self.resign().await;
+    }
+
+    /// Gives the lease away, and rings the bell: calls may wait for the next leader.
+    pub(super) async fn resign(&mut self) {
+        self.depose();
+        if let Some(command) = self.candidate.give_away()
+            && self.ask(&command).await == Some(Reply::Done(true))
+        {
+            let (to, message) = (Listener::Bell, Vec::new());
+            self.ask(&Command::Send { to, message }).await;
+        }
+    }
+}
