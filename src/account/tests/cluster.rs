@@ -19,7 +19,9 @@ use crate::{
 };
 
 mod alone;
+mod clocks;
 mod messages;
+mod rules;
 mod stops;
 
 const LEASE: Duration = Duration::from_secs(10);
