@@ -113,13 +113,13 @@ pub enum Command {
         /// The ids of the nodes whose mirrors go.
         mirrors: Vec<String>,
     },
-    /// Registers the key of the account with this address and token, unless another key was registered before. Sent for [`REGISTRY`] instead of
-    /// an account.
+    /// Registers an account's key for all of these claims, unless another key was registered for one of them before. Sent for [`REGISTRY`] instead
+    /// of an account.
     Claim {
-        /// A digest of its address and token.
-        identity: String,
         /// Its key.
         account: String,
+        /// What only one key may have.
+        claims: Vec<String>,
     },
     /// Sends a message to current listeners.
     Send {
@@ -158,8 +158,8 @@ pub enum Reply {
     Published(bool, Duration),
     /// To [`Command::Read`].
     Log(Log),
-    /// To [`Command::Claim`]: the registered key.
-    Claimed(String),
+    /// To [`Command::Claim`]: the number of the first claim that another key has, from 1; 0 if all are granted.
+    Claimed(usize),
     /// To [`Command::Mirrors`]: the mirrors, each with its node.
     Mirrors(Vec<(String, Vec<u8>)>),
 }

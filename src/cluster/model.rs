@@ -88,9 +88,14 @@ impl Model {
                 self.mirrors.retain(|node, _| !mirrors.contains(node));
                 Reply::Done(true)
             }
-            Command::Claim { identity, account } => {
-                let registered = self.accounts.entry(identity.clone());
-                Reply::Claimed(registered.or_insert_with(|| account.clone()).clone())
+            Command::Claim { account, claims } => {
+                let is_other = |claim| self.accounts.get(claim).is_some_and(|one| one != account);
+                let refused = claims.iter().position(is_other);
+                if refused.is_none() {
+                    let granted = claims.iter().map(|claim| (claim.clone(), account.clone()));
+                    self.accounts.extend(granted);
+                }
+                Reply::Claimed(refused.map_or(0, |place| place + 1))
             }
             // The model has no listeners.
             Command::Send { .. } => Reply::Done(false),

@@ -88,7 +88,7 @@ impl std::fmt::Debug for Seat {
 
 struct SeatParts {
     account: Arc<str>,
-    identity: String,
+    claims: Vec<String>,
     orders: mpsc::Receiver<Order>,
     role: watch::Sender<Role>,
     status: watch::Sender<Status>,
@@ -133,6 +133,19 @@ impl Node {
         origin: &str,
         identity: &str,
     ) -> (Arc<Member>, Option<Seat>) {
+        let claims = vec![
+            Digest::new(identity).short(),
+            format!("name {}", Digest::new(&**account).short()),
+        ];
+        self.member_with(account, origin, claims)
+    }
+
+    fn member_with(
+        &self,
+        account: &Arc<str>,
+        origin: &str,
+        claims: Vec<String>,
+    ) -> (Arc<Member>, Option<Seat>) {
         let key = Digest::new(format!("{account}\n{origin}")).short();
         if let Some(member) = self.members().get(&key) {
             return (Arc::clone(member), None);
@@ -167,7 +180,7 @@ impl Node {
             },
             parts: SeatParts {
                 account: Arc::clone(account),
-                identity: Digest::new(identity).short(),
+                claims,
                 orders: ordered,
                 role,
                 status,
@@ -179,8 +192,8 @@ impl Node {
 
     /// Returns the member of a budget that several accounts share. It has a lease and a log of its own.
     pub fn budget(&self, budget: &Arc<str>) -> (Arc<Member>, Option<Seat>) {
-        let identity = format!("budget {budget}");
-        self.member(&identity.as_str().into(), NO_ORIGIN, &identity)
+        let name = format!("budget {budget}");
+        self.member_with(&name.as_str().into(), NO_ORIGIN, Vec::new())
     }
 
     /// Returns what the account's task needs. `budget` admits the account's requests; `None` if a shared budget counts them.
@@ -210,7 +223,7 @@ impl Node {
         Task::new(Parts {
             key: member.key.clone(),
             account: parts.account,
-            identity: parts.identity,
+            claims: parts.claims,
             node: self.id(),
             process: self.process,
             name: self.settings.name.clone(),

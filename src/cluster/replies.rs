@@ -20,7 +20,7 @@ pub(super) fn read(command: &Command, value: Value) -> Result<Reply, Foreign> {
             Reply::Published(number(done)? == 1, moment(time)?)
         }
         Command::Read { .. } => Reply::Log(log(value)?),
-        Command::Claim { .. } => Reply::Claimed(text(value)?),
+        Command::Claim { .. } => Reply::Claimed(number(value)?.max(0) as usize),
         Command::Mirrors => Reply::Mirrors(pairs(value)?),
         Command::Take { .. }
         | Command::Renew { .. }

@@ -92,10 +92,14 @@ end
 return 1
 ";
 
-/// KEYS: accounts. ARGV: identity, account.
+/// KEYS: accounts. ARGV: account, its claims.
 const CLAIM: &str = "
-redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
-return redis.call('HGET', KEYS[1], ARGV[1])
+for place = 2, #ARGV do
+  local registered = redis.call('HGET', KEYS[1], ARGV[place])
+  if registered and registered ~= ARGV[1] then return place - 1 end
+end
+for place = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[place], ARGV[1]) end
+return 0
 ";
 
 struct Scripts {
@@ -203,10 +207,10 @@ pub(super) fn call(command: &Command, bell: &str) -> Option<Call> {
                 std::iter::once(number).chain(ids),
             )
         }
-        Command::Claim { identity, account } => Call::new(
+        Command::Claim { account, claims } => Call::new(
             &SCRIPTS.claim,
             &["accounts"],
-            [text(identity), text(account)],
+            std::iter::once(account).chain(claims).map(text),
         ),
         Command::Send { .. } => return None,
     })

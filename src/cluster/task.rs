@@ -60,8 +60,8 @@ pub(super) struct Parts {
     pub lease: Duration,
     /// The only node that may go on without the engine, by its name.
     pub alone: Option<String>,
-    /// A digest of the account's address and token.
-    pub identity: String,
+    /// What no other key of the engine may have, first its address and token, then its name.
+    pub claims: Vec<String>,
     pub engine: Arc<dyn Engine>,
     pub clock: Arc<dyn Clock>,
     /// Counts the requests of the log; `None` for an account that shares its budget.

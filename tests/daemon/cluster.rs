@@ -1,5 +1,6 @@
 //! Three daemons of one account, each a process, with a real Redis between them and a CallTools that counts.
 
+mod claims;
 mod configs;
 mod cuts;
 mod engines;

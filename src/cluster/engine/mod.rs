@@ -267,8 +267,8 @@ impl RedisEngine {
                 mirrors: vec![text()],
             },
             Command::Claim {
-                identity: text(),
                 account: text(),
+                claims: vec![text()],
             },
             Command::Send {
                 to: Listener::Leader,

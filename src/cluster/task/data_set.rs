@@ -10,29 +10,41 @@ use crate::cluster::{
 };
 
 impl Task {
-    /// Registers the account under this key. Returns whether that is its key: under two keys, two nodes would spend its hour.
+    /// Registers the account under this key. Returns whether that is its key: under two keys, two nodes would each spend an hour. Its address and
+    /// token belong to one key, and so does its name, as on one machine.
     pub(super) async fn claim(&mut self) -> bool {
-        if self.is_claimed {
+        if self.is_claimed || self.parts.claims.is_empty() {
             return true;
         }
         let command = Command::Claim {
-            identity: self.parts.identity.clone(),
             account: self.parts.key.clone(),
+            claims: self.parts.claims.clone(),
         };
-        let claimed = self.parts.engine.run(REGISTRY, &command).await;
-        match claimed {
-            Ok(Reply::Claimed(account)) if account == self.parts.key => {
-                (self.is_claimed, self.logged_refused_claim) = (true, false);
-            }
-            Ok(Reply::Claimed(_)) if !std::mem::replace(&mut self.logged_refused_claim, true) => {
-                tracing::error!(
-                    account = &*self.parts.account,
-                    "another node of the cluster has this account (the same address and token) under another name or with another `budget`, so this node does not poll it: give it the same ones on all nodes"
-                );
-            }
-            _ => {}
+        let refused = match self.parts.engine.run(REGISTRY, &command).await {
+            Ok(Reply::Claimed(0)) => None,
+            Ok(Reply::Claimed(number)) => Some(number),
+            _ => return false,
+        };
+        self.is_claimed = refused.is_none();
+        let was_logged = std::mem::replace(&mut self.logged_refused_claim, refused.is_some());
+        if let Some(number) = refused.filter(|_| !was_logged) {
+            self.log_refused_claim(number);
         }
         self.is_claimed
+    }
+
+    fn log_refused_claim(&self, number: usize) {
+        let account = &*self.parts.account;
+        match number {
+            1 => tracing::error!(
+                account,
+                "another node of the cluster has this account (the same address and token) under another name or with another `budget`, so this node does not poll it: give it the same ones on all nodes"
+            ),
+            _ => tracing::error!(
+                account,
+                "another node of the cluster has an account of this name at another address or with another `budget`, so this node does not poll it: give it the same ones on all nodes; if it is another account, another name"
+            ),
+        }
     }
 
     /// Stores a mirror if the data set may lack what this node knows.

@@ -122,8 +122,11 @@ fn command() -> impl Strategy<Value = Command> {
             prop::collection::vec(node(), 0..2)
         )
             .prop_map(|(nodes, mirrors)| Command::Forget { nodes, mirrors }),
-        (text(&["i", "j"]), text(&["x", "y"]))
-            .prop_map(|(identity, account)| Command::Claim { identity, account }),
+        (
+            text(&["x", "y"]),
+            prop::collection::vec(text(&["i", "j", "k"]), 1..3)
+        )
+            .prop_map(|(account, claims)| Command::Claim { account, claims }),
     ]
 }
 

@@ -229,8 +229,8 @@ async fn a_write_counts_once_all_replicas_have_it() {
     };
     let one = engine(1, master.url());
     let claim = EngineCommand::Claim {
-        identity: "i".to_owned(),
         account: "a".to_owned(),
+        claims: vec!["i".to_owned()],
     };
     let look = EngineCommand::Look {
         node: "n".to_owned(),
