@@ -15,7 +15,7 @@ use crate::model::agent::Agent;
 pub fn joined_response<A: Borrow<Agent>>(agents: &[A]) -> Result<Value, serde_json::Error> {
     let rows = agents
         .iter()
-        .map(|agent| serde_json::from_str(agent.borrow().raw.get()))
+        .map(|agent| serde_json::from_str(agent.borrow().raw.json().get()))
         .collect::<Result<Vec<Value>, _>>()?;
     Ok(json!({"count": rows.len(), "next": null, "previous": null, "results": rows}))
 }

@@ -60,8 +60,23 @@ impl Agent {
         self.is_free() && self.ready == Some(false)
     }
 
+    /// Shares the memory of texts that are equal in another row of the same agent.
+    pub fn share_texts(&mut self, other: &Agent) {
+        self.id = other.id.clone();
+        share(&mut self.name, &other.name);
+        if let (Some(status), Some(other)) = (&mut self.status, &other.status) {
+            share(status, other);
+        }
+    }
+
     /// Returns whether this row is provably older than `other`, a row of the same agent. Both dates are from CallTools' clock; no other clock counts.
     pub fn is_older_than(&self, other: &Agent) -> bool {
         matches!((self.status_since, other.status_since), (Some(this), Some(other)) if this < other)
+    }
+}
+
+fn share(text: &mut Arc<str>, other: &Arc<str>) {
+    if text == other {
+        *text = Arc::clone(other);
     }
 }

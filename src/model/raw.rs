@@ -1,14 +1,12 @@
 //! The JSON of a row as CallTools sent it, for custom criteria and the drop-in API.
 //!
-//! Rows take most of openseat's memory, more than a kilobyte each. So a row that differs from another one only in its login to a queue is
-//! not stored, but computed when it is read.
+//! Rows take most of openseat's memory: more than a kilobyte each, once for the agent and once for each of the agent's queues. All rows of an
+//! account have the same fields, and many have the same values. So a row is kept as its difference from one whole row of the account, and
+//! a row that differs only in its login to a queue is computed when it is read.
 
-use std::{
-    collections::BTreeMap,
-    ops::Deref,
-    sync::{Arc, OnceLock},
-};
+use std::{borrow::Cow, collections::BTreeMap, iter::Peekable, str::SplitInclusive, sync::Arc};
 
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// The field of a row that differs from queue to queue.
@@ -22,36 +20,80 @@ const STATUS: [&str; 4] = [
     "ready",
 ];
 
-/// A row as CallTools sent it, perhaps with the login from another row. Dereferences to its JSON.
+/// What ends a piece of a row: nearly each piece is one field. Any text can be split this way, and joined again.
+const END: char = ',';
+
+/// What separates the name of a field from its value.
+const COLON: char = ':';
+
+/// What ends a piece of a difference. JSON cannot contain it.
+const SEPARATOR: char = '\0';
+
+/// A row as CallTools sent it, perhaps with the login from another row.
 #[derive(Clone, Debug)]
-pub struct RawRow {
-    sent: Arc<RawValue>,
-    elsewhere: Option<Arc<Elsewhere>>,
+pub struct RawRow(Arc<Form>);
+
+#[derive(Debug)]
+enum Form {
+    Whole(Box<RawValue>),
+    Differs(Difference),
+    /// A row with the login from another row of the same agent.
+    Joined {
+        row: RawRow,
+        login: RawRow,
+    },
 }
 
-/// Another row of the same agent, whose login counts.
+/// A row as its difference from a whole row.
 #[derive(Debug)]
-struct Elsewhere {
-    row: Arc<RawValue>,
-    /// The joined row, once it was read.
-    joined: OnceLock<Box<RawValue>>,
+struct Difference {
+    from: RawRow,
+    places: Places,
+    /// What replaces these pieces, in their order, each with a separator. If it begins with a colon, the name of the field stays.
+    pieces: Box<str>,
 }
+
+/// Which pieces of the whole row are replaced, a bit for each. A piece behind the last bit cannot be: CallTools' rows have about 35 fields.
+type Places = u128;
 
 impl RawRow {
+    /// Returns the JSON.
+    pub fn json(&self) -> Cow<'_, RawValue> {
+        match &*self.0 {
+            Form::Whole(json) => Cow::Borrowed(json),
+            Form::Differs(difference) => Cow::Owned(difference.json()),
+            Form::Joined { row, login } => Cow::Owned(with_queue_login(&row.json(), &login.json())),
+        }
+    }
+
+    /// Returns whether the row is kept whole.
+    pub fn is_whole(&self) -> bool {
+        matches!(&*self.0, Form::Whole(_))
+    }
+
+    /// Returns the same row, kept as its difference from `other` if that saves memory.
+    pub fn sharing_with(&self, other: &RawRow) -> Self {
+        match (&*self.0, &*other.0) {
+            (Form::Whole(json), Form::Whole(whole)) if !Arc::ptr_eq(&self.0, &other.0) => {
+                let difference = Difference::between(json.get(), whole.get(), other);
+                difference.map_or_else(|| self.clone(), |one| Self(Arc::new(Form::Differs(one))))
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// Returns this row with the login of `other`.
     pub fn with_queue_login_of(&self, other: &RawRow) -> Self {
-        Self {
-            sent: Arc::clone(&self.sent),
-            elsewhere: Some(Arc::new(Elsewhere {
-                row: Arc::clone(&other.sent),
-                joined: OnceLock::new(),
-            })),
-        }
+        Self(Arc::new(Form::Joined {
+            row: self.clone(),
+            login: other.clone(),
+        }))
     }
 
     /// Returns this row with nulls in the fields of the agent's status.
     pub fn without_status(&self) -> Self {
-        let Ok(mut fields) = fields(self) else {
+        let json = self.json();
+        let Ok(mut fields) = fields(&json) else {
             return self.clone(); // Every row was read as an object before it came here.
         };
         for name in STATUS {
@@ -63,26 +105,106 @@ impl RawRow {
     }
 }
 
-impl From<Box<RawValue>> for RawRow {
-    fn from(sent: Box<RawValue>) -> Self {
-        Self {
-            sent: sent.into(),
-            elsewhere: None,
+impl PartialEq for RawRow {
+    fn eq(&self, other: &Self) -> bool {
+        match (&*self.0, &*other.0) {
+            (Form::Differs(one), Form::Differs(other))
+                if Arc::ptr_eq(&one.from.0, &other.from.0) =>
+            {
+                one.places == other.places && one.pieces == other.pieces
+            }
+            _ => Arc::ptr_eq(&self.0, &other.0) || self.json().get() == other.json().get(),
         }
     }
 }
 
-impl Deref for RawRow {
-    type Target = RawValue;
-
-    fn deref(&self) -> &RawValue {
-        match &self.elsewhere {
-            None => &self.sent,
-            Some(elsewhere) => elsewhere
-                .joined
-                .get_or_init(|| with_queue_login(&self.sent, &elsewhere.row)),
-        }
+impl From<Box<RawValue>> for RawRow {
+    fn from(sent: Box<RawValue>) -> Self {
+        Self(Arc::new(Form::Whole(sent)))
     }
+}
+
+impl Serialize for RawRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json().serialize(serializer)
+    }
+}
+
+impl Difference {
+    /// Returns the difference of `row` from `whole`, the text of `from`; `None` if it saves too little memory.
+    fn between(row: &str, whole: &str, from: &RawRow) -> Option<Self> {
+        let (mut places, mut pieces) = (0, String::new());
+        let mut ours: Pieces<'_> = row.split_inclusive(END).peekable();
+        let mut theirs: Pieces<'_> = whole.split_inclusive(END).peekable();
+        for place in 0.. {
+            let Some(other) = theirs.next() else { break };
+            let piece = replacement(other, &mut ours, theirs.peek().copied());
+            if piece == other {
+                continue;
+            }
+            if place >= Places::BITS {
+                return None;
+            }
+            places |= 1 << place;
+            let value = piece.strip_prefix(name(other));
+            match value.filter(|value| value.starts_with(COLON)) {
+                Some(value) => pieces.push_str(value),
+                // It would be read as a value.
+                None if piece.starts_with(COLON) => return None,
+                None => pieces.push_str(&piece),
+            }
+            pieces.push(SEPARATOR);
+        }
+        // Less than a quarter is not worth the work.
+        let saves = size_of::<Form>() + pieces.len() < row.len() / 4 * 3;
+        saves.then(|| Self {
+            from: from.clone(),
+            places,
+            pieces: pieces.into(),
+        })
+    }
+
+    fn json(&self) -> Box<RawValue> {
+        let whole = self.from.json();
+        let mut text = String::with_capacity(whole.get().len() + self.pieces.len());
+        let mut pieces = self.pieces.split(SEPARATOR);
+        for (place, same) in whole.get().split_inclusive(END).enumerate() {
+            let differs = place < Places::BITS as usize && self.places & 1 << place != 0;
+            let piece = if differs { pieces.next() } else { None };
+            if piece.is_some_and(|piece| piece.starts_with(COLON)) {
+                text.push_str(name(same));
+            }
+            text.push_str(piece.unwrap_or(same));
+        }
+        RawValue::from_string(text).expect("the text of a row that was JSON")
+    }
+}
+
+type Pieces<'a> = Peekable<SplitInclusive<'a, char>>;
+
+/// Takes the pieces of a row that stand in the place of `other`, a piece of the whole row. `next` is the piece after it.
+fn replacement<'a>(other: &str, ours: &mut Pieces<'a>, next: Option<&str>) -> Cow<'a, str> {
+    let is_about =
+        |piece: Option<&&str>, other| piece.is_some_and(|piece| name(piece) == name(other));
+    let is_other = is_about(ours.peek(), other);
+    // The row lacks the field.
+    if !is_other && next.is_some_and(|next| is_about(ours.peek(), next)) {
+        return "".into();
+    }
+    let mut taken = Cow::Borrowed(ours.next().unwrap_or_default());
+    // The whole row lacks the field.
+    if !is_other && is_about(ours.peek(), other) {
+        taken += ours.next().unwrap_or_default();
+    }
+    if next.is_none() {
+        ours.for_each(|piece| taken += piece);
+    }
+    taken
+}
+
+/// Returns what comes before the first colon.
+fn name(piece: &str) -> &str {
+    piece.split(COLON).next().unwrap_or_default()
 }
 
 fn with_queue_login(row: &RawValue, other: &RawValue) -> Box<RawValue> {
@@ -104,6 +226,7 @@ fn fields(row: &RawValue) -> serde_json::Result<BTreeMap<Box<str>, &RawValue>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -115,7 +238,7 @@ mod tests {
     #[test]
     fn a_row_reads_as_it_was_sent() {
         let sent = r#"{"queue_logged_in": true,  "b":1.0, "a": "\u00fc"}"#;
-        assert_eq!(row(sent).get(), sent);
+        assert_eq!(row(sent).json().get(), sent);
     }
 
     #[test]
@@ -130,13 +253,13 @@ mod tests {
             (r#"{"a":2}"#, None),
         ] {
             let joined = newest.with_queue_login_of(&row(other));
-            let read: Value = serde_json::from_str(joined.get()).unwrap();
+            let read: Value = serde_json::from_str(joined.json().get()).unwrap();
             assert_eq!(
                 (&read["a"], read.get("queue_logged_in")),
                 (&1.into(), login.as_ref())
             );
         }
-        assert_eq!(newest.get(), r#"{"a":1,"queue_logged_in":true}"#);
+        assert_eq!(newest.json().get(), r#"{"a":1,"queue_logged_in":true}"#);
     }
 
     #[test]
@@ -146,7 +269,83 @@ mod tests {
             let newest = row(&format!(r#"{{"queue_logged_in":true,"x":{odd}}}"#));
             let joined = newest.with_queue_login_of(&row(r#"{"queue_logged_in":false}"#));
             let expected = format!(r#"{{"queue_logged_in":false,"x":{odd}}}"#);
-            assert_eq!(joined.get(), expected);
+            assert_eq!(joined.json().get(), expected);
         }
+    }
+
+    /// A row of 30 fields, with these fields and values at the beginning.
+    fn wide(fields: &str) -> RawRow {
+        let more: Vec<String> = (0..30)
+            .map(|field| format!(r#""field {field}":"one, two: {field}""#))
+            .collect();
+        row(&format!("{{{fields},{}}}", more.join(", ")))
+    }
+
+    #[test]
+    fn a_row_reads_the_same_when_it_shares_memory_with_another() {
+        let other = wide(r#""status":"Lunch","queue_logged_in":true,"calls":1"#);
+        for (fields, shares) in [
+            (r#""status":"Lunch","queue_logged_in":true,"calls":1"#, true),
+            (r#""status":"Lunch","queue_logged_in":true,"calls":2"#, true),
+            (
+                r#""status":"Lunch, long","queue_logged_in":true,"calls":1"#,
+                true,
+            ),
+            (r#""status":"Lunch","calls":2"#, true),
+            (
+                r#""status":"Lunch","queue_logged_in":true,"new":null,"calls":1"#,
+                true,
+            ),
+            // A piece that begins with a colon would be read as a value.
+            (r#""status":",:x","queue_logged_in":true,"calls":1"#, false),
+            (r#""other":{"a":[1,2,3]}"#, true),
+        ] {
+            let sent = wide(fields);
+            let kept = sent.sharing_with(&other);
+            assert_eq!(kept.json().get(), sent.json().get());
+            assert_eq!(kept.is_whole(), !shares, "{fields}");
+            assert_eq!(kept, sent);
+            assert_eq!(kept == other, sent.json().get() == other.json().get());
+        }
+        let long = wide(&format!(r#""status":"{}""#, "long".repeat(1_000)));
+        assert!(long.sharing_with(&other).is_whole());
+        assert!(row(r#"{"a":1}"#).sharing_with(&other).is_whole());
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_reads_the_same_when_it_shares_memory(
+            one in any_row(),
+            other in any_row(),
+            third in any_row(),
+        ) {
+            let whole = row(&other);
+            let [kept, kept_third] = [&one, &third].map(|text| row(text).sharing_with(&whole));
+            let json = kept.json();
+            prop_assert_eq!(json.get(), &one);
+            prop_assert_eq!(kept == kept_third, one == third);
+        }
+    }
+
+    /// The text of an object with a few fields in any order, with what separates pieces in names and values, and enough text to be worth it.
+    fn any_row() -> impl Strategy<Value = String> {
+        let name = prop::sample::select(vec!["a", "b", "c,", "d:", ":", ",", "e"]);
+        let value = prop::sample::select(vec![
+            "1",
+            "null",
+            r#"",""#,
+            r#"":""#,
+            r#"",:,""#,
+            r#"{"a":[1,2],"b":3}"#,
+            r#""""#,
+        ]);
+        let fields = prop::collection::vec((name, value), 0..9);
+        fields.prop_map(|fields| {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| format!(r#""{name}":{value},"#));
+            let filler = "x".repeat(200);
+            format!(r#"{{{}"end":"{filler}"}}"#, fields.collect::<String>())
+        })
     }
 }

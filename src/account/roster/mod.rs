@@ -41,6 +41,7 @@ use crate::{
         agent::{Agent, AgentId},
         known::{Poll, Presence, Sighting},
         names::Names,
+        raw::RawRow,
     },
 };
 
@@ -66,6 +67,8 @@ pub struct Roster {
     /// When agents who have left were last removed.
     tidied: Option<Moment>,
     confirmed: Confirmed,
+    /// A row that the others share memory with.
+    pattern: Option<RawRow>,
 }
 
 impl Roster {
@@ -79,6 +82,7 @@ impl Roster {
             stays: Vec::new(),
             tidied: None,
             confirmed: Confirmed::default(),
+            pattern: None,
         }
     }
 
@@ -117,13 +121,11 @@ impl Roster {
         self.take_row(sighting, Source::Memory);
     }
 
-    fn take_row(&mut self, sighting: Sighting, source: Source) {
-        let (id, agent, at) = (
-            sighting.agent.id.clone(),
-            Arc::clone(&sighting.agent),
-            sighting.at,
-        );
+    fn take_row(&mut self, mut sighting: Sighting, source: Source) {
+        self.share_memory(&mut sighting.agent);
+        let id = sighting.agent.id.clone();
         let (_, person) = self.people.meet(&id);
+        let (agent, at) = (Arc::clone(&sighting.agent), sighting.at);
         person.show(sighting);
         let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
             return;
@@ -135,6 +137,22 @@ impl Roster {
         }
         if let Some(gone) = presence::follow(&mut person.presence, seen) {
             self.departed.push((id, gone));
+        }
+    }
+
+    /// Lets a row that nothing else holds share memory with other rows: an agent has one for each queue, and all look alike.
+    fn share_memory(&mut self, row: &mut Arc<Agent>) {
+        let Some(agent) = Arc::get_mut(row) else {
+            return;
+        };
+        if let Some(newest) = self.newest(&agent.id) {
+            agent.share_texts(&newest.agent);
+        }
+        if let Some(pattern) = &self.pattern {
+            agent.raw = agent.raw.sharing_with(pattern);
+        }
+        if agent.raw.is_whole() {
+            self.pattern = Some(agent.raw.clone());
         }
     }
 
@@ -198,13 +216,14 @@ impl Roster {
             as_of,
             took,
             complete,
-            agents,
+            mut agents,
         } = poll;
         let known = self.queues[place].as_ref();
         if known.is_some_and(|known| known.overtakes(as_of, &agents)) {
             return;
         }
-        for agent in &agents {
+        for agent in &mut agents {
+            self.share_memory(agent);
             let sighting = Sighting {
                 agent: Arc::clone(agent),
                 at: as_of,
@@ -322,7 +341,7 @@ impl Roster {
     /// Reads every row again, because the account's statuses have other meanings. No agent departs by that.
     pub fn read_again(&mut self, names: &Names) {
         let again = |agent: &mut Arc<Agent>| {
-            let read = Row::read((*agent.raw).to_owned(), names);
+            let read = Row::read(agent.raw.json().into_owned(), names);
             let Ok(Row { agent: read, .. }) = read else {
                 return; // It could be read before, so it can be read now.
             };

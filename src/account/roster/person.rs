@@ -108,5 +108,5 @@ pub(super) fn same_row(one: &Agent, other: &Agent) -> bool {
     one.available == other.available
         && one.status == other.status
         && one.status_since == other.status_since
-        && one.raw.get() == other.raw.get()
+        && one.raw == other.raw
 }

@@ -242,13 +242,13 @@ fn the_joined_row_has_the_log_in_of_its_own_queue() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
     let mut swept = agent("a", "A", "On a Call");
-    let mut row: Map<String, Value> = serde_json::from_str(swept.raw.get()).unwrap();
+    let mut row: Map<String, Value> = serde_json::from_str(swept.raw.json().get()).unwrap();
     row.remove("queue_logged_in");
     row.insert("extra".to_owned(), 7.into());
     swept.raw = serde_json::value::to_raw_value(&row).unwrap().into();
     sweep(&mut roster, 20, vec![swept]);
     let joined = roster.join(0).unwrap();
-    let row: Value = serde_json::from_str(joined.agents[0].raw.get()).unwrap();
+    let row: Value = serde_json::from_str(joined.agents[0].raw.json().get()).unwrap();
     assert_eq!(
         (&row["queue_logged_in"], &row["extra"], &row["status"]),
         (&true.into(), &7.into(), &"On a Call".into())

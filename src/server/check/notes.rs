@@ -77,7 +77,7 @@ fn nothing_selected(snapshot: &Snapshot) -> String {
     let mut lines =
         format!("the path selects nothing in {rows}: nobody fits it, or a field is misspelt");
     let first = snapshot.agents.first();
-    let row = first.and_then(|agent| serde_json::from_str(agent.raw.get()).ok());
+    let row = first.and_then(|agent| serde_json::from_str(agent.raw.json().get()).ok());
     if let Some(serde_json::Value::Object(row)) = row {
         let fields: Vec<_> = row.keys().take(MAX_FIELDS).map(String::as_str).collect();
         let _ = write!(lines, "; a row has {}", fields.join(", "));

@@ -205,7 +205,7 @@ struct StatusOnly {
 
 /// CallTools writes a status as its id or as its name. Without the name of the id the two cannot be compared.
 fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, DropInError> {
-    let row: Result<StatusOnly, _> = serde_json::from_str(agent.raw.get());
+    let row: Result<StatusOnly, _> = serde_json::from_str(agent.raw.json().get());
     match row.ok().and_then(|row| row.agent_status) {
         Some(StatusField::Id(of_row)) => Ok(of_row == id),
         Some(StatusField::Name(of_row)) => {
@@ -218,13 +218,14 @@ fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, Drop
 
 /// A row for a request without a queue must not have `queue_logged_in`: its value would be that of the queue that was polled last.
 fn row(agent: &Agent, without_queue: bool) -> Cow<'_, RawValue> {
+    let json = agent.raw.json();
     if !without_queue {
-        return Cow::Borrowed(&agent.raw);
+        return json;
     }
-    let fields: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(agent.raw.get());
+    let fields: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(json.get());
     let stripped = fields.and_then(|mut fields| {
         fields.remove("queue_logged_in");
         serde_json::value::to_raw_value(&fields)
     });
-    stripped.map_or(Cow::Borrowed(&*agent.raw), Cow::Owned)
+    stripped.map_or(json, Cow::Owned)
 }

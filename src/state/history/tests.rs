@@ -159,7 +159,7 @@ fn seats_and_agents_are_seen_over_time() {
     assert_eq!(samples.len(), 2, "another threshold is compared with these");
     let rows = history.rows(&key(0), at(start, 0), at(start, 60)).unwrap();
     assert_eq!(rows[0].at, at(start, 0));
-    assert_eq!(rows[0].rows[3].get(), available(4)[3].raw.get());
+    assert_eq!(rows[0].rows[3].get(), available(4)[3].raw.json().get());
     assert_eq!(
         rows.len(),
         1,

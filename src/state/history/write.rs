@@ -77,7 +77,7 @@ fn write_note(transaction: &Transaction<'_>, note: &Note) -> rusqlite::Result<()
                 .execute(params![queue(transaction, key)?, ms(*at), agents])
         }
         Note::Rows { key, at, agents } => {
-            let rows = rows_codec::pack(agents.iter().map(|agent| &*agent.raw));
+            let rows = rows_codec::pack(agents.iter().map(|agent| &agent.raw));
             let sql = "INSERT OR REPLACE INTO polled (queue, at_ms, rows) VALUES (?1, ?2, ?3)";
             transaction
                 .prepare_cached(sql)?

@@ -107,7 +107,7 @@ fn write_poll(
     clock: &dyn Clock,
 ) -> rusqlite::Result<()> {
     let at = StoredTime::new(poll.as_of, clock);
-    let rows = rows_codec::pack(poll.agents.iter().map(|agent| &*agent.raw));
+    let rows = rows_codec::pack(poll.agents.iter().map(|agent| &agent.raw));
     let sql = "INSERT OR REPLACE INTO polled (account, identity, queue, took_ms, complete, rows, boot_id, boot_ms, wall_ms)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     transaction.prepare_cached(sql)?.execute(params![
@@ -145,7 +145,7 @@ fn write_sighting(
     let row = transaction.prepare_cached(row)?.execute(params![
         owner.account,
         agent.id.0,
-        agent.raw.get()
+        agent.raw.json().get()
     ]);
     row.map(drop)
 }

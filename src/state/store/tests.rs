@@ -88,7 +88,10 @@ fn polls_and_sightings_are_restored_with_their_moments() {
         (polled, true, 25)
     );
     assert_eq!(poll.took, Duration::from_millis(321));
-    assert_eq!(poll.agents[7].raw.get(), available(25)[7].raw.get());
+    assert_eq!(
+        poll.agents[7].raw.json().get(),
+        available(25)[7].raw.json().get()
+    );
     assert_eq!(poll.agents[7].available, Some(true));
     assert_eq!(known.agents[0].at, swept);
     let others = folder

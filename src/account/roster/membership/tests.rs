@@ -127,7 +127,7 @@ fn assert_joined(roster: &mut Roster) {
                 agent.id.clone(),
                 agent.status.clone(),
                 agent.queue_logged_in,
-                agent.raw.get().to_owned(),
+                agent.raw.json().get().to_owned(),
             )
         };
         let shown: Vec<_> = joined.agents.iter().map(|agent| fields(agent)).collect();
