@@ -188,7 +188,7 @@ impl Account {
     fn end_reading(&mut self) {
         let now = self.deps.clock.now();
         self.feeds.count_available(&self.roster, now);
-        if self.feeds.choose() {
+        if self.feeds.choose(now) {
             self.tell_feed_in_use();
         }
     }

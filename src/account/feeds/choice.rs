@@ -106,6 +106,18 @@ impl Choice {
         self.set(feed, Trust::Trusted);
     }
 
+    /// Takes the trust in a feed back, because what proved it is out of date. It may be tried again at once.
+    pub fn forget(&mut self, feed: Feed) {
+        if self.trust(feed) == Trust::Trusted {
+            self.set(feed, Trust::Untried);
+        }
+    }
+
+    /// Returns whether a feed will be used if it stays better than the one in use.
+    pub fn is_candidate(&self, feed: Feed) -> bool {
+        self.better.is_some_and(|(better, _)| better == feed)
+    }
+
     /// Lets a feed rest after a failure.
     pub fn failed(&mut self, feed: Feed, now: Moment) {
         self.set(feed, Trust::Resting(now.later(FAILURE_LASTS)));

@@ -161,6 +161,11 @@ impl Delta {
         };
     }
 
+    /// Returns the moment up to which all changes are known, if a chain was begun.
+    pub fn as_of(&self) -> Option<Moment> {
+        self.chain.map(|chain| chain.as_of)
+    }
+
     /// Returns whether a chain was begun.
     pub fn has_begun(&self) -> bool {
         self.chain.is_some()

@@ -46,6 +46,10 @@ use crate::{
 /// How often those who are available are counted, besides at the end of each full list.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 
+/// While another feed is in use, a list of changes that was not read for this long is tried from the start again: the next reading would have to
+/// reach back too far. By then, a page of the full list is due, at which it can start.
+const CHANGES_FORGOTTEN: Duration = request::FULL_PAGE_AFTER;
+
 /// The result of a page of a delta or a filtered list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -163,11 +167,13 @@ impl Feeds {
             Some(next) => self.sweep_pages.max(next),
             None => page,
         };
+        self.forget_old_changes(as_of);
         let is_start = page == 1 || self.in_use() == Feed::Available;
         if is_start
             && self.sweep_pages > 1
             && !self.delta.has_begun()
             && self.may_try(Feed::Delta, as_of)
+            && self.may_gain(Feed::Delta)
         {
             self.delta.begin(as_of, rows);
         }
@@ -180,7 +186,7 @@ impl Feeds {
         if self.in_use() == Feed::Sweep {
             self.prove_delta(now);
         }
-        self.choose()
+        self.choose(now)
     }
 
     /// Records the answer to a request for the full list in one piece. Returns whether it is the whole list.
@@ -296,7 +302,8 @@ impl Feeds {
     }
 
     /// Chooses the feed for the next reading. Returns whether it is another feed.
-    pub fn choose(&mut self) -> bool {
+    pub fn choose(&mut self, now: Moment) -> bool {
+        self.forget_old_changes(now);
         self.choice.read(Pages {
             sweep: self.sweep_pages,
             available: self.available_pages(),
@@ -322,6 +329,15 @@ impl Feeds {
         self.available.pages().unwrap_or(pages)
     }
 
+    /// Forgets a list of changes that is not in use and was not read for a while.
+    fn forget_old_changes(&mut self, now: Moment) {
+        let is_old = |as_of: Moment| now.longest_since(as_of) >= CHANGES_FORGOTTEN;
+        if self.in_use() != Feed::Delta && self.delta.as_of().is_some_and(is_old) {
+            self.delta.end();
+            self.choice.forget(Feed::Delta);
+        }
+    }
+
     fn prove_delta(&mut self, now: Moment) {
         if self.delta.is_proved() && self.may_try(Feed::Delta, now) {
             self.choice.proved(Feed::Delta);
@@ -345,7 +361,7 @@ impl Feeds {
             GivenUp::Failed => self.choice.failed(feed, now),
             GivenUp::Doubted(doubt) => self.choice.distrust(feed, doubt, now),
         }
-        self.choose();
+        self.choose(now);
         Taken::GivenUp(feed, why)
     }
 }

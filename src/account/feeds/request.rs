@@ -13,7 +13,7 @@ use crate::clock::Moment;
 const FULL_PAGE_EVERY: u32 = 30;
 
 /// … and at least one in this time.
-const FULL_PAGE_AFTER: Duration = Duration::from_secs(120);
+pub(super) const FULL_PAGE_AFTER: Duration = Duration::from_secs(120);
 
 /// The next request for statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,11 +51,14 @@ impl Feeds {
     fn trial(&self, now: Moment) -> Option<Request> {
         let in_use = self.in_use();
         let is_unproved = |feed| in_use != feed && self.choice.trust(feed) != Trust::Trusted;
-        if is_unproved(Feed::Delta) && self.delta.has_begun() && self.may_try(Feed::Delta, now) {
+        let may_try = is_unproved(Feed::Delta) && self.may_try(Feed::Delta, now);
+        // Until it is used it is read on, because each reading has to reach back to the last one.
+        let is_candidate = self.choice.is_candidate(Feed::Delta);
+        if self.delta.has_begun() && (may_try || is_candidate) {
             return Some(Request::Delta(self.delta.first_page()));
         }
         if is_unproved(Feed::Available)
-            && self.filter_may_gain()
+            && self.may_gain(Feed::Available)
             && self.is_trusted_by_now()
             && self.may_try(Feed::Available, now)
         {
@@ -106,8 +109,13 @@ impl Feeds {
         is_possible && self.choice.may_try(feed, now)
     }
 
-    /// Returns whether the filtered lists would take enough fewer requests than the feed in use to justify a change.
-    pub(super) fn filter_may_gain(&self) -> bool {
-        f64::from(self.available_pages()) < GAIN * f64::from(self.pages())
+    /// Returns whether a list that is not in use would take enough fewer requests than the feed in use to be worth a trial.
+    pub(super) fn may_gain(&self, feed: Feed) -> bool {
+        let pages = f64::from(self.pages());
+        match feed {
+            Feed::Delta => self.delta.pages() < pages,
+            Feed::Available => f64::from(self.available_pages()) < GAIN * pages,
+            Feed::Sweep | Feed::Queues => false,
+        }
     }
 }

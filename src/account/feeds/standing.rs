@@ -175,7 +175,7 @@ impl Feeds {
                 let why = "a sweep of the account takes one request";
                 (Standing::NoGain, why.into(), None)
             }
-            Trust::Untried if feed == Feed::Delta || self.filter_may_gain() => {
+            Trust::Untried if self.may_gain(feed) => {
                 let why = "it is being compared with sweeps of the account";
                 (Standing::Untried, why.into(), None)
             }

@@ -317,12 +317,12 @@ impl World {
                     self.roster.confirm_changes(base, earlier(as_of, lag));
                 }
                 self.feeds.count_available(&self.roster, moment(self.now));
-                self.feeds.choose();
+                self.feeds.choose(moment(self.now));
             }
             Taken::Available { as_of, gone } => {
                 self.roster.confirm_available(earlier(as_of, lag), &gone);
                 self.feeds.count_available(&self.roster, moment(self.now));
-                self.feeds.choose();
+                self.feeds.choose(moment(self.now));
             }
             Taken::GivenUp(feed, why) => {
                 self.given_up.push((self.now, feed, why));
@@ -482,6 +482,79 @@ fn merely_odd_lists_keep_their_trust() {
             );
         }
     }
+}
+
+/// Returns rows of agents who changed one after another, the last of them first.
+fn changes(count: i64) -> Vec<Agent> {
+    let row = |n: i64| Agent {
+        status_since: Some(Timestamp::from_second(1_795_341_000 + n).unwrap()),
+        ..agent(&format!("agent-{n:03}"), "", STATUSES[0])
+    };
+    (0..count).rev().map(row).collect()
+}
+
+fn changes_page(time: u64, rows: &[Agent]) -> DeltaPage<'_> {
+    DeltaPage {
+        as_of: moment(time),
+        cached: Duration::ZERO,
+        page: 1,
+        last: false,
+        rows,
+    }
+}
+
+#[test]
+fn changes_are_read_on_until_they_replace_another_feed() {
+    let (mut feeds, roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
+    let status = ReadyStatus {
+        id: 1,
+        name: STATUSES[0].to_owned(),
+    };
+    feeds.set_ready_statuses(vec![status]);
+    (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
+    feeds.choice.proved(Feed::Available);
+    assert!(feeds.choose(moment(0)));
+    assert_eq!((feeds.in_use(), feeds.pages()), (Feed::Available, 8));
+    feeds.full_page(7, Some(8), moment(0), &rows);
+    for reading in 1..=3 {
+        let time = reading * 40_000;
+        let (request, _) = feeds.next(moment(time));
+        assert_eq!(request, Request::Delta(1), "reading {reading}");
+        feeds.take_delta(changes_page(time, &rows), &roster, moment(time + WAY));
+        assert_eq!(feeds.choose(moment(time + WAY)), reading == 3);
+        // The list of available agents, in turn.
+        let (request, _) = feeds.next(moment(time + PERIOD));
+        let is_available = matches!(request, Request::Available { page: 1, .. });
+        assert_eq!(is_available, reading < 3, "{request:?}");
+        feeds.sent(Feed::Available);
+        feeds.choose(moment(time + 2 * PERIOD));
+    }
+    assert_eq!(feeds.in_use(), Feed::Delta);
+}
+
+#[test]
+fn changes_that_were_not_read_for_a_while_are_tried_from_the_start_again() {
+    let (mut feeds, roster, rows) = (Feeds::default(), Roster::new(1), changes(300));
+    feeds.full_page(1, Some(2), moment(0), &rows[..250]);
+    assert_eq!(feeds.next(moment(PERIOD)).0, Request::Delta(1));
+    feeds.take_delta(
+        changes_page(PERIOD, &rows[..250]),
+        &roster,
+        moment(PERIOD + WAY),
+    );
+    // The whole list comes at once, so nothing takes fewer requests.
+    assert!(feeds.take_whole(300, true, moment(2 * PERIOD)));
+    feeds.full_page(1, None, moment(2 * PERIOD), &rows);
+    feeds.full_list_is_whole(&roster, moment(2 * PERIOD));
+    assert_eq!(feeds.trust(Feed::Delta), Trust::Trusted);
+    // Long after that it is clipped.
+    let (sent, now) = (moment(900_000), moment(900_000 + WAY));
+    assert!(!feeds.take_whole(250, false, now));
+    feeds.full_page(1, Some(2), sent, &rows[..250]);
+    assert_eq!(feeds.in_use(), Feed::Sweep);
+    assert_eq!(feeds.trust(Feed::Delta), Trust::Untried);
+    assert_eq!(feeds.next(now).0, Request::Delta(1));
+    assert_eq!(feeds.delta.as_of(), Some(sent));
 }
 
 proptest! {
