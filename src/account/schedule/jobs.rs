@@ -68,6 +68,7 @@ impl Schedule {
         self.last_question.get_or_insert(now);
         if self.reads_on(now) == Some(job) {
             self.begun(job, now);
+            self.pass_out_of_turn(now);
             // The rest of a list is earned before the next slot.
             self.slot = self.slot.max(now) + period;
             return;

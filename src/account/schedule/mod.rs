@@ -161,6 +161,8 @@ pub struct Schedule {
     period: Duration,
     /// How many slots have started; decides whose turn it is.
     turn: u32,
+    /// Pages of lists that were read at once, for which the queues have not got their slots yet.
+    out_of_turn: u32,
     /// The part of a slot that queues polled alone have saved up.
     alone_credit: f64,
     /// Whether the last started job was a list of names or statuses.
@@ -216,6 +218,7 @@ impl Schedule {
             slot: Duration::ZERO,
             period: Duration::ZERO,
             turn: 0,
+            out_of_turn: 0,
             alone_credit: 0.0,
             last_was_list: false,
             in_flight: 0,

@@ -2,6 +2,9 @@
 //!
 //! A turn has four slots: three read the sweep, one polls a queue. Evenly spaced sweeps keep statuses youngest, so the queue's slot is between two
 //! of them.
+//!
+//! A list of several pages is read at once, out of turn. Its further pages count as the sweep's slots, so for every three of them a queue gets a slot
+//! in addition. Otherwise the members of queues would hardly be read while a reading takes several pages.
 
 use std::time::Duration;
 
@@ -17,6 +20,10 @@ pub(super) const SWEEPS_IN_TURN: u32 = 3;
 const TURN_CATCHING_UP: u32 = 2;
 
 const SWEEPS_CATCHING_UP: u32 = 1;
+
+/// The maximum of pages that are counted: those of one reading. More pile up only while no queue can be polled, and later the queues would take
+/// their slots all at once.
+const MAX_OUT_OF_TURN: u32 = 40;
 
 /// Whose slot it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +77,7 @@ impl Schedule {
         let (turn, sweeps) = self.turn_at(now);
         let between_sweeps = f64::from(turn) / f64::from(sweeps);
         match self.whose_turn(now) {
+            Turn::Queue if self.owes_queues(now) => 1.0,
             Turn::Sweep if self.turn % turn + 1 < sweeps => between_sweeps,
             Turn::Sweep => between_sweeps / 2.0,
             Turn::Queue if self.sweeps(now) => between_sweeps / 2.0,
@@ -84,11 +92,16 @@ impl Schedule {
         if self.alone_credit + self.share_alone() >= 1.0 {
             return Turn::Alone;
         }
-        if self.is_queues_turn(now) {
+        if self.owes_queues(now) || self.is_queues_turn(now) {
             Turn::Queue
         } else {
             Turn::Sweep
         }
+    }
+
+    /// Returns whether a queue gets a slot for pages that were read out of turn.
+    fn owes_queues(&self, now: Duration) -> bool {
+        self.out_of_turn >= self.turn_at(now).1
     }
 
     fn is_queues_turn(&self, now: Duration) -> bool {
@@ -127,8 +140,18 @@ impl Schedule {
         self.alone_credit += self.share_alone() * cost;
         if turn == Turn::Alone {
             self.alone_credit -= cost;
+        } else if self.owes_queues(now) {
+            self.out_of_turn -= self.turn_at(now).1;
         } else {
             self.turn = self.turn.wrapping_add(1);
+        }
+    }
+
+    /// Counts a page that was read at once, after the first page of its list.
+    pub(super) fn pass_out_of_turn(&mut self, now: Duration) {
+        if self.has_turns(now) {
+            self.alone_credit += self.share_alone();
+            self.out_of_turn = (self.out_of_turn + 1).min(MAX_OUT_OF_TURN);
         }
     }
 

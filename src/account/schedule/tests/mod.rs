@@ -58,6 +58,8 @@ struct Play {
     pages: Vec<u32>,
     /// The pages of a sweep.
     sweep: u32,
+    /// The pages of the lists of available agents, which are read at once, if statuses come from these.
+    feed: Option<u32>,
     log: Vec<(Duration, Job)>,
 }
 
@@ -69,6 +71,7 @@ impl Play {
             schedule: Schedule::new(queues.into_iter().map(|(need, _)| need), options, RATION),
             now: START,
             sweep: 1,
+            feed: None,
             log: Vec::new(),
         }
     }
@@ -109,8 +112,17 @@ impl Play {
             let next = (page < self.sweep).then_some(page + 1);
             self.schedule.swept(page, next);
         }
+        if let (Job::Available(_, page), Some(pages)) = (job, self.feed) {
+            self.ask_for_available(if page < pages { page + 1 } else { 1 });
+        }
         self.schedule
             .ended(job, Ending::Well { requests }, self.now, 0.0);
+    }
+
+    /// Requests this page of the lists of available agents next.
+    fn ask_for_available(&mut self, page: u32) {
+        let request = Request::Available { status: 1, page };
+        self.schedule.ask_next(request, page > 1, self.feed);
     }
 
     fn requests(&self, job: Job) -> u32 {

@@ -257,3 +257,56 @@ fn undated_fields_are_polled_alone_while_a_list_of_changes_is_used() {
     play.schedule.ask_next(Request::Full, false, None);
     assert!(!play.schedule.is_polled_alone(8));
 }
+
+#[test]
+fn pages_that_are_read_at_once_leave_the_queues_their_share() {
+    let of_queues = f64::from(TURN - SWEEPS_IN_TURN) / f64::from(TURN);
+    for (pages, alone) in [(1, 0), (2, 0), (3, 0), (8, 0), (8, 12)] {
+        let shared = vec![(SHARED, 1); 60 - alone];
+        let queues = shared.into_iter().chain(vec![(ALONE, 1); alone]);
+        let mut play = Play::warm(queues, LIVELY);
+        play.go(PERIOD * TURN); // The first sweep.
+        play.log.clear();
+        play.feed = Some(pages);
+        play.ask_for_available(1);
+        play.go(10 * HOUR);
+        let expected = play.schedule.expected(PERIOD)[0];
+        let read = gaps(&play.times(|job| matches!(job, Job::Available(_, 1))));
+        let seen = mean(&read) / expected.statuses.as_secs_f64();
+        assert!((seen - 1.0).abs() < 0.01, "{pages} {alone}: {read:?}");
+        assert!(
+            longest(&read) < 1.2 * mean(&read) + PERIOD.as_secs_f64(),
+            "{read:?}"
+        );
+        let polls = play.times(|job| matches!(job, Job::Poll(_))).len() as f64;
+        let of_alone = alone as f64 / 60.0;
+        let share = of_alone + (1.0 - of_alone) * of_queues;
+        let seen = polls / play.log.len() as f64;
+        assert!(
+            (seen / share - 1.0).abs() < 0.02,
+            "{pages} {alone}: {seen} for {share}"
+        );
+        let earned = 10.0 * HOUR.as_secs_f64() / PERIOD.as_secs_f64();
+        let spent = f64::from(play.spent());
+        assert!((spent / earned - 1.0).abs() < 0.01, "{spent} of {earned}");
+    }
+}
+
+#[test]
+fn queues_that_could_not_be_polled_do_not_displace_statuses_later() {
+    let mut play = Play::warm([(SHARED, 1); 60], LIVELY);
+    play.go(PERIOD * TURN); // The first sweep.
+    play.feed = Some(8);
+    play.ask_for_available(1);
+    for queue in 0..60 {
+        play.schedule.rest(queue, queue > 0);
+    }
+    play.schedule.queues[0].attempts.not_before = play.now + HOUR;
+    play.go(HOUR);
+    assert!(play.times(|job| matches!(job, Job::Poll(_))).len() < 10);
+    (0..60).for_each(|queue| play.schedule.rest(queue, false));
+    play.log.clear();
+    play.go(HOUR);
+    let read = gaps(&play.times(|job| matches!(job, Job::Available(_, 1))));
+    assert!(longest(&read) < 3.0 * mean(&read), "{read:?}");
+}
