@@ -5,20 +5,23 @@
 
 use std::collections::HashSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::{doubt::Doubt, misses::Misses};
+use super::{
+    doubt::Doubt,
+    listed::{LastListed, Listed},
+};
 use crate::{
     account::roster::Roster,
     clock::Moment,
-    model::agent::{Agent, AgentId},
+    model::{
+        agent::{Agent, AgentId},
+        known::Sighting,
+    },
 };
 
-/// Changes that are this much older than the newest on the list must be on it, however the servers' clocks differ.
-const SETTLED: SignedDuration = SignedDuration::from_secs(30);
-
-/// The first list may differ from the known statuses by a third plus this number: these are as old as a sweep of several pages, and a shift may
-/// have started since. Full pages and polls reveal a list that omits fewer.
+/// The number of agents on the first list may differ from the known number by a third plus this: that is as old as a sweep of several pages, and a
+/// shift may have started since. Full pages and polls reveal a list that omits fewer.
 const FEW: usize = 3;
 
 /// After this many readings that differ by more, the list rests until full pages have shown all agents again.
@@ -78,7 +81,8 @@ struct Reading {
     page: u32,
     pages: u32,
     listed: HashSet<AgentId>,
-    newest: Option<Timestamp>,
+    /// The newest date on the first page.
+    high: Option<Timestamp>,
 }
 
 /// See the [module](self).
@@ -88,10 +92,8 @@ pub struct Available {
     reading: Option<Reading>,
     proved: bool,
     misfits: u32,
-    /// The newest date on the last complete list.
-    high: Option<Timestamp>,
     took: Option<u32>,
-    misses: Misses,
+    last: LastListed,
 }
 
 impl Available {
@@ -136,8 +138,10 @@ impl Available {
         Some((self.statuses.get(status)?.id, page))
     }
 
-    /// Records a page, before `roster` takes it.
-    pub fn take(&mut self, page: FilteredPage<'_>, roster: &Roster) -> Step {
+    /// Records a page, before `roster` takes it. `known` is how many agents are available.
+    ///
+    /// The roster does not know this number during the first reading: it has the earlier pages of the reading, but not who is gone.
+    pub fn take(&mut self, page: FilteredPage<'_>, known: usize, roster: &Roster) -> Step {
         let reading = self.reading.get_or_insert_with(|| Reading::new(page.as_of));
         let Some(status) = self.statuses.get(reading.status) else {
             self.reading = None;
@@ -158,37 +162,20 @@ impl Available {
             return Step::ReadOn;
         }
         match self.reading.take() {
-            Some(reading) => self.complete(reading, roster),
+            Some(reading) => self.complete(reading, known, roster),
             None => Step::Failed,
         }
     }
 
-    /// Checks the lists against rows of a poll or of a full page. Call it before the roster takes them.
-    pub fn compare(&mut self, rows: &[Agent], roster: &Roster) -> Option<Doubt> {
-        let due = self.high.filter(|_| self.proved)? - SETTLED;
-        let (mut compared, mut missed) = (0, 0);
-        for row in rows {
-            let known = roster
-                .newest(&row.id)
-                .and_then(|known| known.agent.available);
-            let (Some(known), Some(is), Some(date)) = (known, row.available, row.status_since)
-            else {
-                continue;
-            };
-            compared += 1;
-            missed += u32::from(known != is && date <= due);
-        }
-        self.misses.add(compared, missed).then_some(Doubt::Missed)
+    /// Checks the lists against rows of a poll or of a full page that was requested at `as_of`.
+    pub fn compare(&mut self, rows: &[Agent], as_of: Moment) -> Option<Doubt> {
+        self.last.compare(rows, as_of)
     }
 
-    fn complete(&mut self, reading: Reading, roster: &Roster) -> Step {
+    fn complete(&mut self, reading: Reading, known: usize, roster: &Roster) -> Step {
         self.took = Some(reading.pages);
-        let known = || {
-            let rows = roster.newest_rows();
-            rows.filter(|row| row.agent.available == Some(true))
-        };
         if !self.proved {
-            let (listed, known) = (reading.listed.len(), known().count());
+            let listed = reading.listed.len();
             if listed.abs_diff(known) > known.max(listed) / 3 + FEW {
                 self.misfits += 1;
                 return match self.misfits >= MAX_MISFITS {
@@ -198,15 +185,21 @@ impl Available {
             }
             self.proved = true;
         }
-        self.high = reading.newest.max(self.high);
-        let is_gone = |row: &&crate::model::known::Sighting| {
-            row.at.boot < reading.as_of.boot && !reading.listed.contains(&row.agent.id)
+        let (as_of, agents) = (reading.as_of, reading.listed);
+        let is_gone = |row: &&Sighting| {
+            let was_available = row.agent.available == Some(true);
+            was_available && row.at.boot < as_of.boot && !agents.contains(&row.agent.id)
         };
-        let gone = known().filter(is_gone).map(|row| row.agent.id.clone());
-        Step::Complete {
-            as_of: reading.as_of,
-            gone: gone.collect(),
+        let gone = roster.newest_rows().filter(is_gone);
+        let gone = gone.map(|row| row.agent.id.clone()).collect();
+        if let Some(high) = reading.high.max(self.last.high()) {
+            self.last.add(Listed {
+                as_of,
+                high,
+                agents,
+            });
         }
+        Step::Complete { as_of, gone }
     }
 }
 
@@ -218,7 +211,7 @@ impl Reading {
             page: 1,
             pages: 0,
             listed: HashSet::new(),
-            newest: None,
+            high: None,
         }
     }
 
@@ -226,11 +219,12 @@ impl Reading {
         if page.as_of.boot < self.as_of.boot {
             self.as_of = page.as_of; // A cache had kept it.
         }
+        if self.pages == 0 {
+            self.high = page.rows.iter().filter_map(|row| row.status_since).max();
+        }
         self.pages += 1;
         self.listed
             .extend(page.rows.iter().map(|row| row.id.clone()));
-        let newest = page.rows.iter().filter_map(|row| row.status_since).max();
-        self.newest = self.newest.max(newest);
         (self.status, self.page) = match page.last {
             true => (self.status + 1, 1),
             false => (self.status, page.page + 1),

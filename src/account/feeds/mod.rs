@@ -13,6 +13,7 @@ mod dates;
 mod delta;
 mod doubt;
 mod feed;
+mod listed;
 mod misses;
 mod request;
 mod standing;
@@ -97,6 +98,8 @@ pub struct Feeds {
     /// The number of available agents, as far as known.
     known_available: usize,
     counted_at: Option<Moment>,
+    /// The number of available agents on the pages of the full list that is being read.
+    listed_available: usize,
     /// Whether some queue reads statuses that the filtered lists do not show.
     needs_reasons: bool,
     /// The number of requests since the last page of the full list, and when that was read.
@@ -120,6 +123,7 @@ impl Default for Feeds {
             sweep_pages: 1,
             known_available: 0,
             counted_at: None,
+            listed_available: 0,
             needs_reasons: false,
             since_full: 0,
             full_at: None,
@@ -168,6 +172,9 @@ impl Feeds {
             None => page,
         };
         self.forget_old_changes(as_of);
+        let available = rows.iter().filter(|row| row.available == Some(true));
+        let earlier = if page == 1 { 0 } else { self.listed_available };
+        self.listed_available = earlier + available.count();
         let is_start = page == 1 || self.in_use() == Feed::Available;
         if is_start
             && self.sweep_pages > 1
@@ -181,7 +188,12 @@ impl Feeds {
 
     /// Records the end of a full list that is trusted. Returns whether another feed is used from now on.
     pub fn full_list_is_whole(&mut self, roster: &Roster, now: Moment) -> bool {
-        (self.known_available, self.counted_at) = (roster.available(), Some(now));
+        // Without another feed, the roster does not know which of the agents on earlier pages have gone.
+        self.known_available = match self.in_use() {
+            Feed::Sweep => self.listed_available,
+            _ => roster.available(),
+        };
+        self.counted_at = Some(now);
         self.full_doubted = None;
         if self.in_use() == Feed::Sweep {
             self.prove_delta(now);
@@ -240,7 +252,7 @@ impl Feeds {
         now: Moment,
     ) -> Taken {
         self.sent(Feed::Available);
-        match self.available.take(page, roster) {
+        match self.available.take(page, self.known_available, roster) {
             available::Step::ReadOn => {
                 let next = self.available.next_page();
                 self.unfinished = next.map(|(status, page)| Request::Available { status, page });
@@ -273,7 +285,7 @@ impl Feeds {
         if self.in_use() != Feed::Available {
             return None;
         }
-        let doubt = self.available.compare(rows, roster)?;
+        let doubt = self.available.compare(rows, as_of)?;
         Some(self.give_up(Feed::Available, GivenUp::Doubted(doubt), now))
     }
 
@@ -317,9 +329,11 @@ impl Feeds {
     }
 
     /// Counts the available agents once a minute, for the cost of the filtered lists: the whole roster is read, and the number changes slowly.
+    ///
+    /// While the full list is in use, only its end shows the number. Before it was whole once, the roster lacks most agents.
     pub fn count_available(&mut self, roster: &Roster, now: Moment) {
         let is_old = |at: Moment| now.longest_since(at) >= COUNT_EVERY;
-        if self.counted_at.is_none_or(is_old) {
+        if self.in_use() != Feed::Sweep && self.counted_at.is_none_or(is_old) {
             (self.known_available, self.counted_at) = (roster.available(), Some(now));
         }
     }

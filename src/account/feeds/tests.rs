@@ -43,6 +43,8 @@ enum Lie {
     Deletes,
     /// Each agent changes every few seconds.
     TooFast,
+    /// Lists are not ordered, their pages are short, and rows cross the edge of a page while a list is read.
+    RowsMove,
 }
 
 /// The truth from a moment on: the status, and its date.
@@ -188,7 +190,7 @@ impl World {
         let places = (0..PEOPLE).filter(|&place| !self.people[place].is_deleted);
         let mut rows: Vec<(usize, Agent)> =
             places.map(|place| (place, self.row(place, time))).collect();
-        let is_ordered = !matches!(self.lie, Lie::OrderingOff | Lie::BothOff);
+        let is_ordered = !matches!(self.lie, Lie::OrderingOff | Lie::BothOff | Lie::RowsMove);
         let is_filtered = !matches!(self.lie, Lie::FilterOff | Lie::BothOff);
         match request {
             Request::Delta(_) if is_ordered => {
@@ -207,10 +209,15 @@ impl World {
             }
             _ => {}
         }
-        let start = (page as usize - 1) * PAGE;
-        let last = start + PAGE >= rows.len();
+        let (size, moved) = match self.lie {
+            Lie::RowsMove => (PAGE / 3, self.dice.usize(..3)),
+            _ => (PAGE, 1),
+        };
+        let start = (page as usize - 1) * size;
+        let last = start + size >= rows.len();
+        let first = if page == 1 { 0 } else { start + moved - 1 };
         let rows = rows.into_iter().map(|(_, row)| row);
-        (rows.skip(start).take(PAGE).collect(), last)
+        (rows.skip(first).take(size).collect(), last)
     }
 
     /// Sends the next request for statuses.
@@ -388,10 +395,12 @@ impl World {
     /// minutes.
     fn may_be_wrong(&self) -> bool {
         let is_found_out = matches!(self.feeds.trust(Feed::Delta), Trust::Distrusted(..));
-        matches!(
+        let is_noticed_late = matches!(
             self.lie,
             Lie::LeavesOut | Lie::DatesStandStill | Lie::Undated
-        ) && !is_found_out
+        );
+        // The next reading corrects what one reading omits.
+        is_noticed_late && !is_found_out || self.lie == Lie::RowsMove
     }
 
     fn delta_is_out(&self) -> bool {
@@ -406,6 +415,30 @@ fn lived(lie: Lie, seed: u64, minutes: u64) -> World {
     let mut world = World::new(lie, seed);
     world.live(minutes);
     world
+}
+
+#[test]
+fn the_full_list_itself_shows_how_many_are_available() {
+    let mut feeds = Feeds::default();
+    let rows = |names: std::ops::Range<usize>| -> Vec<Agent> {
+        let row = |n| agent(&format!("agent-{n:03}"), "", STATUSES[0]);
+        names.map(row).collect()
+    };
+    let mut roster = Roster::new(1);
+    let seen = |agent: Agent| Sighting {
+        agent: Arc::new(agent),
+        at: moment(0),
+        by_sweep: true,
+    };
+    // The roster does not know that some have gone since their page was read.
+    roster.see(rows(0..100).into_iter().map(seen).collect());
+    for _ in 0..2 {
+        feeds.full_page(1, Some(2), moment(0), &rows(0..10));
+        feeds.count_available(&roster, moment(10 * 60_000));
+        feeds.full_page(2, None, moment(0), &rows(10..15));
+        feeds.full_list_is_whole(&roster, moment(0));
+        assert_eq!(feeds.known_available, 15);
+    }
 }
 
 #[test]
@@ -555,6 +588,16 @@ fn changes_that_were_not_read_for_a_while_are_tried_from_the_start_again() {
     assert_eq!(feeds.trust(Feed::Delta), Trust::Untried);
     assert_eq!(feeds.next(now).0, Request::Delta(1));
     assert_eq!(feeds.delta.as_of(), Some(sent));
+}
+
+#[test]
+fn agents_between_two_pages_do_not_end_the_trust_in_a_filtered_list() {
+    for seed in 0..4 {
+        let world = lived(Lie::RowsMove, seed, 60);
+        let delta = |(_, feed, _): &(u64, Feed, GivenUp)| *feed == Feed::Delta;
+        assert!(world.given_up.iter().all(delta), "{:?}", world.given_up);
+        assert_eq!(world.feeds.in_use(), Feed::Available, "seed {seed}");
+    }
 }
 
 proptest! {

@@ -55,9 +55,14 @@ fn agents_who_are_not_on_the_complete_list_are_no_longer_available() {
     let listed = rows(2..30, "Available");
     let (first, second) = listed.split_at(20);
     assert_eq!(feed.next_page(), Some((1, 1)));
-    assert_eq!(feed.take(page(1, false, first), &board), Step::ReadOn);
+    assert_eq!(
+        feed.take(page(1, false, first), board.available(), &board),
+        Step::ReadOn
+    );
     assert_eq!(feed.next_page(), Some((1, 2)));
-    let Step::Complete { as_of, mut gone } = feed.take(page(2, true, second), &board) else {
+    let Step::Complete { as_of, mut gone } =
+        feed.take(page(2, true, second), board.available(), &board)
+    else {
         panic!("it is complete");
     };
     gone.sort();
@@ -77,9 +82,12 @@ fn each_ready_status_has_its_own_list() {
     both.extend(others(10..20));
     let board = roster(both);
     let first = rows(0..10, "Available");
-    assert_eq!(feed.take(page(1, true, &first), &board), Step::ReadOn);
+    assert_eq!(
+        feed.take(page(1, true, &first), board.available(), &board),
+        Step::ReadOn
+    );
     assert_eq!(feed.next_page(), Some((2, 1)));
-    let step = feed.take(page(1, true, &others(10..20)), &board);
+    let step = feed.take(page(1, true, &others(10..20)), board.available(), &board);
     assert_eq!(
         step,
         Step::Complete {
@@ -94,7 +102,7 @@ fn an_ignored_filter_is_noticed_at_once() {
     let mut feed = available(&["Available"]);
     let mut everybody = rows(0..10, "Available");
     everybody.extend(rows(10..20, "Not Available"));
-    let step = feed.take(page(1, true, &everybody), &roster(Vec::new()));
+    let step = feed.take(page(1, true, &everybody), 10, &roster(Vec::new()));
     assert_eq!(step, Step::Distrusted(Doubt::Unfiltered));
 }
 
@@ -104,23 +112,49 @@ fn a_list_that_does_not_fit_the_known_statuses_is_not_used() {
     let board = roster(rows(0..100, "Available"));
     let few = rows(0..50, "Available");
     for step in [Step::Misfit, Step::Misfit, Step::Failed] {
-        assert_eq!(feed.take(page(1, true, &few), &board), step);
+        assert_eq!(
+            feed.take(page(1, true, &few), board.available(), &board),
+            step
+        );
     }
 }
 
 #[test]
-fn contradicting_polls_end_its_trust() {
+fn the_first_reading_is_not_compared_with_what_its_own_pages_showed() {
+    let mut feed = available(&["Available"]);
+    // Everybody has changed since the full list was read.
+    let mut board = roster(rows(0..30, "Available"));
+    let listed = rows(30..60, "Available");
+    let (first, second) = listed.split_at(20);
+    let step = feed.take(page(1, false, first), 30, &board);
+    assert_eq!(step, Step::ReadOn);
+    let seen = |agent: &Agent| Sighting {
+        agent: Arc::new(agent.clone()),
+        at: at(10),
+        by_sweep: true,
+    };
+    board.see(first.iter().map(seen).collect());
+    let step = feed.take(page(2, true, second), 30, &board);
+    assert!(
+        matches!(&step, Step::Complete { gone, .. } if gone.len() == 30),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn agents_whom_two_readings_omit_end_its_trust() {
     let mut feed = available(&["Available"]);
     let board = roster(rows(0..30, "Available"));
-    let mut listed = rows(0..30, "Available");
+    let mut listed = rows(3..30, "Available");
     listed[0].status_since = Some(jiff::Timestamp::constant(1_795_341_900, 0));
-    assert!(matches!(
-        feed.take(page(1, true, &listed), &board),
-        Step::Complete { .. }
-    ));
-    assert_eq!(feed.compare(&rows(0..10, "Available"), &board), None);
-    assert_eq!(
-        feed.compare(&rows(0..3, "On a Call"), &board),
-        Some(Doubt::Missed)
-    );
+    let polled = rows(0..3, "Available");
+    for (seconds, doubt) in [(10, None), (60, Some(Doubt::Missed))] {
+        let page = FilteredPage {
+            as_of: at(seconds),
+            ..page(1, true, &listed)
+        };
+        let step = feed.take(page, board.available(), &board);
+        assert!(matches!(step, Step::Complete { .. }), "{step:?}");
+        assert_eq!(feed.compare(&polled, at(seconds + 1)), doubt);
+    }
 }
