@@ -22,6 +22,13 @@ const URGENT: f64 = 2.0;
 /// queues' memberships older.
 const AT_EDGE: f64 = 3.0;
 
+/// The factor for a queue whose membership has reached [`EXPIRING_AGE`]: once it expires, all calls of the queue are lost. In an account with 300 queues,
+/// those that are rarely asked about would not be polled in time otherwise.
+const EXPIRING: f64 = 10.0;
+
+/// The part of its maximum age at which a membership counts as expiring. The rest is time for a hundred polls.
+const EXPIRING_AGE: f64 = 0.75;
+
 /// An account counts as idle after this time without questions.
 pub(super) const IDLE_AFTER: Duration = Duration::from_secs(600);
 
@@ -93,6 +100,7 @@ impl Schedule {
     /// Returns the queue with the greatest demand × (time since its last poll)² per request.
     pub(super) fn most_overdue(&self, now: Duration, of: impl Fn(&Queue) -> bool) -> Option<Job> {
         let sweeps = self.sweeps(now);
+        let expires = self.members_max_age.as_secs_f64() * EXPIRING_AGE;
         let score = |queue: &Queue| {
             let since = match queue.last_poll() {
                 _ if queue.missing => f64::INFINITY,
@@ -105,7 +113,8 @@ impl Schedule {
             } else {
                 1.0
             };
-            self.weight(queue) * since * since * urgent * at_edge / queue.cost()
+            let expiring = if since >= expires { EXPIRING } else { 1.0 };
+            self.weight(queue) * since * since * urgent * at_edge * expiring / queue.cost()
         };
         let queues = self.queues.iter().enumerate();
         let due = queues.filter(|(_, queue)| {

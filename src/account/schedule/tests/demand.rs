@@ -167,3 +167,21 @@ fn a_queue_with_an_unknown_id_cannot_be_polled_on_demand() {
     schedule.statuses_known(Duration::ZERO, START);
     assert!(schedule.may_ask(Job::Poll(0), START) && schedule.may_ask(Job::Poll(1), START));
 }
+
+#[test]
+fn no_membership_expires_while_there_are_polls_enough() {
+    // Polls take a quarter of 900 requests an hour. Each of 300 queues needs one in two hours.
+    let demand: Vec<u64> = (1..=300).map(|n| 1_000_000 / n).collect();
+    let mut play = Play::warm([(SHARED, 1); 300], LIVELY).demand(&demand);
+    let two_hours = 2 * HOUR;
+    play.schedule.bounded_by(HOUR, two_hours);
+    (0..150).for_each(|queue| play.schedule.at_edge(queue, true));
+    play.go(20 * HOUR);
+    for queue in 0..300 {
+        let polls = play.times(|job| job == Job::Poll(queue));
+        let gap = longest(&gaps(&polls));
+        assert!(gap < two_hours.as_secs_f64(), "{queue}: {gap} s");
+    }
+    let polls = |queue| play.times(|job| job == Job::Poll(queue)).len();
+    assert!(polls(0) > 4 * polls(299), "{} {}", polls(0), polls(299));
+}
