@@ -176,7 +176,7 @@ fn no_membership_expires_while_there_are_polls_enough() {
     let two_hours = 2 * HOUR;
     play.schedule.bounded_by(HOUR, two_hours);
     (0..150).for_each(|queue| play.schedule.at_edge(queue, true));
-    play.go(20 * HOUR);
+    play.go(8 * HOUR);
     for queue in 0..300 {
         let polls = play.times(|job| job == Job::Poll(queue));
         let gap = longest(&gaps(&polls));
