@@ -17,6 +17,8 @@ impl Task {
     pub(super) async fn read(&mut self) {
         self.next_read = self.now().boot + READ_EVERY;
         let mut with_checkpoint = !self.is_synced;
+        // Stays so to the end of the log: to read the checkpoint again would bring the same gap again.
+        let mut after_checkpoint = with_checkpoint;
         loop {
             let command = Command::Read {
                 after: self.position,
@@ -42,12 +44,12 @@ impl Task {
                 is_old: false,
             };
             let is_last = log.entries.len() < MAX_READ;
-            let is_gap = !self.take_in(log, &reading, with_checkpoint);
+            let is_gap = !self.take_in(log, &reading, after_checkpoint);
             if self.unread {
                 return; // Until a checkpoint replaces what cannot be read.
             }
-            if is_gap && !with_checkpoint {
-                with_checkpoint = true;
+            if is_gap {
+                (with_checkpoint, after_checkpoint) = (true, true);
                 continue;
             }
             with_checkpoint = false;
@@ -59,7 +61,7 @@ impl Task {
         }
     }
 
-    /// Applies a part of the log. Stops at a gap and returns false, unless a checkpoint was just read.
+    /// Applies a part of the log. Stops at a gap and returns false, unless this follows a checkpoint that was just read.
     pub(super) fn take_in(&mut self, log: Log, reading: &Reading, after_checkpoint: bool) -> bool {
         if let Some(checkpoint) = log.checkpoint {
             let reading = Reading {
