@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{Roster, earlier, person::MAX_LAG};
+use super::{
+    Roster, earlier,
+    people::People,
+    person::{MAX_LAG, Shown},
+};
 use crate::{clock::Moment, model::agent::Agent};
 
 /// The members of a queue, from a poll of it.
@@ -15,7 +19,7 @@ pub struct Membership {
     /// Whether the number of rows is CallTools' own count.
     pub complete: bool,
     pub(super) members: Vec<Member>,
-    /// The rows at the last join. While no row changes, they are published again, so that a queue costs only a look at its members.
+    /// The rows at the last join, unless one has changed since. They are published again, so that a queue costs only a walk through its members.
     pub(super) joined: Option<Arc<[Arc<Agent>]>>,
 }
 
@@ -23,7 +27,10 @@ pub struct Membership {
 pub(super) struct Member {
     /// The person's place among the people.
     pub(super) who: usize,
-    /// Whether the person was logged in to the queue. A copy, so that a walk through all members need not read their rows.
+    /// When the person's newest row was seen; without one, when the queue was polled. This and the next are copies: each answer leads to a walk
+    /// through the members of all queues, which would take most of its time if it had to find each person and row.
+    seen: Moment,
+    /// Whether the person was logged in to the queue.
     pub(super) queue_logged_in: bool,
     /// The row from the poll of the queue.
     pub(super) polled: Arc<Agent>,
@@ -68,22 +75,36 @@ impl Membership {
             known.is_some_and(|known| agent.is_older_than(known))
         })
     }
+
+    /// Records what a row has changed about a member.
+    pub(super) fn show(&mut self, who: usize, shown: Shown) {
+        if !shown.is_same {
+            self.joined = None;
+        }
+        if let Some(member) = self.members.iter_mut().find(|member| member.who == who) {
+            member.seen = shown.at;
+        }
+    }
+
+    /// Records what is known about the members, after their newest rows were taken back.
+    pub(super) fn look_again(&mut self, people: &People) {
+        self.joined = None;
+        for member in &mut self.members {
+            let newest = people.at(member.who).and_then(|one| one.newest.as_ref());
+            member.seen = newest.map_or(self.as_of, |newest| newest.at);
+        }
+    }
 }
 
 impl Member {
-    pub(super) fn new(who: usize, polled: Arc<Agent>) -> Self {
+    pub(super) fn new(who: usize, polled: Arc<Agent>, seen: Moment) -> Self {
         Self {
             who,
+            seen,
             queue_logged_in: polled.queue_logged_in,
             polled,
             joined: None,
         }
-    }
-
-    /// Returns whether this was the newest row at the last join. (Without a join, it is the poll's own row.)
-    fn is_joined_to(&self, newest: &Arc<Agent>) -> bool {
-        let from = self.joined.as_ref().map_or(&self.polled, |(from, _)| from);
-        Arc::ptr_eq(from, newest)
     }
 
     /// Returns the newest row, with the log-in to this queue.
@@ -120,23 +141,17 @@ impl Roster {
     /// Returns a queue's agents with their newest rows; `None` until the queue was polled.
     pub fn join(&mut self, place: usize) -> Option<Joined> {
         let membership = self.queues[place].as_mut()?;
-        let people = &self.people;
-        let newest = |member: &Member| people.at(member.who)?.newest.as_ref();
         let (mut oldest_logged_in, mut oldest) = (None, None);
-        let mut is_unchanged = true;
         for member in &membership.members {
-            let newest = newest(member);
-            let row = newest.map_or(&member.polled, |newest| &newest.agent);
-            is_unchanged &= member.is_joined_to(row);
-            let seen = newest.map_or(membership.as_of, |newest| newest.at);
-            oldest = Some(earlier(seen, oldest));
+            oldest = Some(earlier(member.seen, oldest));
             if member.queue_logged_in {
-                oldest_logged_in = Some(earlier(seen, oldest_logged_in));
+                oldest_logged_in = Some(earlier(member.seen, oldest_logged_in));
             }
         }
         let agents = match &membership.joined {
-            Some(joined) if is_unchanged => Arc::clone(joined),
-            _ => {
+            Some(joined) => Arc::clone(joined),
+            None => {
+                let newest = |member: &Member| self.people.at(member.who)?.newest.as_ref();
                 let members = membership.members.iter_mut();
                 let agents = members.map(|member| match newest(member) {
                     Some(newest) => member.join(&newest.agent),

@@ -21,6 +21,7 @@ mod membership;
 mod people;
 mod person;
 mod presence;
+mod revision;
 mod stays;
 mod strangers;
 #[cfg(test)]
@@ -35,12 +36,10 @@ pub use self::{
     stays::StayPassed,
 };
 use crate::{
-    calltools::Row,
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
         known::{Poll, Presence, Sighting},
-        names::Names,
         raw::RawRow,
     },
 };
@@ -124,9 +123,15 @@ impl Roster {
     fn take_row(&mut self, mut sighting: Sighting, source: Source) {
         self.share_memory(&mut sighting.agent);
         let id = sighting.agent.id.clone();
-        let (_, person) = self.people.meet(&id);
+        let (who, person) = self.people.meet(&id);
         let (agent, at) = (Arc::clone(&sighting.agent), sighting.at);
-        person.show(sighting);
+        if let Some(shown) = person.show(sighting) {
+            for place in &person.queues {
+                if let Some(membership) = &mut self.queues[*place] {
+                    membership.show(who, shown);
+                }
+            }
+        }
         let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
             return;
         };
@@ -235,7 +240,9 @@ impl Roster {
         let member = |polled: Arc<Agent>| {
             let (who, person) = self.people.meet(&polled.id);
             person.join(place);
-            Member::new(who, polled)
+            let newest = person.newest.as_ref();
+            let seen = newest.map_or(as_of, |newest| newest.at);
+            Member::new(who, polled, seen)
         };
         self.queues[place] = Some(Membership {
             as_of,
@@ -312,73 +319,6 @@ impl Roster {
         let is_new =
             |sighting: &Sighting| moment.is_none_or(|moment| sighting.at.boot > moment.boot);
         newest.filter(is_new).collect()
-    }
-
-    /// Drops the results of sweeps, which lost trust, and returns to the polls of the queues. Departures that were counted stay counted.
-    pub fn forget_sweeps(&mut self) {
-        self.swept = None;
-        self.confirmed = Confirmed::default();
-        for person in self.people.values_mut() {
-            person.newest.take_if(|newest| newest.by_sweep);
-            person.latest = person
-                .newest
-                .as_ref()
-                .and_then(|newest| newest.agent.status_since);
-        }
-        let memberships = self.queues.iter().flatten();
-        for membership in memberships {
-            for member in &membership.members {
-                let (_, person) = self.people.meet(&member.polled.id);
-                person.show(Sighting {
-                    agent: Arc::clone(&member.polled),
-                    at: membership.as_of,
-                    by_sweep: false,
-                });
-            }
-        }
-    }
-
-    /// Reads every row again, because the account's statuses have other meanings. No agent departs by that.
-    pub fn read_again(&mut self, names: &Names) {
-        let again = |agent: &mut Arc<Agent>| {
-            let read = Row::read(agent.raw.json().into_owned(), names);
-            let Ok(Row { agent: read, .. }) = read else {
-                return; // It could be read before, so it can be read now.
-            };
-            if read.available != agent.available || read.status != agent.status {
-                *agent = Arc::new(Agent {
-                    status: read.status,
-                    available: read.available,
-                    ..Agent::clone(agent)
-                });
-            }
-        };
-        for person in self.people.values_mut() {
-            if let Some(newest) = &mut person.newest {
-                again(&mut newest.agent);
-            }
-        }
-        for membership in self.queues.iter_mut().flatten() {
-            membership.joined = None;
-            for member in &mut membership.members {
-                again(&mut member.polled);
-                member.joined = None;
-            }
-        }
-        for person in self.people.values_mut() {
-            let Some(newest) = &person.newest else {
-                continue;
-            };
-            let read = Presence::from_agent(&newest.agent, newest.at, false);
-            if let (Some(presence), Some(read)) = (&mut person.presence, read)
-                && presence.at == read.at
-            {
-                if let Some(stay) = &mut person.stay {
-                    stay.read_again(&read);
-                }
-                (presence.available, presence.status) = (read.available, read.status);
-            }
-        }
     }
 
     /// Returns the newest row of an agent.

@@ -45,6 +45,15 @@ impl Mark {
     }
 }
 
+/// What a row changed about an agent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    /// When the newest row was seen.
+    pub(super) at: Moment,
+    /// Whether it is the same row as before.
+    pub(super) is_same: bool,
+}
+
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Person {
@@ -61,19 +70,22 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Applies a row, unless a newer one is known. Returns whether it counts.
-    pub(super) fn show(&mut self, sighting: Sighting) -> bool {
+    /// Applies a row, unless a newer one is known. Returns what is new then.
+    pub(super) fn show(&mut self, sighting: Sighting) -> Option<Shown> {
+        let at = sighting.at;
+        let mut is_same = false;
         let mark = Mark::new(&sighting.agent, sighting.at);
         if let Some(known) = &mut self.newest {
             if !mark.replaces(Mark::new(&known.agent, known.at), self.latest) {
-                return false;
+                return None;
             }
             let is_set_back = mark.since.is_some() && mark.since < self.latest;
             if is_set_back {
                 self.latest = None;
             }
             // The same row again: keep the old allocation, and with it the rows that it was joined to.
-            if same_row(&known.agent, &sighting.agent) {
+            is_same = same_row(&known.agent, &sighting.agent);
+            if is_same {
                 (known.at, known.by_sweep) = (sighting.at, sighting.by_sweep);
             } else {
                 *known = sighting;
@@ -82,7 +94,7 @@ impl Person {
             self.newest = Some(sighting);
         }
         self.latest = self.latest.max(mark.since);
-        true
+        Some(Shown { at, is_same })
     }
 
     /// Records that the last poll of the queue at this place lists the agent.

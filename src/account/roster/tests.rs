@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 
 use super::{strangers::MAX_STRANGERS, *};
-use crate::{fixtures::agent, model::known::Sighting};
+use crate::{
+    fixtures::agent,
+    model::{known::Sighting, names::Names},
+};
 
 fn at(seconds: u64) -> Moment {
     let start = Moment {

@@ -3,9 +3,16 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
-use crate::{fixtures::agent, model::agent::AgentId};
+use crate::{
+    fixtures::agent,
+    model::{
+        agent::AgentId,
+        names::{Names, Status},
+    },
+};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const STATUSES: [&str; 3] = ["Available", "On a Call", "Lunch"];
@@ -31,27 +38,34 @@ enum Change {
     Poll(usize, Vec<(usize, usize, bool)>),
     /// A page of the full list.
     Page(Vec<(usize, usize)>),
+    /// A page that was requested some seconds ago, with dates of that long before.
+    Dated(u64, Vec<(usize, usize)>),
     Whole,
     Changes,
     Available(Vec<usize>),
     ForgetSweeps,
     ForgetQueue(usize),
     Swap,
+    /// Lunch means ready from now on, or not.
+    Meaning(bool),
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
     let status = 0..STATUSES.len();
     let polled = prop::collection::vec((0..NAMES.len(), status.clone(), any::<bool>()), 0..5);
     let listed = prop::collection::vec((0..NAMES.len(), status), 0..5);
+    let dated = (0..40_u64, listed.clone());
     prop_oneof![
         4 => (0..2_usize, polled).prop_map(|(queue, rows)| Change::Poll(queue, rows)),
         4 => listed.prop_map(Change::Page),
+        2 => dated.prop_map(|(ago, rows)| Change::Dated(ago, rows)),
         1 => Just(Change::Whole),
         2 => Just(Change::Changes),
         2 => prop::collection::vec(0..NAMES.len(), 0..3).prop_map(Change::Available),
         1 => Just(Change::ForgetSweeps),
         1 => (0..2_usize).prop_map(Change::ForgetQueue),
         1 => Just(Change::Swap),
+        1 => any::<bool>().prop_map(Change::Meaning),
     ]
 }
 
@@ -78,6 +92,20 @@ fn apply(roster: &mut Roster, change: Change, now: Moment) {
             });
             roster.see(rows.collect());
         }
+        Change::Dated(ago, rows) => {
+            let at = now.earlier(Duration::from_secs(ago));
+            let since = at.timestamp();
+            let rows = once(rows, |row| row.0).into_iter();
+            let rows = rows.map(|(name, status)| crate::model::known::Sighting {
+                agent: Arc::new(Agent {
+                    status_since: Some(since),
+                    ..row(name, status, false)
+                }),
+                at,
+                by_sweep: true,
+            });
+            roster.see(rows.collect());
+        }
         Change::Whole => roster.swept(now.earlier(Duration::from_secs(30))),
         Change::Changes => roster.confirm_changes(now.earlier(Duration::from_secs(20)), now),
         Change::Available(gone) => {
@@ -90,6 +118,19 @@ fn apply(roster: &mut Roster, change: Change, now: Moment) {
         Change::ForgetSweeps => roster.forget_sweeps(),
         Change::ForgetQueue(queue) => roster.forget_queue(queue),
         Change::Swap => roster.rearrange(&[Some(1), Some(0)]),
+        Change::Meaning(is_ready) => {
+            let action = if is_ready {
+                "Set Ready"
+            } else {
+                "Set Not Ready"
+            };
+            let lunch = json!({"id": 1, "name": "Lunch", "queue_action": action});
+            let lunch = Status::from_row(crate::fixtures::raw(&lunch)).unwrap();
+            roster.read_again(&Names {
+                queues: None,
+                statuses: Some(vec![lunch]),
+            });
+        }
     }
 }
 
@@ -125,7 +166,7 @@ fn assert_joined(roster: &mut Roster) {
         let fields = |agent: &Agent| {
             (
                 agent.id.clone(),
-                agent.status.clone(),
+                (agent.status.clone(), agent.available),
                 agent.queue_logged_in,
                 agent.raw.json().get().to_owned(),
             )

@@ -1,0 +1,84 @@
+//! Takes rows back, or reads them again, when what they mean or how far they are trusted has changed.
+
+use std::sync::Arc;
+
+use super::{Roster, confirmed::Confirmed};
+use crate::{
+    calltools::Row,
+    model::{
+        agent::Agent,
+        known::{Presence, Sighting},
+        names::Names,
+    },
+};
+
+impl Roster {
+    /// Drops the results of sweeps, which lost trust, and returns to the polls of the queues. Departures that were counted stay counted.
+    pub fn forget_sweeps(&mut self) {
+        self.swept = None;
+        self.confirmed = Confirmed::default();
+        for person in self.people.values_mut() {
+            person.newest.take_if(|newest| newest.by_sweep);
+            person.latest = person
+                .newest
+                .as_ref()
+                .and_then(|newest| newest.agent.status_since);
+        }
+        for membership in self.queues.iter().flatten() {
+            for member in &membership.members {
+                let (_, person) = self.people.meet(&member.polled.id);
+                person.show(Sighting {
+                    agent: Arc::clone(&member.polled),
+                    at: membership.as_of,
+                    by_sweep: false,
+                });
+            }
+        }
+        for membership in self.queues.iter_mut().flatten() {
+            membership.look_again(&self.people);
+        }
+    }
+
+    /// Reads every row again, because the account's statuses have other meanings. No agent departs by that.
+    pub fn read_again(&mut self, names: &Names) {
+        let again = |agent: &mut Arc<Agent>| {
+            let read = Row::read(agent.raw.json().into_owned(), names);
+            let Ok(Row { agent: read, .. }) = read else {
+                return; // It could be read before, so it can be read now.
+            };
+            if read.available != agent.available || read.status != agent.status {
+                *agent = Arc::new(Agent {
+                    status: read.status,
+                    available: read.available,
+                    ..Agent::clone(agent)
+                });
+            }
+        };
+        for person in self.people.values_mut() {
+            if let Some(newest) = &mut person.newest {
+                again(&mut newest.agent);
+            }
+        }
+        for membership in self.queues.iter_mut().flatten() {
+            membership.joined = None;
+            for member in &mut membership.members {
+                again(&mut member.polled);
+                member.joined = None;
+            }
+        }
+        for person in self.people.values_mut() {
+            let Some(newest) = &person.newest else {
+                continue;
+            };
+            let read = Presence::from_agent(&newest.agent, newest.at, false);
+            if let (Some(presence), Some(read)) = (&mut person.presence, read)
+                && presence.at == read.at
+            {
+                if let Some(stay) = &mut person.stay {
+                    stay.read_again(&read);
+                }
+                (presence.available, presence.status) = (read.available, read.status);
+            }
+        }
+    }
+}
