@@ -404,7 +404,8 @@ async fn a_queues_page_shows_the_week_and_who_was_available_in_local_time() {
         .wait_for_text("figcaption", |text| text.contains("known for"))
         .await;
     let comes = write_a_week(&fixture);
-    // A page keeps showing the pattern that it has read, so this opens another one.
+    // A page keeps showing the pattern that it has read, so another one is opened. Meanwhile the page must not find the daemon gone.
+    browser.open("about:blank").await;
     let fixture = fixture.restarted().await;
     let page = fixture.url("/queues/east/Sales%20tier-1%200?range=24h");
     browser.open(&page).await;
