@@ -182,6 +182,10 @@ pub(crate) struct Exchange {
     nodes: Mutex<Vec<Weak<Node>>>,
     /// Whether it answers nothing.
     pub is_down: AtomicBool,
+    /// Whether it has a replica, which confirms writes.
+    pub has_replica: AtomicBool,
+    /// Whether the replica is gone, so that it does what is asked but confirms nothing.
+    pub is_unconfirmed: AtomicBool,
     /// The node that may go on without it.
     pub alone: Mutex<Option<String>>,
     /// What happens to the next questions and answers; all others arrive once.
@@ -207,6 +211,8 @@ impl Exchange {
             model: Mutex::default(),
             nodes: Mutex::default(),
             is_down: AtomicBool::new(false),
+            has_replica: AtomicBool::new(false),
+            is_unconfirmed: AtomicBool::new(false),
             alone: Mutex::default(),
             mishaps: Mutex::default(),
             ahead: Mutex::new(Duration::from_secs(10_000)),
@@ -261,6 +267,17 @@ impl Engine for Exchange {
             let ahead = *self.ahead.lock().unwrap();
             let time = Duration::from_secs(1_795_000_000) + ahead + self.begun.elapsed();
             let reply = self.model.lock().unwrap().run(command, time);
+            let is_write = matches!(
+                command,
+                Command::Take { .. } | Command::Renew { .. } | Command::Publish { .. }
+            );
+            if is_write && self.is_unconfirmed.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                return Err(EngineError::Unconfirmed {
+                    confirmed: 0,
+                    wanted: 1,
+                });
+            }
             Ok(match (command, reply) {
                 (Command::Publish { .. }, reply @ Reply::Published(true, _)) => {
                     self.deliver(&Heard::Bell(account.to_owned()), None);
@@ -281,5 +298,9 @@ impl Engine for Exchange {
                 (_, reply) => reply,
             })
         })
+    }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        self.has_replica.load(Ordering::Relaxed)
     }
 }

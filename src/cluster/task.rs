@@ -25,7 +25,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    missing::Missed,
+    missing::{Confirmed, Missed},
     nodes::{Info, Node},
 };
 use super::{
@@ -88,6 +88,7 @@ pub struct Task {
     standing: Standing,
     /// The last entry that was read or written.
     position: Position,
+    confirmed: Confirmed,
     /// Whether everything up to there is known.
     is_synced: bool,
     generation: Option<String>,
@@ -159,6 +160,7 @@ impl Task {
             parts,
             standing: Standing::default(),
             position: Position::default(),
+            confirmed: Confirmed::default(),
             is_synced: false,
             generation: None,
             beats: 0,
@@ -321,6 +323,7 @@ impl Task {
         let now = self.now();
         self.end_alone();
         self.note_time(look.time, now);
+        self.confirmed.looked(&look);
         self.see_nodes(&look, now.boot);
         self.candidate.looked(&look, now.boot);
         if self.leads() && self.candidate.held().is_none() {

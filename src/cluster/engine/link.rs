@@ -1,5 +1,7 @@
 //! A connection that is dropped at the first sign of trouble and then opened again.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use futures_util::future::select_ok;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, aio::MultiplexedConnection};
 use tokio::{
@@ -14,7 +16,11 @@ const REST: Duration = Duration::from_millis(200);
 
 /// A connection with a number, so that only its own users drop it.
 #[derive(Default)]
-pub(super) struct Link(Mutex<State>);
+pub(super) struct Link {
+    state: Mutex<State>,
+    /// The most replicas that its engine had at the start of a connection.
+    replicas: AtomicU32,
+}
 
 #[derive(Default)]
 struct State {
@@ -31,7 +37,7 @@ impl Link {
         node: Option<ConnectionInfo>,
     ) -> Result<(MultiplexedConnection, u64), EngineError> {
         // The first caller connects; others wait for it here, at most as long as that takes.
-        let mut link = self.0.lock().await;
+        let mut link = self.state.lock().await;
         if let Some((connection, _)) = &link.connection {
             return Ok((connection.clone(), link.number));
         }
@@ -40,7 +46,8 @@ impl Link {
         }
         let connected = timeout(CONNECT, connect(place, node)).await;
         match connected.unwrap_or(Err(EngineError::Silent)) {
-            Ok((connection, info)) => {
+            Ok((connection, info, replicas)) => {
+                self.replicas.fetch_max(replicas, Ordering::Relaxed);
                 link.number += 1;
                 link.failed = None;
                 link.connection = Some((connection.clone(), info));
@@ -53,9 +60,14 @@ impl Link {
         }
     }
 
+    /// Returns the most replicas that its engine had at the start of a connection.
+    pub fn replicas(&self) -> u32 {
+        self.replicas.load(Ordering::Relaxed)
+    }
+
     /// Drops the connection with this number.
     pub async fn drop_connection(&self, number: u64) {
-        let mut link = self.0.lock().await;
+        let mut link = self.state.lock().await;
         if link.number == number {
             link.connection = None;
         }
@@ -63,17 +75,17 @@ impl Link {
 
     /// Drops the connection if it leads to another address. Returns whether it did.
     pub async fn leave_all_but(&self, info: &ConnectionInfo) -> bool {
-        let mut link = self.0.lock().await;
+        let mut link = self.state.lock().await;
         let is_elsewhere = |(_, there): &mut (_, ConnectionInfo)| there.addr() != info.addr();
         link.connection.take_if(is_elsewhere).is_some()
     }
 }
 
+/// A connection, where it leads, and how many replicas there are.
+type Opened = (MultiplexedConnection, ConnectionInfo, u32);
+
 /// Connects to the given node of a cluster, or else to the first address that works.
-async fn connect(
-    place: &Place,
-    node: Option<ConnectionInfo>,
-) -> Result<(MultiplexedConnection, ConnectionInfo), EngineError> {
+async fn connect(place: &Place, node: Option<ConnectionInfo>) -> Result<Opened, EngineError> {
     let found = match node {
         Some(node) => vec![node],
         None => place.find().await?,
@@ -83,10 +95,7 @@ async fn connect(
     Ok(connected)
 }
 
-async fn open(
-    place: &Place,
-    info: ConnectionInfo,
-) -> Result<(MultiplexedConnection, ConnectionInfo), EngineError> {
+async fn open(place: &Place, info: ConnectionInfo) -> Result<Opened, EngineError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(ANSWER));
@@ -94,12 +103,12 @@ async fn open(
         .get_multiplexed_async_connection_with_config(&config)
         .await?;
     let info_text: String = redis::cmd("INFO").query_async(&mut connection).await?;
-    check(&info_text, place.is_cluster())?;
-    Ok((connection, info))
+    let replicas = check(&info_text, place.is_cluster())?;
+    Ok((connection, info, replicas))
 }
 
-/// Checks an engine's `INFO`.
-fn check(info: &str, is_cluster: bool) -> Result<(), EngineError> {
+/// Checks an engine's `INFO`. Returns how many replicas it has.
+fn check(info: &str, is_cluster: bool) -> Result<u32, EngineError> {
     let field = |name: &str| {
         let mut lines = info.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -116,15 +125,17 @@ fn check(info: &str, is_cluster: bool) -> Result<(), EngineError> {
     if version_is < (6, 2) {
         return Err(EngineError::TooOld(version.to_owned()));
     }
+    let replicas = field("connected_slaves").and_then(|number| number.parse().ok());
+    let replicas = replicas.unwrap_or_default();
     if is_cluster {
-        return Ok(()); // A replica names the node that has the account.
+        return Ok(replicas); // A replica names the node that has the account.
     }
     if field("redis_mode") == Some("cluster") {
         return Err(EngineError::IsCluster);
     }
     match field("role") {
         Some("slave") => Err(EngineError::Replica),
-        _ => Ok(()),
+        _ => Ok(replicas),
     }
 }
 
@@ -141,7 +152,8 @@ mod tests {
         };
         let check = |info: String| check(&info, false);
         assert!(check(info("noeviction", "6.2.0", "")).is_ok());
-        assert!(check(info("noeviction", "7.0.15", "role:master")).is_ok());
+        let master = "role:master\r\nconnected_slaves:2";
+        assert_eq!(check(info("noeviction", "7.0.15", master)).unwrap(), 2);
         for (info, why) in [
             (info("allkeys-lru", "7.0.15", ""), "allkeys-lru"),
             (info("noeviction", "6.0.16", ""), "6.0.16"),

@@ -108,6 +108,9 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         account: &'a str,
         command: &'a Command,
     ) -> BoxFuture<'a, Result<Reply, EngineError>>;
+
+    /// Returns whether what it acknowledges survives a fail-over, because all replicas have it.
+    fn keeps_what_it_confirms(&self) -> bool;
 }
 
 /// Where to find the engine.
@@ -370,5 +373,11 @@ impl Engine for RedisEngine {
             }
             answered
         })
+    }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        let links = lock(&self.links);
+        let most = links.values().map(|link| link.replicas()).max();
+        self.replicas > 0 && self.replicas >= most.unwrap_or_default()
     }
 }

@@ -54,12 +54,13 @@ impl Task {
         let epoch = self.last_epoch.max(look.last.epoch);
         let has_another_leader = std::mem::replace(&mut self.last_epoch, epoch) != epoch;
         if went_back {
-            self.checkpoint = None;
+            // The mirror may be lost as well.
+            (self.checkpoint, self.knows_all_of) = (None, None);
         }
         if is_new {
             self.is_claimed = false;
         }
-        if is_new || went_back {
+        if is_new || look.last < self.must_be_kept() {
             self.note_loss(look, is_new, now);
         }
         if is_new || (went_back && !self.leads()) {

@@ -2,11 +2,16 @@
 //!
 //! The leader knows every request of the hour. If the engine loses its data, the leader's mirror in the new data set has them all, and says so.
 //! If no such node is left, unknown requests may have been sent. Then the next leader counts the rest of the limit as sent.
+//!
+//! A fail-over loses the last entries of the log. If all replicas confirm what counts, nobody has acted on these.
 
 use std::time::Duration;
 
 use super::{Node, Task};
-use crate::cluster::command::{Look, Position};
+use crate::cluster::{
+    command::{Look, Position},
+    lease::Lease,
+};
 
 /// A node acts as the leader until a second before its lease ends, and no other node takes the lease until half a second after its end.
 const ALONE_FOR: Duration = Duration::from_millis(1500);
@@ -20,7 +25,53 @@ pub(super) struct Missed {
     claims_in: Option<String>,
 }
 
+/// Which entries the engine has confirmed: a fail-over must not lose these.
+///
+/// An entry that was not confirmed may be lost, and nobody has acted on it. While a replica is gone there may be many of them, and each node reads
+/// them, so the end of the log that a node has read says nothing about a loss.
+#[derive(Debug, Default)]
+pub(super) struct Confirmed {
+    last: Position,
+    /// The lease at an earlier look, and the last entry then.
+    looked: Option<(Lease, Position)>,
+}
+
+impl Confirmed {
+    /// Records a look. A holder renews its lease only once the last renewal is confirmed, and a confirmation includes all that was written before.
+    /// So after two more renewals, all entries of a look are confirmed.
+    pub(super) fn looked(&mut self, look: &Look) {
+        let Ok(lease) = look.lease.parse::<Lease>() else {
+            return;
+        };
+        let is_same =
+            |was: &Lease| (was.epoch, was.holder.as_ref()) == (lease.epoch, lease.holder.as_ref());
+        match &self.looked {
+            Some((was, last)) if is_same(was) => {
+                if lease.counter < was.counter + 2 {
+                    return;
+                }
+                self.last = self.last.max(*last);
+            }
+            _ => {}
+        }
+        self.looked = Some((lease, look.last));
+    }
+
+    /// Records that this entry of this node was confirmed.
+    pub(super) fn published(&mut self, position: Position) {
+        self.last = self.last.max(position);
+    }
+}
+
 impl Task {
+    /// Returns the last entry that the engine cannot have lost without losing what a node may have acted on.
+    pub(super) fn must_be_kept(&self) -> Position {
+        match self.parts.engine.keeps_what_it_confirms() {
+            true => self.confirmed.last,
+            false => self.position,
+        }
+    }
+
     /// Records that this node acts as the leader until then, and so knows everything.
     pub(super) fn lead_until(&mut self, acts_until: Duration) {
         self.parts.tenure.set(acts_until);
@@ -29,6 +80,7 @@ impl Task {
 
     /// Records that the engine lost entries: all of them if the data set `is_new`, otherwise the last ones.
     pub(super) fn note_loss(&mut self, look: &Look, is_new: bool, now: Duration) {
+        self.confirmed = Confirmed::default();
         let knows_all = now <= self.knows_all_until;
         let data_set = is_new.then(|| look.generation.clone());
         // If only the last entries are lost, the leader's next entry has a checkpoint with everything.

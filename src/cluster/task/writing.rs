@@ -119,6 +119,7 @@ impl Task {
                 let now = self.now();
                 self.note_time(time, now);
                 (self.up_to_date, self.suspect_since) = (Some(now), None);
+                self.confirmed.published(self.position);
                 if is_due {
                     self.checkpoint = Some((self.position.number, now.boot));
                 }

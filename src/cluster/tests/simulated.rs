@@ -232,6 +232,10 @@ impl Engine for Link {
             }
         })
     }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        false
+    }
 }
 
 /// One machine: its clock, its ledger, and its process.

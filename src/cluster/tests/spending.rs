@@ -18,18 +18,18 @@ use crate::{
     },
 };
 
-const LIMIT: u32 = 60;
-const LEASE: Duration = Duration::from_secs(10);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const LIMIT: u32 = 60;
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A node without accounts: only a member of the budget.
-struct Counter {
-    budget: Arc<Budget>,
-    member: Arc<Member>,
+pub(super) struct Counter {
+    pub(super) budget: Arc<Budget>,
+    pub(super) member: Arc<Member>,
     _node: Arc<Node>,
 }
 
-fn start(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>, name: &str) -> Counter {
+pub(super) fn start(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>, name: &str) -> Counter {
     let settings = Settings {
         name: name.to_owned(),
         lease: LEASE,
