@@ -42,6 +42,7 @@ impl Daemon {
             .args(["run", "--config"])
             .arg(&setting.config)
             .env_clear()
+            .env("MALLOC_MMAP_THRESHOLD_", "65536") // as in deploy/openseat.service
             .stdin(Stdio::null())
             .stderr(File::create(&log).expect("a file"))
             .spawn()
