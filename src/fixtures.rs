@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -27,6 +28,20 @@ use crate::{
     },
     simulator::{Simulator, TOKEN},
 };
+
+/// The moment this long after a fixed one.
+pub(crate) fn at(seconds: u64) -> Moment {
+    let start = Moment {
+        boot: Duration::from_secs(1_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+    start.later(Duration::from_secs(seconds))
+}
+
+/// The date of [`at`] by CallTools' clock.
+pub(crate) fn date(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_341_600 + seconds).expect("a year like this one")
+}
 
 /// An agent with a status, logged in to the queue, whose row looks as CallTools would send it.
 pub(crate) fn agent(id: &str, name: &str, status: &str) -> Agent {

@@ -98,22 +98,8 @@ impl LastListed {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::fixtures::agent;
-
-    fn at(seconds: u64) -> Moment {
-        let start = Moment {
-            boot: Duration::from_secs(1_000),
-            wall: Duration::from_secs(1_795_341_600),
-        };
-        start.later(Duration::from_secs(seconds))
-    }
-
-    fn date(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_795_341_600 + seconds).unwrap()
-    }
+    use crate::fixtures::{agent, at, date};
 
     /// Agents with this status since before the first reading.
     fn rows(names: std::ops::Range<usize>, status: &str) -> Vec<Agent> {

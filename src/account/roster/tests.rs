@@ -8,17 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{strangers::MAX_STRANGERS, *};
 use crate::{
-    fixtures::agent,
+    fixtures::{agent, at},
     model::{known::Sighting, names::Names},
 };
-
-fn at(seconds: u64) -> Moment {
-    let start = Moment {
-        boot: Duration::from_secs(1_000),
-        wall: Duration::from_secs(1_795_341_600),
-    };
-    start.later(Duration::from_secs(seconds))
-}
 
 fn poll(roster: &mut Roster, place: usize, seconds: u64, agents: Vec<Agent>) {
     roster.poll(place, at(seconds), Duration::from_millis(300), true, agents);

@@ -1,15 +1,7 @@
 //! Tests which sweeps are trusted.
 
 use super::*;
-use crate::fixtures::agent;
-
-fn at(seconds: u64) -> Moment {
-    let start = Moment {
-        boot: Duration::from_secs(1_000),
-        wall: Duration::from_secs(1_795_341_600),
-    };
-    start.later(Duration::from_secs(seconds))
-}
+use crate::fixtures::{agent, at};
 
 /// Returns an agent who has had this status since `since` seconds after the start.
 fn since(id: &str, status: &str, since: i64) -> Agent {

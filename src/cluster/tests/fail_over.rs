@@ -1,6 +1,9 @@
 //! Tests what a fail-over to a replica costs.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::sleep;
 
@@ -59,17 +62,26 @@ impl Pair {
         self.exchange.model.lock().unwrap().clone()
     }
 
-    /// The replica becomes the master, long after the leader's lease has ended: no node is sure to know everything.
-    async fn fail_over(&self, replica: Model) {
+    /// The replica is gone until long after the leader's lease has ended, so that no node is sure to know everything.
+    async fn lose_the_replica(&self) {
         self.exchange.is_unconfirmed.store(true, Ordering::Relaxed);
         // Written, read by both nodes, and never confirmed.
         assert_eq!(self.spend(100..110).await, 0);
         sleep(LEASE * 2).await;
         assert!(self.nodes.iter().all(|node| !node.member.leads()));
+    }
+
+    /// The same, and then it becomes the master.
+    async fn fail_over(&self, replica: Model) {
+        self.lose_the_replica().await;
         *self.exchange.model.lock().unwrap() = replica;
+        self.recover().await;
+        assert!(self.follower().is_some(), "one of them leads");
+    }
+
+    async fn recover(&self) {
         self.exchange.is_unconfirmed.store(false, Ordering::Relaxed);
         sleep(LEASE * 3).await;
-        assert!(self.follower().is_some(), "one of them leads");
     }
 
     fn used(&self) -> [u32; 2] {
@@ -87,6 +99,41 @@ async fn a_fail_over_that_loses_only_what_was_not_confirmed_leaves_the_hour() {
         assert!((5..=15).contains(&used), "{used}");
     }
     assert_eq!(pair.spend(200..210).await, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_comes_back_leaves_the_hour() {
+    let pair = Pair::start(true).await;
+    assert_eq!(pair.spend(0..5).await, 5);
+    pair.lose_the_replica().await;
+    pair.recover().await;
+    for used in pair.used() {
+        assert!((5..=15).contains(&used), "{used}");
+    }
+    assert_eq!(pair.spend(200..210).await, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_killed_in_a_fail_over_leaves_the_hour() {
+    for waits in [Duration::ZERO, LEASE * 3] {
+        let pair = Pair::start(true).await;
+        assert_eq!(pair.spend(0..5).await, 5);
+        sleep(waits).await;
+        let replica = pair.replica();
+        pair.exchange.is_unconfirmed.store(true, Ordering::Relaxed);
+        assert_eq!(pair.spend(100..110).await, 0);
+        let led = |node: &&Counter| node.member.leads();
+        let leader = pair.nodes.iter().find(led).expect("one of them leads");
+        leader.task.abort();
+        sleep(LEASE * 2).await;
+        *pair.exchange.model.lock().unwrap() = replica;
+        pair.recover().await;
+        let survivor = pair.nodes.iter().find(|node| !node.task.is_finished());
+        let survivor = survivor.expect("one of them lives");
+        assert!(survivor.member.leads());
+        let used = survivor.budget.usage().used;
+        assert!((5..=15).contains(&used), "{used}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

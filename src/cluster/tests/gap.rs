@@ -19,9 +19,19 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_lacks_an_entry_is_read_to_its_end() {
+async fn a_log_that_lacks_entries_is_read_to_its_end() {
     let reads = MAX_READ as u64;
-    for lacks in [1, reads / 2, reads + 1, reads + 2, 2 * reads + 5] {
+    let last = 4 * reads - 1;
+    for lacks in [
+        vec![1],
+        vec![reads / 2],
+        vec![reads + 1],
+        vec![reads + 2],
+        vec![2 * reads + 5],
+        vec![3, reads + 2, 3 * reads],
+        (reads..3 * reads).collect(),
+        vec![last - 1],
+    ] {
         let exchange = Exchange::new();
         let clock = Arc::new(VirtualClock::default());
         let writing = Writing {
@@ -29,7 +39,7 @@ async fn a_log_that_lacks_an_entry_is_read_to_its_end() {
             engine: Duration::from_secs(1_795_000_000),
         };
         let entry = encode(&Entry::default(), &writing);
-        let numbers = (1..4 * reads).filter(|number| *number != lacks);
+        let numbers = (1..=last).filter(|number| !lacks.contains(number));
         for number in numbers {
             let position = Position { epoch: 1, number };
             let logged = (Duration::ZERO, entry.clone());
@@ -46,7 +56,7 @@ async fn a_log_that_lacks_an_entry_is_read_to_its_end() {
         let task = membership.task.take().unwrap();
         let running = tokio::spawn(task.run(CancellationToken::new()));
         sleep(LEASE * 3).await;
-        assert!(member.status().leads, "{lacks}");
+        assert!(member.status().leads, "{lacks:?}");
         running.abort();
     }
 }

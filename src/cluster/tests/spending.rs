@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,6 +26,7 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Counter {
     pub(super) budget: Arc<Budget>,
     pub(super) member: Arc<Member>,
+    pub(super) task: JoinHandle<()>,
     _node: Arc<Node>,
 }
 
@@ -42,10 +43,11 @@ pub(super) fn start(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>, name: &
     let limit = NonZeroU32::new(LIMIT).unwrap();
     let budget = Arc::new(Budget::in_memory(limit, 0, clock.clone()));
     let task = node.budget_task(seat.unwrap(), Arc::clone(&budget));
-    tokio::spawn(task.run(CancellationToken::new()));
+    let task = tokio::spawn(task.run(CancellationToken::new()));
     Counter {
         budget,
         member,
+        task,
         _node: node,
     }
 }

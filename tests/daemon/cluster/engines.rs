@@ -246,6 +246,14 @@ async fn a_write_counts_once_all_replicas_have_it() {
     answered(&one, "a", &take).await;
     let held = redis_cli(&replica, &["get", "p:{a}:lease"]);
     assert_eq!(held.as_deref(), Some("n 1 1\n"));
+    assert!(one.keeps_what_it_confirms());
+    // With a second replica, the wrong one may become the master.
+    let second = server(port(), &format!("--replicaof 127.0.0.1 {at}"));
+    until_it_says(&second, &["info", "replication"], "master_link_status:up").await;
+    let one_of_two = engine(1, master.url());
+    answered(&one_of_two, "a", &look).await;
+    assert!(!one_of_two.keeps_what_it_confirms());
+    drop(second);
     // A replica alone is not an engine.
     assert!(engine(0, replica.url()).run("a", &claim).await.is_err());
     replica.kill();

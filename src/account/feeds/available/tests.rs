@@ -1,17 +1,12 @@
 //! Tests readings of filtered lists.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::*;
-use crate::{fixtures::agent, model::known::Sighting};
-
-fn at(seconds: u64) -> Moment {
-    let start = Moment {
-        boot: Duration::from_secs(1_000),
-        wall: Duration::from_secs(1_795_341_600),
-    };
-    start.later(Duration::from_secs(seconds))
-}
+use crate::{
+    fixtures::{agent, at},
+    model::known::Sighting,
+};
 
 fn rows(names: std::ops::Range<usize>, status: &str) -> Vec<Agent> {
     let row = |n| agent(&format!("a{n}"), "", status);

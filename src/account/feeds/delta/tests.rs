@@ -3,19 +3,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{fixtures::agent, model::known::Sighting};
-
-fn at(seconds: u64) -> Moment {
-    let start = Moment {
-        boot: Duration::from_secs(1_000),
-        wall: Duration::from_secs(1_795_341_600),
-    };
-    start.later(Duration::from_secs(seconds))
-}
-
-fn date(seconds: i64) -> Timestamp {
-    Timestamp::from_second(1_795_341_600 + seconds).unwrap()
-}
+use crate::{
+    fixtures::{agent, at, date},
+    model::known::Sighting,
+};
 
 /// Returns rows with these dates, named by their places from `first` on.
 fn rows(first: usize, dates: &[Option<i64>]) -> Vec<Agent> {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    fixtures::agent,
+    fixtures::{agent, at},
     model::{
         agent::AgentId,
         names::{Names, Status},
@@ -16,14 +16,6 @@ use crate::{
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const STATUSES: [&str; 3] = ["Available", "On a Call", "Lunch"];
-
-fn at(seconds: u64) -> Moment {
-    let start = Moment {
-        boot: Duration::from_secs(1_000),
-        wall: Duration::from_secs(1_795_341_600),
-    };
-    start.later(Duration::from_secs(seconds))
-}
 
 fn row(name: usize, status: usize, queue_logged_in: bool) -> Agent {
     Agent {
