@@ -49,7 +49,7 @@ use crate::{
     notify::{self, Recipients},
     process::{authorities::MachineAuthorities, heartbeat::Heartbeats},
     server::{
-        AccountHandle, App, Bound, Current, Detached, Listener, bind_all, check::Reach,
+        AccountHandle, App, Bound, Current, Detached, Exposed, Listener, bind_all, check::Reach,
         reload_request::ReloadRequest, serve, serve_agent_checks, serve_control, serve_on_threads,
         status_line, watch_decisions,
     },
@@ -87,6 +87,8 @@ pub struct Daemon {
     listeners: Vec<Listener>,
     /// For HAProxy's agent-checks.
     agent_checks: Option<Listener>,
+    /// Those of the listeners that each config must have a token for.
+    exposed: Exposed,
     /// How many threads serve the listeners; with 0, the runtime that runs the daemon serves them.
     threads: usize,
     notifier: Notifier,
@@ -120,6 +122,7 @@ impl Daemon {
         let Bound {
             listeners,
             agent_checks,
+            exposed,
         } = bind_all(&config.server, passed).await?;
         let state = State::open(config.state_dir.as_deref(), config.history_days, &clock).await?;
         let (reloads, reload_requests) = mpsc::channel(MAX_RELOADS);
@@ -159,6 +162,7 @@ impl Daemon {
             current: Current::new(Arc::new(app)),
             listeners,
             agent_checks,
+            exposed,
             threads: 0,
             notifier: Notifier::default(),
             file: None,
@@ -271,6 +275,7 @@ impl Daemon {
             wiring: self.wiring,
             config: self.config,
             current: self.current,
+            exposed: self.exposed,
             notifier,
             file: self.file,
             accounts,
@@ -294,6 +299,7 @@ struct Work {
     config: Config,
     current: Arc<Current>,
     notifier: Arc<Notifier>,
+    exposed: Exposed,
     file: Option<PathBuf>,
     /// In the order of the config.
     accounts: Vec<RunningAccount>,

@@ -65,6 +65,8 @@ impl Work {
         let file = self.file.as_deref().ok_or(ReloadError::NoFile)?;
         let config = read(file).await?;
         refuse_what_needs_a_restart(&self.config, &config)?;
+        let exposed = self.exposed.check(&config.server);
+        exposed.map_err(|error| ReloadError::Config(error.to_string()))?;
         let unusable = |error: anyhow::Error| ReloadError::Unusable(causes(error.as_ref()));
         let (tls, now) = (self.current.app().tls().cloned(), self.wiring.clock.now());
         let files = Files::read_again(&config, tls, now)

@@ -40,7 +40,7 @@ pub use self::{
     json::feed::FeedJson,
     limits::{Limits, WatchLimits},
     net::{
-        listen::{BindError, Bound, Detached, Listener, bind_all},
+        listen::{BindError, Bound, Detached, Exposed, Listener, bind_all},
         tls::{Tls, TlsError},
     },
     serve::{

@@ -16,7 +16,7 @@ use tokio::{
     net::{TcpStream, UnixDatagram, UnixStream},
 };
 
-use crate::support::{CallTools, Program, TIMEOUT, TestFolder, Time, get};
+use crate::support::{CallTools, Program, TIMEOUT, TestFolder, Time, ask, get};
 
 /// What systemd would provide: a socket for notifications, and variables.
 struct Systemd {
@@ -241,6 +241,39 @@ async fn a_passed_socket_does_not_bypass_the_configs_access_rules() {
     let log = program.log();
     assert!(log.contains(&address.to_string()), "{log}");
     assert!(log.contains("bearer_token_file"), "{log}");
+}
+
+#[tokio::test]
+async fn a_reload_does_not_open_a_passed_socket_to_other_machines() {
+    const BEARER: &str = "0123456789abcdef0123456789abcdef";
+    let (calltools, home) = setup().await;
+    let socket = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let passed = socket.local_addr().expect("the socket is bound");
+    let config = config_at(&home, &calltools, &["127.0.0.1:0".to_owned()]);
+    let open = fs::read_to_string(&config).expect("the file exists");
+    let line = "[server]\nbearer_token_file = \"./bearer.token\"\n";
+    let closed = open.replace("[server]\n", line);
+    home.write("bearer.token", BEARER);
+    fs::write(&config, &closed).expect("a file");
+    let program = activated(&home, &config, socket);
+    program.address().await;
+    let near = SocketAddr::from(([127, 0, 0, 1], passed.port()));
+    let bearer = format!("Authorization: Bearer {BEARER}\r\n");
+    let reload = async || ask(near, "POST", "/v1/reload", &bearer).await;
+    let decision = "/v1/queues/sales/decision";
+
+    fs::write(&config, &open).expect("a file");
+    let refused = reload().await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    let why = format!("the passed socket at {passed} can be reached from other machines");
+    assert!(refused.body.contains(&why), "{refused:?}");
+    assert!(refused.body.contains("bearer_token_file"), "{refused:?}");
+    assert_eq!(get(near, decision).await.status, 401);
+
+    fs::write(&config, &closed).expect("a file");
+    assert_eq!(reload().await.status, 200);
+    assert_eq!(get(near, decision).await.status, 401);
+    assert_eq!(ask(near, "GET", decision, &bearer).await.status, 200);
 }
 
 #[tokio::test]

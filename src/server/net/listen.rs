@@ -156,6 +156,31 @@ pub struct Bound {
     pub listeners: Vec<Listener>,
     /// For HAProxy's agent-checks.
     pub agent_checks: Option<Listener>,
+    /// Those of `listeners` that need a token as long as they are served.
+    pub exposed: Exposed,
+}
+
+/// The passed sockets that the config does not name and that other machines can reach.
+#[derive(Clone, Debug, Default)]
+pub struct Exposed(Vec<SocketAddr>);
+
+impl Exposed {
+    fn among(passed: &[Listener]) -> Self {
+        let addresses = passed.iter().filter_map(Listener::local_addr);
+        let beyond = |address: &_| Listen::Tcp(*address).beyond_loopback().is_some();
+        Self(addresses.filter(beyond).collect())
+    }
+
+    /// Holds them to the same rule as an address in the config: at the start, and whenever another config replaces it.
+    ///
+    /// # Errors
+    /// There is one, and the config has no token.
+    pub(crate) fn check(&self, config: &Server) -> Result<(), BindError> {
+        match (self.0.first(), &config.bearer_token_file) {
+            (Some(&address), None) => Err(BindError::NeedsToken { address }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Binds the addresses of the config, except those that were passed.
@@ -177,13 +202,13 @@ pub async fn bind_all(config: &Server, passed: Vec<Detached>) -> Result<Bound, B
         Some(address) => Some(take_or_bind(&Listen::Tcp(address), &mut passed).await?),
         None => None,
     };
-    if config.bearer_token_file.is_none() {
-        passed.iter().try_for_each(Listener::check_reach)?;
-    }
+    let exposed = Exposed::among(&passed);
+    exposed.check(config)?;
     listeners.append(&mut passed);
     Ok(Bound {
         listeners,
         agent_checks,
+        exposed,
     })
 }
 
@@ -256,15 +281,6 @@ impl Listener {
                 address.is_some_and(|address| address.as_pathname() == Some(path))
             }
             _ => false,
-        }
-    }
-
-    /// Holds a passed socket to the same rule as an address in the config.
-    fn check_reach(&self) -> Result<(), BindError> {
-        let listen = self.local_addr().map(Listen::Tcp);
-        match listen.as_ref().and_then(Listen::beyond_loopback) {
-            Some(address) => Err(BindError::NeedsToken { address }),
-            None => Ok(()),
         }
     }
 
