@@ -5,7 +5,8 @@
 //! that compare two moments choose the safe error:
 //!
 //! - ages use the [longer](Moment::longest_since) reading, so stale data never looks fresh;
-//! - the budget uses the [shorter](Moment::shortest_since) reading, so no request leaves the window too early.
+//! - the budget uses the [shorter](Moment::shortest_since) reading, so no request leaves the window too early;
+//! - what has to last for a while uses [boot time](Moment::boot_since) alone, so a wall clock that is set neither delays nor hastens it.
 //!
 //! `std::time::Instant` serves neither: it stops while a machine sleeps. Timers (`tokio::time`) only decide when to look again.
 
@@ -35,16 +36,21 @@ pub struct Moment {
 impl Moment {
     /// Returns the most time that can have passed since `earlier`: for the age of data.
     pub fn longest_since(self, earlier: Moment) -> Duration {
-        let boot = self.boot.saturating_sub(earlier.boot);
+        let boot = self.boot_since(earlier);
         let wall = self.wall.saturating_sub(earlier.wall);
         boot.max(wall)
     }
 
     /// Returns the least time that can have passed since `earlier`: for requests that leave the budget's window.
     pub fn shortest_since(self, earlier: Moment) -> Duration {
-        let boot = self.boot.saturating_sub(earlier.boot);
+        let boot = self.boot_since(earlier);
         let wall = self.wall.saturating_sub(earlier.wall);
         boot.min(wall)
+    }
+
+    /// Returns the boot time that has passed since `earlier`: for how long something has lasted.
+    pub fn boot_since(self, earlier: Moment) -> Duration {
+        self.boot.saturating_sub(earlier.boot)
     }
 
     /// Returns the moment `by` later on both clocks.
@@ -244,6 +250,14 @@ mod tests {
         let (before, after) = (moment(100, 5_000), moment(160, 1_000));
         assert_eq!(after.longest_since(before), Duration::from_secs(60));
         assert_eq!(after.shortest_since(before), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_lasts_is_measured_alike_however_the_wall_clock_is_set() {
+        let before = moment(100, 5_000);
+        for after in [moment(160, 1_000), moment(160, 5_060), moment(160, 9_000)] {
+            assert_eq!(after.boot_since(before), Duration::from_secs(60));
+        }
     }
 
     #[test]

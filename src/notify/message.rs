@@ -66,8 +66,8 @@ fn message(group: &[&News], now: Moment, host: &str) -> Bytes {
     let first = group[0];
     let (subject, until) = (&first.subject, first.until);
     let oldest = group.iter().map(|one| one.since);
-    let since = oldest.min_by_key(|since| since.wall).unwrap_or(first.since);
-    let lasted = until.unwrap_or(now).longest_since(since);
+    let since = oldest.min_by_key(|since| since.boot).unwrap_or(first.since);
+    let lasted = until.unwrap_or(now).boot_since(since);
     let evidence = first.evidence.as_ref();
     let queues: Vec<_> = group
         .iter()

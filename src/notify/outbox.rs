@@ -104,7 +104,7 @@ impl Outbox {
             true => MAX_AGE_REFUSED,
             false => MAX_AGE,
         };
-        let age = |first: &Waiting| now.shortest_since(first.made);
+        let age = |first: &Waiting| now.boot_since(first.made);
         if self.waiting.front().map(age) <= Some(patience) {
             return Verdict::Again;
         }
@@ -191,7 +191,11 @@ mod tests {
             for (age, verdict) in [(max_age, Verdict::Again), (max_age + second, Verdict::Lost)] {
                 outbox.retry();
                 assert_eq!(outbox.due(Instant::now()).as_deref(), Some(&b"a"[..]));
-                let now = START.later(age);
+                // However the wall clock was set meanwhile.
+                let now = Moment {
+                    wall: START.wall - MAX_AGE,
+                    ..START.later(age)
+                };
                 assert_eq!(
                     outbox.failed(&failure(refused), now, Instant::now()),
                     verdict

@@ -95,9 +95,9 @@ impl Learnt {
         }
     }
 
-    /// Returns for how long it has learnt: never more than any clock says.
+    /// Returns for how long it has learnt.
     pub fn lasted(&self, now: Moment) -> Duration {
-        now.shortest_since(self.since)
+        now.boot_since(self.since)
     }
 
     /// Counts time that an agent spent in a status.

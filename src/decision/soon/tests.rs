@@ -291,12 +291,17 @@ fn the_rule_acts_after_an_hour_and_a_hundred_stays_in_a_short_status() {
         may_act(&enough, 1.0, true, soon),
         Err(Off::TooNew(seconds(3_599.0)))
     );
-    // A wall clock that jumps does not make an hour.
-    let jumped = Moment {
+    // A wall clock that is set neither makes an hour nor takes one away.
+    let set_forward = Moment {
         wall: now.wall,
         ..soon
     };
-    assert!(may_act(&enough, 1.0, true, jumped).is_err());
+    assert!(may_act(&enough, 1.0, true, set_forward).is_err());
+    let set_back = Moment {
+        wall: now.wall - seconds(5.0 * HOUR),
+        ..now
+    };
+    assert_eq!(may_act(&enough, 1.0, true, set_back), Ok(()));
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Tracker {
                 return true;
             }
             let away_since = *lasting.away_since.get_or_insert(now);
-            if now.shortest_since(away_since) < AWAY.min(after) {
+            if now.boot_since(away_since) < AWAY.min(after) {
                 return true;
             }
             news.extend(lasting.told.then(|| News {
@@ -122,7 +122,7 @@ impl Tracker {
         lasting.seen = now;
         lasting.away_since = None;
         lasting.evidence = Some(evidence.clone());
-        if lasting.told || !lasting.asked || now.shortest_since(lasting.since) < after {
+        if lasting.told || !lasting.asked || now.boot_since(lasting.since) < after {
             return None;
         }
         lasting.told = true;

@@ -90,6 +90,30 @@ fn one_message_when_it_has_lasted_and_one_when_it_has_ended() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_back_delays_no_message() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let set_back = |seconds| Moment {
+        wall: at(seconds).wall - HOUR,
+        ..at(seconds)
+    };
+    let mut tracker = Tracker::default();
+    let mut look = |lasts: bool, newest: u64, now: Moment| {
+        let lasting = [(subject(Condition::BadToken), evidence(None))];
+        let lasting = if lasts { &lasting[..] } else { &[] };
+        let sight = Sight::with(lasting, at(newest), true);
+        let news = tracker.look(&sight, |_| Some(AFTER), now);
+        news.iter().map(|news| news.until).collect::<Vec<_>>()
+    };
+    assert_eq!(look(true, 0, at(0)), []);
+    assert_eq!(look(true, 0, set_back(295)), []);
+    assert_eq!(look(true, 0, set_back(300)), [None], "it has begun");
+    // It ends while the wall clock is right again, which is then set back once more.
+    assert_eq!(look(false, 400, at(400)), []);
+    assert_eq!(look(false, 400, set_back(455)), []);
+    assert_eq!(look(false, 400, set_back(460)), [Some(at(400))]);
+}
+
+#[test]
 fn a_condition_that_ends_early_is_not_reported() {
     let mut day = Day::new(Condition::UpstreamDown);
     day.pass(0..290, true);
