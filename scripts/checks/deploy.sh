@@ -25,6 +25,44 @@ check_yaml() {
         deploy/docker/*.yaml deploy/cluster/*.yaml deploy/cluster/kubernetes/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
 }
 
+check_compose() {
+    local file seen=0
+    for file in deploy/*/compose.yaml; do
+        nodes_have_names "$file" && secrets_are_readable "$file" || return 1
+    done
+    # There is a node with a secret.
+    ((seen > 1))
+}
+
+# A default would give all machines one name, and so would HOSTNAME, which bash does not export.
+nodes_have_names() {
+    local name
+    while read -r name; do
+        seen=$((seen + 1))
+        if ! [[ $name =~ ^\$\{([A-Z]+):\?.+\}$ && ${BASH_REMATCH[1]} != HOSTNAME ]] ||
+            ! header "$1" | grep --quiet "export.* ${BASH_REMATCH[1]}="; then
+            echo "each machine must set a name of its own: hostname: $name" >&2
+            return 1
+        fi
+    done < <(sed -n 's/^ *hostname: *//p' "$1")
+}
+
+# A mounted file keeps its owner on the host, so the instructions at the top must give it to the image's user.
+secrets_are_readable() {
+    local secret user
+    user=$(sed -nE 's/^USER ([0-9]+):.*/\1/p' deploy/docker/Dockerfile)
+    while read -r secret; do
+        seen=$((seen + 1))
+        if ! header "$1" | grep --quiet "chown $user $secret"; then
+            echo "user $user cannot read $secret" >&2
+            return 1
+        fi
+    done < <(sed -nE 's,^ *- \./([^:]*\.(password|token|key|url)):.*,\1,p' "$1")
+}
+
+# header FILE: prints the comment at the top.
+header() { sed '/^#/!q' "$1"; }
+
 check_caddy() { caddy validate --adapter caddyfile --config deploy/caddy/Caddyfile; }
 
 # Builds what `kubectl apply --kustomize` would send, with placeholder tokens. A new config or token must not start a new pod.
