@@ -102,13 +102,13 @@ pub enum SecretFault {
     TooShort,
 }
 
-/// Says what to do about a missing file.
+/// Says what to do about a file that is missing or closed.
 fn next_step(error: &FileError) -> &'static str {
     match error {
         FileError::System(error) if error.kind() == io::ErrorKind::NotFound => {
             "; check the path, or write the token into that file and chmod 600 it"
         }
-        _ => "",
+        error => error.advice(),
     }
 }
 

@@ -39,7 +39,7 @@ impl FileProblem {
     }
 }
 
-/// Finds all problems with a config's files: tokens, authorities, certificate and key, notify addresses. A file that hangs delays it by seconds.
+/// Finds all problems with a config's files: tokens, authorities, the engine's password, certificate and key, notify addresses. A file that hangs delays it by seconds.
 pub fn file_problems(config: &Config, now: Moment) -> Vec<FileProblem> {
     let mut problems = Vec::new();
     for account in &config.accounts {
@@ -47,6 +47,10 @@ pub fn file_problems(config: &Config, now: Moment) -> Vec<FileProblem> {
         let found = found.into_iter().chain(authorities(&account.upstream));
         problems.extend(found.map(|problem| problem.of_account(account)));
     }
+    let password = config.cluster.as_ref();
+    let password = password.and_then(|cluster| cluster.password_file.as_deref());
+    let unusable = password.and_then(|path| config::read_password(path).err());
+    problems.extend(unusable.map(|error| FileProblem::mistake(&error)));
     let server = &config.server;
     let bearer = server.bearer_token_file.as_deref().map(BearerTokens::read);
     let bearer = bearer.and_then(|read| {

@@ -219,7 +219,7 @@ impl Daemon {
             let serving = serve_agent_checks(listener, Arc::clone(&self.current), stop.clone());
             tasks.spawn(until_stopped(serving));
         }
-        if let (Some(node), Some(engine)) = (self.wiring.node.clone(), self.engine) {
+        if let (Some(node), Some(engine)) = (self.wiring.node.clone(), self.engine.clone()) {
             tasks.spawn(until_stopped(node.listen(engine)));
         }
         for task in self.budget_tasks {
@@ -273,9 +273,10 @@ impl Daemon {
         let accounts = self.accounts.into_iter().map(start).collect();
         let mut work = Work {
             wiring: self.wiring,
+            engine: self.engine,
             config: self.config,
-            current: self.current,
             exposed: self.exposed,
+            current: self.current,
             notifier,
             file: self.file,
             accounts,
@@ -295,11 +296,12 @@ impl Daemon {
 #[derive(Debug)]
 struct Work {
     wiring: Wiring,
+    engine: Option<Arc<RedisEngine>>,
     /// The config in force.
     config: Config,
+    exposed: Exposed,
     current: Arc<Current>,
     notifier: Arc<Notifier>,
-    exposed: Exposed,
     file: Option<PathBuf>,
     /// In the order of the config.
     accounts: Vec<RunningAccount>,

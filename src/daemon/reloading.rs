@@ -74,6 +74,9 @@ impl Work {
             .map_err(unusable)?;
         let prepared = self.prepare(&config, files.accounts).map_err(unusable)?;
         // Nothing can fail from here on.
+        if let (Some(engine), Some(password)) = (&self.engine, &files.cluster_password) {
+            engine.use_password(password);
+        }
         let recipients = files.recipients;
         let reloaded = self.put_in_force(config, files.callers, prepared).await;
         self.recipients.send_replace(recipients);

@@ -37,6 +37,18 @@ pub enum FileError {
     Unfinished(#[from] Unfinished),
 }
 
+impl FileError {
+    /// Says what to do if openseat may not read the file; empty for other errors. Under systemd's `DynamicUser=` no file can belong to its user.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::System(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                "; let systemd pass it with LoadCredential=, or make it readable by openseat's user"
+            }
+            _ => "",
+        }
+    }
+}
+
 /// Reads a whole file of at most `most` bytes. Blocks, but not longer than the deadline; tasks use [`aside::bounded`].
 ///
 /// # Errors

@@ -71,7 +71,9 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
         "ca_file = \"./none.pem\"\ntoken_env = \"NO_SUCH_TOKEN\"",
     );
     let notify = "\n[[notify]]\nurl_file = \"./slack.url\"\non = [\"bad_token\"]\n";
-    let config = format!("{server}[state]\ndir = \"state\"\n{account}{other}{notify}");
+    let cluster =
+        "\n[cluster]\nurl = \"redis://redis.internal\"\npassword_file = \"./redis.password\"\n";
+    let config = format!("{server}[state]\ndir = \"state\"\n{account}{other}{notify}{cluster}");
     fixture.home.write("openseat.toml", &config);
     fixture.home.write("main.token", "one two");
     fixture.home.write("ca.pem", "no certificate");
@@ -94,6 +96,8 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
         "warning: account \"other\": the environment variable NO_SUCH_TOKEN is not set",
         "account \"other\": ca_file ",
         "none.pem cannot be read",
+        "the password file ",
+        "redis.password cannot be read",
         "the bearer token file ",
         "bearer.token cannot be read",
         "client \"buyer-7\": the bearer token file ",
@@ -104,7 +108,7 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
         "slack.url has no address; write one line such as https://",
     ]);
     assert!(!output.err.contains("buyer-8"), "{}", output.err);
-    assert_eq!(output.err.lines().count(), 9, "{}", output.err);
+    assert_eq!(output.err.lines().count(), 10, "{}", output.err);
     assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 

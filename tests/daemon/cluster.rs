@@ -5,6 +5,7 @@ mod configs;
 mod cuts;
 mod engines;
 mod leaders;
+mod password;
 mod shared;
 mod way;
 

@@ -51,8 +51,9 @@ impl RedisEngine {
     async fn has_moved(&self) {
         loop {
             tokio::time::sleep(LOOK_FOR_MASTER).await;
-            if self.place.is_sentinel()
-                && let Ok(found) = self.place.find().await
+            let place = self.place();
+            if place.is_sentinel()
+                && let Ok(found) = place.find().await
                 && self.link("").leave_all_but(&found[0]).await
             {
                 tracing::info!(master = %found[0].addr(), "the cluster's engine has another master");
@@ -66,7 +67,7 @@ impl RedisEngine {
             let client = Client::open(info)?;
             client.get_async_pubsub().await.map_err(EngineError::from)
         };
-        let found = self.place.find().await?;
+        let found = self.place().find().await?;
         let (subscription, _) = select_ok(found.into_iter().map(subscribe).map(Box::pin)).await?;
         Ok(subscription)
     }

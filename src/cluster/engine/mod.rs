@@ -18,6 +18,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::OnceCell, time::timeout};
 
 use self::link::Link;
@@ -119,7 +120,7 @@ pub struct Address {
     /// A URL that [`Place`] can parse, without a password.
     pub url: String,
     /// The password, if it has one.
-    pub password: Option<secrecy::SecretString>,
+    pub password: Option<SecretString>,
     /// The prefix of all keys and channels.
     pub prefix: String,
     /// How many replicas must confirm a write before it counts.
@@ -128,7 +129,8 @@ pub struct Address {
 
 /// Redis or Valkey. See the [module](self).
 pub struct RedisEngine {
-    place: Place,
+    /// Another one replaces it with each new password.
+    place: StdMutex<Arc<Place>>,
     prefix: String,
     replicas: u32,
     /// The connections by node. Nodes have names only in a Redis Cluster; the empty name is the only node, or any node of the cluster.
@@ -166,10 +168,10 @@ impl RedisEngine {
         crate::process::tls::use_ring();
         let mut place = Place::from_url(&address.url)?;
         if let Some(password) = &address.password {
-            place = place.with_password(secrecy::ExposeSecret::expose_secret(password));
+            place = place.with_password(password.expose_secret());
         }
         Ok(Self {
-            place,
+            place: StdMutex::new(Arc::new(place)),
             prefix: address.prefix.clone(),
             replicas: address.replicas,
             links: StdMutex::default(),
@@ -178,6 +180,17 @@ impl RedisEngine {
             up: AtomicBool::new(false),
             last_logged: StdMutex::default(),
         })
+    }
+
+    /// Uses this password for connections from now on. Those that exist stay, since the engine has accepted them.
+    pub fn use_password(&self, password: &SecretString) {
+        let mut place = lock(&self.place);
+        let changed = Place::clone(&place).with_password(password.expose_secret());
+        *place = Arc::new(changed);
+    }
+
+    fn place(&self) -> Arc<Place> {
+        Arc::clone(&lock(&self.place))
     }
 
     /// Returns whether the last command was answered.
@@ -194,10 +207,10 @@ impl RedisEngine {
     async fn ask_its_node(&self, account: &str, command: &Command) -> Result<Reply, EngineError> {
         for _ in 0..MAX_MOVES {
             let home = lock(&self.homes).get(account).cloned().unwrap_or_default();
-            let link = self.link(&home);
+            let (link, place) = (self.link(&home), self.place());
             let asked = async {
-                let node = self.place.node(&home);
-                let (mut connection, number) = link.connection(&self.place, node).await?;
+                let node = place.node(&home);
+                let (mut connection, number) = link.connection(&place, node).await?;
                 let asked = timeout(ANSWER, self.ask(&mut connection, account, command));
                 let answered = asked.await.unwrap_or(Err(EngineError::Silent));
                 // Errors such as READONLY count as well: the engine's role has changed.
@@ -210,7 +223,7 @@ impl RedisEngine {
                 answered
             };
             match asked.await {
-                Err(error) => match error.moved_to().filter(|_| self.place.is_cluster()) {
+                Err(error) => match error.moved_to().filter(|_| place.is_cluster()) {
                     Some(to) => drop(lock(&self.homes).insert(account.to_owned(), to)),
                     None => {
                         lock(&self.homes).remove(account);

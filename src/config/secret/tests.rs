@@ -39,6 +39,22 @@ fn a_missing_token_says_where_openseat_looked() {
 }
 
 #[test]
+fn a_file_that_openseat_may_not_read_says_what_to_do() {
+    let fault = |kind: io::ErrorKind| {
+        let fault = SecretFault::Unreadable(FileError::System(kind.into()));
+        SecretError::at("the password file /etc/a".to_owned(), fault).to_string()
+    };
+    let refused = fault(io::ErrorKind::PermissionDenied);
+    assert!(
+        refused.starts_with("the password file /etc/a cannot be read: permission denied; let systemd pass it with LoadCredential=, or make it readable"),
+        "{refused}"
+    );
+    let missing = fault(io::ErrorKind::NotFound);
+    assert!(missing.contains("; check the path, or write"), "{missing}");
+    assert!(!fault(io::ErrorKind::TimedOut).contains(';'));
+}
+
+#[test]
 fn an_invalid_token_is_rejected_without_showing_it() {
     for (content, expected) in [
         (b"".to_vec(), "is empty"),

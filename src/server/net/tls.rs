@@ -40,7 +40,7 @@ const PROTOCOL: &[u8] = b"http/1.1";
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("{key} {} cannot be read: {source}", path.display())]
+    #[error("{key} {} cannot be read: {source}{}", path.display(), source.advice())]
     Unreadable {
         /// The key of the config.
         key: &'static str,
