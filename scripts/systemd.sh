@@ -380,6 +380,21 @@ soon "readiness" is_ready
 [[ $(main_process) != "$before" ]] || is "the process" "a new one" "$before"
 guest grep -q 8500 /etc/openseat/openseat.toml
 
+# section NAME: prints the commands in a section of the manual.
+section() { sed -n "/^## $1\$/,/^## /{/^\`\`\`sh\$/,/^\`\`\`\$/{/^\`\`\`/!p}}" docs/operations.md; }
+
+say "the documented restore brings the data back, and the socket"
+guest systemctl stop openseat.socket openseat.service
+guest install -d -m 700 /var/backups/openseat
+guest cp /var/lib/openseat/state.sqlite3 /var/lib/openseat/history.sqlite3 /var/backups/openseat/
+guest systemctl start openseat.socket openseat.service
+soon "readiness" is_ready
+section Restore | guest sh -eux
+is "the socket" active "$(guest systemctl is-active openseat.socket || true)"
+ask --unix-socket /run/openseat.sock http://openseat/livez >/dev/null
+soon "readiness" is_ready
+is "the restored file's owner" openseat "$(guest stat -c %U /var/lib/private/openseat/history.sqlite3)"
+
 say "it stops within 3 s"
 begun=$(date +%s%N)
 guest systemctl stop openseat.socket openseat.service

@@ -106,6 +106,41 @@ fn every_exit_code_is_documented_as_the_help_has_it() {
     assert!(compared > 4, "only {compared} commands");
 }
 
+/// A socket that systemd holds stays stopped until it is started, and cannot be started while the service runs.
+#[test]
+fn a_section_that_stops_the_socket_starts_it_again_before_the_service() {
+    let ends = [
+        "systemctl stop ",
+        "systemctl disable ",
+        "systemctl reset-failed ",
+    ];
+    let starts = |text: &str, unit: &str| {
+        let commands = [" start ", " enable --now "].map(|verb| format!("systemctl{verb}{unit}"));
+        commands.iter().find_map(|command| text.find(command))
+    };
+    let mut pages = pages();
+    pages.push(read("deploy/README.md"));
+    let mut seen = 0;
+    for page in pages {
+        for section in page.text.split("\n## ") {
+            let is_end = |line: &&str| {
+                line.contains("openseat.socket") && ends.iter().any(|end| line.contains(end))
+            };
+            let Some(line) = section.lines().filter(is_end).next_back() else {
+                continue;
+            };
+            let (_, after) = section.split_once(line).expect("it has the line");
+            // The line itself may have both, in prose and tables.
+            let after = format!("{line}{after}");
+            let order = starts(&after, "openseat.socket").zip(starts(&after, "openseat.service"));
+            let is_in_order = order.is_some_and(|(socket, service)| socket < service);
+            assert!(is_in_order, "{}: {line}", page.name);
+            seen += 1;
+        }
+    }
+    assert!(seen > 4, "only {seen}");
+}
+
 #[test]
 fn every_environment_variable_is_documented() {
     let pages = pages();
