@@ -7,7 +7,10 @@ use super::{
     people::People,
     person::{MAX_LAG, Shown},
 };
-use crate::{clock::Moment, model::agent::Agent};
+use crate::{
+    clock::Moment,
+    model::{agent::Agent, known::Poll},
+};
 
 /// The members of a queue, from a poll of it.
 #[derive(Clone, Debug)]
@@ -18,24 +21,26 @@ pub struct Membership {
     pub took: Duration,
     /// Whether the number of rows is CallTools' own count.
     pub complete: bool,
+    /// The rows of that poll.
+    pub(super) polled: Arc<[Arc<Agent>]>,
+    /// The agents of these rows, in the same order.
     pub(super) members: Vec<Member>,
-    /// The rows at the last join, unless one has changed since. They are published again, so that a queue costs only a walk through its members.
-    pub(super) joined: Option<Arc<[Arc<Agent>]>>,
+    /// The rows at the last join. They are published again while nothing changes, and otherwise copied with what has changed.
+    joined: Arc<[Arc<Agent>]>,
 }
 
+/// What each join reads of an agent. These are copies: each answer leads to a walk through the members of all queues, which would take most of its
+/// time if it had to find each person and row.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     /// The person's place among the people.
     pub(super) who: usize,
-    /// When the person's newest row was seen; without one, when the queue was polled. This and the next are copies: each answer leads to a walk
-    /// through the members of all queues, which would take most of its time if it had to find each person and row.
+    /// When the person's newest row was seen; without one, when the queue was polled.
     seen: Moment,
     /// Whether the person was logged in to the queue.
-    pub(super) queue_logged_in: bool,
-    /// The row from the poll of the queue.
-    pub(super) polled: Arc<Agent>,
-    /// The newest row at the last join, and the joined row: most rows are the same from sweep to sweep.
-    pub(super) joined: Option<(Arc<Agent>, Arc<Agent>)>,
+    queue_logged_in: bool,
+    /// Whether the row at the last join is another one than it would be now.
+    is_outdated: bool,
 }
 
 /// A queue's agents with their newest rows.
@@ -58,6 +63,19 @@ pub struct Joined {
 }
 
 impl Membership {
+    /// Creates the membership by this poll. Each member belongs to one of its rows.
+    pub(super) fn new(poll: Poll, members: Vec<Member>) -> Self {
+        let polled: Arc<[_]> = poll.agents.into();
+        Self {
+            as_of: poll.as_of,
+            took: poll.took,
+            complete: poll.complete,
+            joined: Arc::clone(&polled),
+            polled,
+            members,
+        }
+    }
+
     /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date. Then the other's
     /// membership does not count.
     pub(super) fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>]) -> bool {
@@ -67,8 +85,8 @@ impl Membership {
         if as_of.boot > self.as_of.boot + MAX_LAG {
             return false;
         }
-        let polled = self.members.iter().map(|member| &member.polled);
-        let polled: HashMap<_, _> = polled.map(|agent| (&agent.id, agent)).collect();
+        let polled = self.polled.iter().map(|agent| (&agent.id, agent));
+        let polled: HashMap<_, _> = polled.collect();
         let mut agents = agents.iter();
         agents.any(|agent| {
             let known = polled.get(&agent.id);
@@ -78,48 +96,49 @@ impl Membership {
 
     /// Records what a row has changed about a member.
     pub(super) fn show(&mut self, who: usize, shown: Shown) {
-        if !shown.is_same {
-            self.joined = None;
-        }
         if let Some(member) = self.members.iter_mut().find(|member| member.who == who) {
             member.seen = shown.at;
+            member.is_outdated |= !shown.is_same;
         }
     }
 
     /// Records what is known about the members, after their newest rows were taken back.
     pub(super) fn look_again(&mut self, people: &People) {
-        self.joined = None;
         for member in &mut self.members {
             let newest = people.at(member.who).and_then(|one| one.newest.as_ref());
             member.seen = newest.map_or(self.as_of, |newest| newest.at);
+            member.is_outdated = true;
         }
+    }
+
+    /// Returns the rows of the poll, each replaced by the newest one with the log-in to this queue.
+    fn join(&mut self, people: &People) -> Arc<[Arc<Agent>]> {
+        let outdated = |(_, member): &(_, &mut Member)| member.is_outdated;
+        for (place, member) in self.members.iter_mut().enumerate().filter(outdated) {
+            member.is_outdated = false;
+            let polled = &self.polled[place];
+            let newest = people.at(member.who).and_then(|one| one.newest.as_ref());
+            let row = match newest {
+                Some(newest) if !Arc::ptr_eq(&newest.agent, polled) => {
+                    Arc::new(joined(&newest.agent, polled))
+                }
+                _ => Arc::clone(polled),
+            };
+            if !Arc::ptr_eq(&row, &self.joined[place]) {
+                Arc::make_mut(&mut self.joined)[place] = row;
+            }
+        }
+        Arc::clone(&self.joined)
     }
 }
 
 impl Member {
-    pub(super) fn new(who: usize, polled: Arc<Agent>, seen: Moment) -> Self {
+    pub(super) fn new(who: usize, polled: &Agent, seen: Moment) -> Self {
         Self {
             who,
             seen,
             queue_logged_in: polled.queue_logged_in,
-            polled,
-            joined: None,
-        }
-    }
-
-    /// Returns the newest row, with the log-in to this queue.
-    fn join(&mut self, newest: &Arc<Agent>) -> Arc<Agent> {
-        if Arc::ptr_eq(newest, &self.polled) {
-            self.joined = None;
-            return Arc::clone(&self.polled);
-        }
-        match &self.joined {
-            Some((from, joined)) if Arc::ptr_eq(from, newest) => Arc::clone(joined),
-            _ => {
-                let joined = Arc::new(joined(newest, &self.polled));
-                self.joined = Some((Arc::clone(newest), Arc::clone(&joined)));
-                joined
-            }
+            is_outdated: true,
         }
     }
 }
@@ -148,22 +167,6 @@ impl Roster {
                 oldest_logged_in = Some(earlier(member.seen, oldest_logged_in));
             }
         }
-        let agents = match &membership.joined {
-            Some(joined) => Arc::clone(joined),
-            None => {
-                let newest = |member: &Member| self.people.at(member.who)?.newest.as_ref();
-                let members = membership.members.iter_mut();
-                let agents = members.map(|member| match newest(member) {
-                    Some(newest) => member.join(&newest.agent),
-                    None => {
-                        member.joined = None;
-                        Arc::clone(&member.polled)
-                    }
-                });
-                agents.collect()
-            }
-        };
-        membership.joined = Some(Arc::clone(&agents));
         // Confirmations by omission keep the order of looks, so the oldest look has the oldest status.
         let seen = oldest;
         let oldest = oldest.map(|seen| self.confirmed.status(seen));
@@ -181,7 +184,7 @@ impl Roster {
             members_as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,
-            agents,
+            agents: membership.join(&self.people),
         })
     }
 
@@ -195,11 +198,7 @@ impl Roster {
             members_as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,
-            agents: membership
-                .members
-                .iter()
-                .map(|member| Arc::clone(&member.polled))
-                .collect(),
+            agents: Arc::clone(&membership.polled),
         })
     }
 }

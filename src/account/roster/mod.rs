@@ -216,41 +216,30 @@ impl Roster {
         self.take(place, poll, Source::Memory);
     }
 
-    fn take(&mut self, place: usize, poll: Poll, source: Source) {
-        let Poll {
-            as_of,
-            took,
-            complete,
-            mut agents,
-        } = poll;
+    fn take(&mut self, place: usize, mut poll: Poll, source: Source) {
         let known = self.queues[place].as_ref();
-        if known.is_some_and(|known| known.overtakes(as_of, &agents)) {
+        if known.is_some_and(|known| known.overtakes(poll.as_of, &poll.agents)) {
             return;
         }
-        for agent in &mut agents {
+        for agent in &mut poll.agents {
             self.share_memory(agent);
             let sighting = Sighting {
                 agent: Arc::clone(agent),
-                at: as_of,
+                at: poll.as_of,
                 by_sweep: false,
             };
             self.take_row(sighting, source);
         }
         self.leave(place);
-        let member = |polled: Arc<Agent>| {
+        let member = |polled: &Arc<Agent>| {
             let (who, person) = self.people.meet(&polled.id);
             person.join(place);
             let newest = person.newest.as_ref();
-            let seen = newest.map_or(as_of, |newest| newest.at);
+            let seen = newest.map_or(poll.as_of, |newest| newest.at);
             Member::new(who, polled, seen)
         };
-        self.queues[place] = Some(Membership {
-            as_of,
-            took,
-            complete,
-            members: agents.into_iter().map(member).collect(),
-            joined: None,
-        });
+        let members = poll.agents.iter().map(member).collect();
+        self.queues[place] = Some(Membership::new(poll, members));
     }
 
     /// Removes all members of the queue at this place.
@@ -271,18 +260,17 @@ impl Roster {
     /// Returns whether a queue's last poll showed any agent.
     pub fn has_members(&self, place: usize) -> bool {
         let membership = self.queues[place].as_ref();
-        membership.is_some_and(|membership| !membership.members.is_empty())
+        membership.is_some_and(|membership| !membership.polled.is_empty())
     }
 
     /// Returns a queue's last poll, for a handover.
     pub fn last_poll(&self, place: usize) -> Option<Poll> {
         let membership = self.queues[place].as_ref()?;
-        let members = membership.members.iter();
         Some(Poll {
             as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,
-            agents: members.map(|member| Arc::clone(&member.polled)).collect(),
+            agents: membership.polled.to_vec(),
         })
     }
 
@@ -292,16 +280,9 @@ impl Roster {
     /// lost on the way would look as new as the others.
     pub fn known_beside_polls(&self, moment: Option<Moment>) -> Vec<Sighting> {
         let mut polled: HashMap<&AgentId, Vec<&Arc<Agent>>> = HashMap::new();
-        for member in self
-            .queues
-            .iter()
-            .flatten()
-            .flat_map(|queue| &queue.members)
-        {
-            polled
-                .entry(&member.polled.id)
-                .or_default()
-                .push(&member.polled);
+        let queues = self.queues.iter().flatten();
+        for row in queues.flat_map(|queue| &*queue.polled) {
+            polled.entry(&row.id).or_default().push(row);
         }
         let newest = polled.into_iter().filter_map(|(id, polled)| {
             let newest = self.newest(id)?;
@@ -336,7 +317,7 @@ impl Roster {
     /// Returns the members of all queues, with the queue's place and the poll's moment; each agent once per queue.
     pub fn members(&self) -> impl Iterator<Item = ((usize, Moment), &Agent)> {
         self.memberships().flat_map(|(place, membership)| {
-            let agents = membership.members.iter().map(|member| &*member.polled);
+            let agents = membership.polled.iter().map(|agent| &**agent);
             agents.map(move |agent| ((place, membership.as_of), agent))
         })
     }
@@ -354,8 +335,8 @@ impl Roster {
         let of_agent = |(agent, gone): (AgentId, presence::Gone)| {
             let is_logged_in = |place: &usize| {
                 let membership = self.queues[*place].as_ref();
-                let mut members = membership.into_iter().flat_map(|queue| &queue.members);
-                members.any(|member| member.polled.id == agent && member.polled.queue_logged_in)
+                let mut polled = membership.into_iter().flat_map(|queue| &*queue.polled);
+                polled.any(|polled| polled.id == agent && polled.queue_logged_in)
             };
             let places = self.queues_of(&agent).iter().copied();
             Departure {

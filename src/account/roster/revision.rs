@@ -25,10 +25,10 @@ impl Roster {
                 .and_then(|newest| newest.agent.status_since);
         }
         for membership in self.queues.iter().flatten() {
-            for member in &membership.members {
-                let (_, person) = self.people.meet(&member.polled.id);
+            for polled in &*membership.polled {
+                let (_, person) = self.people.meet(&polled.id);
                 person.show(Sighting {
-                    agent: Arc::clone(&member.polled),
+                    agent: Arc::clone(polled),
                     at: membership.as_of,
                     by_sweep: false,
                 });
@@ -60,11 +60,10 @@ impl Roster {
             }
         }
         for membership in self.queues.iter_mut().flatten() {
-            membership.joined = None;
-            for member in &mut membership.members {
-                again(&mut member.polled);
-                member.joined = None;
-            }
+            Arc::make_mut(&mut membership.polled)
+                .iter_mut()
+                .for_each(again);
+            membership.look_again(&self.people);
         }
         for person in self.people.values_mut() {
             let Some(newest) = &person.newest else {

@@ -132,18 +132,16 @@ fn plain_join(
     place: usize,
 ) -> Option<(Vec<Agent>, Option<Duration>, Option<Duration>)> {
     let membership = roster.queues[place].as_ref()?;
-    let members = || membership.members.iter();
-    let newest = |member: &Member| roster.newest(&member.polled.id);
-    let rows = members().map(|member| match newest(member) {
-        Some(newest) if !Arc::ptr_eq(&newest.agent, &member.polled) => {
-            joined(&newest.agent, &member.polled)
-        }
-        _ => Agent::clone(&member.polled),
+    let polled = || membership.polled.iter();
+    let newest = |polled: &Agent| roster.newest(&polled.id);
+    let rows = polled().map(|polled| match newest(polled) {
+        Some(newest) if !Arc::ptr_eq(&newest.agent, polled) => joined(&newest.agent, polled),
+        _ => Agent::clone(polled),
     });
-    let seen = |member: &Member| newest(member).map_or(membership.as_of, |newest| newest.at);
-    let logged_in = members().filter(|member| member.polled.queue_logged_in);
-    let of_seats = logged_in.map(|member| roster.confirmed.availability(seen(member)).boot);
-    let of_all = members().map(|member| roster.confirmed.status(seen(member)).boot);
+    let seen = |polled: &Agent| newest(polled).map_or(membership.as_of, |newest| newest.at);
+    let logged_in = polled().filter(|polled| polled.queue_logged_in);
+    let of_seats = logged_in.map(|polled| roster.confirmed.availability(seen(polled)).boot);
+    let of_all = polled().map(|polled| roster.confirmed.status(seen(polled)).boot);
     Some((rows.collect(), of_seats.min(), of_all.min()))
 }
 
