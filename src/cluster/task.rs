@@ -88,6 +88,8 @@ pub struct Task {
     standing: Standing,
     /// The last entry that was read or written.
     position: Position,
+    /// The last entry that this process tried to write.
+    written: Position,
     confirmed: Confirmed,
     /// Whether everything up to there is known.
     is_synced: bool,
@@ -113,6 +115,10 @@ pub struct Task {
     /// How many more times to read the mirrors, since new nodes appeared.
     mirrors_due: u8,
     last_epoch: u64,
+    /// How often it tried to lead since it has the lease.
+    tries: u8,
+    /// It had the lease and could not read the log, and has not read it since.
+    gave_up: bool,
     /// Whether an entry that cannot be used was logged.
     logged_bad_entry: bool,
     /// Whether a refused claim was logged since the last accepted one.
@@ -160,6 +166,7 @@ impl Task {
             parts,
             standing: Standing::default(),
             position: Position::default(),
+            written: Position::default(),
             confirmed: Confirmed::default(),
             is_synced: false,
             generation: None,
@@ -178,6 +185,8 @@ impl Task {
             mirrors_seen: HashMap::new(),
             mirrors_due: 0,
             last_epoch: 0,
+            tries: 0,
+            gave_up: false,
             logged_bad_entry: false,
             logged_refused_claim: false,
             unread: false,
@@ -219,7 +228,8 @@ impl Task {
 
     /// Returns how long until this node may take the lease; `None` if it must not.
     fn may_take_in(&self, now: Duration) -> Option<Duration> {
-        let may = !self.is_stopping && !self.unread && self.has_company(now);
+        let is_ready = !(self.is_stopping || self.unread || self.gave_up);
+        let may = is_ready && self.has_company(now);
         let led = self.parts.led.load(Ordering::Relaxed);
         let rests = || self.candidate.may_take_in(now, led);
         may.then(rests).flatten()

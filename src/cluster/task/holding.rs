@@ -9,6 +9,9 @@ use crate::cluster::{
     member::Role,
 };
 
+/// How often a node that has the lease tries to lead, once in a third of a lease. Then another node may be able to read the log.
+const MAX_TRIES: u8 = 3;
+
 impl Task {
     pub(super) async fn renew(&mut self) {
         let Some((command, lease)) = self.candidate.renew() else {
@@ -49,15 +52,25 @@ impl Task {
         self.try_to_lead().await;
         let leads = self.leads();
         self.parts.listens.store(leads, Ordering::Relaxed);
+        let may_try_again = !leads && self.candidate.held().is_some();
+        self.tries = if may_try_again { self.tries + 1 } else { 0 };
+        if self.tries >= MAX_TRIES {
+            tracing::warn!(
+                account = &*self.parts.account,
+                "this node has the lease, but cannot read the cluster's log in time, so it leaves the lease to another node"
+            );
+            (self.tries, self.gave_up) = (0, true);
+            self.resign().await;
+        }
     }
 
     /// Leads, if it can read the whole log and all mirrors.
     async fn try_to_lead(&mut self) {
-        self.read().await;
+        let has_read = self.read().await;
         if self.unread {
             return self.resign().await; // A node that can read the log should lead.
         }
-        if !self.is_synced || !self.read_mirrors().await {
+        if !has_read || !self.read_mirrors().await {
             return; // The next beat tries again.
         }
         let Some(lease) = self.candidate.held() else {
@@ -65,7 +78,11 @@ impl Task {
         };
         let epoch = lease.epoch;
         self.count_missed();
-        (self.position, self.last_epoch) = (Position { epoch, number: 0 }, epoch);
+        // If this node led before in this epoch, it goes on after all that it has written. That may still arrive.
+        let written = [self.position, self.written].into_iter();
+        let written = written.filter(|written| written.epoch == epoch).max();
+        self.position = written.unwrap_or(Position { epoch, number: 0 });
+        self.last_epoch = epoch;
         self.checkpoint = None;
         if !self.publish(Entry::default()).await {
             return;

@@ -32,6 +32,8 @@ pub(super) struct Missed {
 #[derive(Debug, Default)]
 pub(super) struct Confirmed {
     last: Position,
+    /// The last entry that was in the log, with or without replicas. This node may have tried to write later ones.
+    in_log: Position,
     /// The lease at an earlier look, and the last entry then.
     looked: Option<(Lease, Position)>,
 }
@@ -60,6 +62,12 @@ impl Confirmed {
     /// Records that this entry of this node was confirmed.
     pub(super) fn published(&mut self, position: Position) {
         self.last = self.last.max(position);
+        self.found(position);
+    }
+
+    /// Records that the log has this entry.
+    pub(super) fn found(&mut self, position: Position) {
+        self.in_log = self.in_log.max(position);
     }
 }
 
@@ -68,7 +76,7 @@ impl Task {
     pub(super) fn must_be_kept(&self) -> Position {
         match self.parts.engine.keeps_what_it_confirms() {
             true => self.confirmed.last,
-            false => self.position,
+            false => self.confirmed.in_log,
         }
     }
 

@@ -13,8 +13,8 @@ use crate::cluster::{
 pub(super) const READ_EVERY: Duration = Duration::from_secs(1);
 
 impl Task {
-    /// Reads the log to its end.
-    pub(super) async fn read(&mut self) {
+    /// Reads the log. Returns whether it came to the end.
+    pub(super) async fn read(&mut self) -> bool {
         self.next_read = self.now().boot + READ_EVERY;
         let mut with_checkpoint = !self.is_synced;
         // Stays so to the end of the log: to read the checkpoint again would bring the same gap again.
@@ -26,7 +26,7 @@ impl Task {
             };
             let asked = self.now();
             let Some(Reply::Log(log)) = self.ask(&command).await else {
-                return;
+                return false;
             };
             let now = self.now();
             self.note_time(log.time, now);
@@ -34,7 +34,7 @@ impl Task {
                 self.candidate.saw(&log.generation, &log.lease, now.boot);
             }
             if self.generation.as_ref() != Some(&log.generation) {
-                return; // The next beat handles the new data set first.
+                return false; // The next beat handles the new data set first.
             }
             let reading = Reading {
                 asked,
@@ -46,17 +46,19 @@ impl Task {
             let is_last = log.entries.len() < MAX_READ;
             let is_gap = !self.take_in(log, &reading, after_checkpoint);
             if self.unread {
-                return; // Until a checkpoint replaces what cannot be read.
+                return false; // Until a checkpoint replaces what cannot be read.
             }
             if is_gap {
                 (with_checkpoint, after_checkpoint) = (true, true);
+                self.is_synced = false; // The next read may get no answer.
                 continue;
             }
             with_checkpoint = false;
             if is_last {
                 (self.is_synced, self.up_to_date) = (true, Some(asked));
                 self.suspect_since = None;
-                return;
+                self.gave_up = false;
+                return true;
             }
         }
     }
@@ -82,6 +84,7 @@ impl Task {
     pub(super) fn take_entry(&mut self, logged: &Logged, reading: &Reading) {
         self.position = logged.position;
         self.note_entry(logged.position);
+        self.confirmed.found(logged.position);
         self.candidate.heard_of(logged.position.epoch);
         let entry = match codec::decode(&logged.data, reading) {
             Ok(entry) => entry,

@@ -97,6 +97,7 @@ impl Task {
         let generation = generation.to_owned();
         self.standing.apply(&entry);
         self.position = self.position.next();
+        self.written = self.position;
         let is_due = self.checkpoint.is_none_or(|(number, at)| {
             self.position.number >= number + ENTRIES_PER_CHECKPOINT
                 || now.boot >= at + CHECKPOINT_EVERY

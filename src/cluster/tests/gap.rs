@@ -1,22 +1,32 @@
-//! Tests what a node does about a log that lacks an entry.
+//! Tests what a node does about a log that lacks an entry, or that it cannot read.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::time::sleep;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::spending::{LEASE, LIMIT, SECOND};
 use crate::{
+    budget::{Budget, Purpose, Witness as _},
     clock::{Clock as _, VirtualClock},
     cluster::{
         codec::{Writing, encode},
-        command::{MAX_READ, Position},
+        command::{Command, MAX_READ, Position, Reply},
+        engine::{Engine, EngineError},
         entry::Entry,
+        member::Member,
         model::Exchange,
         node::{Node, Settings},
     },
 };
-
-const LEASE: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
 async fn a_log_that_lacks_entries_is_read_to_its_end() {
@@ -59,4 +69,169 @@ async fn a_log_that_lacks_entries_is_read_to_its_end() {
         assert!(member.status().leads, "{lacks:?}");
         running.abort();
     }
+}
+
+/// Which reads of the log are answered in time.
+#[derive(Clone, Copy, Debug)]
+enum Reads {
+    All,
+    None,
+    /// None until the node has taken the lease. From then on, all but the one after this many.
+    OnceTaken(usize),
+    AllBut(usize),
+}
+
+/// A node's connection to the engine.
+#[derive(Debug)]
+struct Line {
+    exchange: Arc<Exchange>,
+    is_cut: AtomicBool,
+    reads: Mutex<Reads>,
+}
+
+impl Line {
+    fn is_answered(&self, command: &Command) -> bool {
+        let reads = &mut *self.reads.lock().unwrap();
+        match (command, *reads) {
+            (Command::Take { .. }, Reads::OnceTaken(before)) => *reads = Reads::AllBut(before),
+            (Command::Read { .. }, Reads::None | Reads::OnceTaken(_)) => return false,
+            (Command::Read { .. }, Reads::AllBut(0)) => {
+                *reads = Reads::All;
+                return false;
+            }
+            (Command::Read { .. }, Reads::AllBut(before)) => *reads = Reads::AllBut(before - 1),
+            _ => {}
+        }
+        !self.is_cut.load(Ordering::Relaxed)
+    }
+}
+
+impl Engine for Line {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        Box::pin(async move {
+            if self.is_answered(command) {
+                return self.exchange.run(account, command).await;
+            }
+            sleep(Duration::from_millis(400)).await;
+            Err(EngineError::Silent)
+        })
+    }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        self.exchange.keeps_what_it_confirms()
+    }
+}
+
+/// A node of one account.
+struct Peer {
+    line: Arc<Line>,
+    budget: Arc<Budget>,
+    member: Arc<Member>,
+    stop: CancellationToken,
+    _node: Arc<Node>,
+}
+
+impl Peer {
+    fn start(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>, name: &str) -> Self {
+        let line = Arc::new(Line {
+            exchange: Arc::clone(exchange),
+            is_cut: AtomicBool::new(false),
+            reads: Mutex::new(Reads::All),
+        });
+        let settings = Settings {
+            name: name.to_owned(),
+            lease: LEASE,
+            alone: None,
+        };
+        let engine = Arc::clone(&line) as Arc<dyn Engine>;
+        let node = Arc::new(Node::new(engine, settings, clock.clone()));
+        exchange.introduce(&node);
+        let (member, seat) = node.member(&"main".into(), "origin", "identity");
+        let limit = NonZeroU32::new(LIMIT).unwrap();
+        let budget = Budget::in_memory(limit, 0, clock.clone());
+        let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
+        let mut membership = node.membership(seat.unwrap(), Some(Arc::clone(&budget)));
+        let (task, stop) = (membership.task.take().unwrap(), CancellationToken::new());
+        tokio::spawn(task.run(stop.clone()));
+        Self {
+            line,
+            budget,
+            member,
+            stop,
+            _node: node,
+        }
+    }
+
+    async fn until_it_leads(&self) {
+        while !self.member.leads() {
+            sleep(SECOND / 10).await;
+        }
+    }
+
+    async fn spend(&self) {
+        let permit = self.budget.permit(Purpose::OnDemand).await.unwrap();
+        permit.answered();
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.line.is_cut.store(is_cut, Ordering::Relaxed);
+    }
+
+    fn answer(&self, reads: Reads) {
+        *self.line.reads.lock().unwrap() = reads;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_read_the_log_does_not_lead_before_it_can() {
+    // The entries that it lacks, or the checkpoint that replaces them.
+    for lost in [0, 1] {
+        let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+        let one = Peer::start(&exchange, &clock, "one");
+        one.until_it_leads().await;
+        let two = Peer::start(&exchange, &clock, "two");
+        sleep(LEASE).await;
+        two.cut(true);
+        for _ in 0..LIMIT / 2 {
+            one.spend().await;
+            sleep(SECOND * 2).await;
+        }
+        one.stop.cancel();
+        sleep(SECOND).await;
+        let used = one.budget.usage().used;
+        assert_eq!((used, two.budget.usage().used), (LIMIT / 2, 0));
+
+        two.answer(Reads::OnceTaken(lost));
+        two.cut(false);
+        two.until_it_leads().await;
+        assert_eq!(two.budget.usage().used, used, "{lost}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_read_the_log_leaves_the_lease_to_one_that_can() {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let one = Peer::start(&exchange, &clock, "one");
+    one.until_it_leads().await;
+    let [slow, other] = ["slow", "other"].map(|name| Peer::start(&exchange, &clock, name));
+    sleep(LEASE).await;
+    one.spend().await;
+    slow.answer(Reads::None);
+    other.cut(true);
+    one.stop.cancel();
+    sleep(SECOND).await;
+    let is_free = || exchange.model.lock().unwrap().lease.starts_with('-');
+    while is_free() {
+        sleep(SECOND).await; // The slow node takes it.
+    }
+    other.cut(false);
+    let begun = Instant::now();
+    other.until_it_leads().await;
+    assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
+    assert!(!slow.member.leads());
+    assert_eq!(other.budget.usage().used, 1);
 }

@@ -605,6 +605,25 @@ async fn a_leader_that_is_gone_is_replaced_within_its_lease_and_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_that_still_has_the_lease_after_an_outage_leads_at_once() {
+    let world = World::new(5);
+    let only = tokio::spawn(Machine::new(0, &world, Faults::default()).run());
+    until_led(&world).await;
+    for outage in [9.5, 12.0, 60.0] {
+        sleep(LEASE).await;
+        *world.stopped_until.lock().unwrap() = world.seconds() + outage;
+        sleep(Duration::from_secs_f64(outage)).await;
+        let back = Instant::now();
+        assert!(!is_led(&world), "{outage}");
+        until_led(&world).await;
+        let elapsed = back.elapsed();
+        let longest = LEASE / 3 + Duration::from_secs(1);
+        assert!(elapsed <= longest, "{outage}: {elapsed:?}");
+    }
+    only.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_left_to_send_if_the_engine_forgets_without_a_leader() {
     let world = World::new(4);
     let first = tokio::spawn(Machine::new(0, &world, Faults::default()).run());
@@ -626,16 +645,14 @@ async fn nothing_is_left_to_send_if_the_engine_forgets_without_a_leader() {
     second.abort();
 }
 
+fn is_led(world: &World) -> bool {
+    let leading = world.leading.lock().unwrap();
+    let leads = |one: &Member| *one.role().borrow() == Role::Leading && one.leads();
+    leading.iter().any(|(_, one)| leads(one))
+}
+
 async fn until_led(world: &World) {
-    let leads = || {
-        world
-            .leading
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|(_, one)| *one.role().borrow() == Role::Leading && one.leads())
-    };
-    while !leads() {
+    while !is_led(world) {
         sleep(Duration::from_millis(50)).await;
     }
 }

@@ -93,3 +93,34 @@ async fn what_the_named_node_sent_alone_is_in_its_mirror_once_the_engine_is_back
     let stored = mirrored(&fixture, &exchange);
     assert!(stored >= spent, "{stored} of {spent}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_loses_nothing_leaves_the_hour() {
+    // The old leader goes on alone, or waits for the engine.
+    for alone in [Some("two"), None] {
+        let (fixture, exchange) = fixture(1, 10);
+        *exchange.alone.lock().unwrap() = alone.map(str::to_owned);
+        let named = Running::start(&fixture, &exchange, "two");
+        named.until_it_leads().await;
+        sleep(3 * MINUTE).await;
+        // What it publishes now gets no answer.
+        exchange.is_down.store(true, AtomicOrdering::Relaxed);
+        for _ in 0..5 {
+            let (reply, _refreshed) = oneshot::channel();
+            let queue = fixture.keys[0].clone();
+            named
+                .asks
+                .send(Ask::Refresh { queue, reply })
+                .await
+                .unwrap();
+            sleep(SECOND).await;
+        }
+        sleep(LEASE * 4).await;
+        assert_eq!(named.member.leads(), alone.is_some());
+        exchange.is_down.store(false, AtomicOrdering::Relaxed);
+        sleep(MINUTE).await;
+        assert!(named.member.leads());
+        let usage = named.budget.usage();
+        assert!(usage.used < usage.limit / 2, "{usage:?}");
+    }
+}
