@@ -15,6 +15,7 @@
 
 mod book;
 mod ledger;
+mod limits;
 mod owner;
 mod pace;
 mod permit;
@@ -25,12 +26,7 @@ mod throttle;
 mod window;
 mod witness;
 
-use std::{
-    fmt,
-    num::NonZeroU32,
-    sync::{Arc, atomic::AtomicU32},
-    time::Duration,
-};
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 pub use ledger::{Holder, Ledger, LedgerError};
 pub use owner::{BudgetOwner, SharedBudget, origin};
@@ -154,9 +150,8 @@ pub struct Usage {
 pub struct Budget {
     account: String,
     member: Arc<Member>,
+    /// Of this node's config. The hour may have a smaller one.
     allowance: Allowance,
-    /// The smallest limit of all nodes of the cluster.
-    cap: AtomicU32,
     pace: Pace,
     /// How many accounts spend from the hour. Each polls at its part of the pace.
     accounts: u32,
@@ -205,11 +200,9 @@ impl Budget {
         let (id, tie, rate) = ledger.with(clock.as_ref(), |book| {
             let id = book.enter(&owner, allowance);
             let tie = shared.map(|shared| book.enter(&shared.tie(&owner), allowance));
-            (
-                id,
-                tie,
-                even_rate(book, id, allowance, 0) / f64::from(accounts),
-            )
+            let allowed = book.hour(id).cap.applied_to(allowance);
+            let rate = even_rate(book, id, allowed, 0) / f64::from(accounts);
+            (id, tie, rate)
         });
         let capacity = bucket_capacity(allowance.for_polling() / accounts);
         Self {
@@ -217,7 +210,6 @@ impl Budget {
             pace: Pace::new(Arc::clone(&clock), capacity, rate),
             member: Arc::new(member(id)),
             allowance,
-            cap: AtomicU32::new(u32::MAX),
             accounts,
             _tie: tie.map(member),
             witness: None,
@@ -287,8 +279,9 @@ impl Budget {
                     cause: Cause::Pace,
                 });
             }
+            let allowance = self.allowance_in(book);
             let number = book
-                .admit(owner, self.allowance(), purpose, process)
+                .admit(owner, allowance, purpose, process)
                 .map_err(|room_at| Refusal {
                     until: book.moment(room_at),
                     cause: Cause::Spent,
@@ -329,8 +322,9 @@ impl Budget {
         let used = book.hour(owner).window.used();
         let accounts = f64::from(self.accounts);
         if self.pace.should_fit(now, used) {
+            let allowance = self.allowance_in(book);
             self.pace
-                .fit(|in_hand| even_rate(book, owner, self.allowance(), in_hand) / accounts);
+                .fit(|in_hand| even_rate(book, owner, allowance, in_hand) / accounts);
         }
     }
 
@@ -359,9 +353,10 @@ impl Budget {
         let owner = self.member.owner;
         self.member.with(|book| {
             let (now, cautious) = (book.now(), book.is_cautious());
+            let allowance = self.allowance_in(book);
             let hour = book.hour(owner);
-            let by_window = hour.window.even_rate(now, self.allowance(), 0);
-            match !cautious && our_rate(self.allowance(), hour.throttle.factor(now)) < by_window {
+            let by_window = hour.window.even_rate(now, allowance, 0);
+            match !cautious && our_rate(allowance, hour.throttle.factor(now)) < by_window {
                 true => Cause::Throttled,
                 false => Cause::Spent,
             }
@@ -377,9 +372,10 @@ impl Budget {
             let until = share.silence(now).map(|until| book.moment(until));
             (used, share.factor(now), until)
         });
+        let Allowance { limit, reserve } = self.allowance();
         Usage {
-            limit: self.allowance().limit,
-            reserve: self.allowance().reserve,
+            limit,
+            reserve,
             used: used as u32,
             share,
             throttled_until,

@@ -1,16 +1,12 @@
 //! In a cluster, one node sends an account's requests, and tells the others of each before it is sent, so that the next leader knows the hour.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
 use super::{
     Budget, Cause, Mark, Refusal,
-    window::{Allowance, STAYS, STAYS_MIRRORED},
+    window::{STAYS, STAYS_MIRRORED},
 };
 use crate::clock::Moment;
 
@@ -103,28 +99,6 @@ impl Budget {
             witness: Some(witness),
             ..self
         }
-    }
-
-    /// Returns the allowance: the smallest of all nodes' configs.
-    pub(super) fn allowance(&self) -> Allowance {
-        let Allowance { limit, reserve } = self.allowance;
-        let limit = limit.min(self.cap.load(Ordering::Relaxed));
-        Allowance {
-            limit,
-            reserve: reserve.min(limit - 1),
-        }
-    }
-
-    /// Returns `requests_per_hour` of this node's config.
-    pub fn limit(&self) -> u32 {
-        self.allowance.limit
-    }
-
-    /// Sets the smallest limit of all nodes, which applies. Returns whether it has changed.
-    pub fn cap(&self, limit: u32) -> bool {
-        let limit = limit.clamp(1, self.allowance.limit);
-        let was = self.cap.swap(limit, Ordering::Relaxed);
-        was.min(self.allowance.limit) != limit
     }
 
     pub(super) fn not_leading(&self) -> Refusal {

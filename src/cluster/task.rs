@@ -111,6 +111,8 @@ pub struct Task {
     /// The number and the time of the last checkpoint; `None` if one is due.
     checkpoint: Option<(u64, Duration)>,
     nodes: HashMap<String, Node>,
+    /// The limit of another node that was logged as smaller.
+    smaller_limit: Option<u32>,
     mirrors_seen: HashMap<String, Duration>,
     /// How many more times to read the mirrors, since new nodes appeared.
     mirrors_due: u8,
@@ -182,6 +184,7 @@ impl Task {
             has_lost_news: false,
             checkpoint: None,
             nodes: HashMap::new(),
+            smaller_limit: None,
             mirrors_seen: HashMap::new(),
             mirrors_due: 0,
             last_epoch: 0,

@@ -19,6 +19,7 @@ pub(super) use self::changes::Batch;
 use self::changes::Changes;
 use super::{
     Purpose,
+    limits::Cap,
     owner::{BudgetOwner, OwnerId, groups},
     throttle::Throttle,
     window::{Allowance, HOUR, Mark, Request, STAYS, STAYS_UNANSWERED, Time, Window},
@@ -43,6 +44,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Hour {
     pub window: Window,
     pub throttle: Throttle,
+    pub cap: Cap,
     /// Whether it was logged that others spend from it.
     pub logged_others: bool,
 }
@@ -146,7 +148,7 @@ impl Book {
                 book.owners.insert(id, entry);
             }
         }
-        book.group(stored.requests);
+        book.group(stored.requests, &BTreeMap::new());
         book
     }
 
@@ -325,16 +327,19 @@ impl Book {
         let hours = std::mem::take(&mut self.hours);
         let requests = hours.values().flat_map(|hour| hour.window.requests());
         let requests = requests.copied().collect();
-        self.group(requests);
+        let caps = hours.iter().map(|(number, hour)| (*number, hour.cap));
+        self.group(requests, &caps.collect());
     }
 
-    /// Gives each group of owners its hour, and puts the requests into the hours.
-    fn group(&mut self, requests: Vec<Request>) {
+    /// Gives each group of owners its hour, and puts the requests into the hours. `caps` are those of the hours before.
+    fn group(&mut self, requests: Vec<Request>, caps: &BTreeMap<usize, Cap>) {
         let groups = groups(self.owners.values().map(|entry| &entry.owner.name));
         let mut hours: BTreeMap<usize, Hour> = BTreeMap::new();
         for (entry, group) in self.owners.values_mut().zip(groups) {
-            entry.hour = group;
             let hour = hours.entry(group).or_default();
+            let cap = caps.get(&entry.hour).copied().unwrap_or_default();
+            hour.cap = hour.cap.joined(cap);
+            entry.hour = group;
             hour.throttle.join(entry.owner.throttle, self.now);
             hour.logged_others = hour.throttle.factor(self.now) < 1.0;
         }

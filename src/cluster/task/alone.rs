@@ -83,7 +83,7 @@ impl Task {
             }
             (self.is_alone, self.owes) = (true, true);
             if let Some(budget) = &self.parts.budget {
-                budget.cap(budget.usage().limit / 4 * 3);
+                budget.go_on_alone(true);
             }
             self.parts.led.fetch_add(1, Ordering::Relaxed);
             self.parts.listens.store(true, Ordering::Relaxed);

@@ -72,28 +72,33 @@ impl Task {
     }
 
     /// Applies the smallest limit of all living nodes, whose configs may differ.
-    pub(super) fn keep_the_smallest_limit(&self, now: Duration) {
+    pub(super) fn keep_the_smallest_limit(&mut self, now: Duration) {
         let living = self.nodes.values().filter(|node| !self.is_gone(node, now));
         let limits = living.filter_map(|node| Some((node.info.limit?, &node.info.name)));
         let (Some(budget), Some((limit, node))) = (&self.parts.budget, limits.min()) else {
             return;
         };
-        if budget.cap(limit) {
-            let account = &*self.parts.account;
-            match limit < budget.limit() {
-                true => tracing::warn!(
-                    account,
-                    limit,
-                    node,
-                    "another node has a smaller requests_per_hour, which holds for all; give all nodes the same"
-                ),
-                false => tracing::info!(
-                    account,
-                    limit,
-                    "no node has a smaller requests_per_hour any more"
-                ),
-            }
+        budget.cap(limit);
+        budget.go_on_alone(self.is_alone);
+        let smaller = (limit < budget.limit()).then_some(limit);
+        if self.smaller_limit == smaller {
+            return;
         }
+        let account = &*self.parts.account;
+        match smaller {
+            Some(limit) => tracing::warn!(
+                account,
+                limit,
+                node,
+                "another node has a smaller requests_per_hour, which holds for all; give all nodes the same"
+            ),
+            None => tracing::info!(
+                account,
+                limit,
+                "no node has a smaller requests_per_hour any more"
+            ),
+        }
+        self.smaller_limit = smaller;
     }
 
     pub(super) fn is_gone(&self, node: &Node, now: Duration) -> bool {
