@@ -61,6 +61,24 @@ pub struct Mark {
     pub number: u64,
 }
 
+impl Mark {
+    /// Stands for no process: nobody knows whether the request was sent. It counts because the ledger was lost.
+    const NOBODY: u64 = 0;
+
+    /// Marks a request that was perhaps sent before the ledger was lost.
+    pub(super) fn assumed(number: u64) -> Self {
+        Self {
+            process: Self::NOBODY,
+            number,
+        }
+    }
+
+    /// Returns whether the request was only assumed.
+    pub(super) fn is_assumed(self) -> bool {
+        self.process == Self::NOBODY
+    }
+}
+
 /// A request in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request {
@@ -76,6 +94,13 @@ pub(super) struct Request {
     pub leaves: Time,
     /// Its mark in the cluster; `None` if it was sent outside one.
     pub mark: Option<Mark>,
+}
+
+impl Request {
+    /// Returns whether nobody knows whether it was sent.
+    pub fn is_assumed(&self) -> bool {
+        self.mark.is_some_and(Mark::is_assumed)
+    }
 }
 
 /// The requests in the window.
@@ -120,6 +145,19 @@ impl Window {
             *request
         });
         marked.collect()
+    }
+
+    /// Takes out all requests that were only assumed.
+    pub fn take_assumed(&mut self) -> Vec<Request> {
+        let mut assumed = Vec::new();
+        for log in [&mut self.polling, &mut self.on_demand] {
+            // They count as answered from the beginning.
+            let answered = log.answered.drain(..);
+            let (taken, stay): (VecDeque<_>, _) = answered.partition(Request::is_assumed);
+            log.answered = stay;
+            assumed.extend(taken);
+        }
+        assumed
     }
 
     /// Removes the requests that have left.

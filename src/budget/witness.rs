@@ -145,6 +145,23 @@ impl Budget {
         self.member.with(|book| book.has_marks(owner))
     }
 
+    /// Settles the requests that count because the ledger was lost, once it is clear whether other nodes of the cluster know the hour. If they do, this
+    /// node counts only what they know.
+    pub fn settle(&self, is_known: bool) {
+        let forgotten = self.member.with(|book| {
+            let forgotten = book.settle(self.member.owner, is_known);
+            self.fit_pace(book);
+            forgotten
+        });
+        if forgotten > 0 {
+            tracing::info!(
+                account = self.account,
+                requests = forgotten,
+                "the cluster knows the hour, so what was counted for the lost ledger no longer counts"
+            );
+        }
+    }
+
     /// Counts the rest of the limit as sent just now by this `process`. Returns how many requests that is.
     pub fn spend_the_rest(&self, process: u64) -> usize {
         let (owner, limit) = (self.member.owner, self.allowance().limit);

@@ -144,6 +144,8 @@ pub struct Task {
     /// The data set that was new while it knew them all.
     knows_all_of: Option<String>,
     missed: Option<Missed>,
+    /// Whether it is decided what counts after a loss of this node's ledger.
+    is_settled: bool,
 }
 
 impl fmt::Debug for Task {
@@ -196,6 +198,7 @@ impl Task {
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
             missed: None,
+            is_settled: false,
         }
     }
 

@@ -69,7 +69,31 @@ impl Book {
     /// Returns whether an owner's hour has requests that were sent in a cluster.
     pub fn has_marks(&mut self, id: OwnerId) -> bool {
         let mut requests = self.hour(id).window.requests();
-        requests.any(|request| request.mark.is_some())
+        requests.any(|request| request.mark.is_some() && !request.is_assumed())
+    }
+
+    /// Settles the requests that count because the ledger was lost. If other nodes know the hour, they no longer count; otherwise they count as sent,
+    /// and for other nodes as well. Returns how many no longer count.
+    pub fn settle(&mut self, id: OwnerId, is_known: bool) -> usize {
+        let now = self.now;
+        let assumed = self.hour(id).window.take_assumed();
+        for request in &assumed {
+            let settled = match is_known {
+                true => Request {
+                    leaves: now,
+                    ..*request
+                },
+                false => Request {
+                    mark: None,
+                    ..*request
+                },
+            };
+            if !is_known {
+                self.hour(id).window.add(settled);
+            }
+            self.note(settled);
+        }
+        if is_known { assumed.len() } else { 0 }
     }
 
     /// Fills an owner's hour up to `limit`, as if `process` had sent the missing requests just now. Returns how many those are.
@@ -94,12 +118,14 @@ impl Book {
         room
     }
 
-    /// Returns all requests in an owner's hour, for other nodes of the cluster. Requests without a mark get one of `process`.
+    /// Returns all requests in an owner's hour, for other nodes of the cluster, except those that are only assumed. Requests without a mark get one of
+    /// `process`.
     pub fn mirrored(&mut self, id: OwnerId, process: u64) -> Vec<Mirrored> {
         let now = self.now;
         let window = &mut self.hour(id).window;
         let marked = window.mark_all(process);
         let requests = window.requests();
+        let requests = requests.filter(|request| !request.is_assumed());
         let of_cluster = requests.filter_map(|request| {
             Some(Mirrored {
                 mark: request.mark?,

@@ -387,7 +387,7 @@ impl Book {
                 polling,
                 answered: true,
                 leaves: sent + STAYS,
-                mark: None,
+                mark: Some(Mark::assumed(self.next_request)),
             };
             if request.leaves > self.now {
                 self.next_request += 1;

@@ -216,6 +216,17 @@ impl Ledger {
         }
     }
 
+    /// Creates a ledger in memory that has lost the last hour.
+    #[cfg(test)]
+    pub(crate) fn lost(clock: &dyn Clock) -> Self {
+        let mut book = Book::new(clock);
+        book.is_lost_now();
+        Self {
+            shared: Arc::new(Shared::new(book)),
+            thread: None,
+        }
+    }
+
     /// Returns whether it can be written, for metrics.
     pub fn condition(&self) -> Arc<Condition> {
         Arc::clone(&self.shared.condition)

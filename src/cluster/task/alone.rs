@@ -16,7 +16,7 @@ const MARGIN: Duration = Duration::from_secs(3);
 const MAX_LOOKS: usize = 16;
 
 impl Task {
-    fn may_go_on_alone(&self) -> bool {
+    pub(super) fn may_go_on_alone(&self) -> bool {
         self.parts.alone.as_ref() == Some(&self.parts.name)
     }
 

@@ -69,6 +69,10 @@ impl Task {
         if !(is_new || went_back || has_another_leader || self.owes) {
             return;
         }
+        if self.may_go_on_alone() {
+            // It may have sent requests that only its ledger had.
+            self.settle(false);
+        }
         let mirror = Entry {
             held: self.standing.held(),
             requests: self.requests(),

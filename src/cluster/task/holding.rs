@@ -77,6 +77,7 @@ impl Task {
             return;
         };
         let epoch = lease.epoch;
+        self.settle(self.others_know());
         self.count_missed();
         // If this node led before in this epoch, it goes on after all that it has written. That may still arrive.
         let written = [self.position, self.written].into_iter();

@@ -3,6 +3,9 @@
 //! The leader knows every request of the hour. If the engine loses its data, the leader's mirror in the new data set has them all, and says so.
 //! If no such node is left, unknown requests may have been sent. Then the next leader counts the rest of the limit as sent.
 //!
+//! A node that lost its own ledger counts requests that were perhaps sent, and keeps them to itself. It forgets them once it has read the log, and
+//! another node lives that follows it. Without such a node, the log's last entries may be lost as well, and all others count them too.
+//!
 //! A fail-over loses the last entries of the log. If all replicas confirm what counts, nobody has acted on these.
 
 use std::time::Duration;
@@ -119,6 +122,23 @@ impl Task {
         data_set
             .filter(|one| Some(*one) == self.generation.as_ref())
             .cloned()
+    }
+
+    /// Decides about the requests that this node counts because its ledger was lost: whether others know what was sent.
+    pub(super) fn settle(&mut self, is_known: bool) {
+        if !std::mem::replace(&mut self.is_settled, true)
+            && let Some(budget) = &self.parts.budget
+        {
+            budget.settle(is_known);
+        }
+    }
+
+    /// Returns whether another node lives, and the log has what it knows.
+    pub(super) fn others_know(&self) -> bool {
+        let now = self.now().boot;
+        let mut others = self.nodes.iter().filter(|(id, _)| **id != self.parts.node);
+        let lives = |node: &Node| node.lives && !self.is_gone(node, now);
+        self.position != Position::default() && others.any(|(_, node)| lives(node))
     }
 
     /// Counts requests that no node may know, before this node leads.

@@ -47,6 +47,8 @@ pub(super) struct Info {
 pub(super) struct Node {
     pub(super) info: Info,
     pub(super) since: Duration,
+    /// Whether it was seen to live. What a node published stays for a while after its end.
+    pub(super) lives: bool,
 }
 
 impl Task {
@@ -59,9 +61,20 @@ impl Task {
             self.note_company(&info);
             match self.nodes.get_mut(id) {
                 Some(node) if node.info.beat == info.beat => {}
-                Some(node) => *node = Node { info, since: now },
+                Some(node) => {
+                    *node = Node {
+                        info,
+                        since: now,
+                        lives: true,
+                    }
+                }
                 None => {
-                    self.nodes.insert(id.clone(), Node { info, since: now });
+                    let node = Node {
+                        info,
+                        since: now,
+                        lives: false,
+                    };
+                    self.nodes.insert(id.clone(), node);
                     self.mirrors_due = 2;
                 }
             }

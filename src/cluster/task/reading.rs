@@ -58,6 +58,9 @@ impl Task {
                 (self.is_synced, self.up_to_date) = (true, Some(asked));
                 self.suspect_since = None;
                 self.gave_up = false;
+                if self.others_know() {
+                    self.settle(true);
+                }
                 return true;
             }
         }

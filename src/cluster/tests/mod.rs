@@ -3,6 +3,7 @@
 mod fail_over;
 mod gap;
 mod logged;
+mod lost_ledger;
 mod member;
 mod scripts;
 mod simulated;

@@ -40,7 +40,7 @@ pub(super) fn start(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>, name: &
     start_with(exchange, clock, name, budget)
 }
 
-fn start_with(
+pub(super) fn start_with(
     exchange: &Arc<Exchange>,
     clock: &Arc<VirtualClock>,
     name: &str,

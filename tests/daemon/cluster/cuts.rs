@@ -218,3 +218,37 @@ async fn polls_on(nodes: &[Node], calltools: &CallTools) {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_follower_that_lost_its_ledger_learns_the_hour_and_slows_nobody_down() {
+    let (redis, time) = (start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let mut nodes = three(&redis, &calltools, "requests_per_hour = 1000").await;
+    let used = "openseat_budget_used_requests{account=\"main\"}";
+    nodes[2].kill();
+    let folder = nodes[2].home.state();
+    std::fs::write(folder.join("budget.sqlite3"), "").expect("the ledger is there");
+    std::fs::remove_file(folder.join("budget.sqlite3-wal")).expect("its log");
+    nodes[2].start_again().await;
+    let log = nodes[2].program.as_ref().expect("the process runs");
+    log.logs("the budget ledger is lost").await;
+    log.logs("the cluster knows the hour").await;
+    assert!(nodes[2].metric(used).await < Some(500.0));
+    // Its mirror has been read by now.
+    let epoch = nodes[1]
+        .metric("openseat_cluster_epoch{account=\"main\"}")
+        .await;
+    nodes[0].kill();
+    soon("one of the others leads", async || {
+        nodes[1]
+            .metric("openseat_cluster_epoch{account=\"main\"}")
+            .await
+            > epoch
+    })
+    .await;
+    polls_on(&nodes[1..], &calltools).await;
+    for node in &nodes[1..] {
+        assert!(node.metric(used).await < Some(500.0));
+    }
+}
