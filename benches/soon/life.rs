@@ -17,7 +17,7 @@ use openseat::{
             week::Tenths,
         },
     },
-    simulator::WorldSettings,
+    simulator::{Ordering, WorldSettings},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -49,6 +49,9 @@ pub enum World {
     /// As `Alike`, but agents end half of the wrap-ups by hand, the mean lengths of calls and wrap-ups drift over hours, and calls that no router
     /// sent take agents.
     Hard,
+    /// As `Regular`, but CallTools does not order lists. In a large account, statuses then come from the lists of available agents, and openseat rarely
+    /// sees who is in wrap-up.
+    Unordered,
     /// As `Alike`, but agents take only the accepted calls.
     Closed,
 }
@@ -62,6 +65,7 @@ impl World {
             Self::Random => "wrap-ups random",
             Self::NoWrapUp => "no wrap-ups",
             Self::Hard => "hard",
+            Self::Unordered => "no order",
             Self::Closed => "closed",
         }
     }
@@ -76,7 +80,7 @@ impl World {
         };
         match self {
             Self::Alike => alike,
-            Self::Regular => WorldSettings {
+            Self::Regular | Self::Unordered => WorldSettings {
                 wrap_up_parts: 16,
                 ..alike
             },
@@ -242,6 +246,11 @@ struct Life {
 impl Life {
     fn begin(setting: Setting, seed: u64, drives: Drives) -> Rc<Self> {
         let setup = Setup::new(setting.world.people(setting, seed));
+        if setting.world == World::Unordered {
+            setup
+                .simulator
+                .quirks(|quirks| quirks.ordering = Ordering::Off);
+        }
         // A cost of 1 accepts every call that a higher cost accepts, and the answer carries the probability.
         let cost = match drives {
             Drives::Soon { cost } => f64::from(cost),

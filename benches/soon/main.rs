@@ -34,6 +34,9 @@ const LEADS: [Duration; 3] = [
     Duration::from_secs(15),
 ];
 
+/// Accounts whose agents fit on one page need no order.
+const PAGE: usize = 250;
+
 /// The closed world: about as many calls an hour as its agents can take.
 const CLOSED: (usize, usize, u32) = (20, 60, 550);
 
@@ -88,6 +91,9 @@ fn main() {
             row(setting(size, LEADS[1], world));
         }
         row(setting(size, LEADS[2], World::Hard));
+        if size.1 > PAGE {
+            row(setting(size, LEADS[1], World::Unordered));
+        }
     }
     if is_wanted(&CLOSED) {
         row(setting(CLOSED, LEADS[2], World::Closed));

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Account,
     foresight::{AtZero, Decided},
+    roster::{KnownStay, earlier},
 };
 use crate::{
     clock::Moment,
@@ -18,11 +19,14 @@ use crate::{
             outlook::{Expected, Outlook},
             report::State,
             rule::{Off, Seats, Terms, likely},
-            stay::Stay,
+            stay::{AsOf, Stay},
             week::tenth,
         },
     },
-    model::{agent::Agent, names::Names},
+    model::{
+        agent::Agent,
+        names::{Names, Status},
+    },
     state::store::Note,
 };
 
@@ -30,9 +34,19 @@ use crate::{
 struct Candidate<'a> {
     agent: &'a Agent,
     stay: &'a Stay,
-    /// The boot time until which the stay is known to have lasted.
-    seen: Duration,
+    as_of: AsOf,
 }
+
+/// The members of a queue who may be free soon.
+struct Candidates<'a> {
+    list: Vec<Candidate<'a>>,
+    /// When the status of one of them becomes too old; `None` without any.
+    end: Option<Moment>,
+}
+
+/// A status must be young enough for this long, so that it does not end the outlook before the next list makes a new one: lists come every few
+/// seconds.
+const LASTS: Duration = Duration::from_secs(10);
 
 impl Account {
     /// Continues from what an earlier task or process learnt.
@@ -69,13 +83,21 @@ impl Account {
 
     /// Renames statuses that CallTools has renamed.
     pub(super) fn rename_statuses(&mut self, before: &Names, now: &Names) {
-        for status in now.statuses.iter().flatten() {
-            let was = before.status_by_id(status.id);
-            if let Some(was) = was.filter(|was| was.name != status.name) {
-                self.foresight
-                    .rename(&was.name, &status.name.as_str().into());
-            }
+        let name = |status: &Status| Arc::<str>::from(status.name.as_str());
+        let renamed = now.statuses.iter().flatten().filter_map(|status| {
+            let was = before.status_by_id(status.id)?;
+            let (was, is) = (name(was), name(status));
+            (was != is).then_some((was, is))
+        });
+        let renamed: Vec<_> = renamed.collect();
+        if renamed.is_empty() {
+            return;
         }
+        self.foresight.rename(&renamed);
+        self.roster.rename_stays(&renamed);
+        // The new names are stored and passed on at once. Knowledge under the old ones would never be renamed after a crash.
+        self.keep_foresight();
+        self.told.learnt = false;
     }
 
     /// Settles situations that waited for a list that shows this queue.
@@ -154,8 +176,8 @@ impl Account {
             held,
         };
         let taken = seats.bets_at_threshold()?;
-        let candidates = self.candidates(&snapshot.agents);
-        let chances = self.chances(&candidates, queue.soon.terms.until(now));
+        let Candidates { list, .. } = self.candidates(snapshot, policy.max_age(&state), now);
+        let chances = self.chances(&list, queue.soon.terms.until(now));
         Some(AtZero {
             likely: likely(chances, taken),
             terms: queue.soon.terms,
@@ -191,17 +213,19 @@ impl Account {
             return None;
         }
         let (terms, factor) = (queue.soon.terms, self.foresight.factor());
-        let candidates = self.candidates(&snapshot.agents);
-        let chances = |until| self.chances(&candidates, until).collect();
+        let state = self.deps.board.get(&queue.key)?;
+        let max_age = queue.max_age.unwrap_or(state.planned_max_age);
+        let Candidates { list, end } = self.candidates(snapshot, max_age, now);
+        let chances = |until| self.chances(&list, until).collect();
         let outlook = Outlook::new(terms, factor, now, chances);
-        let expected = self.expected(&candidates, terms, now);
-        Some(Arc::new(outlook.naming(expected)))
+        let expected = self.expected(&list, terms, now);
+        Some(Arc::new(outlook.ending(end).naming(expected)))
     }
 
     /// Returns the agents who will probably be free when a call that is accepted now arrives.
     fn expected(&self, candidates: &[Candidate<'_>], terms: Terms, now: Moment) -> Box<[Expected]> {
         let chance =
-            |one: &Candidate<'_>| self.foresight.chance(one.stay, one.seen, terms.until(now));
+            |one: &Candidate<'_>| self.foresight.chance(one.stay, one.as_of, terms.until(now));
         let chances = candidates.iter().map(|one| (chance(one), one));
         let mut likely: Vec<_> = chances.filter(|(chance, _)| *chance > 0.0).collect();
         likely.sort_by(|(one, _), (other, _)| other.total_cmp(one));
@@ -209,7 +233,7 @@ impl Account {
             id: one.agent.id.clone(),
             name: Arc::clone(&one.agent.name),
             status: one.stay.status().into(),
-            free_by: (self.foresight.free_by(one.stay, one.seen))
+            free_by: (self.foresight.free_by(one.stay, one.as_of))
                 .map(|by| now.later(by.saturating_sub(now.boot))),
         };
         let named = likely.iter().take(Outlook::MOST_EXPECTED);
@@ -220,22 +244,41 @@ impl Account {
     fn chances(&self, candidates: &[Candidate<'_>], until: Duration) -> impl Iterator<Item = f64> {
         let chances = candidates
             .iter()
-            .map(move |one| self.foresight.chance(one.stay, one.seen, until));
+            .map(move |one| self.foresight.chance(one.stay, one.as_of, until));
         chances.filter(|chance| *chance > 0.0)
     }
 
-    /// Returns the members who may be free soon. Agents who are logged out of the queue, on a call, or in an unknown status are excluded.
-    fn candidates<'a>(&'a self, members: &'a [Arc<Agent>]) -> Vec<Candidate<'a>> {
+    /// Returns the members who may be free soon. Agents who are logged out of the queue, on a call, or in an unknown status are excluded, and so are
+    /// those whose status is older than `max_age`: with lists of available agents, it may be minutes older than the snapshot.
+    fn candidates<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        max_age: Duration,
+        now: Moment,
+    ) -> Candidates<'a> {
+        let mut end: Option<Moment> = None;
         let may_come = |agent: &&Arc<Agent>| {
             agent.available == Some(false) && agent.queue_logged_in && !agent.on_call
         };
         let candidate = |agent: &'a Arc<Agent>| {
-            let (stay, seen) = self.roster.stay(&agent.id)?;
+            let KnownStay { stay, lasted, away } = self.roster.stay(&agent.id)?;
             let is_shown = agent.status.as_deref() == Some(stay.status());
-            is_shown.then_some(Candidate { agent, stay, seen })
+            // One that is as new as the snapshot lasts as long as it.
+            let lasts =
+                lasted.boot >= snapshot.as_of.boot || now.longest_since(lasted) + LASTS <= max_age;
+            if !is_shown || !lasts {
+                return None;
+            }
+            end = Some(earlier(lasted.later(max_age), end));
+            let as_of = AsOf {
+                lasted: lasted.boot,
+                away: away.boot,
+            };
+            Some(Candidate { agent, stay, as_of })
         };
-        let members = members.iter().filter(may_come);
-        members.filter_map(candidate).collect()
+        let members = snapshot.agents.iter().filter(may_come);
+        let list = members.filter_map(candidate).collect();
+        Candidates { list, end }
     }
 
     /// Returns whether the lists that statuses come from are reliable: none is distrusted or on trial.

@@ -15,7 +15,7 @@ use crate::{
         learnt::{Learnt, StoredLearnt},
         report::{AccountReport, QueueReport, State},
         rule::{Off, Prediction, Terms, may_act},
-        stay::Stay,
+        stay::{AsOf, Stay},
         week::{Calls, Record},
     },
 };
@@ -173,19 +173,19 @@ impl Foresight {
         self.learnt.learn(&change.passed);
     }
 
-    /// Renames a status, as CallTools did.
-    pub fn rename(&mut self, was: &str, is: &Arc<str>) {
-        self.learnt.rename(was, is);
+    /// Renames statuses, as CallTools did: from the first name to the second.
+    pub fn rename(&mut self, renamed: &[(Arc<str>, Arc<str>)]) {
+        self.learnt.rename(renamed);
     }
 
-    /// Returns the probability that an agent is free by `until` who was still in this stay at `seen`. Both are boot times.
-    pub fn chance(&self, stay: &Stay, seen: Duration, until: Duration) -> f64 {
-        self.learnt.chance_as_of(stay, seen, until)
+    /// Returns the probability that an agent in this stay is free by `until`, a boot time.
+    pub fn chance(&self, stay: &Stay, as_of: AsOf, until: Duration) -> f64 {
+        self.learnt.chance_as_of(stay, as_of, until)
     }
 
-    /// Returns the boot time by which an agent is as likely as not to be free, if the stay is known to have lasted until `seen`.
-    pub fn free_by(&self, stay: &Stay, seen: Duration) -> Option<Duration> {
-        self.learnt.free_by(stay, seen)
+    /// Returns the boot time by which an agent in this stay is as likely as not to be free.
+    pub fn free_by(&self, stay: &Stay, as_of: AsOf) -> Option<Duration> {
+        self.learnt.free_by(stay, as_of)
     }
 
     /// Returns the decisions about a queue since the last call, as (rejected, accepted by the rule).

@@ -134,7 +134,8 @@ pub struct Decision {
     pub age: Option<Duration>,
     /// How long ago the queue itself was polled for its members.
     pub membership_age: Option<Duration>,
-    /// Until when the snapshot may be used, or the queue is open or closed, whichever ends first.
+    /// Until when the snapshot may be used, the queue is open or closed, or the statuses are young enough that an acceptance at zero seats counts on,
+    /// whichever ends first.
     pub valid_until: Option<Moment>,
     /// Whether the answer uses a snapshot that may still be used.
     pub is_fresh: bool,
@@ -319,7 +320,8 @@ impl DecisionInput {
             valid_until: self.known.map(|known| {
                 let statuses = known.as_of.later(self.max_age);
                 let members = known.members_as_of.later(self.members_max_age);
-                let ends = [statuses, members].into_iter().chain(turns);
+                let soon = prediction.and(outlook).and_then(Outlook::end);
+                let ends = [statuses, members].into_iter().chain(turns).chain(soon);
                 ends.min_by_key(|end| end.wall).unwrap_or(statuses)
             }),
             is_fresh,

@@ -33,7 +33,7 @@ use self::{confirmed::Confirmed, membership::Member, people::People, person::MAX
 pub use self::{
     membership::{Joined, Membership},
     presence::Departure,
-    stays::StayPassed,
+    stays::{KnownStay, StayPassed},
 };
 use crate::{
     clock::Moment,
@@ -362,7 +362,7 @@ impl Roster {
 }
 
 /// Returns the earlier of a moment and another, if there is another.
-pub(super) fn earlier(at: Moment, other: Option<Moment>) -> Moment {
+pub(in crate::account) fn earlier(at: Moment, other: Option<Moment>) -> Moment {
     match other {
         Some(other) if other.boot < at.boot => other,
         _ => at,

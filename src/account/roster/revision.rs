@@ -74,7 +74,7 @@ impl Roster {
                 && presence.at == read.at
             {
                 if let Some(stay) = &mut person.stay {
-                    stay.read_again(&read);
+                    stay.read_again(&read, presence);
                 }
                 (presence.available, presence.status) = (read.available, read.status);
             }

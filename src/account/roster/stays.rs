@@ -2,10 +2,11 @@
 //!
 //! Like departures, stays follow from what was seen, and are not taken back with the rows of distrusted sweeps.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::Roster;
 use crate::{
+    clock::Moment,
     decision::soon::stay::{self, Passed, Stay},
     model::{
         agent::{Agent, AgentId},
@@ -27,6 +28,17 @@ pub struct StayPassed {
     pub onto_call: bool,
     /// The boot time of the change.
     pub at: Duration,
+}
+
+/// An agent's stay, and what lists confirm about it by omission.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownStay<'r> {
+    /// The stay that rows of the agent have shown.
+    pub stay: &'r Stay,
+    /// Until when it has lasted: an agent who is not on a list of changes has not changed.
+    pub lasted: Moment,
+    /// As of when it is known whether the agent is available: one who is not on a list of available agents is not.
+    pub away: Moment,
 }
 
 /// Applies a row. A row without a status only shows that the agent is not available, and ends no named stay.
@@ -52,11 +64,26 @@ impl Roster {
         std::mem::take(&mut self.stays)
     }
 
-    /// Returns an agent's stay, and the boot time until which it is known to have lasted: an agent who is not on a list of changes has not changed.
-    pub fn stay(&self, id: &AgentId) -> Option<(&Stay, Duration)> {
+    /// Gives the statuses of current stays the names that CallTools has given them: rows that name their status show them only at the next look.
+    /// Read the rows again after that.
+    pub fn rename_stays(&mut self, renamed: &[(Arc<str>, Arc<str>)]) {
+        for stay in self.people.values_mut().filter_map(|one| one.stay.as_mut()) {
+            let mut renamed = renamed.iter();
+            if let Some((_, is)) = renamed.find(|(was, _)| **was == *stay.status()) {
+                stay.rename(is);
+            }
+        }
+    }
+
+    /// Returns an agent's stay, and as of when it is known.
+    pub fn stay(&self, id: &AgentId) -> Option<KnownStay<'_>> {
         let person = self.people.get(id)?;
-        let (stay, newest) = (person.stay.as_ref()?, person.newest.as_ref()?);
-        Some((stay, self.confirmed.status(newest.at).boot))
+        let newest = person.newest.as_ref()?;
+        Some(KnownStay {
+            stay: person.stay.as_ref()?,
+            lasted: self.confirmed.status(newest.at),
+            away: self.confirmed.availability(newest.at),
+        })
     }
 }
 

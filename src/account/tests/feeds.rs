@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Returns an account with six pages of agents, and enough queues for sweeps to pay.
-fn large(seed: u64) -> Setting {
+pub(super) fn large(seed: u64) -> Setting {
     Setting::new(WorldSettings {
         seed,
         queues: 40,

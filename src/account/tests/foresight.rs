@@ -1,12 +1,17 @@
 //! Tests what an account learns about calls at zero seats from its usual polls.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::{
+    account::feeds::Feed,
     config::Soon,
     decision::soon::{
         report::{AccountReport, State},
+        rule::Prediction,
         week::Calls,
     },
+    simulator::{Ordering, Quirks, StatusForm, World},
 };
 
 /// Returns a queue that often has no seat, and whose agents spend 20 s in wrap-up on average.
@@ -130,6 +135,107 @@ async fn knowledge_survives_a_restart_and_a_reload() {
         was.came > 0 && is.came >= was.came && is.judged >= was.judged,
         "{was:?} {is:?}"
     );
+}
+
+/// When the row of each agent was read that the account knows.
+fn rows_seen(known: &Known) -> HashMap<AgentId, Moment> {
+    let polls = known.queues.iter().flat_map(|(_, poll)| {
+        let agents = poll.agents.iter();
+        agents.map(|agent| (agent.id.clone(), poll.as_of))
+    });
+    let others = known.agents.iter();
+    let others = others.map(|row| (row.agent.id.clone(), row.at));
+    let mut seen: HashMap<AgentId, Moment> = HashMap::new();
+    for (id, at) in polls.chain(others) {
+        let newest = seen.entry(id).or_insert(at);
+        if at.boot > newest.boot {
+            *newest = at;
+        }
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_expected_whose_status_is_too_old() {
+    let teacher = busy(3).start();
+    teacher.calls(90 * MINUTE).await;
+    let learnt = teacher.knowledge().await.learnt;
+    // Statuses come from the lists of available agents, so the statuses of the others are often minutes old.
+    let mut fixture = Setting {
+        soon: Soon {
+            is_on: true,
+            ..Soon::default()
+        },
+        ..feeds::large(8)
+    }
+    .start();
+    let unordered = |quirks: &mut Quirks| quirks.ordering = Ordering::Off;
+    fixture.simulator.quirks(unordered);
+    fixture.start_task(Known {
+        learnt,
+        ..Known::default()
+    });
+    sleep(10 * MINUTE).await;
+    assert_eq!(fixture.health.borrow().feed, Feed::Available);
+    let any = Prediction {
+        likely: 0.0,
+        needed: 0.0,
+        taken: 0,
+    };
+    let (mut expected, mut are_some_old) = (0, false);
+    for _ in 0..60 {
+        sleep(5 * SECOND).await;
+        let seen = rows_seen(&fixture.knowledge().await);
+        let now = fixture.clock.now();
+        let max_age = fixture.state(0).planned_max_age;
+        are_some_old |= seen.values().any(|at| now.longest_since(*at) > 2 * max_age);
+        for place in fixture.places() {
+            let snapshot = fixture.state(place).snapshot.clone().unwrap();
+            let Some(outlook) = &snapshot.outlook else {
+                continue;
+            };
+            for one in outlook.expected(any) {
+                let age = now.longest_since(seen[&one.id]);
+                assert!(age <= max_age, "{place}: {one:?} was seen {age:?} ago");
+                expected += 1;
+            }
+        }
+    }
+    assert!(are_some_old && expected > 100, "{expected}");
+}
+
+/// The number of stays learnt in each status.
+async fn stays(fixture: &Fixture) -> HashMap<String, u64> {
+    let learnt = fixture.knowledge().await.learnt.unwrap();
+    let learnt: Value = serde_json::from_str(&learnt).unwrap();
+    let statuses = learnt["learnt"]["statuses"].as_array().unwrap().iter();
+    let stays = statuses.map(|one| {
+        let name = one["name"].as_str().unwrap().to_owned();
+        (name, one["stays"].as_u64().unwrap())
+    });
+    stays.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_learnt_follows_a_status_that_is_renamed() {
+    for form in [StatusForm::Name, StatusForm::Id] {
+        let fixture = busy(3).start();
+        let quirk = |quirks: &mut Quirks| quirks.agent_status = form;
+        fixture.simulator.quirks(quirk);
+        fixture.calls(20 * MINUTE).await;
+        let before = stays(&fixture).await["Post Call"];
+        let id = fixture.status("Post Call");
+        let rename = |world: &mut World| world.rename_status(id, "After call");
+        assert!(fixture.simulator.world(rename));
+        fixture.calls(40 * MINUTE).await;
+        let after = stays(&fixture).await;
+        assert_eq!(after.get("Post Call"), None, "{form:?}: {after:?}");
+        let learnt = after["After call"];
+        assert!(
+            before > 20 && learnt > before + 20,
+            "{form:?}: {before} {learnt}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::stay::{Passed, Stay};
+use super::stay::{AsOf, Passed, Stay};
 use crate::clock::Moment;
 
 /// Stays are counted in steps of a second up to five minutes. Longer ones are not wrap-ups.
@@ -111,14 +111,25 @@ impl Learnt {
         }
     }
 
-    /// Moves what was learnt about a status to the new name that CallTools gives it.
-    pub fn rename(&mut self, was: &str, is: &Arc<str>) {
-        if is.len() > MAX_NAME || self.status(is).is_some() {
-            return;
+    /// Moves what was learnt about statuses to the new names that CallTools gives them. All at once, because two may swap their names.
+    ///
+    /// Rows with names show a new name before the list of statuses is read again. What was learnt under it since then is added.
+    pub fn rename(&mut self, renamed: &[(Arc<str>, Arc<str>)]) {
+        let mut moved = Vec::new();
+        for (was, is) in renamed.iter().filter(|(_, is)| is.len() <= MAX_NAME) {
+            let known = self.statuses.iter().position(|one| one.name == *was);
+            if let Some(known) = known {
+                let status = self.statuses.swap_remove(known);
+                let name = Arc::clone(is);
+                moved.push(Status { name, ..status });
+            }
         }
-        let renamed = self.statuses.iter_mut().find(|status| *status.name == *was);
-        if let Some(status) = renamed {
-            status.name = Arc::clone(is);
+        for mut status in moved {
+            let since = self.statuses.iter().position(|one| one.name == status.name);
+            if let Some(since) = since {
+                status.add(&self.statuses.swap_remove(since));
+            }
+            self.statuses.push(status);
         }
     }
 
@@ -134,44 +145,46 @@ impl Learnt {
         short.map(|status| &*status.name)
     }
 
-    /// Returns how likely an agent who is not available will be by `until`, a boot time.
+    /// Returns how likely an agent who is not available will be by `until`, a boot time, from the newest look at the agent.
     pub fn chance(&self, stay: &Stay, until: Duration) -> f64 {
-        self.chance_as_of(stay, stay.seen(), until)
+        self.chance_as_of(stay, stay.as_seen(), until)
     }
 
-    /// The same if the stay is known to have lasted until `seen`, a boot time: a list of changes shows that without a row.
-    pub fn chance_as_of(&self, stay: &Stay, seen: Duration, until: Duration) -> f64 {
+    /// The same if lists without the agent show more than that look.
+    pub fn chance_as_of(&self, stay: &Stay, as_of: AsOf, until: Duration) -> f64 {
         let Some(status) = self.status(stay.status()).filter(|_| !stay.is_available()) else {
             return 0.0;
         };
-        let seen = seen.max(stay.seen());
+        let lasted = as_of.lasted.max(stay.seen());
+        let away = as_of.away.max(lasted);
         if !status.is_short() {
-            return status.returning(until.saturating_sub(seen));
+            return status.returning(until.saturating_sub(away));
         }
         // Longer than any stay that is counted: the agent has forgotten to change the status, or has left.
         let began = stay.began().unwrap_or(stay.first_seen());
-        if seen.saturating_sub(began).as_secs() >= STEPS as u64 {
+        if away.saturating_sub(began).as_secs() >= STEPS as u64 {
             return 0.0;
         }
         match stay.began() {
-            Some(began) => status.ending(began, seen, until),
-            None => status.returning(until.saturating_sub(seen)),
+            Some(began) => status.ending(began, AsOf { lasted, away }, until),
+            None => status.returning(until.saturating_sub(away)),
         }
     }
 
-    /// Returns the boot time by which an agent is as likely as not to have become available; `None` if that is not within five minutes of `seen`.
-    pub fn free_by(&self, stay: &Stay, seen: Duration) -> Option<Duration> {
-        let by = |seconds: usize| seen + Duration::from_secs(seconds as u64);
+    /// Returns the boot time by which an agent is as likely as not to have become available; `None` if that is not within five minutes of the last
+    /// moment at which the agent was not.
+    pub fn free_by(&self, stay: &Stay, as_of: AsOf) -> Option<Duration> {
+        let by = |seconds: usize| as_of.away + Duration::from_secs(seconds as u64);
         let (mut early, mut late) = (0, STEPS);
         while early < late {
             let middle = (early + late) / 2;
-            if self.chance_as_of(stay, seen, by(middle)) < 0.5 {
+            if self.chance_as_of(stay, as_of, by(middle)) < 0.5 {
                 early = middle + 1;
             } else {
                 late = middle;
             }
         }
-        (self.chance_as_of(stay, seen, by(late)) >= 0.5).then(|| by(late))
+        (self.chance_as_of(stay, as_of, by(late)) >= 0.5).then(|| by(late))
     }
 
     /// Returns what survives a restart.
@@ -219,14 +232,16 @@ impl Learnt {
     }
 }
 
+/// Returns the weight of assumed stays that last at least this many steps.
+fn assumed(step: usize) -> f64 {
+    ASSUMED_STAYS * (-(step as f64) / ASSUMED_MEAN_SECONDS).exp()
+}
+
 impl Status {
     fn new(name: Arc<str>) -> Self {
-        let assumed = |second| ASSUMED_STAYS * (-f64::from(second) / ASSUMED_MEAN_SECONDS).exp();
         Self {
             name,
-            reached: (0..=STEPS as u16)
-                .map(|second| assumed(second) as f32)
-                .collect(),
+            reached: (0..=STEPS).map(|step| assumed(step) as f32).collect(),
             ends: ASSUMED_ENDS,
             returns: ASSUMED_RETURNS,
             seen_returns: 0.0,
@@ -299,22 +314,49 @@ impl Status {
         (here + (next - here) * seconds.fract()) / reached(0)
     }
 
+    /// Adds what was learnt since about the same status under another name, without what was assumed there.
+    fn add(&mut self, since: &Status) {
+        let fades = since.ends_fade();
+        for (step, (weight, new)) in self.reached.iter_mut().zip(&since.reached).enumerate() {
+            let new = f64::from(*new) - assumed(step) * fades;
+            *weight = (f64::from(*weight) * fades + new.max(0.0)) as f32;
+        }
+        self.ends = self.ends * fades + (since.ends - ASSUMED_ENDS * fades).max(0.0);
+        let returns = (since.returns - ASSUMED_RETURNS * fades).max(0.0);
+        self.returns = (self.returns * fades + returns).min(self.ends);
+        self.seen_returns = self.seen_returns * fades + since.seen_returns;
+        self.seen_seconds = self.seen_seconds * fades + since.seen_seconds;
+        self.stays = self.stays.saturating_add(since.stays);
+    }
+
+    /// Returns by how much all ends so far have faded what was there before. It follows from the weight of the ends, whose number is not stored.
+    fn ends_fade(&self) -> f64 {
+        let step = 1.0 - FADING;
+        ((1.0 - self.ends * step) / (1.0 - ASSUMED_ENDS * step)).clamp(0.0, 1.0)
+    }
+
     fn is_short(&self) -> bool {
         self.stays >= FEWEST_STAYS
             && self.lasting(SHORT_SECONDS) <= STAY_ON_AT_MOST
             && self.returns >= RETURN_AT_LEAST * self.ends
     }
 
-    /// Returns how likely a stay that began at `began` and was last seen at `seen` ends in available by `until`.
-    fn ending(&self, began: Duration, seen: Duration, until: Duration) -> f64 {
-        let since = |moment: Duration| moment.saturating_sub(began).as_secs_f64();
-        let still_there = self.lasting(since(seen));
+    /// Returns how likely a stay that began at `began` ends in available by `until`.
+    ///
+    /// If the agent was not seen for a while and only known not to be available, the stay may have ended in another status. The longer the agent has
+    /// not come, the likelier that is.
+    fn ending(&self, began: Duration, as_of: AsOf, until: Duration) -> f64 {
+        let lasting = |moment: Duration| self.lasting(moment.saturating_sub(began).as_secs_f64());
+        let still_there = lasting(as_of.lasted);
         if still_there < RARE {
-            let ahead = until.saturating_sub(seen).as_secs_f64();
+            let ahead = until.saturating_sub(as_of.away).as_secs_f64();
             return 1.0 - (-ahead / OVERDUE_SECONDS).exp();
         }
-        let stays_on = self.lasting(since(until.max(seen))) / still_there;
-        self.returns / self.ends * (1.0 - stays_on)
+        let returns = self.returns / self.ends;
+        let (not_ended, left) = (lasting(as_of.away), lasting(until.max(as_of.away)));
+        let not_come = (1.0 - returns) * still_there + returns * not_ended;
+        // If every stay returns and none lasts so long, nothing is known.
+        (returns * (not_ended - left) / not_come.max(f64::MIN_POSITIVE)).min(1.0)
     }
 
     /// Returns how likely an agent in this status becomes available within this time, whenever the stay began.

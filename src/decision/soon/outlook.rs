@@ -39,6 +39,8 @@ pub struct Outlook {
     likely: Box<[[u8; BETS]; STEPS]>,
     /// The first step that accepts, by how many calls already count on an agent.
     opens: [Option<u8>; BETS],
+    /// How long after `begin` every status that it counts on is young enough; `None` if as long as the snapshot is.
+    lasts: Option<Duration>,
     /// The likeliest members, in this order.
     expected: Box<[Expected]>,
 }
@@ -79,12 +81,24 @@ impl Outlook {
             begin,
             likely: Box::new(likely),
             opens,
+            lasts: None,
             expected: Box::default(),
         }
     }
 
     /// How many of the likeliest members [`naming`](Self::naming) takes.
     pub const MOST_EXPECTED: usize = BETS - 1 + NAMED;
+
+    /// Ends it at this moment.
+    pub fn ending(self, end: Option<Moment>) -> Self {
+        let lasts = end.map(|end| end.shortest_since(self.begin));
+        Self { lasts, ..self }
+    }
+
+    /// Returns the moment after which it does not apply, if that may be earlier than the end of the snapshot.
+    pub fn end(&self) -> Option<Moment> {
+        self.lasts.map(|lasts| self.begin.later(lasts))
+    }
 
     /// Adds the likeliest members, in this order.
     pub fn naming(self, expected: Box<[Expected]>) -> Self {
@@ -101,6 +115,10 @@ impl Outlook {
     /// Returns what the rule says; `None` if it does not apply.
     pub fn look(&self, seats: Seats, now: Moment) -> Option<Verdict> {
         let bets = seats.bets_at_threshold()?;
+        let lasts = self.lasts.unwrap_or(Duration::MAX);
+        if now.longest_since(self.begin) > lasts {
+            return None;
+        }
         let step = now.boot.saturating_sub(self.begin.boot).as_secs();
         let step = step.min(STEPS as u64 - 1) as usize;
         Some(match self.opens.get(bets).copied().flatten() {
@@ -108,9 +126,11 @@ impl Outlook {
                 taken: bets as u8,
                 ..Prediction::from_percent(self.likely[step][bets], self.terms)
             }),
-            opens => Verdict::Reject(
-                opens.map(|opens| self.begin.later(Duration::from_secs(opens.into()))),
-            ),
+            opens => {
+                let opens = opens.map(|step| Duration::from_secs(step.into()));
+                let opens = opens.filter(|opens| *opens <= lasts);
+                Verdict::Reject(opens.map(|opens| self.begin.later(opens)))
+            }
         })
     }
 }

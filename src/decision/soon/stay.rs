@@ -34,6 +34,15 @@ struct Began {
     doubt: Duration,
 }
 
+/// As of when an agent's stay is known. Both are boot times, and later than the look at the agent's row if lists without the agent show more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    /// Until when it has lasted.
+    pub lasted: Duration,
+    /// Until when the agent was not available: no earlier than that.
+    pub away: Duration,
+}
+
 /// Time that an agent was seen to spend in a status without calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
@@ -80,12 +89,29 @@ impl Stay {
         self.seen
     }
 
-    /// Interprets the newest look again, because its status has another meaning or name now. This ends no stay.
-    pub fn read_again(&mut self, look: &Presence) {
-        if let Some(status) = look.status.as_ref().filter(|_| self.seen == look.at.boot) {
-            self.status = Arc::clone(status);
-            self.available = look.available;
+    /// What the newest look alone shows.
+    pub fn as_seen(&self) -> AsOf {
+        AsOf {
+            lasted: self.seen,
+            away: self.seen,
         }
+    }
+
+    /// Interprets the newest look again, which was `was` before: its status has another meaning or name now. This ends no stay.
+    pub fn read_again(&mut self, look: &Presence, was: &Presence) {
+        let Some(status) = look.status.as_ref().filter(|_| self.seen == look.at.boot) else {
+            return;
+        };
+        self.available = look.available;
+        // A row that names its status still has the old name.
+        if look.status != was.status {
+            self.status = Arc::clone(status);
+        }
+    }
+
+    /// Gives the status its new name.
+    pub fn rename(&mut self, is: &Arc<str>) {
+        self.status = Arc::clone(is);
     }
 
     /// Begins with a first look, or with the look after `before`.

@@ -2,7 +2,7 @@
 
 mod deciding;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use super::{
     calibration::{Calibration, MAX_OPEN},
     learnt::{Learnt, MAX_NAME, MAX_STATUSES},
     rule::{BadCost, Held, Off, Seats, Terms, likely, may_act},
-    stay::{Ended, Passed, Stay, follow},
+    stay::{AsOf, Ended, Passed, Stay, follow},
     week::{Calls, DAYS, MAX_QUEUES, Tenths},
 };
 use crate::{clock::Moment, model::known::Presence};
@@ -233,15 +233,75 @@ fn a_renamed_status_keeps_what_was_learnt_and_does_not_end_a_stay() {
     let mut learnt = learnt(&[20.0; 100]);
     let (was, until) = (stay("Wrap-up", 0.0, 10.0), moment(25.0).boot);
     let before = learnt.chance(&was, until);
-    learnt.rename("Wrap-up", &"After call".into());
+    learnt.rename(&[("Wrap-up".into(), "After call".into())]);
     assert_eq!(learnt.chance(&was, until), 0.0);
     assert_eq!(learnt.chance(&stay("After call", 0.0, 10.0), until), before);
 }
 
 #[test]
+fn rows_that_show_a_new_name_before_the_list_of_statuses_lose_nothing() {
+    let mut learnt = learnt(&[20.0; 100]);
+    let until = moment(25.0).boot;
+    let chance = |learnt: &Learnt, status| learnt.chance(&stay(status, 0.0, 10.0), until);
+    let before = chance(&learnt, "Wrap-up");
+    for _ in 0..3 {
+        learnt.learn(&passed("After call", 20.0, true));
+    }
+    assert!(learnt.short_statuses().eq(["Wrap-up"]));
+    learnt.rename(&[("Wrap-up".into(), "After call".into())]);
+    assert_eq!(learnt.short_stays(), 103);
+    assert!(learnt.short_statuses().eq(["After call"]));
+    assert_eq!(chance(&learnt, "Wrap-up"), 0.0);
+    let after = chance(&learnt, "After call");
+    assert!(after >= before && after < 1.0, "{before} {after}");
+
+    // The same as if the name had been the new one all along.
+    let mut renamed_before = self::learnt(&[20.0; 100]);
+    renamed_before.rename(&[("Wrap-up".into(), "After call".into())]);
+    for _ in 0..3 {
+        renamed_before.learn(&passed("After call", 20.0, true));
+    }
+    let as_one = chance(&renamed_before, "After call");
+    assert!((after - as_one).abs() < 1e-4, "{after} {as_one}");
+}
+
+#[test]
+fn two_statuses_can_swap_their_names() {
+    let mut learnt = learnt(&[20.0; 100]);
+    for _ in 0..40 {
+        learnt.learn(&passed("Pause", 90.0, true));
+    }
+    let (wrap_up, pause) = ("Wrap-up".into(), "Pause".into());
+    learnt.rename(&[(Arc::clone(&wrap_up), Arc::clone(&pause)), (pause, wrap_up)]);
+    assert_eq!(learnt.short_stays(), 140);
+    let until = moment(25.0).boot;
+    let chance = |status| learnt.chance(&stay(status, 0.0, 10.0), until);
+    assert!(chance("Pause") > 0.8 && chance("Wrap-up") < 0.3);
+}
+
+#[test]
+fn the_longer_an_agent_is_known_not_to_have_come_the_less_likely_they_come() {
+    let learnt = learnt(&[20.0; 100]);
+    // Seen in wrap-up 10 s after it began, and not on a list of available agents since.
+    let stay = stay("Wrap-up", 0.0, 10.0);
+    let as_of = |away: f64| AsOf {
+        lasted: stay.seen(),
+        away: moment(away).boot,
+    };
+    let chance = |away: f64| learnt.chance_as_of(&stay, as_of(away), moment(away + 10.0).boot);
+    assert_eq!(chance(10.0), learnt.chance(&stay, moment(20.0).boot));
+    let (soon, late, later) = (chance(15.0), chance(60.0), chance(250.0));
+    assert!(soon > 0.8, "{soon}");
+    assert!(late < 0.3 && later < 0.05, "{late} {later}");
+    assert_eq!(chance(300.0), 0.0, "in wrap-up for five minutes or gone");
+    assert_eq!(learnt.free_by(&stay, as_of(250.0)), None);
+    assert!(learnt.free_by(&stay, as_of(12.0)).is_some());
+}
+
+#[test]
 fn an_agent_is_expected_when_half_of_such_stays_have_ended() {
     let learnt = learnt(&[20.0; 100]);
-    let free_by = |stay: &Stay| learnt.free_by(stay, stay.seen());
+    let free_by = |stay: &Stay| learnt.free_by(stay, stay.as_seen());
     let by = free_by(&stay("Wrap-up", 0.0, 10.0)).expect("within five minutes");
     let by = by.abs_diff(moment(20.5).boot);
     assert!(by <= seconds(0.5), "{by:?}");
@@ -391,7 +451,7 @@ proptest! {
     #[test]
     fn a_probability_is_at_most_one_and_falls_with_a_shorter_lead(
         wrap_ups in prop::collection::vec(0.0..400.0_f64, 0..200),
-        members in prop::collection::vec((0.0..600.0_f64, 0.0..60.0_f64), 0..20),
+        members in prop::collection::vec((0.0..600.0_f64, 0.0..60.0_f64, 0.0..1.0_f64), 0..20),
         mut leads in prop::collection::vec(0.0..120.0_f64, 2),
         taken in 0..4_usize,
     ) {
@@ -399,8 +459,10 @@ proptest! {
         leads.sort_by(f64::total_cmp);
         let predicted = leads.iter().map(|lead| {
             let until = terms(*lead, 5.0).until(moment(0.0));
-            let chance = |(elapsed, age): &(f64, f64)| {
-                learnt.chance(&stay("Wrap-up", -elapsed - age, -age), until)
+            let chance = |(elapsed, age, since): &(f64, f64, f64)| {
+                let stay = stay("Wrap-up", -elapsed - age, -age);
+                let away = moment(-age * since).boot;
+                learnt.chance_as_of(&stay, AsOf { away, ..stay.as_seen() }, until)
             };
             likely(members.iter().map(chance), taken)
         });

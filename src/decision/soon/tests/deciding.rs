@@ -78,6 +78,22 @@ fn a_call_at_zero_seats_is_accepted_if_an_agent_is_likely_to_be_free() {
 }
 
 #[test]
+fn an_acceptance_ends_when_a_status_that_it_counts_on_becomes_too_old() {
+    let ends = |outlook: Outlook, at: f64| queue(0, outlook.ending(Some(moment(at))));
+    let state = ends(steady(&[0.9]), 40.0);
+    let decision = decide(&state, Held::default(), 40.0);
+    assert_eq!(decision.reason, Reason::Soon);
+    assert_eq!(decision.valid_until, Some(moment(40.0)));
+    let decision = decide(&state, Held::default(), 40.1);
+    assert_eq!(decision.reason, Reason::BelowThreshold);
+    assert_eq!(decision.valid_until, Some(moment(90.0)));
+    // It would accept 14 s later.
+    let opens_at = |end| decide(&ends(growing(), end), Held::default(), 1.0).opens_at;
+    assert_eq!(opens_at(15.0), Some(moment(14.0)));
+    assert_eq!(opens_at(13.0), None);
+}
+
+#[test]
 fn calibration_lowers_predictions() {
     let outlook = Outlook::new(terms(5.0, 5.0), 0.7, moment(0.0), |_| vec![0.9]);
     assert!(!decide(&queue(0, outlook), Held::default(), 1.0).accept);
