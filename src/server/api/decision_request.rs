@@ -66,7 +66,7 @@ const WAIT: Parameter = Parameter {
 
 pub const CALL_ID: Parameter = Parameter {
     name: call_id::CALL_ID,
-    meaning: "The router's id for the call. An unfilled placeholder, such as `[CALLER_ID]` or `{{call.id}}`, is not an id, and the answer has a `warning`",
+    meaning: "The router's id for the call. An unfilled placeholder, such as `[CALLER_ID]` or `{{call.id}}`, is not an id, nor are several different values: then the answer has a `warning`",
     shape: Shape::Text,
     example: "a84b4c76e66710",
 };

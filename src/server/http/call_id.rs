@@ -1,7 +1,7 @@
 //! Call ids in queries, and the values that routers send when they have no id.
 //!
 //! A router with an unfilled template sends the same text for every call. As an id, it would give all its calls the same reservation, so such a
-//! value is rejected.
+//! value is rejected. So are several different values. The same value twice is one id: a template and the router behind it may both add it.
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Query parameters. Unknown ones are ignored: routers append the caller, the campaign and more to every URL.
 //!
 //! A misspelling of one of our own names ([`OWN`]) is rejected, since ignoring it would answer a different question. So is a parameter that is given
-//! twice, unless it may repeat.
+//! twice, unless it may repeat. A `call_id` is read by its [own rules](super::call_id): a bad one changes no decision, so it must not cost the call.
 //!
 //! One list of [`Parameter`]s per operation both reads requests and describes them in the OpenAPI document. With serde, repeated parameters would
 //! need another crate, and headers and the drop-in API's parameters, which follow Django's rules, could not be described. A test checks that

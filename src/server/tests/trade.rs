@@ -56,6 +56,43 @@ async fn parameters_of_routers_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_repeated_parameter_is_rejected_but_a_repeated_call_id_costs_no_call() {
+    let server = world(5).serve().await;
+    for query in [
+        "threshold=1&threshold=1",
+        "format=text&format=json",
+        "fresh=1s&fresh=1s",
+        "wait=1s&wait=2s",
+        "call_id=a&reserve=45s&reserve=45s",
+    ] {
+        let answer = server.decide(query).await;
+        let found = (answer.status, &*answer.problem());
+        assert_eq!(found, (400, "bad-parameter"), "{query}");
+    }
+    for (query, warns) in [
+        ("call_id=a&call_id=a", false),
+        ("call_id=a%2Db&zip=1&call_id=a-b", false),
+        ("call_id=a&call_id=b", true),
+        ("call_id=a&call_id=%5BCALLER_ID%5D", true),
+        ("call_id=a&call_id=", true),
+    ] {
+        let answer = server.decide(query).await;
+        let json = answer.json();
+        let found = (answer.status, json["accept"].clone());
+        assert_eq!(found, (200, true.into()), "{query}");
+        assert_eq!(json.get("warning").is_some(), warns, "{query}");
+        let answer = server.decide(&format!("{query}&reserve=45s")).await;
+        let holds = answer.json().get("reservation").is_some();
+        let expected = if warns { 400 } else { 200 };
+        assert_eq!((answer.status, holds), (expected, !warns), "{query}");
+        if warns {
+            assert_eq!(&*answer.problem(), "bad-parameter");
+        }
+    }
+    assert_eq!(server.held().await, 2);
+}
+
+#[tokio::test]
 async fn misspellings_of_known_parameters_are_reported() {
     let server = world(2).serve().await;
     for (slip, own) in [
