@@ -43,6 +43,7 @@ fn snapshot(seats: u32) -> Snapshot {
     Snapshot {
         outlook: None,
         as_of: POLLED,
+        rows_as_of: POLLED,
         members_as_of: POLLED,
         took: Duration::from_millis(300),
         complete: true,

@@ -84,6 +84,7 @@ pub(crate) fn snapshot(as_of: Moment, agents: Vec<Agent>) -> Snapshot {
     Snapshot {
         outlook: None,
         as_of,
+        rows_as_of: as_of,
         members_as_of: as_of,
         took: Duration::from_millis(321),
         complete: true,

@@ -93,6 +93,7 @@ pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
         outlook: None,
         measured: measure(&joined, rule),
         as_of: as_of(&joined, rule),
+        rows_as_of: joined.everybody_seen,
         members_as_of: joined.members_as_of,
         took: joined.took,
         complete: joined.complete,

@@ -17,6 +17,9 @@ use crate::{
 pub struct Snapshot {
     /// The earliest time at which CallTools can have read the oldest status behind the count.
     pub as_of: Moment,
+    /// The earliest time at which CallTools can have read the oldest row. A status may be known as of later: lists confirm it by omission, but not the
+    /// other fields of the row.
+    pub rows_as_of: Moment,
     /// When the queue itself was last polled for its members: the moment the first page was requested.
     pub members_as_of: Moment,
     /// How long the poll took, for all pages.

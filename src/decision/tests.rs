@@ -48,6 +48,7 @@ fn snapshot(measured: Result<Measured, Mismatch>, as_of: Moment) -> Arc<Snapshot
     Arc::new(Snapshot {
         outlook: None,
         as_of,
+        rows_as_of: as_of,
         members_as_of: as_of,
         took: Duration::ZERO,
         complete: true,

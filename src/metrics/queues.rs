@@ -55,6 +55,8 @@ pub struct QueueMeters {
     soon: [[AtomicU64; 2]; 10],
     /// Questions that wait for a fresher answer if that helps.
     patient: AtomicU64,
+    /// Lists of agents that the drop-in was asked for. No scrape shows them: they are no decisions.
+    listed: AtomicU64,
 }
 
 impl QueueMeters {
@@ -67,6 +69,7 @@ impl QueueMeters {
             skipped_rows: AtomicU64::new(0),
             soon: Default::default(),
             patient: AtomicU64::new(0),
+            listed: AtomicU64::new(0),
         }
     }
 
@@ -100,9 +103,14 @@ impl QueueMeters {
         self.patient.load(Ordering::Relaxed)
     }
 
-    /// Returns how many decisions were given so far.
+    /// Counts a request for the list of the queue's agents, from which a client decides by itself.
+    pub fn count_listed(&self) {
+        self.listed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how often the queue was asked about so far: for decisions, and for its list of agents.
     pub fn asked(&self) -> u64 {
-        let counts = self.decisions.iter().flatten();
+        let counts = self.decisions.iter().flatten().chain([&self.listed]);
         counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 

@@ -21,6 +21,10 @@ const STATUS: [&str; 4] = [
     "ready",
 ];
 
+/// The field that marks a row whose status openseat does not know, because a list of available agents lacks the agent. CallTools itself sends nulls
+/// for agents who never had a status. Being part of the row, the mark outlives restarts and reaches other nodes.
+const STATUS_UNKNOWN: &str = "openseat_status_unknown";
+
 /// What ends a piece of a row: nearly each piece is one field. Any text can be split this way, and joined again.
 const END: char = ',';
 
@@ -91,7 +95,13 @@ impl RawRow {
         }))
     }
 
-    /// Returns this row with nulls in the fields of the agent's status.
+    /// Returns whether the row [has lost](Self::without_status) its status.
+    pub fn has_lost_status(&self) -> bool {
+        let json = self.json();
+        fields(&json).is_ok_and(|fields| fields.contains_key(STATUS_UNKNOWN))
+    }
+
+    /// Returns this row with nulls in the fields of the agent's status, and a mark that it is unknown.
     pub fn without_status(&self) -> Self {
         let json = self.json();
         let Ok(mut fields) = fields(&json) else {
@@ -102,6 +112,7 @@ impl RawRow {
                 *field = RawValue::NULL;
             }
         }
+        fields.insert(STATUS_UNKNOWN.into(), RawValue::TRUE);
         serde_json::value::to_raw_value(&fields).map_or_else(|_| self.clone(), Self::from)
     }
 }
@@ -294,6 +305,19 @@ mod tests {
             );
         }
         assert_eq!(newest.json().get(), r#"{"a":1,"queue_logged_in":true}"#);
+    }
+
+    #[test]
+    fn a_row_that_has_lost_its_status_differs_from_one_that_never_had_one() {
+        let sent = row(r#"{"agent_status":627,"ready":true,"team":"north"}"#);
+        let lost = sent.without_status();
+        let expected =
+            r#"{"agent_status":null,"openseat_status_unknown":true,"ready":null,"team":"north"}"#;
+        assert_eq!(lost.json().get(), expected);
+        let joined = lost.with_queue_login_of(&sent);
+        let (stored, none) = (row(lost.json().get()), row(r#"{"agent_status":null}"#));
+        let found = [&sent, &lost, &joined, &stored, &none].map(RawRow::has_lost_status);
+        assert_eq!(found, [false, true, true, true, false]);
     }
 
     #[test]

@@ -248,7 +248,7 @@ fn drop_in_routes() -> Vec<Operation> {
                 "A page of the rows, as CallTools sent them",
                 Content::json::<drop_in::Rows>(openapi::ROWS),
             )
-            .with_headers(&[("Age", "The age of the rows in seconds; only for agents")])
+            .with_headers(&[("Age", "The age of the oldest row in seconds; only for agents. Whether agents are available is known as of later")])
             .answers(404, "There is no such page", detail())
     };
     vec![
@@ -277,7 +277,7 @@ fn drop_in_routes() -> Vec<Operation> {
             "The agent's row, as CallTools sent it",
             Content::json::<drop_in::Row>(openapi::ROW),
         )
-        .with_headers(&[("Age", "The age of the row in seconds")])
+        .with_headers(&[("Age", "The age of the oldest known row in seconds")])
         .answers(404, "There is no such agent", detail()),
         list(Operation::get("/api/queues/", drop_in::list_queues))
             .called("listQueues", Tag::DropIn, "the account's queues")

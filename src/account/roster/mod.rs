@@ -29,7 +29,12 @@ mod tests;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use self::{confirmed::Confirmed, membership::Member, people::People, person::MAX_LAG};
+use self::{
+    confirmed::Confirmed,
+    membership::{Member, later},
+    people::People,
+    person::MAX_LAG,
+};
 pub use self::{
     membership::{Joined, Membership},
     presence::Departure,
@@ -66,6 +71,8 @@ pub struct Roster {
     /// When agents who have left were last removed.
     tidied: Option<Moment>,
     confirmed: Confirmed,
+    /// The time of the newest row that was recalled. Until later looks, rows may be older than the times that came with them.
+    recalled: Option<Moment>,
     /// A row that the others share memory with.
     pattern: Option<RawRow>,
 }
@@ -81,6 +88,7 @@ impl Roster {
             stays: Vec::new(),
             tidied: None,
             confirmed: Confirmed::default(),
+            recalled: None,
             pattern: None,
         }
     }
@@ -117,6 +125,8 @@ impl Roster {
 
     /// Applies a row from an earlier task or process.
     pub fn recall(&mut self, sighting: Sighting) {
+        let at = sighting.at;
+        self.recalled = Some(self.recalled.map_or(at, |known| later(known, at)));
         self.take_row(sighting, Source::Memory);
     }
 

@@ -92,6 +92,25 @@ fn available(joined: &Joined) -> Vec<(&str, Option<bool>, bool)> {
 }
 
 #[test]
+fn a_confirmed_row_is_as_old_as_the_look_that_showed_it_and_a_recalled_one_as_its_queue() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 5, vec![agent("a", "a", "Lunch")]);
+    see(&mut roster, 20, vec![agent("a", "a", "Lunch")]);
+    roster.confirm_changes(at(5), at(60));
+    let known = |roster: &mut Roster| {
+        let joined = roster.join(0).unwrap();
+        (joined.everybody_as_of, roster.rows_as_of(&joined))
+    };
+    assert_eq!(known(&mut roster), (at(60), at(20)));
+    for stored in [true, false] {
+        let mut next = successor(&roster, 1, stored);
+        assert_eq!(known(&mut next), (at(60), at(5)));
+        see(&mut next, 70, vec![agent("a", "a", "Lunch")]);
+        assert_eq!(known(&mut next), (at(70), at(70)));
+    }
+}
+
+#[test]
 fn rows_are_stored_with_the_time_of_their_confirmation() {
     let mut roster = Roster::new(1);
     let people = ["a", "b"].map(|id| agent(id, id, "Available"));

@@ -322,3 +322,49 @@ async fn criteria_on_undated_fields_are_no_fresher_than_their_rows() {
     );
     assert!(oldest[1] > 8 * period, "{oldest:?}: fed by its own polls");
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_no_older_than_the_snapshot_says() {
+    for (ordering, expected) in [
+        (SimulatedOrdering::On, Feed::Delta),
+        (SimulatedOrdering::Off, Feed::Available),
+    ] {
+        let mut setting = large(9);
+        setting.world.calls_without_status = 60;
+        let fixture = with(|quirks| quirks.ordering = ordering, setting);
+        let (mut calls, mut oldest, mut lost) = (Calls::default(), Duration::ZERO, 0);
+        let began = fixture.clock.now().boot;
+        fixture
+            .watch(25 * MINUTE, |fixture| {
+                calls.look(fixture, fixture.ids[0]);
+                let now = fixture.clock.now();
+                let Some(snapshot) = fixture.state(0).snapshot.clone() else {
+                    return;
+                };
+                if now.boot < began + 10 * MINUTE {
+                    return;
+                }
+                assert_eq!(feed(fixture), expected);
+                assert!(now.longest_since(snapshot.as_of) < 2 * MINUTE);
+                oldest = oldest.max(now.longest_since(snapshot.rows_as_of));
+                for agent in snapshot.agents.iter() {
+                    let has_lost_status = agent.raw.has_lost_status();
+                    lost += usize::from(has_lost_status);
+                    let read = match has_lost_status {
+                        true => snapshot.members_as_of,
+                        false => snapshot.rows_as_of,
+                    };
+                    let last = calls.0[&agent.id][usize::from(agent.on_call)];
+                    // The world is observed once a second.
+                    let is_true = last.is_some_and(|last| last + 2 * SECOND >= read.boot);
+                    assert!(is_true, "{agent:?} was last so at {last:?}, {read:?}");
+                }
+            })
+            .await;
+        assert!(
+            oldest > 2 * MINUTE,
+            "{oldest:?}: lists of everybody are rare"
+        );
+        assert_eq!(lost > 0, expected == Feed::Available, "{lost}");
+    }
+}

@@ -38,6 +38,7 @@ fn staleness(
     let snapshot = std::sync::Arc::new(Snapshot {
         outlook: None,
         as_of: NOW.earlier(age),
+        rows_as_of: NOW.earlier(age),
         members_as_of: NOW.earlier(members),
         took: Duration::ZERO,
         complete: true,
@@ -146,6 +147,7 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
         let snapshot = Snapshot {
             outlook: None,
             as_of: NOW.earlier(age),
+            rows_as_of: NOW.earlier(age),
             members_as_of: NOW.earlier(age),
             took: Duration::ZERO,
             complete: true,

@@ -39,6 +39,14 @@ impl DropInError {
         )
     }
 
+    /// The statuses of some agents are not known.
+    pub(super) fn statuses_unknown() -> Self {
+        DropInError::Unknown(
+            "openseat does not know the statuses of some agents now, only that they are not available."
+                .to_owned(),
+        )
+    }
+
     /// CallTools has not sent the account's `what` yet.
     pub(super) fn not_read(what: &str) -> Self {
         DropInError::Unknown(format!(

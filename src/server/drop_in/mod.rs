@@ -156,6 +156,7 @@ pub(super) async fn list_agent_statuses(
     let account = caller.account(&app);
     let queue = request.param("queue");
     let queue = queue.map(|id| rows::queue(&app, account, id)).transpose()?;
+    rows::count_demand(&app, account, queue);
     let sources = match queue {
         Some(queue) => {
             let known = rows::known(&app, queue);
@@ -190,6 +191,7 @@ pub(super) async fn get_agent_status(
 ) -> Result<Response, DropInError> {
     let Path(id) = id.map_err(|_| DropInError::NotFound)?;
     let account = caller.account(&app);
+    rows::count_demand(&app, account, None);
     let known = rows::known_snapshots(&app, account);
     let listing = rows::Listing::new(&known, false);
     match listing.agent(&id) {

@@ -14,12 +14,18 @@ use serde_json::value::RawValue;
 
 use super::{error::DropInError, page::number};
 use crate::{
+    clock::Moment,
     decision::{
         Reason,
         criteria::{Measured, Verdict},
         snapshot::Snapshot,
     },
-    model::{agent::Agent, names::Names, quantity::Quantity},
+    model::{
+        agent::Agent,
+        field::{self, Field},
+        names::{Names, Status},
+        quantity::Quantity,
+    },
     server::{
         json::decision::why_unknown,
         state::app::{AccountHandle, App, Queue},
@@ -40,6 +46,14 @@ pub(super) fn queue<'a>(
             Some(queue) => known(app, queue).and(Err(DropInError::no_choice("queue"))),
             None => Err(DropInError::no_choice("queue")),
         },
+    }
+}
+
+/// Counts a request as demand for the queue that it names, or else for each queue of the account.
+pub(super) fn count_demand(app: &App, account: &AccountHandle, named: Option<&Queue>) {
+    match named {
+        Some(queue) => queue.meters.count_listed(),
+        None => queues_of(app, account).for_each(|queue| queue.meters.count_listed()),
     }
 }
 
@@ -96,6 +110,7 @@ fn nobody(app: &App) -> Snapshot {
     Snapshot {
         outlook: None,
         as_of: now,
+        rows_as_of: now,
         members_as_of: now,
         took: Duration::ZERO,
         complete: true,
@@ -107,12 +122,30 @@ fn nobody(app: &App) -> Snapshot {
     }
 }
 
-/// The `Age` header: that of the oldest snapshot, in whole seconds.
+/// The `Age` header: that of the oldest row, in whole seconds. It says nothing about the statuses, which lists confirm by omission: if those are too
+/// old, the answer is 503.
 pub(super) fn age(app: &App, sources: &[Arc<Snapshot>]) -> [(HeaderName, HeaderValue); 1] {
     let now = app.clock.now();
-    let ages = sources.iter().map(|source| now.longest_since(source.as_of));
+    let ages = sources
+        .iter()
+        .map(|source| now.longest_since(rows_as_of(source)));
     let oldest = ages.max().unwrap_or_default();
     [(header::AGE, oldest.as_secs().into())]
+}
+
+/// When the oldest row was read. Only the status of a row that has lost it was read since; but no row is older than the poll of its queue.
+fn rows_as_of(snapshot: &Snapshot) -> Moment {
+    let members = snapshot.members_as_of;
+    match snapshot.agents.iter().any(|agent| has_lost_status(agent)) {
+        true if members.wall < snapshot.rows_as_of.wall => members,
+        _ => snapshot.rows_as_of,
+    }
+}
+
+/// Whether it is only known that the agent is not available. Such rows are few, so hardly any JSON is read.
+fn has_lost_status(agent: &Agent) -> bool {
+    let may = agent.status.is_none() && agent.available == Some(false);
+    may && agent.raw.has_lost_status()
 }
 
 /// Rows of agents.
@@ -156,10 +189,10 @@ impl<'s> Listing<'s> {
         if statuses.is_some() && named.is_none() {
             return Err(DropInError::no_choice("agent_status"));
         }
-        let name = named.map(|status| &*status.name);
+        let filter = StatusFilter { id, named };
         let mut agents = Vec::with_capacity(self.agents.len());
         for agent in self.agents {
-            if is_in_status(agent, id, name)? {
+            if filter.takes(agent)? {
                 agents.push(agent);
             }
         }
@@ -191,28 +224,50 @@ fn is_newer(one: &Snapshot, other: &Snapshot) -> bool {
     one.as_of.wall > other.as_of.wall
 }
 
+/// The fields of a row that tell the status.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum StatusField {
-    Id(u64),
-    Name(String),
+struct StatusFields<'a> {
+    #[serde(borrow, default)]
+    agent_status: Field<'a>,
+    #[serde(borrow, default)]
+    status: Field<'a>,
 }
 
-#[derive(Deserialize)]
-struct StatusOnly {
-    agent_status: Option<StatusField>,
+/// The filter for a status.
+#[derive(Clone, Copy)]
+struct StatusFilter<'n> {
+    id: u64,
+    /// `None` if the account's statuses are unknown.
+    named: Option<&'n Status>,
 }
 
-/// CallTools writes a status as its id or as its name. Without the name of the id the two cannot be compared.
-fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, DropInError> {
-    let row: Result<StatusOnly, _> = serde_json::from_str(agent.raw.json().get());
-    match row.ok().and_then(|row| row.agent_status) {
-        Some(StatusField::Id(of_row)) => Ok(of_row == id),
-        Some(StatusField::Name(of_row)) => {
-            let name = name.ok_or_else(|| DropInError::not_read("statuses"))?;
-            Ok(of_row == name)
+impl StatusFilter<'_> {
+    /// Whether the agent is in the status. CallTools writes it in several forms, by its id or its name. Without the name of the id the two cannot be
+    /// compared.
+    fn takes(self, agent: &Agent) -> Result<bool, DropInError> {
+        let json = agent.raw.json();
+        let unreadable = |_| DropInError::not_read("statuses");
+        let row: StatusFields<'_> = field::read(&json).map_err(unreadable)?;
+        if let Some(id) = row.agent_status.number() {
+            return Ok(id == self.id);
         }
-        None => Ok(false),
+        match row.agent_status.text().or(row.status.text()) {
+            Some(name) => {
+                let named = self
+                    .named
+                    .ok_or_else(|| DropInError::not_read("statuses"))?;
+                Ok(named.name.trim() == name)
+            }
+            None if has_lost_status(agent) && !self.is_ready() => {
+                Err(DropInError::statuses_unknown())
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Whether agents in the status are available.
+    fn is_ready(self) -> bool {
+        self.named.and_then(Status::is_ready) == Some(true)
     }
 }
 

@@ -3,8 +3,13 @@ use super::{
     *,
 };
 use crate::{
+    decision::snapshot::Snapshot,
     fixtures::{agent, available, raw},
-    model::names::{NamedQueue, Status},
+    metrics::QueueMeters,
+    model::{
+        agent::Agent,
+        names::{NamedQueue, Status},
+    },
 };
 
 fn names() -> Arc<Names> {
@@ -179,6 +184,126 @@ async fn a_status_filter_finds_rows_by_id_and_by_name() {
     assert_eq!(ids(&get(&server, target).await), ["7", "9"]);
 }
 
+#[tokio::test]
+async fn a_status_filter_reads_every_form_of_an_id() {
+    let mut world = World::with(&["main/5450"]);
+    let ends = world.account("main", TOKEN);
+    ends.names.send_replace(names());
+    let forms = [
+        serde_json::json!(2),
+        serde_json::json!("2"),
+        serde_json::json!(" Lunch "),
+        serde_json::json!({"id": 2, "name": "Lunch"}),
+        serde_json::json!({"id": "2"}),
+        serde_json::json!("1"),
+        serde_json::json!({"id": 1}),
+        serde_json::json!(null),
+    ];
+    let rows = forms.iter().enumerate().map(|(n, form)| {
+        let row = serde_json::json!({"app_user": n.to_string(), "agent_status": form});
+        let mut agent = agent(&n.to_string(), "", "Lunch");
+        agent.raw = raw(&row).into();
+        agent
+    });
+    world.publish("main/5450", rows.collect());
+    let server = world.serve().await;
+    for (status, expected) in [(2, vec!["0", "1", "2", "3", "4"]), (1, vec!["5", "6"])] {
+        let target = format!("/api/agentstatuses/?agent_status={status}");
+        assert_eq!(ids(&get(&server, &target).await), expected, "{status}");
+    }
+}
+
+/// The agent as a list of available agents leaves them that lacks them.
+fn gone(agent: Agent) -> Agent {
+    Agent {
+        status: None,
+        available: Some(false),
+        status_since: None,
+        raw: agent.raw.without_status(),
+        ..agent
+    }
+}
+
+#[tokio::test]
+async fn a_status_filter_counts_nobody_whose_status_is_unknown_as_being_in_another() {
+    let mut world = World::with(&["main/5450"]);
+    let ends = world.account("main", TOKEN);
+    let mut known = Names::clone(&names());
+    for status in known
+        .statuses
+        .iter_mut()
+        .flatten()
+        .filter(|one| one.id == 1)
+    {
+        status.queue_action = Some("Set Ready".to_owned());
+    }
+    ends.names.send_replace(Arc::new(known));
+    let agents = vec![
+        agent("7", "Ann", "Available"),
+        gone(agent("8", "Bob", "Available")),
+        agent("9", "Cy", "Lunch"),
+    ];
+    world.publish("main/5450", agents);
+    let server = world.serve().await;
+    let list = "/api/agentstatuses/?queue=5450";
+    let unknown = get(&server, &format!("{list}&agent_status=2")).await;
+    assert_eq!(unknown.status, 503, "Bob may be at lunch");
+    let detail = unknown.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.starts_with("openseat does not know the statuses"),
+        "{detail}"
+    );
+    // Bob is known not to be available.
+    let ready = get(&server, &format!("{list}&agent_status=1")).await;
+    assert_eq!(ids(&ready), ["7"]);
+    let all = get(&server, list).await;
+    assert_eq!(ids(&all), ["7", "8", "9"]);
+    let bob = &all.json()["results"][1];
+    assert_eq!(bob["agent_status"], Value::Null);
+    assert_eq!(bob["openseat_status_unknown"], true);
+}
+
+#[tokio::test]
+async fn the_age_is_that_of_the_oldest_row_and_not_of_the_statuses() {
+    let mut world = World::with(&["main/5450", "main/5451"]);
+    let _ends = world.account("main", TOKEN);
+    let server = {
+        let now = world.clock.now();
+        let seconds = |seconds| now.earlier(Duration::from_secs(seconds));
+        let confirmed = |agent| Snapshot {
+            rows_as_of: seconds(600),
+            members_as_of: seconds(900),
+            ..snapshot(seconds(2), vec![agent])
+        };
+        let ann = agent("7", "Ann", "Available");
+        world
+            .board
+            .publish(&key("main/5450"), confirmed(ann.clone()), now);
+        world
+            .board
+            .publish(&key("main/5451"), confirmed(gone(ann)), now);
+        world.serve().await
+    };
+    for (target, age) in [
+        ("agentstatuses/?queue=5450", "600"),
+        // All but the status is from a row that may be as old as the poll of the queue.
+        ("agentstatuses/?queue=5451", "900"),
+        ("agentstatuses/", "900"),
+        ("agentstatuses/7/", "900"),
+    ] {
+        let answer = get(&server, &format!("/api/{target}")).await;
+        assert_eq!(
+            (answer.status, answer.header("age")),
+            (200, Some(age)),
+            "{target}"
+        );
+    }
+    // Whether agents are available must be known as of `max_age`.
+    server.clock.pass(MAX_AGE);
+    let answer = get(&server, "/api/agentstatuses/?queue=5450").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+}
+
 /// One queue with this many agents.
 async fn of_rows(rows: usize) -> (Server, AccountEnds) {
     let mut world = World::with(&["main/5450"]);
@@ -236,6 +361,36 @@ async fn pages_behave_as_in_django_rest_framework() {
             "{odd}"
         );
     }
+}
+
+#[tokio::test]
+async fn requests_for_agents_are_demand_but_no_decisions() {
+    let (server, _ends) = server_with_rows().await;
+    let queues = ["main/sales", "main/5451", "second/sales"];
+    let meters = queues.map(|queue| server.app.metrics.queue(&key(queue)).unwrap());
+    let asked = || [0, 1, 2].map(|n| meters[n].asked());
+    for (target, expected) in [
+        ("agentstatuses/?queue=5450", [1, 0, 0]),
+        (
+            "agentstatuses/?queue=5450&agent_status=1&page_size=1",
+            [2, 0, 0],
+        ),
+        ("agentstatuses/", [3, 1, 0]),
+        ("agentstatuses/7/", [4, 2, 0]),
+        ("queues/", [4, 2, 0]),
+        ("statuses/", [4, 2, 0]),
+        ("agentstatuses/?queue=99", [4, 2, 0]),
+    ] {
+        get(&server, &format!("/api/{target}")).await;
+        assert_eq!(asked(), expected, "{target}");
+    }
+    server.clock.pass(MAX_AGE + Duration::from_secs(1));
+    let answer = get(&server, "/api/agentstatuses/?queue=5450").await;
+    assert_eq!((answer.status, asked()), (503, [5, 2, 0]));
+    server.get("/api/agentstatuses/?queue=5450").await; // Without a token.
+    assert_eq!(asked(), [5, 2, 0]);
+    let decided = |meters: &QueueMeters| meters.decided().map(|(_, _, count)| count).sum::<u64>();
+    assert_eq!(meters.map(|meters| decided(&meters)), [0, 0, 0]);
 }
 
 #[tokio::test]
