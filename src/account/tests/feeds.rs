@@ -335,13 +335,13 @@ async fn rows_are_no_older_than_the_snapshot_says() {
         let (mut calls, mut oldest, mut lost) = (Calls::default(), Duration::ZERO, 0);
         let began = fixture.clock.now().boot;
         fixture
-            .watch(25 * MINUTE, |fixture| {
+            .watch(14 * MINUTE, |fixture| {
                 calls.look(fixture, fixture.ids[0]);
                 let now = fixture.clock.now();
                 let Some(snapshot) = fixture.state(0).snapshot.clone() else {
                     return;
                 };
-                if now.boot < began + 10 * MINUTE {
+                if now.boot < began + 6 * MINUTE {
                     return;
                 }
                 assert_eq!(feed(fixture), expected);
