@@ -40,7 +40,8 @@ pub(super) struct Told {
     seen: Option<Moment>,
     shown: BTreeMap<Arc<str>, Shown>,
     fault: Option<Option<Arc<Fault>>>,
-    held: BTreeSet<String>,
+    /// The queues of the reservations that are held, by id.
+    held: BTreeMap<String, Arc<str>>,
     /// Whether sweeps lost trust and the other nodes do not know yet.
     pub doubted: bool,
     /// Whether the other nodes have the last stored knowledge about agents' statuses.
@@ -161,22 +162,35 @@ impl Account {
 
     fn add_seats(&mut self, entry: &mut Entry) {
         let now = self.deps.clock.now();
-        let mut held = BTreeSet::new();
-        for queue in &self.deps.queues {
-            for reservation in self.deps.reservations.queue(&queue.key).list(now) {
+        let mut held = BTreeMap::new();
+        for key in self.queues_with_seats() {
+            for reservation in self.deps.reservations.queue(&key).list(now) {
                 let id = reservation.id.to_string();
-                if !self.told.held.contains(&id) {
+                if !self.told.held.contains_key(&id) {
                     entry.held.push(HeldSeat {
-                        queue: Arc::clone(&queue.key.queue),
+                        queue: Arc::clone(&key.queue),
                         reservation,
                     });
                 }
-                held.insert(id);
+                held.insert(id, Arc::clone(&key.queue));
             }
         }
-        let ended = self.told.held.difference(&held);
+        let ended = self.told.held.keys().filter(|id| !held.contains_key(*id));
         entry.ended = ended.map(|id| ReservationId::from_text(id)).collect();
         self.told.held = held;
+    }
+
+    /// Returns the polled queues, and those that are no longer polled but had held seats: their calls are still on their way.
+    fn queues_with_seats(&self) -> Vec<QueueKey> {
+        let polled = self.deps.queues.iter().map(|queue| queue.key.clone());
+        let mut keys: Vec<_> = polled.collect();
+        let named: BTreeSet<_> = self.told.held.values().collect();
+        for queue in named {
+            if !keys.iter().any(|key| key.queue == *queue) {
+                keys.push(self.key(queue));
+            }
+        }
+        keys
     }
 
     /// Answers another node's question, now or once a job has ended.

@@ -134,6 +134,12 @@ impl Account {
         let moves: Vec<_> = moves.collect();
         self.deps.board.carry(&moves);
         self.deps.reservations.carry(&moves);
+        // In a cluster, seats stay held under names that are in no queue of the config.
+        let names = moves.iter().map(|(was, _)| was.clone());
+        let names: Vec<_> = names
+            .filter(|was| moves.iter().all(|(_, is)| is != was))
+            .collect();
+        self.deps.reservations.drop_names(&names);
     }
 
     /// Starts counting the demand for new queues. Earlier questions about them do not count.

@@ -115,34 +115,23 @@ impl Work {
         self.wiring.board.set_queues(keys(&config));
         self.wiring.metrics.count_for(keys(&config));
         let steps = self.steps(&config, prepared);
-        self.carry(&steps);
-        let mut reloaded = Reloaded {
-            warnings: config.warnings.clone(),
-            ..Reloaded::default()
+        let mut reloaded = changes(&steps, &self.accounts);
+        reloaded.warnings.clone_from(&config.warnings);
+        let is_taken = |gone: &RunningAccount| {
+            let mut names = config.accounts.iter().map(|account| &account.name);
+            names.any(|name| *name == gone.config.name)
         };
-        let mut accounts = Vec::with_capacity(steps.len());
-        for step in steps {
-            accounts.push(match step {
-                Step::Stays(account) => account,
-                Step::GoesOn(prepared, mut account) => {
-                    let (was, is) = (&account.config.name, &prepared.config.name);
-                    reloaded.accounts_started.push(is.to_string());
-                    if was != is {
-                        let (from, to) = (was.to_string(), is.to_string());
-                        reloaded.accounts_renamed.push(Renamed { from, to });
-                    }
-                    account.take(*prepared).await;
-                    account
-                }
-                Step::Starts(prepared, last) => {
-                    reloaded
-                        .accounts_started
-                        .push(prepared.config.name.to_string());
-                    self.start(*prepared, last).await
-                }
-            });
+        let gone = std::mem::take(&mut self.accounts).into_iter();
+        let (replaced, gone): (Vec<_>, Vec<_>) = gone.partition(is_taken);
+        let moves = moves(&steps);
+        let taken = taken(&steps, &replaced, &moves, &config);
+        for account in replaced {
+            // From now on, another account writes under its name.
+            account.retire().await;
         }
-        let gone = std::mem::replace(&mut self.accounts, accounts);
+        self.wiring.board.carry(&moves);
+        self.wiring.reservations.carry(&moves);
+        self.accounts = self.continue_with(steps, &taken).await;
         let handles = self.accounts.iter().map(|one| one.handle.clone());
         let reaches = self.accounts.iter().map(|one| one.reach.clone());
         let desk = desk::routes(&config, reaches.collect(), &self.wiring.clock);
@@ -150,20 +139,29 @@ impl Work {
         let app = App::after(&self.current.app(), parts);
         self.current.replace(Arc::new(app));
         for account in gone {
-            reloaded
-                .accounts_removed
-                .push(account.config.name.to_string());
             account.retire().await;
         }
         self.wiring.board.drop_stale();
         let is = self.wiring.board.keys();
-        self.wiring.reservations.retain(&is);
         self.wiring.state.calls.retain(&is);
         self.config = config;
         reloaded.queues_added = spelt(is.iter().filter(|key| !was.contains(key)));
         let is: HashSet<_> = is.iter().collect();
+        self.retain_seats(&is);
         reloaded.queues_removed = spelt(was.iter().filter(|key| !is.contains(key)));
         reloaded
+    }
+
+    /// Forgets the seats held in queues that are gone. In a cluster, other nodes may still have these queues.
+    fn retain_seats(&self, queues: &HashSet<&QueueKey>) {
+        let names = self.config.accounts.iter().map(|account| &account.name);
+        let shared: HashSet<_> = match self.wiring.node {
+            Some(_) => names.collect(),
+            None => HashSet::new(),
+        };
+        self.wiring
+            .reservations
+            .retain(|key| queues.contains(key) || shared.contains(&key.account));
     }
 
     /// Decides what happens to each account, in the order of the new config. Accounts that are left over end.
@@ -244,23 +242,92 @@ impl Work {
         RunningAccount::start(account, handle, reach, owner, stop, &mut self.tasks)
     }
 
-    /// Moves what is stored under old names of accounts.
-    fn carry(&self, steps: &[Step]) {
-        let mut moves = Vec::new();
+    /// Gives the running accounts their new settings, and starts the new ones. What is stored under `taken` names is of another account.
+    async fn continue_with(&mut self, steps: Vec<Step>, taken: &[QueueKey]) -> Vec<RunningAccount> {
+        let mut accounts = Vec::with_capacity(steps.len());
+        // Renamed accounts first: until they know their names, they write under the old ones.
         for step in steps {
-            let Step::GoesOn(prepared, last) = step else {
-                continue;
-            };
-            let (was, is) = (&last.config, &prepared.config);
-            let stays = was.queues.iter().filter(|queue| {
-                let same = |one: &config::Queue| one.reference == queue.reference;
-                was.name != is.name && is.queues.iter().any(same)
+            accounts.push(match step {
+                Step::Stays(account) => Ok(account),
+                Step::GoesOn(prepared, mut account) => {
+                    account.take(*prepared).await;
+                    Ok(account)
+                }
+                Step::Starts(prepared, last) => Err((prepared, last)),
             });
-            moves.extend(stays.map(|queue| (key(was, queue), key(is, queue))));
         }
-        self.wiring.board.carry(&moves);
-        self.wiring.reservations.carry(&moves);
+        taken.iter().for_each(|key| self.wiring.board.forget(key));
+        self.wiring.reservations.drop_names(taken);
+        let mut running = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            running.push(match account {
+                Ok(account) => account,
+                Err((prepared, last)) => self.start(*prepared, last).await,
+            });
+        }
+        running
     }
+}
+
+/// Returns which accounts the steps start and rename, and which are removed.
+fn changes(steps: &[Step], gone: &[RunningAccount]) -> Reloaded {
+    let mut reloaded = Reloaded::default();
+    for step in steps {
+        let (Step::GoesOn(prepared, _) | Step::Starts(prepared, _)) = step else {
+            continue;
+        };
+        let is = prepared.config.name.to_string();
+        reloaded.accounts_started.push(is.clone());
+        if let Step::GoesOn(_, last) = step
+            && *last.config.name != *is
+        {
+            let (from, to) = (last.config.name.to_string(), is);
+            reloaded.accounts_renamed.push(Renamed { from, to });
+        }
+    }
+    let removed = gone.iter().map(|account| account.config.name.to_string());
+    reloaded.accounts_removed = removed.collect();
+    reloaded
+}
+
+/// Returns the accounts that get another name: their settings before and now.
+fn renamed(steps: &[Step]) -> impl Iterator<Item = (&config::Account, &config::Account)> {
+    steps.iter().filter_map(|step| match step {
+        Step::GoesOn(is, was) if was.config.name != is.config.name => {
+            Some((&*was.config, &*is.config))
+        }
+        _ => None,
+    })
+}
+
+/// Returns under which names the queues of renamed accounts were stored, and under which they go on.
+fn moves(steps: &[Step]) -> Vec<(QueueKey, QueueKey)> {
+    let mut moves = Vec::new();
+    for (was, is) in renamed(steps) {
+        let stays = was.queues.iter().filter(|queue| {
+            let same = |one: &config::Queue| one.reference == queue.reference;
+            is.queues.iter().any(same)
+        });
+        moves.extend(stays.map(|queue| (key(was, queue), key(is, queue))));
+    }
+    moves
+}
+
+/// Returns the names of queues that were those of another account until now, and get no data from an account that goes on.
+fn taken(
+    steps: &[Step],
+    replaced: &[RunningAccount],
+    moves: &[(QueueKey, QueueKey)],
+    config: &Config,
+) -> Vec<QueueKey> {
+    let replaced = replaced.iter().map(|account| &*account.config);
+    let former = renamed(steps).map(|(was, _)| was).chain(replaced);
+    let former: HashSet<_> = former
+        .flat_map(|was| was.queues.iter().map(|queue| key(was, queue)))
+        .collect();
+    let targets: HashSet<_> = moves.iter().map(|(_, is)| is).collect();
+    let is_taken = |key: &QueueKey| former.contains(key) && !targets.contains(key);
+    keys(config).into_iter().filter(is_taken).collect()
 }
 
 async fn read(file: &Path) -> Result<Config, ReloadError> {

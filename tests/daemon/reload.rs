@@ -346,3 +346,70 @@ async fn sighup_reloads_the_config_and_a_broken_one_does_no_harm() {
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
 }
+
+/// The account under another name, with a token file of that name.
+fn named(calltools: &CallTools, name: &str) -> String {
+    let account = calltools.account();
+    let account = account.replace("name = \"main\"", &format!("name = \"{name}\""));
+    account.replace("main.token", &format!("{name}.token"))
+}
+
+#[tokio::test]
+async fn an_account_with_the_old_name_of_another_shows_nothing_of_that_one() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let (one, other) = (CallTools::start(&time).await, CallTools::start(&time).await);
+    let daemon = one.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    let (target, body) = (
+        "/v1/queues/sales/reservations",
+        r#"{"call_id":"a","ttl":"10m"}"#,
+    );
+    assert_eq!(daemon.post_json(target, body).await.status, 201);
+    // "main" becomes "acme", and another account, whose token CallTools refuses, becomes "main".
+    home.set_token("acme", openseat::simulator::TOKEN);
+    home.set_token("main", "refused0refused0refused0refused0refused0");
+    home.config(&[named(&other, "main"), named(&one, "acme")]);
+    let (status, body) = daemon.reload().await;
+    assert_eq!(status, 200, "{body}");
+    let renamed = json!([{"from": "main", "to": "acme"}]);
+    assert_eq!(body["accounts_renamed"], renamed);
+    let sales = daemon.decision("main/sales").await;
+    assert_eq!(sales["count"], Value::Null, "{sales}");
+    assert_eq!(daemon.decision("acme/sales").await["count"], 1);
+    let held = daemon.get("/v1/reservations").await.json();
+    assert_eq!(held["reservations"].as_array().map(Vec::len), Some(1));
+    assert_eq!(held["reservations"][0]["account"], "acme");
+    let sales = daemon.comes_to(&time, "main/sales", "bad_token").await;
+    assert_eq!(sales["count"], Value::Null, "{sales}");
+    assert!(known(&daemon.decision("acme/support").await));
+}
+
+#[tokio::test]
+async fn an_account_that_takes_the_name_of_a_removed_one_shows_nothing_of_that_one() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let (one, other) = (CallTools::start(&time).await, CallTools::start(&time).await);
+    for name in ["main", "lab"] {
+        home.set_token(name, openseat::simulator::TOKEN);
+    }
+    let lab = named(&other, "lab").replace("queue = \"support\"", "queue = \"billing\"");
+    let daemon = home.start(&time, &[one.account(), lab]).await;
+    for queue in ["main/sales", "main/support", "lab/sales"] {
+        daemon.decides(queue, known).await;
+    }
+    other.set_status(0, "Not Available");
+    daemon
+        .decides("lab/sales", |sales| sales["count"] == 1)
+        .await;
+    // From now on the other CallTools has nothing new.
+    let fault = openseat::simulator::InjectedFault::WebPage(503);
+    other.simulator.inject(usize::MAX, None, fault);
+    home.config(&[named(&other, "main")]);
+    let (status, body) = daemon.reload().await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["accounts_removed"], json!(["main"]));
+    let renamed = json!([{"from": "lab", "to": "main"}]);
+    assert_eq!(body["accounts_renamed"], renamed);
+    assert_eq!(daemon.decision("main/sales").await["count"], 1);
+    let support = daemon.decision("main/support").await;
+    assert_eq!(support["count"], Value::Null, "{support}");
+}

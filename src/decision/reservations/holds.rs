@@ -232,22 +232,15 @@ impl Holds {
         )
     }
 
-    /// Takes over a reservation from an earlier process.
+    /// Takes over a reservation from an earlier process or another node, unless it is already known.
     pub(super) fn restore(&self, reservation: Reservation) {
         let mut held = self.lock();
-        if held.len() < MAX_PER_QUEUE {
+        let is_known = held.iter().any(|one| one.id == reservation.id);
+        if !is_known && held.len() < MAX_PER_QUEUE {
             let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
             let place = held.partition_point(made_by);
             held.insert(place, reservation);
             self.number.store(held.len() as u32, Ordering::Release);
-        }
-    }
-
-    /// Takes over a reservation, unless it is already known.
-    pub(super) fn restore_once(&self, reservation: Reservation) {
-        let is_known = self.lock().iter().any(|one| one.id == reservation.id);
-        if !is_known {
-            self.restore(reservation);
         }
     }
 

@@ -12,7 +12,6 @@ mod holds;
 mod tests;
 
 use std::{
-    collections::HashSet,
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -226,7 +225,7 @@ impl Reservations {
 
     /// Records that another node of the cluster holds a seat.
     pub fn held_elsewhere(&self, queue: &QueueKey, reservation: Reservation) {
-        self.queue(queue).restore_once(reservation);
+        self.queue(queue).restore(reservation);
     }
 
     /// Records that a reservation has ended on another node of the cluster.
@@ -285,11 +284,17 @@ impl Reservations {
         self.write_anew();
     }
 
-    /// Forgets what is held in queues other than these.
-    pub fn retain(&self, keys: &[QueueKey]) {
-        let keys: HashSet<_> = keys.iter().collect();
-        self.held.queues.retain(|key, _| keys.contains(key));
-        // Renamed queues had both names until now.
+    /// Drops these names of queues. Seats that were carried to other names stay held there.
+    pub fn drop_names(&self, names: &[QueueKey]) {
+        for name in names {
+            self.held.queues.remove(name);
+        }
+        self.write_anew();
+    }
+
+    /// Forgets what is held in queues that are not to be kept.
+    pub fn retain(&self, keeps: impl Fn(&QueueKey) -> bool) {
+        self.held.queues.retain(|key, _| keeps(key));
         self.write_anew();
     }
 

@@ -282,3 +282,47 @@ proptest! {
         prop_assert_eq!(holds.held(clock.now()).all, 0);
     }
 }
+
+#[test]
+fn a_seat_that_two_threads_hear_of_is_held_once() {
+    const SEATS: usize = 5_000;
+    let (now, queue) = (Still::new().now(), key("sales"));
+    let heard: Vec<_> = (0..SEATS)
+        .map(|_| {
+            let holds = Holds::default();
+            made(reserve(&holds, &seats(1, now), "a", now))
+        })
+        .collect();
+    let reservations: Vec<_> = heard.iter().map(|_| Reservations::new()).collect();
+    // Each waits for the other at each seat, so that they hear of it at the same moment.
+    let heard_by = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let hear = |thread: usize| {
+        for (seat, (reservation, reservations)) in heard.iter().zip(&reservations).enumerate() {
+            heard_by[thread].store(seat, Ordering::Release);
+            while heard_by[1 - thread].load(Ordering::Acquire) < seat {
+                std::thread::yield_now();
+            }
+            reservations.held_elsewhere(&queue, reservation.clone());
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| hear(0));
+        scope.spawn(|| hear(1));
+    });
+    let held = reservations.iter().map(|one| one.list(now).len());
+    assert_eq!(held.filter(|held| *held != 1).count(), 0);
+}
+
+#[test]
+fn seats_stay_held_under_the_new_name_alone_once_the_old_one_is_dropped() {
+    let now = Still::new().now();
+    let reservations = Reservations::new();
+    let (was, is) = (key("sales"), key("5450"));
+    made(reserve(&reservations.queue(&was), &seats(1, now), "a", now));
+    reservations.carry(&[(was.clone(), is.clone())]);
+    reservations.drop_names(std::slice::from_ref(&was));
+    let held = reservations.list(now);
+    let held: Vec<_> = held.iter().map(|(queue, _)| queue).collect();
+    assert_eq!(held, [&is]);
+    assert_eq!(reservations.queue(&was).held(now).all, 0);
+}
