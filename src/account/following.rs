@@ -13,7 +13,7 @@ use crate::{
     cluster::{
         asking::Unanswered,
         entry::{Entry, Rows, SeenRow},
-        member::{Member, Role},
+        member::{Member, Role, Status},
         message::{Said, What},
         node::Membership,
     },
@@ -75,8 +75,10 @@ impl Account {
                 forwarded.detach_all();
                 break Followed::Leads;
             }
-            self.show_missing_leader(&cluster.member);
-            self.wish(&cluster.member, &mut forwarded);
+            let status = cluster.member.status();
+            self.show_missing_leader(&status);
+            self.wish(&cluster.member, &status, &mut forwarded);
+            let told_in = self.wishes.told_in();
             tokio::select! {
                 () = stop.cancelled() => break Followed::Stopped,
                 // The member's task has ended; `run` reports why.
@@ -86,6 +88,7 @@ impl Account {
                 Some(news) = cluster.news.recv() => self.take_news(&news),
                 Some(ask) = self.deps.asks.recv() => self.forward(ask, &cluster.member, &mut forwarded),
                 Some(_) = forwarded.join_next() => {}
+                () = cluster.member.leader_after(told_in) => {}
                 () = tokio::time::sleep(LISTEN) => {}
             }
         };
@@ -233,8 +236,8 @@ impl Account {
     }
 
     /// Shows a fault while no node can lead. The leader's next entry replaces it.
-    fn show_missing_leader(&mut self, member: &Member) {
-        let (status, now) = (member.status(), self.deps.clock.now());
+    fn show_missing_leader(&mut self, status: &Status) {
+        let now = self.deps.clock.now();
         let heard = status.up_to_date.map(|at| now.longest_since(at));
         // Unknown until the first command is answered or fails.
         let is_down = status.asked && !status.up && heard.is_none_or(|age| age > WORTH_SHOWING);

@@ -23,7 +23,7 @@ use crate::{
         message::{Answer, Question, Said, What},
     },
     decision::{
-        DecisionInput, Policy,
+        DecisionInput, Policy, Reason,
         board::QueueKey,
         reservations::{Reservation, ReservationId, Reserved, TTL},
         staleness::Staleness,
@@ -130,7 +130,10 @@ impl Account {
 
     fn add_shown(&mut self, entry: &mut Entry) {
         for queue in &self.deps.queues {
-            let state = self.deps.board.get(&queue.key).unwrap_or_default();
+            // Without a place on the board nothing is known, and an age of zero would make the others' data too old.
+            let Some(state) = self.deps.board.get(&queue.key) else {
+                continue;
+            };
             let shown = Shown {
                 queue: Arc::clone(&queue.key.queue),
                 fault: state.fault.clone(),
@@ -271,7 +274,8 @@ impl Account {
         };
         let (key, ttl) = (self.key(&queue), Duration::from_millis(ttl_ms));
         let Some(state) = self.deps.board.get(&key).filter(|_| TTL.contains(&ttl)) else {
-            return Said::Rejected("no_such_queue".to_owned());
+            // The asking node's wish is still on its way.
+            return Said::Unlogged;
         };
         let mut queues = self.deps.queues.iter();
         let policy = Policy {
@@ -295,6 +299,8 @@ impl Account {
                 age_ms: now.longest_since(known.made).as_millis() as u64,
                 ttl_ms: known.ttl.as_millis() as u64,
             },
+            // Its first poll is under way, and the asking node may know better.
+            Reserved::Refused(decision) if decision.reason == Reason::NeverPolled => Said::Unlogged,
             Reserved::Refused(decision) => Said::Rejected(decision.reason.as_str().to_owned()),
             Reserved::Full(_) => Said::Full,
         }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{Account, QueueSettings, naming::id_of};
 use crate::{
     cluster::{
-        member::Member,
+        member::{MAX_NODES, Member, Status},
         message::{Said, What},
     },
     config,
@@ -31,6 +31,9 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
 /// The maximum number of guests: as many queues as another large account has.
 const MAX_GUESTS: usize = 1_000;
 
+/// The maximum length of a node's id and of a digest in bytes. Both have a few dozen.
+const MAX_ID: usize = 128;
+
 /// The maximum length of a queue's lines in bytes. A queue with a long rule has a few hundred.
 const MAX_LINES: usize = 16 * 1024;
 
@@ -42,8 +45,15 @@ pub(super) struct Wishes {
     guests: usize,
     /// The questions to other nodes, by place.
     asked: Vec<u64>,
-    /// When this node last sent its own wish, as a follower.
-    sent: Option<Duration>,
+    /// When this node last sent its own wish, as a follower, and the leader's epoch.
+    sent: Option<(Duration, u64)>,
+}
+
+impl Wishes {
+    /// Returns the epoch of the leader that has this node's wish; 0 if none has.
+    pub fn told_in(&self) -> u64 {
+        self.sent.map_or(0, |(_, epoch)| epoch)
+    }
 }
 
 /// The wish of a node.
@@ -55,19 +65,25 @@ struct Wish {
 }
 
 impl Account {
-    /// Sends the leader this node's queues, and how often they were asked about.
-    pub(super) fn wish(&mut self, member: &Arc<Member>, forwarded: &mut JoinSet<()>) {
+    /// Sends the leader this node's queues, and how often they were asked about. Another leader gets them at once: until then it cannot decide about
+    /// queues that it does not have itself.
+    pub(super) fn wish(
+        &mut self,
+        member: &Arc<Member>,
+        status: &Status,
+        forwarded: &mut JoinSet<()>,
+    ) {
         let now = self.deps.clock.now().boot;
         let asked = |(meters, seen): &(Arc<QueueMeters>, u64)| meters.asked() != *seen;
         let interval = match self.questions.iter().any(asked) {
             true => EVERY,
             false => EVERY_AT_REST,
         };
-        let is_early = self.wishes.sent.is_some_and(|sent| now < sent + interval);
-        if is_early || member.status().leader().is_none() {
+        let is_early = |(sent, epoch)| epoch == status.epoch && now < sent + interval;
+        if self.wishes.sent.is_some_and(is_early) || status.leader().is_none() {
             return;
         }
-        self.wishes.sent = Some(now);
+        self.wishes.sent = Some((now, status.epoch));
         let asked = self.new_questions();
         let (digest, lines) = self.own_queues();
         let member = Arc::clone(member);
@@ -111,6 +127,11 @@ impl Account {
         if let Some(wish) = known.filter(|wish| wish.digest == digest) {
             wish.heard = heard;
         } else {
+            let is_new = !self.wishes.nodes.contains_key(&node);
+            let is_full = is_new && self.wishes.nodes.len() >= MAX_NODES;
+            if is_full || node.len() > MAX_ID || digest.len() > MAX_ID {
+                return Said::Full;
+            }
             let (own, own_lines) = self.own_queues();
             let lines = match queues {
                 Some(lines) => lines,

@@ -32,6 +32,9 @@ pub(super) const ORDERS: usize = 1_024;
 /// The maximum of questions in a process that wait for answers. Each has a waiting HTTP request.
 const MAX_PENDING: usize = 1_024;
 
+/// The maximum of nodes that this one knows: far more than machines route the calls of one account.
+pub const MAX_NODES: usize = 1_024;
+
 /// The role of a member for its account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
@@ -190,6 +193,16 @@ impl Member {
     /// Returns the state of the cluster.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Waits until a node is known to lead in another epoch than this.
+    pub async fn leader_after(&self, epoch: u64) {
+        let mut status = self.status.clone();
+        let leads = |status: &Status| status.epoch != epoch && status.leader().is_some();
+        if status.wait_for(leads).await.is_err() {
+            // The member's task has ended, so no leader will be known.
+            std::future::pending().await
+        }
     }
 
     /// Publishes CallTools' answers. Nothing outside depends on them, so this does not wait for the log.

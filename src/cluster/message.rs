@@ -133,6 +133,6 @@ pub enum Said {
     },
     /// No new data could be fetched, for this reason.
     Failed(String),
-    /// The log could not be written, so nothing was done.
+    /// Nothing was done: the log could not be written, or nothing is known about the queue yet.
     Unlogged,
 }

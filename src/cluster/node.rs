@@ -115,6 +115,12 @@ impl Node {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets other nodes lead first.
+    #[cfg(test)]
+    pub(crate) fn lead_last(&self) {
+        self.led.fetch_add(10, Ordering::Relaxed);
+    }
+
     /// Returns the id of this process in the engine.
     pub fn id(&self) -> String {
         format!("{:016x}", self.process)

@@ -157,20 +157,22 @@ impl Board {
     pub fn set_queues(&self, keys: impl IntoIterator<Item = QueueKey>) {
         let keys: Arc<[QueueKey]> = keys.into_iter().collect();
         for key in &*keys {
+            self.slots.entry(key.clone()).or_default();
+        }
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
+        for key in &*keys {
+            // After the keys, since [`host`](Self::host) reads them while it has the slot.
             self.slots.entry(key.clone()).or_default().is_guest = false;
             self.spell(&key.queue, key);
         }
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         self.notify();
     }
 
-    /// Keeps a queue that only other nodes of a cluster have in their configs. No request here can name it.
+    /// Keeps a queue that only other nodes of a cluster have in their configs, also if this node's config had it until now. No request here can
+    /// name it.
     pub fn host(&self, key: &QueueKey) {
-        let slot = self.slots.entry(key.clone());
-        slot.or_insert_with(|| Slot {
-            is_guest: true,
-            ..Slot::default()
-        });
+        let mut slot = self.slots.entry(key.clone()).or_default();
+        slot.is_guest = slot.is_guest || !self.keys().contains(key);
     }
 
     /// Drops such a queue.
@@ -420,3 +422,6 @@ impl Board {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

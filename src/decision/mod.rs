@@ -191,12 +191,13 @@ impl Decision {
         }
     }
 
-    /// Returns the same decision, turned into a rejection.
+    /// Returns the same decision, turned into a rejection. An unknown has no count.
     pub fn rejected_as(self, reason: Reason) -> Self {
         Self {
             accept: false,
             capacity: 0,
             reason,
+            count: self.count.filter(|_| reason.shows_count()),
             prediction: None,
             ..self
         }

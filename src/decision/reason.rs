@@ -88,4 +88,9 @@ impl Reason {
                 | Reason::Closed
         )
     }
+
+    /// Returns whether a decision for this reason has a count.
+    pub(super) fn shows_count(self) -> bool {
+        self.is_known() && self != Reason::Closed
+    }
 }

@@ -498,3 +498,15 @@ proptest! {
         prop_assert!(!decision.reason.is_known(), "{decision:?}");
     }
 }
+
+#[test]
+fn a_rejection_for_a_reason_that_is_not_known_has_no_count() {
+    let state = polled(seats(3), Duration::ZERO);
+    let decision = decide(&state, &policy(0, OnUnknown::Reject), 0, NOW);
+    for reason in Reason::ALL {
+        let rejected = decision.rejected_as(*reason);
+        assert_eq!((rejected.accept, rejected.capacity), (false, 0));
+        let has_count = reason.is_known() && *reason != Reason::Closed;
+        assert_eq!(rejected.count.is_some(), has_count, "{reason}");
+    }
+}

@@ -20,6 +20,7 @@ use crate::{
 
 mod alone;
 mod clocks;
+mod guests;
 mod messages;
 mod rules;
 mod stops;
@@ -185,9 +186,34 @@ impl Running {
         assert!(matches!(answer, Some(Said::Made { .. })), "{answer:?}");
     }
 
+    /// Takes these queues, as a reload does.
+    async fn take(&self, fixture: &Fixture, queues: &[QueueSettings]) {
+        let keys: Vec<_> = queues.iter().map(|queue| queue.key.clone()).collect();
+        self.board.set_queues(keys.clone());
+        self.metrics.count_for(keys);
+        let (reply, taken) = oneshot::channel();
+        let terms = crate::account::Terms {
+            owner: BudgetOwner {
+                account: "main".to_owned(),
+                identity: String::new(),
+            },
+            queues: queues.to_vec(),
+            options: fixture.options,
+            way: None,
+            reply,
+        };
+        self.asks.send(Ask::Take(Box::new(terms))).await.unwrap();
+        taken.await.unwrap();
+        self.board.drop_stale();
+    }
+
     fn reserve(&self, fixture: &Fixture, call: &str) -> What {
+        self.reserve_in(fixture, 0, call)
+    }
+
+    fn reserve_in(&self, fixture: &Fixture, place: usize, call: &str) -> What {
         What::Reserve {
-            queue: fixture.keys[0].queue.to_string(),
+            queue: fixture.keys[place].queue.to_string(),
             call_id: call.to_owned(),
             ttl_ms: 45_000,
             threshold: Some(0.0),
@@ -462,20 +488,15 @@ async fn a_queue_of_a_follower_alone_is_polled_while_that_node_lives() {
     // The leader decides about its seats, but does not answer questions about it.
     let queue = fixture.keys[1].queue.to_string();
     assert!(leader.board.find(None, &queue).is_err());
-    let reserve = |call: &str| What::Reserve {
-        queue: queue.clone(),
-        call_id: call.to_owned(),
-        ttl_ms: 45_000,
-        threshold: Some(0.0),
-        max_age_ms: None,
-        on_unknown: OnUnknown::Reject,
-    };
     let seats = follower.decide(&fixture, 1).count.unwrap().get() as usize;
     let mut made = 0;
     for call in 0..=seats {
         let answer = follower
             .member
-            .ask(reserve(&format!("call-{call}")), SECOND)
+            .ask(
+                follower.reserve_in(&fixture, 1, &format!("call-{call}")),
+                SECOND,
+            )
             .await;
         made += usize::from(matches!(answer, Some(Said::Made { .. })));
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Task;
 use crate::cluster::{
     command::{Command, Look},
-    member::{NodeStatus, Status},
+    member::{MAX_NODES, NodeStatus, Status},
 };
 
 /// A node that was silent for this many leases is gone.
@@ -15,9 +15,6 @@ const GONE_AFTER: u32 = 3;
 
 /// How long the mirror of a gone node may matter: an hour, plus the time that a request may stay beyond it.
 const MIRROR_MATTERS: Duration = Duration::from_secs(2 * 3600);
-
-/// The maximum of nodes that are read from the engine.
-pub(super) const MAX_NODES: usize = 1_024;
 
 /// What a node publishes about itself.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Task, nodes::MAX_NODES};
+use super::Task;
 use crate::cluster::{
     codec::{self, BadEntry, Reading},
     command::{Command, Log, Logged, MAX_READ, Reply},
     entry::Entry,
+    member::MAX_NODES,
 };
 
 /// How often to read the log if no bell rings.

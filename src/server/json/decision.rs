@@ -188,6 +188,10 @@ pub fn why_unknown(
             format!("what CallTools sent does not fit the queue's criteria: {mismatch}")
         }
         (_, None) => "the first poll of this queue has not finished yet".to_owned(),
+        (_, Some(Ok(_))) if !is_stale => {
+            // Only the leader of a cluster gives another reason than this node's own data.
+            "the node that leads the account has no data that may be used".to_owned()
+        }
         (_, Some(Ok(_))) => format!(
             "the newest snapshot is older than the {} for which it may be used, and no poll has failed since: \
              either a poll is under way, or polls are too far apart for max_age",

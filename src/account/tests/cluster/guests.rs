@@ -1,0 +1,127 @@
+//! Tests queues that only a follower has: guests of the leader.
+
+use super::*;
+use crate::{
+    cluster::{engine::Heard, member::MAX_NODES, message::Question},
+    config,
+};
+
+/// Asks the leader through this node to hold a seat in its second queue, until it does. Returns how long that took.
+async fn until_it_holds(node: &Running, fixture: &Fixture) -> Duration {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let what = node.reserve_in(fixture, 1, "call");
+        match node.member.ask(what, SECOND / 4).await {
+            Some(Said::Made { .. } | Said::AlreadyHeld { .. }) => return begun.elapsed(),
+            // A caller gets 503, and tries again.
+            Some(Said::Unlogged) | None => sleep(Duration::from_millis(10)).await,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_the_leader_removes_stays_known_on_a_node_that_has_it() {
+    let (fixture, exchange) = frozen(2);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    until_it_holds(&follower, &fixture).await;
+    leader.take(&fixture, &fixture.queues[..1]).await;
+    for _ in 0..120 {
+        sleep(SECOND).await;
+        let decision = follower.decide(&fixture, 1);
+        assert!(decision.reason.is_known(), "{decision:?}");
+        assert!(decision.age.unwrap() < MINUTE, "{decision:?}");
+        if fixture.clock.now().boot.as_secs() % 30 == 0 {
+            until_it_holds(&follower, &fixture).await;
+        }
+    }
+    let queue = fixture.keys[1].queue.to_string();
+    assert!(leader.board.find(None, &queue).is_err());
+    // In the leader's config again, it is an ordinary queue.
+    leader.take(&fixture, &fixture.queues).await;
+    drop(follower);
+    sleep(2 * MINUTE).await;
+    assert!(leader.decide(&fixture, 1).reason.is_known());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_outlives_the_wish_for_its_queue() {
+    let (fixture, exchange) = frozen(2);
+    let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
+    leader.until_it_leads().await;
+    let follower = Running::of(&fixture, &exchange, "two", Known::default(), 2, 1000);
+    let third = Running::of(&fixture, &exchange, "three", Known::default(), 1, 1000);
+    sleep(MINUTE).await;
+    let mut what = follower.reserve_in(&fixture, 1, "call");
+    if let What::Reserve { ttl_ms, .. } = &mut what {
+        *ttl_ms = 600_000;
+    }
+    let said = follower.member.ask(what, SECOND).await;
+    assert!(matches!(said, Some(Said::Made { .. })), "{said:?}");
+    drop(follower);
+    sleep(3 * MINUTE).await;
+    assert!(leader.board.get(&fixture.keys[1]).is_none());
+    for node in [&leader, &third] {
+        assert_eq!(node.reservations.list(fixture.clock.now()).len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_leader_hears_at_once_which_queues_only_others_have() {
+    let (fixture, exchange) = frozen(2);
+    let one = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
+    one.until_it_leads().await;
+    let two = Running::of(&fixture, &exchange, "two", Known::default(), 2, 1000);
+    let three = Running::of(&fixture, &exchange, "three", Known::default(), 1, 1000);
+    two.node.lead_last();
+    // Not at the moment at which its wish is due anyway.
+    sleep(MINUTE + SECOND * 5).await;
+    assert!(one.member.leads() && two.decide(&fixture, 1).count.is_some());
+    one.stop.cancel();
+    three.until_it_leads().await;
+    let took = until_it_holds(&two, &fixture).await;
+    assert!(took < SECOND, "{took:?}");
+    assert!(three.member.leads());
+}
+
+impl Running {
+    /// Hears from a node that it wants a second queue.
+    async fn hear_wish(&self, fixture: &Fixture, node: &str) {
+        let queue = &fixture.queues[1];
+        let lines = config::Queue::lines(&queue.reference, queue.hours.as_deref(), &queue.rule);
+        let question = Question {
+            id: fastrand::u64(..),
+            node: node.to_owned(),
+            what: What::Wish {
+                digest: "digest".to_owned(),
+                queues: Some(vec![lines]),
+                asked: Vec::new(),
+            },
+        };
+        let question = serde_json::to_vec(&question).unwrap();
+        let key = self.member.key().to_owned();
+        self.node.hear(Heard::Question(key, question));
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wishes_of_too_many_nodes_are_refused_and_so_are_endless_names() {
+    let (fixture, exchange) = frozen(2);
+    let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
+    leader.until_it_leads().await;
+    let is_polled = || leader.board.get(&fixture.keys[1]).is_some();
+    leader.hear_wish(&fixture, &"n".repeat(10_000)).await;
+    assert!(!is_polled());
+    for node in 0..MAX_NODES {
+        leader.hear_wish(&fixture, &format!("node-{node}")).await;
+        assert!(is_polled());
+    }
+    // If it were heard, the queue would be polled for as long as it.
+    sleep(MINUTE + SECOND * 20).await;
+    leader.hear_wish(&fixture, "late").await;
+    sleep(SECOND * 20).await;
+    assert!(!is_polled());
+    leader.hear_wish(&fixture, "next").await;
+    assert!(is_polled());
+}
