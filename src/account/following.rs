@@ -50,8 +50,7 @@ pub(super) enum Followed {
 impl Account {
     /// Returns whether another node sends the account's requests.
     pub(super) fn follows(&self) -> bool {
-        let cluster = self.deps.cluster.as_ref();
-        cluster.is_some_and(|cluster| *cluster.role.borrow() == Role::Following)
+        is_follower(&self.deps)
     }
 
     /// Follows until this node leads.
@@ -60,7 +59,9 @@ impl Account {
         let Some(mut cluster) = self.deps.cluster.take() else {
             return Followed::Leads;
         };
+        self.foresees = false;
         self.forget_outlooks();
+        self.forget_reports();
         self.forget_wishes();
         // Those that this node heard while it led: the next leader hears them too.
         while cluster.questions.try_recv().is_ok() {}
@@ -105,6 +106,14 @@ impl Account {
         }
         let known = self.known();
         Self::new(Deps { known, ..self.deps })
+    }
+
+    /// Drops what only a leader reports: it may no longer be true.
+    fn forget_reports(&self) {
+        self.deps.health.send_if_modified(|health| {
+            let (soon, emptied) = (health.soon.take(), health.emptied.take());
+            soon.is_some() || emptied.is_some()
+        });
     }
 
     /// Drops predictions about agents who will be free soon: a follower does not know which agents the leader's calls count on.
@@ -177,8 +186,7 @@ impl Account {
 
     /// Shows the current knowledge about a queue.
     fn show_taken(&mut self, place: usize) {
-        if let Some(mut snapshot) = self.snapshot(place) {
-            snapshot.outlook = None;
+        if let Some(snapshot) = self.snapshot(place) {
             let polled = snapshot.members_as_of.later(snapshot.took);
             let key = &self.deps.queues[place].key;
             self.deps.board.restore(key, snapshot, polled);
@@ -296,6 +304,12 @@ impl Account {
             Ask::Take(terms) => self.take_terms(*terms),
         }
     }
+}
+
+/// Returns whether another node sends the account's requests.
+pub(super) fn is_follower(deps: &Deps) -> bool {
+    let cluster = deps.cluster.as_ref();
+    cluster.is_some_and(|cluster| *cluster.role.borrow() == Role::Following)
 }
 
 /// Asks the leader for a poll. Without a leader, this fails within seconds.

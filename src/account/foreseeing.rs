@@ -204,11 +204,11 @@ impl Account {
         }
     }
 
-    /// Returns the rule's outlook for a snapshot, if the rule acts.
+    /// Returns the rule's outlook for a snapshot, if the rule acts. Only a leader knows which agents the calls of all nodes count on.
     pub(super) fn outlook(&self, place: usize, snapshot: &Snapshot) -> Option<Arc<Outlook>> {
         let queue = &self.deps.queues[place];
         let now = self.deps.clock.now();
-        let acts = queue.soon.is_on && matches!(queue.rule, Rule::Seats(_));
+        let acts = self.foresees && queue.soon.is_on && matches!(queue.rule, Rule::Seats(_));
         if !acts || self.may_foresee(now).is_err() {
             return None;
         }

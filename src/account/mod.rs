@@ -49,7 +49,7 @@ use self::{
     ask::Waiter,
     faults::Faults,
     feed_health::FeedHealth,
-    following::{Event, Followed, next_event},
+    following::{Event, Followed, is_follower, next_event},
     headcount::Headcount,
     job::Done,
     leading::Told,
@@ -114,6 +114,8 @@ pub struct Account {
     feeds: Feeds,
     headcount: Headcount,
     foresight: Foresight,
+    /// Whether its queues may show which agents will be free soon.
+    foresees: bool,
     /// The ids of the queues, once they are known, in the order of the config.
     ids: Vec<Option<u64>>,
     /// Numbers that stay with their queues when a new config moves them.
@@ -172,6 +174,7 @@ impl Account {
             feeds: Feeds::default(),
             headcount: Headcount::default(),
             foresight: Foresight::new(deps.queues.len(), deps.clock.now()),
+            foresees: !is_follower(&deps),
             ids: vec![None; deps.queues.len()],
             seats: (0..deps.queues.len() as u64).collect(),
             last_seat: deps.queues.len() as u64,
@@ -243,6 +246,7 @@ impl Account {
 
     /// Polls until told to stop, or until another node of the cluster leads.
     async fn work(&mut self, stop: &CancellationToken) -> anyhow::Result<Worked> {
+        self.foresees = true;
         // Dropping the set cancels running jobs. Their permits stay spent.
         let mut jobs = JoinSet::new();
         loop {

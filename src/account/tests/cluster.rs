@@ -34,6 +34,7 @@ struct Running {
     budget: Arc<Budget>,
     reservations: Arc<Reservations>,
     member: Arc<Member>,
+    health: watch::Receiver<Health>,
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<anyhow::Result<()>>,
     stop: CancellationToken,
@@ -96,6 +97,7 @@ impl Running {
         let metrics = Arc::new(Metrics::new(keys, fixture.clock.now()));
         let reservations = Arc::new(Reservations::new());
         let (asks, asked) = mpsc::channel(64);
+        let (health, healths) = watch::channel(Health::default());
         let stop = CancellationToken::new();
         let account = Account::new(Deps {
             owner: BudgetOwner {
@@ -119,7 +121,7 @@ impl Running {
             known,
             clock: fixture.clock.clone(),
             names: watch::Sender::new(Arc::default()),
-            health: watch::channel(Health::default()).0,
+            health,
             asks: asked,
             token: None,
             heartbeat: crate::process::heartbeat::Heartbeats::default().begin("main"),
@@ -130,6 +132,7 @@ impl Running {
             budget,
             reservations,
             member,
+            health: healths,
             asks,
             task: tokio::spawn(account.run(stop.clone())),
             stop,
@@ -437,8 +440,8 @@ async fn a_starting_node_does_not_report_that_the_engine_is_down() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn only_the_leader_counts_on_agents_who_will_be_free() {
+/// Starts an account that counts on agents who will be free. Returns what it has learnt, for two nodes.
+async fn foreseeing() -> (Fixture, Known, Known) {
     let soon = crate::config::Soon {
         is_on: true,
         ..Default::default()
@@ -451,6 +454,42 @@ async fn only_the_leader_counts_on_agents_who_will_be_free() {
     sleep(90 * MINUTE).await;
     let (known, same) = (fixture.knowledge().await, fixture.knowledge().await);
     fixture.task.abort();
+    (fixture, known, same)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_lead_foresees_and_reports_nothing() {
+    let (fixture, known, same) = foreseeing().await;
+    let exchange = Exchange::new();
+    let leader = Running::with(&fixture, &exchange, "one", known);
+    leader.until_it_leads().await;
+    let follower = Running::with(&fixture, &exchange, "two", same);
+    assert!(leader.foresees(&fixture).await);
+    // Neither after a reload on a follower …
+    let outlook = |node: &Running| {
+        let state = node.board.get(&fixture.keys[0]).unwrap();
+        state.snapshot.as_ref().unwrap().outlook.clone()
+    };
+    let mut queues = fixture.queues.clone();
+    for longer in 1..=60 {
+        let lead = Terms::DEFAULT.lead() + Duration::from_millis(longer);
+        queues[0].soon.terms = Terms::new(lead, SECOND * 5, 2.0).unwrap();
+        follower.take(&fixture, &queues).await;
+        assert_eq!(outlook(&follower), None);
+        sleep(SECOND).await;
+    }
+    // … nor on one that has led.
+    assert!(leader.health.borrow().soon.is_some());
+    exchange.is_down.store(true, AtomicOrdering::Relaxed);
+    sleep(LEASE).await;
+    assert!(!leader.member.leads());
+    assert_eq!(leader.health.borrow().soon, None);
+    assert_eq!(outlook(&leader), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_leader_counts_on_agents_who_will_be_free() {
+    let (fixture, known, same) = foreseeing().await;
     let exchange = Exchange::new();
     let leader = Running::with(&fixture, &exchange, "one", known);
     leader.until_it_leads().await;
