@@ -1,6 +1,8 @@
 //! Holds and releases seats, here or through the leader of a cluster.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
 
 use super::app::{AccountHandle, App, Queue};
 use crate::{
@@ -23,6 +25,9 @@ use crate::{
 /// How long the leader may take. The call is ringing.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
+/// How many leaders are asked at once about a reservation of an unknown queue. Each question waits in a short list that all requests share.
+const ASKED_AT_ONCE: usize = 64;
+
 /// A seat to hold.
 pub struct SeatRequest<'a> {
     /// The queue.
@@ -38,7 +43,7 @@ pub struct SeatRequest<'a> {
 /// Holds a seat if the decision is to accept.
 ///
 /// # Errors
-/// In a cluster: the leader did not answer in time, or could not log the seat.
+/// In a cluster: the leader did not answer in time, could not log the seat, or knows nothing about the queue yet.
 pub async fn reserve(app: &App, seat: &SeatRequest<'_>) -> Result<Reserved, Problem> {
     let member = member(app, &seat.queue.key);
     if member.is_none_or(|member| member.leads())
@@ -145,32 +150,53 @@ fn rejected(decision: Decision, reason: &str) -> Decision {
 /// # Errors
 /// In a cluster: the leader did not answer in time.
 pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
-    let members = app.accounts.iter().filter_map(member_of);
-    let (leading, following): (Vec<_>, Vec<_>) = members.partition(|member| member.leads());
     let held = app.reservations.list(app.clock.now());
-    let place = held.iter().find(|(_, one)| one.id == *id);
-    let follower = place.and_then(|(queue, _)| member(app, queue));
-    let is_ours = follower.is_none_or(|member| member.leads());
-    if place.is_some() && is_ours {
-        let released = app.reservations.release(id, app.clock.now());
-        leading.iter().for_each(|member| member.ended(id.clone()));
-        app.board.notify();
-        return Ok(released.is_some());
+    let Some((queue, _)) = held.iter().find(|(_, one)| one.id == *id) else {
+        // It may be so new that this node does not know it yet.
+        let members = app.accounts.iter().filter_map(member_of);
+        return release_elsewhere(app, id, members.filter(|member| !member.leads())).await;
+    };
+    let member = member(app, queue);
+    if let Some(member) = member.filter(|member| !member.leads()) {
+        return release_elsewhere(app, id, [member]).await;
     }
-    // It may be so new that this node does not know it yet.
-    for member in following {
+    let released = app.reservations.release(id, app.clock.now());
+    if let Some(member) = member {
+        member.ended(id.clone());
+    }
+    app.board.notify();
+    Ok(released.is_some())
+}
+
+/// Asks the leaders of these accounts, until one of them held it.
+async fn release_elsewhere<'a>(
+    app: &App,
+    id: &ReservationId,
+    members: impl IntoIterator<Item = &'a Member>,
+) -> Result<bool, Problem> {
+    let ask = |member: &'a Member| {
         let what = What::Release { id: id.to_string() };
-        match member.ask(what, TIMEOUT).await {
+        async move { member.ask(what, TIMEOUT).await }
+    };
+    let asked: Vec<_> = members.into_iter().map(ask).collect();
+    let mut answers = pin!(stream::iter(asked).buffer_unordered(ASKED_AT_ONCE));
+    let mut is_answered = true;
+    while let Some(answer) = answers.next().await {
+        match answer {
             Some(Said::Released(true)) => {
                 app.reservations.ended_elsewhere(id, app.clock.now());
                 app.board.notify();
                 return Ok(true);
             }
             Some(Said::Released(false)) => {}
-            _ => return Err(no_leader()),
+            // Another account may hold it.
+            _ => is_answered = false,
         }
     }
-    Ok(false)
+    match is_answered {
+        true => Ok(false),
+        false => Err(no_leader()),
+    }
 }
 
 fn member_of(account: &AccountHandle) -> Option<&Member> {

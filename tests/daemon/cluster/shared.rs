@@ -96,3 +96,49 @@ async fn two_tokens_share_one_hour_with_leaders_on_different_nodes_over_reloads_
         .await;
     assert!(wire.heads().len() <= more);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_seat_is_released_although_another_account_has_no_leader() {
+    let redis = start();
+    let wire = Wire::start().await;
+    wire.behave(Behaviour::good());
+    let alone = |name: &str| {
+        let lines = lines(&wire, name, LIMIT, 0);
+        lines.replace("budget = \"acme\"", "")
+    };
+    let (main, night) = (alone("main"), alone("night"));
+    let _leader = {
+        let leader = node(&redis, 0, "night", &night).await;
+        // Registered by another node, so the follower may neither lead nor follow it.
+        let other = node(&redis, 1, "main", &main).await;
+        (leader, other)
+    };
+    let home = TestFolder::new();
+    home.set_token("main", "wire0token0of0the0day000000000000000000");
+    home.set_token("night", "wire0token0of0the0night0000000000000000");
+    let shared = lines(&wire, "main", LIMIT, 0);
+    let follower = Node::run(home, cluster(&redis.url(), 2, ""), &(shared + &night)).await;
+    let log = follower.program.as_ref().expect("the process runs");
+    log.logs("under another name or with another `budget`")
+        .await;
+    let target = "/v1/queues/night/sales/reservations";
+    let mut made = None;
+    soon("a seat is held", async || {
+        let answer = post_json(follower.address, target, "{\"call_id\":\"call\"}").await;
+        let is_held = holds(&answer);
+        made = Some(answer);
+        is_held
+    })
+    .await;
+    let id = made.expect("checked above").json()["id"].clone();
+    let release = |id: &str| format!("/v1/reservations/{id}/release");
+    let release_it = release(id.as_str().expect("an id"));
+    soon("the leader of its account answers", async || {
+        post(follower.address, &release_it).await.status == 204
+    })
+    .await;
+    // Any leader may hold a seat that this node does not know.
+    let unknown = post(follower.address, &release("unknown")).await;
+    assert_eq!(unknown.status, 503, "{unknown:?}");
+}
