@@ -101,6 +101,8 @@ impl RunningAccount {
             self.handle.budget = handle.budget;
             self.handle.token = handle.token;
             self.reach = reach;
+            // The task stays, and shows its health where it did.
+            self.reach.health = Some(self.handle.health.clone());
         } else {
             self.keep(&secret);
         }

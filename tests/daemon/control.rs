@@ -387,6 +387,28 @@ async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
 }
 
 #[tokio::test]
+async fn a_check_shows_the_feeds_of_an_account_that_is_reached_in_another_way() {
+    let (_calltools, home, config) = setup().await;
+    let program = running(&home, &config).await;
+    program.address().await;
+    let feeds = async || {
+        let json = openseat(&home, &["check", "--json"]).await.exits(0).json();
+        json["accounts"][0]["feeds"].clone()
+    };
+    let before = feeds().await;
+    assert_ne!(before.as_array().map(Vec::len), Some(0), "{before}");
+    edit(
+        &config,
+        "[[account]]\n",
+        "[[account]]\nrequests_per_hour = 900\n",
+    );
+    openseat(&home, &["reload"]).await.exits(0);
+    let after = feeds().await;
+    let number = |feeds: &Value| feeds.as_array().map(Vec::len);
+    assert_eq!(number(&after), number(&before), "{after}");
+}
+
+#[tokio::test]
 async fn a_reload_changes_the_log_levels_if_told_to() {
     let (_calltools, home, config) = setup().await;
     let mut program = running(&home, &config).await;
