@@ -223,11 +223,7 @@ impl Daemon {
             tasks.spawn(until_stopped(node.listen(engine)));
         }
         for task in self.budget_tasks {
-            let task = task.run(stop.clone());
-            tasks.spawn(async move {
-                task.await;
-                Ok(End::Told)
-            });
+            tasks.spawn(until_told(task.run(stop.clone())));
         }
         if let Some(folder) = self.config.state_dir.clone() {
             let serving = serve_control(folder, Arc::clone(&self.current), stop.clone());
@@ -351,10 +347,7 @@ impl Work {
         };
         let watched = Watched::new(&self.wiring.board, &self.wiring.metrics);
         let recording = history.watch(watched, self.wiring.stop.clone());
-        self.tasks.spawn(async move {
-            recording.await;
-            Ok(End::Told)
-        });
+        self.tasks.spawn(until_told(recording));
     }
 
     async fn tell_ready(&self) {
@@ -390,6 +383,12 @@ impl Work {
             }
         }
     }
+}
+
+/// Wraps work that may end by itself, because it was asked to.
+async fn until_told(work: impl Future<Output = ()>) -> anyhow::Result<End> {
+    work.await;
+    Ok(End::Told)
 }
 
 /// Wraps work that runs until the process stops.
