@@ -14,6 +14,7 @@
 //! - [`witness`]: in a cluster, tells the other nodes of each request before it is sent.
 
 mod book;
+mod cap;
 mod ledger;
 mod limits;
 mod owner;

@@ -19,7 +19,7 @@ pub(super) use self::changes::Batch;
 use self::changes::Changes;
 use super::{
     Purpose,
-    limits::Cap,
+    cap::Cap,
     owner::{BudgetOwner, OwnerId, groups},
     throttle::Throttle,
     window::{Allowance, HOUR, Mark, Request, STAYS, STAYS_UNANSWERED, Time, Window},
