@@ -16,8 +16,8 @@ use tokio_rustls::rustls;
 use super::certificate;
 use crate::{
     config::{BearerTokens, Config, Listen},
-    process::{causes::chain, tls::client_builder},
-    server::{CONTROL_SOCKET, ControlPath},
+    process::{causes::chain, state_folder::CONTROL_SOCKET, tls::client_builder},
+    server::ControlPath,
 };
 
 /// A healthy daemon answers within a millisecond; health checks commonly have 5 s.

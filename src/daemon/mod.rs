@@ -37,7 +37,7 @@ pub use self::{
     file_problems::{FileProblem, file_problems},
     wiring::{owner, transport},
 };
-pub use crate::state::{CALLS_FILE, HISTORY_FILE, LEDGER_FILE, STORE_FILE};
+pub use crate::process::state_folder::{CALLS_FILE, HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{
     account::Account,
     budget::BudgetOwner,

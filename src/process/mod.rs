@@ -8,4 +8,5 @@ pub mod heartbeat;
 pub mod log;
 pub mod signals;
 pub mod spelling;
+pub mod state_folder;
 pub mod tls;

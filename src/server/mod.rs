@@ -46,7 +46,7 @@ pub use self::{
     serve::{
         agent_check::serve as serve_agent_checks,
         connection::serve,
-        control::{CONTROL_SOCKET, ControlPath, serve as serve_control},
+        control::{ControlPath, serve as serve_control},
         current::Current,
         threads::serve_on_threads,
     },

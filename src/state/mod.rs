@@ -16,20 +16,9 @@ use crate::{
     budget::{Ledger, LedgerError},
     clock::Clock,
     metrics::StateGauges,
+    process::state_folder::{CALLS_FILE, HISTORY_FILE, LEDGER_FILE, STORE_FILE},
     sqlite::Condition,
 };
-
-/// The budget ledger's file.
-pub const LEDGER_FILE: &str = "budget.sqlite3";
-
-/// The file of names, polls, statuses and held seats.
-pub const STORE_FILE: &str = "state.sqlite3";
-
-/// The file of past counts and decisions.
-pub const HISTORY_FILE: &str = "history.sqlite3";
-
-/// The file with the answers that routers got about each call.
-pub const CALLS_FILE: &str = "calls.sqlite3";
 
 /// How long to wait for a folder in use. A daemon that was asked to stop is gone after 3 s.
 const HANDOVER: Duration = Duration::from_secs(5);

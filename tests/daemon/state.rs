@@ -1,10 +1,10 @@
 //! A state folder that is full, read-only, missing, damaged, from a newer version, or in use by another process.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use openseat::{
     config::Config,
-    daemon::{Daemon, HISTORY_FILE, LEDGER_FILE, STORE_FILE},
+    daemon::{CALLS_FILE, Daemon, HISTORY_FILE, LEDGER_FILE, STORE_FILE},
     simulator::TOKEN,
 };
 
@@ -317,4 +317,35 @@ async fn a_second_daemon_with_the_same_folder_says_so_and_exits() {
         "one line about the wait, one about its end: {log}"
     );
     assert_eq!(crate::support::get(address, "/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_folder_with_every_file_of_a_daemon_is_made_private_again() {
+    let (time, home, calltools) = setup().await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    daemon.get("/v1/queues/sales/decision?call_id=a").await;
+    for file in [LEDGER_FILE, STORE_FILE, HISTORY_FILE, CALLS_FILE] {
+        soon(file, async || home.state().join(file).exists()).await;
+    }
+    // A crash, so that everything stays where it is.
+    drop(daemon);
+    let files = fs::read_dir(home.state()).expect("a folder");
+    let files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    assert!(files.len() > 5, "{files:?}");
+    let mode = |path: &Path| {
+        let found = fs::metadata(path).expect("it exists");
+        found.permissions().mode() & 0o777
+    };
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    files.iter().for_each(|file| open(file, 0o644));
+    open(&home.state(), 0o755);
+    let _daemon = calltools.daemon(&home, &time).await;
+    assert_eq!(mode(&home.state()), 0o700, "all files are openseat's");
+    // The socket is created again, a little later.
+    for file in files.iter().filter(|file| file.is_file()) {
+        assert_eq!(mode(file), 0o600, "{file:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The ledger's file: writes it, and checks at startup whether it is complete.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     budget::book::{Batch, Stored},
     clock::Clock,
+    process::state_folder::is_ours,
     sqlite::{self, OpenError},
 };
 
@@ -34,6 +36,9 @@ const ROOM: u32 = 512 * 1024;
 
 /// The log is written back and starts again after this many pages: half of its room.
 const LOG_PAGES: u32 = 64;
+
+/// The endings of the files that SQLite keeps beside it.
+const ITS_COMPANIONS: [&[u8]; 3] = [b"-wal", b"-shm", b"-journal"];
 
 /// What was found at startup.
 #[derive(Debug)]
@@ -144,16 +149,17 @@ impl LedgerFile {
 
     /// Returns whether openseat has used the folder before. A folder that cannot be read counts as used.
     fn was_in_use(&self) -> bool {
+        let ledger = self.path.file_name().unwrap_or_default();
+        // The ledger itself proves nothing, because it may have been created just now.
+        let is_ledger = |name: &OsStr| {
+            let rest = name.as_encoded_bytes();
+            let rest = rest.strip_prefix(ledger.as_encoded_bytes());
+            rest.is_some_and(|rest| rest.is_empty() || ITS_COMPANIONS.contains(&rest))
+        };
         match fs::read_dir(parent(&self.path)) {
             Ok(entries) => entries.flatten().any(|entry| {
                 let name = entry.file_name();
-                let name = name.as_encoded_bytes();
-                let has = |prefix: &str| name.starts_with(prefix.as_bytes());
-                // The ledger itself proves nothing, because it may have been created just now.
-                has("state.sqlite3")
-                    || has("history.sqlite3")
-                    || has("budget.sqlite3-witness")
-                    || has("budget.sqlite3.")
+                is_ours(&name) && !is_ledger(&name)
             }),
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         }

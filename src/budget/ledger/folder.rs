@@ -11,13 +11,11 @@ use std::{
 };
 
 use super::LedgerError;
+use crate::process::state_folder::is_ours;
 
 /// Only openseat's user may read the folder and its files: they contain names of people and ids of calls.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-
-/// Prefixes of the names of openseat's files.
-const OURS: [&str; 4] = ["budget.", "state.", "history.", "control."];
 
 /// A folder that this process has locked. Dropping it, or the end of the process, unlocks it.
 #[derive(Debug)]
@@ -109,10 +107,7 @@ fn close_to_others(path: &Path) -> io::Result<()> {
     let mut shared = false;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let is_ours = OURS
-            .iter()
-            .any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()));
+        let is_ours = is_ours(&entry.file_name());
         shared |= !is_ours;
         if is_ours && entry.file_type()?.is_file() {
             restrict(&entry.path(), FILE_MODE)?;

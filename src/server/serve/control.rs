@@ -31,12 +31,9 @@ use tokio_util::sync::CancellationToken;
 use super::{connection::serve_control_client, current::Current, fast_path::FastPath};
 use crate::{
     config::MAX_SOCKET_PATH,
-    process::{aside, heartbeat::TURN},
+    process::{aside, heartbeat::TURN, state_folder::CONTROL_SOCKET},
     server::net::closing::Closing,
 };
-
-/// The socket's name in the state folder.
-pub const CONTROL_SOCKET: &str = "control.sock";
 
 /// The most commands at once. People run a few; further ones wait in the socket's queue.
 const MAX_COMMANDS: usize = 16;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::process::state_folder::ALL;
 
 #[test]
 fn the_holder_is_found_in_the_kernels_list_of_locks() {
@@ -38,12 +39,11 @@ fn a_folder_and_its_files_are_made_private() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("state");
     fs::create_dir(&path).unwrap();
-    let names = [
-        "budget.sqlite3",
-        "state.sqlite3-wal",
-        "history.sqlite3.corrupt-20261122T100000Z-shm",
-    ];
-    for name in names {
+    let endings = ["", "-wal", "-shm", ".corrupt-20261122T100000Z-shm"];
+    let of_file = |name: &&str| endings.map(|ending| format!("{name}{ending}"));
+    let mut names: Vec<_> = ALL.iter().flat_map(of_file).collect();
+    names.push("budget.sqlite3-witness".to_owned());
+    for name in &names {
         fs::write(path.join(name), "").unwrap();
         fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o644)).unwrap();
     }
@@ -51,7 +51,7 @@ fn a_folder_and_its_files_are_made_private() {
     drop(Folder::take(&path).unwrap());
     assert_eq!(mode(&path).unwrap(), 0o700);
     for name in names {
-        assert_eq!(mode(&path.join(name)).unwrap(), 0o600, "{name}");
+        assert_eq!(mode(&path.join(&name)).unwrap(), 0o600, "{name}");
     }
     drop(Folder::take(&home.path().join("new")).unwrap());
     assert_eq!(mode(&home.path().join("new")).unwrap(), 0o700);

@@ -1,0 +1,31 @@
+//! The names of openseat's files in the state folder.
+
+use std::ffi::OsStr;
+
+/// Makes the constants, and the list of all of them, so that a new file cannot be missing from it.
+macro_rules! files {
+    ($($(#[$doc:meta])+ $constant:ident = $name:literal;)+) => {
+        $($(#[$doc])+ pub const $constant: &str = $name;)+
+        /// All of them.
+        pub const ALL: &[&str] = &[$($constant),+];
+    };
+}
+
+files! {
+    /// The budget ledger.
+    LEDGER_FILE = "budget.sqlite3";
+    /// Names, polls, statuses and held seats.
+    STORE_FILE = "state.sqlite3";
+    /// Past counts and decisions.
+    HISTORY_FILE = "history.sqlite3";
+    /// The answers that routers got about each call.
+    CALLS_FILE = "calls.sqlite3";
+    /// The socket for commands.
+    CONTROL_SOCKET = "control.sock";
+}
+
+/// Returns whether a file with this name is one of openseat's, or belongs to one: a log or a witness beside it, or a damaged one that was renamed.
+pub fn is_ours(name: &OsStr) -> bool {
+    let is = |ours: &&str| name.as_encoded_bytes().starts_with(ours.as_bytes());
+    ALL.iter().any(|ours| is(ours))
+}
