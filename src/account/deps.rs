@@ -50,7 +50,7 @@ impl QueueSettings {
 /// The dependencies of an account's task.
 #[derive(Debug)]
 pub struct Deps {
-    /// The owner of the budget from which requests are spent.
+    /// The owner of the budget at the start. It changes with the name and the token.
     pub owner: BudgetOwner,
     /// In the order of the config.
     pub queues: Vec<QueueSettings>,

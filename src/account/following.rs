@@ -76,6 +76,7 @@ impl Account {
                 forwarded.detach_all();
                 break Followed::Leads;
             }
+            self.follow_the_token();
             let status = cluster.member.status();
             self.show_missing_leader(&status);
             self.wish(&cluster.member, &status, &mut forwarded);

@@ -252,6 +252,7 @@ impl Account {
         loop {
             self.deps.heartbeat.beat();
             self.show_faults();
+            self.follow_the_token();
             self.look_for_another_token();
             self.rest_closed_queues();
             if std::mem::take(&mut self.has_news) {

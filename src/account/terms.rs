@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{Account, QueueSettings, TokenKeeper, naming::id_of};
 use crate::{
     account::schedule::Job,
-    budget::{Budget, BudgetOwner},
+    budget::Budget,
     calltools::Client,
     config::{QueueRef, ScheduleOptions},
 };
@@ -16,8 +16,6 @@ use crate::{
 /// The new config of an account.
 #[derive(Debug)]
 pub struct Terms {
-    /// The owner of the budget; the account may have a new name.
-    pub owner: BudgetOwner,
     /// The queues, in the order of the config.
     pub queues: Vec<QueueSettings>,
     /// The operator's settings of the schedule.
@@ -42,29 +40,45 @@ pub struct Way {
 impl Account {
     pub(super) fn take_terms(&mut self, terms: Terms) {
         let Terms {
-            owner,
             queues,
             options,
             way,
             reply,
         } = terms;
-        let former_owner = std::mem::replace(&mut self.deps.owner, owner);
-        self.name = self.deps.owner.account.as_str().into();
         if let Some(way) = way {
             self.deps.client = way.client;
             self.deps.budget = way.budget;
             self.deps.token = Some(way.token);
         }
+        let has_new_owner = self.take_owner();
         let queues = self.with_guests(queues);
         self.arrange(queues, options);
         // The token was read with the config, and may have changed.
         self.schedule.try_token();
-        if former_owner != self.deps.owner {
+        if has_new_owner {
             self.keep_everything();
         }
         self.show_faults();
         // The caller may have given up.
         let _ = reply.send(());
+    }
+
+    /// Continues as the account of a token that was read meanwhile. What is stored for the next process must be found under it.
+    pub(super) fn follow_the_token(&mut self) {
+        if self.take_owner() {
+            self.keep_everything();
+        }
+    }
+
+    /// Takes over the name and identity that the budget has now. Returns whether they are others.
+    fn take_owner(&mut self) -> bool {
+        let owner = self.deps.budget.owner();
+        if owner == self.deps.owner {
+            return false;
+        }
+        self.name = owner.account.as_str().into();
+        self.deps.owner = owner;
+        true
     }
 
     /// Continues with these queues, and keeps the knowledge about those that it had before.

@@ -11,6 +11,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    budget::Budget,
     calltools::{HttpTransport, Token},
     config::TokenSource,
     model::digest::Digest,
@@ -24,7 +25,10 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct TokenKeeper {
     source: TokenSource,
+    /// The address that it is for, as the budget knows it.
+    origin: String,
     transport: Arc<HttpTransport>,
+    budget: Arc<Budget>,
     /// Shared with the server, because the drop-in API accepts the same token.
     digest: watch::Sender<Option<Digest>>,
     /// Whether a read is under way, so that a hanging file occupies only one thread.
@@ -34,15 +38,19 @@ pub struct TokenKeeper {
 }
 
 impl TokenKeeper {
-    /// Creates the keeper of the token from `source`, which `transport` sends.
+    /// Creates the keeper of the token from `source`, which `transport` sends to `origin`, and whose requests `budget` counts.
     pub fn new(
         source: TokenSource,
+        origin: String,
         transport: Arc<HttpTransport>,
+        budget: Arc<Budget>,
         digest: watch::Sender<Option<Digest>>,
     ) -> Self {
         Self {
             source,
+            origin,
             transport,
+            budget,
             digest,
             reading: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -104,13 +112,18 @@ impl TokenKeeper {
     /// Uses a token from now on. Returns whether it is another one.
     pub fn take(&self, token: &Token) -> bool {
         let digest = token.digest();
+        // All in one step, since a reload and a look may read different tokens at the same time.
         let changed = self.digest.send_if_modified(|known| {
             let changed = *known != Some(digest);
-            *known = Some(digest);
+            if changed {
+                // Known to the budget before the first request, so that no other hour ever counts a request with it.
+                self.budget.goes_on_as(token.identity(&self.origin));
+                self.transport.set_authorization(token.authorization());
+                *known = Some(digest);
+            }
             changed
         });
         if changed {
-            self.transport.set_authorization(token.authorization());
             tracing::info!(source = %self.source, "the token has changed; the new one is in use");
         }
         changed

@@ -10,7 +10,7 @@ impl Budget {
 
     /// The same for a caller that has the book.
     pub(super) fn allowance_in(&self, book: &mut Book) -> Allowance {
-        book.hour(self.member.owner).cap.applied_to(self.allowance)
+        book.hour(self.member.owner()).cap.applied_to(self.allowance)
     }
 
     /// Returns `requests_per_hour` of this node's config.
@@ -21,12 +21,12 @@ impl Budget {
     /// Sets the smallest limit of all nodes, which applies.
     pub fn cap(&self, limit: u32) {
         self.member
-            .with(|book| book.hour(self.member.owner).cap.limit = limit);
+            .with(|book| book.hour(self.member.owner()).cap.limit = limit);
     }
 
     /// Sets whether this node goes on without the cluster. Then it spends three quarters of the limit.
     pub fn go_on_alone(&self, is_alone: bool) {
         self.member
-            .with(|book| book.hour(self.member.owner).cap.is_alone = is_alone);
+            .with(|book| book.hour(self.member.owner()).cap.is_alone = is_alone);
     }
 }

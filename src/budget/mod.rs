@@ -17,6 +17,7 @@ mod book;
 mod cap;
 mod ledger;
 mod limits;
+mod member;
 mod owner;
 mod pace;
 mod permit;
@@ -39,9 +40,9 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     book::Book,
+    member::Member,
     owner::OwnerId,
     pace::Pace,
-    permit::Member,
     window::{Allowance, HOUR, Time},
 };
 use crate::{
@@ -193,11 +194,7 @@ impl Budget {
         assert!(reserve < limit, "the config makes sure of it");
         let allowance = Allowance { limit, reserve };
         let accounts = shared.map_or(1, |shared| shared.accounts.get());
-        let member = |owner| Member {
-            owner,
-            ledger: Arc::clone(&ledger),
-            clock: Arc::clone(&clock),
-        };
+        let member = |owner| Member::new(owner, Arc::clone(&ledger), Arc::clone(&clock));
         let (id, tie, rate) = ledger.with(clock.as_ref(), |book| {
             let id = book.enter(&owner, allowance);
             let tie = shared.map(|shared| book.enter(&shared.tie(&owner), allowance));
@@ -264,7 +261,7 @@ impl Budget {
 
     /// Returns a permit that is not stored yet.
     fn admit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
-        let owner = self.member.owner;
+        let owner = self.member.owner();
         let witness = self.witness.as_deref();
         if witness.is_some_and(|witness| !witness.leads()) {
             return Err(self.not_leading());
@@ -306,7 +303,7 @@ impl Budget {
 
     fn refuse_in_silence(&self, book: &mut Book) -> Result<(), Refusal> {
         let now = book.now();
-        let share = book.hour(self.member.owner).throttle;
+        let share = book.hour(self.member.owner()).throttle;
         let throttled = share.silence(now).map(|until| (until, Cause::Throttled));
         let paused = share.pause_end(now).map(|until| (until, Cause::Paused));
         match throttled.or(paused) {
@@ -319,7 +316,7 @@ impl Budget {
     }
 
     fn fit_pace(&self, book: &mut Book) {
-        let (now, owner) = (book.now(), self.member.owner);
+        let (now, owner) = (book.now(), self.member.owner());
         let used = book.hour(owner).window.used();
         let accounts = f64::from(self.accounts);
         if self.pace.should_fit(now, used) {
@@ -351,7 +348,7 @@ impl Budget {
 
     /// Returns why polling is slow: others spend from the account, or the hour is nearly spent.
     pub fn slowed_by(&self) -> Cause {
-        let owner = self.member.owner;
+        let owner = self.member.owner();
         self.member.with(|book| {
             let (now, cautious) = (book.now(), book.is_cautious());
             let allowance = self.allowance_in(book);
@@ -368,7 +365,7 @@ impl Budget {
     pub fn usage(&self) -> Usage {
         let (used, share, throttled_until) = self.member.with(|book| {
             let now = book.now();
-            let hour = book.hour(self.member.owner);
+            let hour = book.hour(self.member.owner());
             let (used, share) = (hour.window.used(), hour.throttle);
             let until = share.silence(now).map(|until| book.moment(until));
             (used, share.factor(now), until)

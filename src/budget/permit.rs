@@ -1,34 +1,11 @@
-//! The right to send one request, and its owner.
+//! The right to send one request.
 
 use std::sync::Arc;
 
 use super::{
-    book::Book,
-    ledger::Ledger,
-    owner::OwnerId,
+    member::Member,
     witness::{Admitted, Witness},
 };
-use crate::clock::Clock;
-
-/// An owner's entry in the book. Dropping it leaves the book.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub owner: OwnerId,
-    pub ledger: Arc<Ledger>,
-    pub clock: Arc<dyn Clock>,
-}
-
-impl Member {
-    pub fn with<T>(&self, work: impl FnOnce(&mut Book) -> T) -> T {
-        self.ledger.with(self.clock.as_ref(), work)
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.with(|book| book.leave(self.owner));
-    }
-}
 
 /// The right to send one request. It is already spent: dropping it unused gives nothing back.
 #[derive(Debug)]
@@ -49,14 +26,14 @@ impl Permit {
 
     /// Withdraws the request, which is not sent and never will be.
     pub(super) fn withdraw(self) {
-        let Member { owner, .. } = *self.member;
+        let owner = self.member.owner();
         self.member
             .with(|book| book.withdraw(owner, self.number, self.polling));
     }
 
     /// Records that the answer came, or never will. The request leaves the window an hour from now.
     pub fn answered(self) {
-        let Member { owner, .. } = *self.member;
+        let owner = self.member.owner();
         self.member
             .with(|book| book.answered(owner, self.number, self.polling));
         if let Some((witness, admitted)) = &self.witness {

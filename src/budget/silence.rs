@@ -24,7 +24,7 @@ impl Budget {
     }
 
     pub(super) fn refused(&self, wait: Option<Duration>) -> Moment {
-        let owner = self.member.owner;
+        let owner = self.member.owner();
         let (is_news, level, until) = self.member.with(|book| {
             let now = book.now();
             let hour = book.hour(owner);
@@ -46,7 +46,7 @@ impl Budget {
     }
 
     pub(super) fn break_off(&self, wait: Duration) {
-        let owner = self.member.owner;
+        let owner = self.member.owner();
         self.member.with(|book| {
             let now = book.now();
             book.hour(owner).throttle.pause(wait, now, fastrand::f64());

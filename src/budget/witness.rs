@@ -110,7 +110,7 @@ impl Budget {
 
     /// Counts requests that other nodes have sent.
     pub fn mirror(&self, requests: &[Mirrored]) {
-        let owner = self.member.owner;
+        let owner = self.member.owner();
         self.member.with(|book| {
             for request in requests {
                 book.mirror(owner, request);
@@ -121,7 +121,7 @@ impl Budget {
 
     /// Counts a request that another node wants to send, if there is room. The node may ask again about a request that was already counted.
     pub fn admit_mirrored(&self, request: &Mirrored) -> bool {
-        let (owner, allowance) = (self.member.owner, self.allowance());
+        let (owner, allowance) = (self.member.owner(), self.allowance());
         self.member.with(|book| {
             let may = self.refuse_in_silence(book).is_ok();
             let admitted = may && book.admit_mirrored(owner, allowance, request);
@@ -141,7 +141,7 @@ impl Budget {
 
     /// Returns whether the window has requests that were sent in a cluster, by any node.
     pub fn was_in_cluster(&self) -> bool {
-        let owner = self.member.owner;
+        let owner = self.member.owner();
         self.member.with(|book| book.has_marks(owner))
     }
 
@@ -149,7 +149,7 @@ impl Budget {
     /// node counts only what they know.
     pub fn settle(&self, is_known: bool) {
         let forgotten = self.member.with(|book| {
-            let forgotten = book.settle(self.member.owner, is_known);
+            let forgotten = book.settle(self.member.owner(), is_known);
             self.fit_pace(book);
             forgotten
         });
@@ -164,7 +164,7 @@ impl Budget {
 
     /// Counts the rest of the limit as sent just now by this `process`. Returns how many requests that is.
     pub fn spend_the_rest(&self, process: u64) -> usize {
-        let (owner, limit) = (self.member.owner, self.allowance().limit);
+        let (owner, limit) = (self.member.owner(), self.allowance().limit);
         self.member.with(|book| {
             let spent = book.spend_the_rest(owner, limit, process);
             self.fit_pace(book);
@@ -174,13 +174,13 @@ impl Budget {
 
     /// Returns everything in the window, for other nodes. Requests without a mark get one of this `process`.
     pub fn mirrored(&self, process: u64) -> Vec<Mirrored> {
-        let owner = self.member.owner;
+        let owner = self.member.owner();
         self.member.with(|book| book.mirrored(owner, process))
     }
 
     /// Returns how long CallTools' pauses still last: the one after a 429, and the one for a problem of its own.
     pub fn silence(&self) -> (Option<Duration>, Option<Duration>) {
-        let owner = self.member.owner;
+        let owner = self.member.owner();
         self.member.with(|book| {
             let now = book.now();
             let throttle = book.hour(owner).throttle;

@@ -11,7 +11,7 @@ mod resolver;
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{PoisonError, RwLock},
     time::Duration,
 };
 
@@ -36,7 +36,7 @@ use super::{Outgoing, Reply, Transport};
 use crate::{
     model::fault::{Down, Fault},
     process::{
-        authorities::{MachineAuthorities, TrustError},
+        authorities::{MachineAuthorities, Trust, TrustError},
         causes::causes,
         tls::client_builder,
     },
@@ -76,8 +76,8 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// The proxy; with `None`, no proxy is used even if the environment names one.
     pub proxy: Option<Url>,
-    /// PEM certificate authorities to trust in addition to the machine's.
-    pub ca_pem: Option<Vec<u8>>,
+    /// Whom to [trust](trust); `None` without TLS.
+    pub trust: Option<Trust>,
 }
 
 /// Why a transport cannot be built. This is found at startup, never later.
@@ -105,8 +105,8 @@ pub enum SetupError {
 /// A [`Transport`] over real sockets.
 pub struct HttpTransport {
     client: reqwest::Client,
-    /// The configuration of `client`, held so that other accounts find and share it; `None` without TLS.
-    _tls: Option<Arc<ClientConfig>>,
+    /// Whom `client` trusts, held so that other accounts find and share it; `None` without TLS.
+    trust: Option<Trust>,
     base_url: Url,
     /// The host we connect to, for messages: CallTools' or the proxy's.
     peer: String,
@@ -127,20 +127,20 @@ impl HttpTransport {
     /// Creates a transport, which connects when it is first used.
     ///
     /// # Errors
-    /// [`SetupError`] if the settings or the machine's certificates cannot be used.
-    pub fn new(settings: HttpSettings, machine: &MachineAuthorities) -> Result<Self, SetupError> {
+    /// [`SetupError`] if the settings cannot be used.
+    pub fn new(settings: HttpSettings) -> Result<Self, SetupError> {
         check_base_url(&settings.base_url)?;
-        let tls = tls(&settings, machine)?;
-        let builder = match &tls {
+        let builder = match &settings.trust {
             // A copy shares the large parts: the authorities and the sessions.
-            Some(tls) => builder(&settings)?.tls_backend_preconfigured(ClientConfig::clone(tls)),
+            Some(trust) => {
+                builder(&settings)?.tls_backend_preconfigured(ClientConfig::clone(trust.config()))
+            }
             None => builder(&settings)?.tls_certs_only([]),
         };
         let client = builder.build();
         let client = client.map_err(|e| SetupError::Client(one_line(&message(&e))))?;
         Ok(Self {
             client,
-            _tls: tls,
             peer: peer(&settings),
             via: settings
                 .proxy
@@ -148,8 +148,14 @@ impl HttpTransport {
                 .map(|url| Via::new(url, Resolver::shared())),
             timeout: settings.timeout,
             authorization: RwLock::new(sensitive(settings.authorization)),
+            trust: settings.trust,
             base_url: settings.base_url,
         })
+    }
+
+    /// Returns whom it trusts; `None` without TLS.
+    pub fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
     }
 
     /// Replaces the token from the next request on. Requests in flight keep the old one.
@@ -355,19 +361,25 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
     with_proxy(builder, settings.proxy.as_ref())
 }
 
-/// Returns the TLS configuration. Plain HTTP needs no certificates, so a machine without any can run the demo.
-fn tls(
-    settings: &HttpSettings,
+/// Returns whom to trust at this address: the machine's authorities, and those in `ca_pem`. Plain HTTP needs no certificates, so a machine without
+/// any can run the demo.
+///
+/// # Errors
+/// [`SetupError`] if the certificates cannot be used.
+pub fn trust(
+    base_url: &Url,
+    proxy: Option<&Url>,
+    ca_pem: Option<&[u8]>,
     machine: &MachineAuthorities,
-) -> Result<Option<Arc<ClientConfig>>, SetupError> {
-    let is_plain = settings.base_url.scheme() == "http" && settings.proxy.is_none();
-    let others = match &settings.ca_pem {
+) -> Result<Option<Trust>, SetupError> {
+    let is_plain = base_url.scheme() == "http" && proxy.is_none();
+    let others = match ca_pem {
         Some(pem) => certificates(pem)?,
         None if is_plain => return Ok(None),
         None => Vec::new(),
     };
     match machine.with(&others) {
-        Ok(tls) => Ok(Some(tls)),
+        Ok(trust) => Ok(Some(trust)),
         Err(TrustError::NoAuthorities) => Err(SetupError::NoCaStore),
         Err(error) => Err(SetupError::Client(one_line(&causes(&error)))),
     }

@@ -17,6 +17,7 @@ use crate::{
     budget::BudgetOwner,
     calltools::Token,
     config,
+    process::authorities::Trust,
     server::{AccountHandle, check::Reach},
 };
 
@@ -29,8 +30,8 @@ const HANDOVER: Duration = Duration::from_secs(1);
 pub(super) struct RunningAccount {
     /// Its settings.
     pub config: Arc<config::Account>,
-    /// The owner of the budget it spends.
-    owner: BudgetOwner,
+    /// Whom it trusts at its address; `None` without TLS.
+    trust: Option<Trust>,
     /// How the server reaches it.
     pub handle: AccountHandle,
     /// How to ask its CallTools without the task.
@@ -46,7 +47,7 @@ impl RunningAccount {
         account: Account,
         handle: AccountHandle,
         reach: Reach,
-        owner: BudgetOwner,
+        trust: Option<Trust>,
         stop: &CancellationToken,
         tasks: &mut JoinSet<anyhow::Result<End>>,
     ) -> Self {
@@ -59,7 +60,7 @@ impl RunningAccount {
         });
         Self {
             config: Arc::clone(&reach.config),
-            owner,
+            trust,
             handle,
             reach,
             stop,
@@ -70,24 +71,28 @@ impl RunningAccount {
     /// Returns whether a config means this account: the same address and token, or the same name with the same settings for both.
     pub fn is_the_same(&self, config: &config::Account, owner: &BudgetOwner) -> bool {
         let is_named_so = self.config.name == config.name;
-        self.owner.identity == owner.identity
+        self.handle.budget.owner().identity == owner.identity
             || is_named_so && self.config.upstream == config.upstream
+    }
+
+    /// Returns whether it runs with this config, and trusts these authorities.
+    pub fn has(&self, config: &config::Account, trust: Option<&Trust>) -> bool {
+        *self.config == *config && self.trust.as_ref() == trust
     }
 
     /// Takes another config. It keeps all knowledge, and jobs in progress continue.
     pub async fn take(&mut self, prepared: Prepared) {
-        let reach = prepared.reach();
+        let (reach, trust) = (prepared.reach(), prepared.trust());
         let Prepared {
             handle,
             config,
-            owner,
             client,
             secret,
             token,
             counter,
             ..
         } = prepared;
-        let needs_another_way = !self.is_reached_as(&config);
+        let needs_another_way = !self.is_reached_as(&config) || self.trust != trust;
         self.reach.config = Arc::clone(&config);
         let way = needs_another_way.then(|| Way {
             client,
@@ -109,13 +114,12 @@ impl RunningAccount {
         self.handle.name = handle.name;
         let (reply, taken) = oneshot::channel();
         let terms = Terms {
-            owner: owner.clone(),
             queues: polled(&config),
             options: config.schedule,
             way,
             reply,
         };
-        (self.config, self.owner) = (config, owner);
+        (self.config, self.trust) = (config, trust);
         let taking = async {
             let _ = self.handle.asks.send(Ask::Take(Box::new(terms))).await;
             let _ = taken.await;

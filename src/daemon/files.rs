@@ -7,11 +7,15 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
 use crate::{
-    calltools::Token,
+    calltools::{self, Token},
     clock::Moment,
     config::{self, BearerTokens, Config, WRAPPED},
     notify::{self, Recipients},
-    process::{aside, file},
+    process::{
+        aside,
+        authorities::{MachineAuthorities, Trust},
+        file,
+    },
     server::Tls,
 };
 
@@ -38,7 +42,8 @@ pub(super) struct Files {
 #[derive(Debug)]
 pub(super) struct AccountFiles {
     pub token: Token,
-    pub ca_pem: Option<Vec<u8>>,
+    /// Whom to trust at its address; `None` without TLS.
+    pub trust: Option<Trust>,
 }
 
 /// The secrets between callers and the server.
@@ -80,8 +85,11 @@ impl Files {
     ) -> anyhow::Result<Self> {
         let config = config.clone();
         let read = move || {
+            // Read each time, since the machine's may have changed.
+            let machine = MachineAuthorities::default();
             let accounts = config.accounts.iter().map(|account| {
-                AccountFiles::read(account).with_context(|| format!("account \"{}\"", account.name))
+                AccountFiles::read(account, &machine)
+                    .with_context(|| format!("account \"{}\"", account.name))
             });
             let server = &config.server;
             let bearer = server.bearer_token_file.as_deref().map(BearerTokens::read);
@@ -122,21 +130,34 @@ fn clients(
 }
 
 impl AccountFiles {
-    fn read(account: &config::Account) -> anyhow::Result<Self> {
+    fn read(account: &config::Account, machine: &MachineAuthorities) -> anyhow::Result<Self> {
         let token = account.upstream.token.read()?;
         if token.was_wrapped() {
             tracing::info!(account = %account.name, "{} {WRAPPED}", account.upstream.token);
         }
         Ok(Self {
             token,
-            ca_pem: account
-                .upstream
-                .ca_file
-                .as_deref()
-                .map(ca_pem)
-                .transpose()?,
+            trust: trust(&account.upstream, machine)?,
         })
     }
+}
+
+/// Reads whom to trust at an account's address; `None` without TLS.
+///
+/// # Errors
+/// A file of certificates cannot be read or used.
+pub(super) fn trust(
+    upstream: &config::Upstream,
+    machine: &MachineAuthorities,
+) -> anyhow::Result<Option<Trust>> {
+    let pem = upstream.ca_file.as_deref().map(ca_pem).transpose()?;
+    let proxy = upstream.proxy.as_ref();
+    Ok(calltools::trust(
+        &upstream.base_url,
+        proxy,
+        pem.as_deref(),
+        machine,
+    )?)
 }
 
 /// Reads the certificate authorities of `ca_file`.

@@ -40,14 +40,13 @@ pub use self::{
 pub use crate::process::state_folder::{CALLS_FILE, HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{
     account::Account,
-    budget::BudgetOwner,
     clock::Clock,
     cluster::{engine::RedisEngine, task::Task},
     config::Config,
     decision::board::Board,
     metrics::Metrics,
     notify::{self, Recipients},
-    process::{authorities::MachineAuthorities, heartbeat::Heartbeats},
+    process::{authorities::Trust, heartbeat::Heartbeats},
     server::{
         AccountHandle, App, Bound, Current, Detached, Exposed, Listener, bind_all, check::Reach,
         reload_request::ReloadRequest, serve, serve_agent_checks, serve_control, serve_on_threads,
@@ -79,7 +78,7 @@ pub struct Daemon {
     wiring: Wiring,
     /// What the nodes of a cluster share.
     engine: Option<Arc<RedisEngine>>,
-    accounts: Vec<(Account, AccountHandle, Reach, BudgetOwner)>,
+    accounts: Vec<(Account, AccountHandle, Reach, Option<Trust>)>,
     /// Those of budgets that accounts share in a cluster.
     budget_tasks: Vec<Task>,
     config: Config,
@@ -139,15 +138,14 @@ impl Daemon {
             node: cluster.as_ref().map(|(node, _)| Arc::clone(node)),
         };
         let mut accounts = Vec::with_capacity(config.accounts.len());
-        let authorities = MachineAuthorities::default();
         let mut budget_tasks = Vec::new();
         for (account, files) in config.accounts.iter().zip(files.accounts) {
-            let mut prepared = wiring.prepare(&Arc::new(account.clone()), files, &authorities)?;
+            let mut prepared = wiring.prepare(&Arc::new(account.clone()), files)?;
             budget_tasks.extend(prepared.budget_task.take());
             let (handle, known) = (prepared.handle.clone(), wiring.stored(&prepared));
-            let (reach, owner) = (prepared.reach(), prepared.owner.clone());
+            let (reach, trust) = (prepared.reach(), prepared.trust());
             let employee = wiring.account(prepared, known);
-            accounts.push((employee, handle, reach, owner));
+            accounts.push((employee, handle, reach, trust));
         }
         let handles = accounts.iter().map(|(_, handle, ..)| handle.clone());
         let reaches = accounts.iter().map(|(_, _, reach, _)| reach.clone());
@@ -263,8 +261,8 @@ impl Daemon {
             }
             ended
         });
-        let start = |(account, handle, reach, owner)| {
-            RunningAccount::start(account, handle, reach, owner, &stop, &mut tasks)
+        let start = |(account, handle, reach, trust)| {
+            RunningAccount::start(account, handle, reach, trust, &stop, &mut tasks)
         };
         let accounts = self.accounts.into_iter().map(start).collect();
         let mut work = Work {

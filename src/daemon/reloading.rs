@@ -1,7 +1,7 @@
 //! Replaces one config with another while calls ring: completely, or not at all.
 //!
-//! An account with the same settings continues unchanged. With other settings or another name, it keeps its task and all its knowledge: an account is
-//! its address and token. Queues that stay keep their counters and reservations.
+//! An account with the same settings and certificate authorities continues unchanged. With others, or another name, it keeps its task and all its
+//! knowledge: an account is its address and token. Queues that stay keep their counters and reservations.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{self, Config},
     decision::board::QueueKey,
-    process::{aside, authorities::MachineAuthorities, causes::causes},
+    process::{aside, causes::causes},
     server::{
         App,
         reload_request::{ReloadError, Reloaded, Renamed},
@@ -89,20 +89,15 @@ impl Work {
         config: &Config,
         files: Vec<AccountFiles>,
     ) -> anyhow::Result<Vec<Result<Prepared, AccountFiles>>> {
-        // Read again, since the machine's may have changed.
-        let authorities = MachineAuthorities::default();
-        let prepare = |(account, files): (&config::Account, _)| match self.at_work(account) {
-            Some(_) => Ok(Err(files)),
-            None => {
-                let account = Arc::new(account.clone());
-                self.wiring.prepare(&account, files, &authorities).map(Ok)
+        let prepare = |(account, files): (&config::Account, AccountFiles)| {
+            let mut running = self.accounts.iter();
+            if running.any(|one| one.has(account, files.trust.as_ref())) {
+                return Ok(Err(files));
             }
+            let account = Arc::new(account.clone());
+            self.wiring.prepare(&account, files).map(Ok)
         };
         config.accounts.iter().zip(files).map(prepare).collect()
-    }
-
-    fn at_work(&self, config: &config::Account) -> Option<&RunningAccount> {
-        self.accounts.iter().find(|one| *one.config == *config)
     }
 
     async fn put_in_force(
@@ -236,10 +231,10 @@ impl Work {
         }
         let known = self.wiring.stored(&prepared);
         let (handle, reach) = (prepared.handle.clone(), prepared.reach());
-        let owner = prepared.owner.clone();
+        let trust = prepared.trust();
         let account = self.wiring.account(prepared, known);
         let stop = &self.wiring.stop;
-        RunningAccount::start(account, handle, reach, owner, stop, &mut self.tasks)
+        RunningAccount::start(account, handle, reach, trust, stop, &mut self.tasks)
     }
 
     /// Gives the running accounts their new settings, and starts the new ones. What is stored under `taken` names is of another account.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     descriptors,
-    files::{AccountFiles, Callers, ca_pem},
+    files::{self, AccountFiles, Callers},
 };
 use crate::{
     account::{self, Account, Health, QueueSettings, TokenKeeper, plan},
@@ -34,7 +34,10 @@ use crate::{
     },
     metrics::Metrics,
     model::{known::Known, names::Names},
-    process::{authorities::MachineAuthorities, heartbeat::Heartbeats},
+    process::{
+        authorities::{MachineAuthorities, Trust},
+        heartbeat::Heartbeats,
+    },
     server::{AccountHandle, Deps, Limits, check::Reach, reload_request::ReloadRequest},
     state::{State, journal},
 };
@@ -91,6 +94,11 @@ struct Place {
 }
 
 impl Prepared {
+    /// Returns whom it trusts at its address; `None` without TLS.
+    pub fn trust(&self) -> Option<Trust> {
+        self.transport.trust().cloned()
+    }
+
     /// Returns how to ask its CallTools without its task.
     pub fn reach(&self) -> Reach {
         Reach {
@@ -107,14 +115,13 @@ impl Wiring {
     /// Prepares what an account needs, without polling or publishing anything.
     ///
     /// # Errors
-    /// A certificate or the ledger cannot be used.
+    /// The connection cannot be set up.
     pub fn prepare(
         &self,
         config: &Arc<config::Account>,
         files: AccountFiles,
-        authorities: &MachineAuthorities,
     ) -> anyhow::Result<Prepared> {
-        self.try_prepare(config, files, authorities)
+        self.try_prepare(config, files)
             .with_context(|| format!("account \"{}\"", config.name))
     }
 
@@ -122,7 +129,6 @@ impl Wiring {
         &self,
         config: &Arc<config::Account>,
         files: AccountFiles,
-        authorities: &MachineAuthorities,
     ) -> anyhow::Result<Prepared> {
         let token = files.token;
         let owner = owner(config, &token);
@@ -141,12 +147,8 @@ impl Wiring {
             counter,
             budget_task,
         } = self.join(config, &owner, budget);
-        let transport = Arc::new(transport_with(
-            &config.upstream,
-            &token,
-            files.ca_pem,
-            authorities,
-        )?);
+        let transport = transport_with(&config.upstream, &token, files.trust)?;
+        let transport = Arc::new(transport);
         let (digest, digests) = watch::channel(Some(token.digest()));
         let observer = UpstreamMeters {
             account: Arc::clone(&config.name),
@@ -159,6 +161,13 @@ impl Wiring {
             Arc::new(observer),
         )
         .ordered_by(&config.upstream.ordering_field);
+        let keeper = TokenKeeper::new(
+            config.upstream.token.clone(),
+            origin(&config.upstream.base_url),
+            Arc::clone(&transport),
+            Arc::clone(&budget),
+            digest,
+        );
         let (names, named) = watch::channel(Arc::new(Names::default()));
         let (health, healths) = watch::channel(Health::default());
         let (ask_sender, asks) = mpsc::channel(ASKS);
@@ -176,11 +185,7 @@ impl Wiring {
             owner,
             client,
             secret: token,
-            token: Arc::new(TokenKeeper::new(
-                config.upstream.token.clone(),
-                Arc::clone(&transport),
-                digest,
-            )),
+            token: Arc::new(keeper),
             transport,
             names,
             health,
@@ -340,8 +345,8 @@ pub fn owner(account: &config::Account, token: &Token) -> BudgetOwner {
 /// # Errors
 /// Certificates cannot be read or used.
 pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<HttpTransport> {
-    let ca_pem = upstream.ca_file.as_deref().map(ca_pem).transpose()?;
-    transport_with(upstream, token, ca_pem, &MachineAuthorities::default())
+    let trust = files::trust(upstream, &MachineAuthorities::default())?;
+    transport_with(upstream, token, trust)
 }
 
 /// Checks that the authorities of `ca_file` can be used.
@@ -352,22 +357,16 @@ pub(super) fn check_authorities(
     upstream: &config::Upstream,
     ca_pem: Vec<u8>,
 ) -> anyhow::Result<()> {
-    // Nothing is sent, so the token goes nowhere.
-    let token = Token::parse("none").context("letters are a token")?;
-    transport_with(
-        upstream,
-        &token,
-        Some(ca_pem),
-        &MachineAuthorities::default(),
-    )?;
+    let proxy = upstream.proxy.as_ref();
+    let machine = MachineAuthorities::default();
+    calltools::trust(&upstream.base_url, proxy, Some(&ca_pem), &machine)?;
     Ok(())
 }
 
 fn transport_with(
     upstream: &config::Upstream,
     token: &Token,
-    ca_pem: Option<Vec<u8>>,
-    authorities: &MachineAuthorities,
+    trust: Option<Trust>,
 ) -> anyhow::Result<HttpTransport> {
     let settings = HttpSettings {
         base_url: upstream.base_url.clone(),
@@ -375,9 +374,9 @@ fn transport_with(
         connect_timeout: upstream.connect_timeout,
         timeout: upstream.timeout,
         proxy: upstream.proxy.clone(),
-        ca_pem,
+        trust,
     };
-    Ok(HttpTransport::new(settings, authorities)?)
+    Ok(HttpTransport::new(settings)?)
 }
 
 pub(super) fn polled(account: &config::Account) -> Vec<QueueSettings> {

@@ -2,9 +2,14 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use openseat::{daemon::LEDGER_FILE, simulator::TOKEN};
+use openseat::{
+    daemon::LEDGER_FILE,
+    simulator::{Endpoint, TOKEN},
+};
 
-use crate::support::{CallTools, Program, TestDaemon, TestFolder, Time, get, known, post, soon};
+use crate::support::{
+    CallTools, Program, TestDaemon, TestFolder, Time, ask, get, known, post, soon,
+};
 
 /// A daemon with so few requests that they can be counted: four for the cold start, and one as the reserve.
 async fn frugal(calltools: &CallTools, home: &TestFolder, time: &Time) -> TestDaemon {
@@ -274,4 +279,122 @@ async fn another_name_and_another_spelling_of_the_address_share_one_hour() {
         let sent = calltools.simulator.requests();
         assert!(sent <= LIMIT, "{name}: {sent} of {LIMIT}");
     }
+}
+
+/// The token that replaces the first one.
+const NEW_TOKEN: &str = "new0token0new0token0new0token0new0token0";
+
+/// Replaces an account's token, in CallTools and in its file.
+fn rotate(calltools: &CallTools, home: &TestFolder) {
+    calltools.simulator.set_token(NEW_TOKEN);
+    home.set_token("main", NEW_TOKEN);
+}
+
+async fn reload(daemon: &TestDaemon) -> serde_json::Value {
+    let answer = daemon.post("/v1/reload").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+/// Waits until the daemon uses the new token, which its drop-in accepts as well.
+async fn uses_the_new_token(daemon: &TestDaemon) {
+    let header = format!("Authorization: Token {NEW_TOKEN}\r\n");
+    soon("the new token", async || {
+        let answer = ask(daemon.address, "GET", "/api/queues/", &header).await;
+        answer.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_token_and_then_a_new_name_share_one_hour() {
+    for (what, is_refused, restarts) in [
+        ("a reload, and another", false, false),
+        ("a reload, and a restart", false, true),
+        ("a refusal, and a reload", true, false),
+        ("a refusal, and a restart", true, true),
+    ] {
+        let (time, home) = (Time::new(), TestFolder::new());
+        let calltools = CallTools::start(&time).await;
+        home.set_token("main", TOKEN);
+        let mut daemon = home.start(&time, &[small_hour(&calltools)]).await;
+        daemon.ready().await;
+        spend(daemon.address, &calltools, SPENT).await;
+        rotate(&calltools, &home);
+        if is_refused {
+            let refused = daemon.post("/v1/queues/sales/refresh").await;
+            assert_ne!(refused.status, 200, "{what}: {refused:?}");
+        } else {
+            reload(&daemon).await;
+        }
+        uses_the_new_token(&daemon).await;
+        let renamed = small_hour(&calltools).replace("name = \"main\"", "name = \"acme\"");
+        home.config(&[renamed]);
+        if restarts {
+            daemon.stop().await;
+            daemon = TestDaemon::start(&home.path().join("openseat.toml"), &time).await;
+        } else {
+            let told = reload(&daemon).await;
+            assert_eq!(told["accounts_renamed"][0]["to"], "acme", "{what}: {told}");
+            assert!(known(&daemon.decision("sales").await), "{what}");
+        }
+        try_sixty(daemon.address, &calltools, what).await;
+        let used = "openseat_budget_used_requests{account=\"acme\"}";
+        let (used, sent) = (daemon.metric(used).await, calltools.simulator.requests());
+        assert_eq!(used, Some(sent as f64), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_gets_the_token_of_another_shares_its_hour() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", TOKEN);
+    home.set_token("lab", "revoked0token0of0another0account");
+    let main = small_hour(&calltools);
+    let lab = main
+        .replace("name = \"main\"", "name = \"lab\"")
+        .replace("main.token", "lab.token");
+    let daemon = home.start(&time, &[main, lab]).await;
+    daemon.ready().await;
+    while calltools.simulator.requests() < SPENT {
+        let answer = daemon.post("/v1/queues/main/sales/refresh").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    home.set_token("lab", TOKEN);
+    reload(&daemon).await;
+    for _ in 0..30 {
+        for account in ["lab", "main"] {
+            let target = format!("/v1/queues/{account}/sales/refresh");
+            let status = daemon.post(&target).await.status;
+            // 502: lab has not tried its new token yet. 504: it has no request left to look up its queues.
+            assert!(
+                [200, 429, 502, 504].contains(&status),
+                "{account}: {status}"
+            );
+        }
+    }
+    assert_eq!(calltools.simulator.requests(), LIMIT);
+    for account in ["lab", "main"] {
+        let used = format!("openseat_budget_used_requests{{account=\"{account}\"}}");
+        assert_eq!(daemon.metric(&used).await, Some(LIMIT as f64), "{account}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_after_a_new_token_answers_at_once_and_reads_no_names() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    rotate(&calltools, &home);
+    reload(&daemon).await;
+    time.pass(Duration::from_secs(2)).await;
+    daemon.stop().await;
+    let names = calltools.simulator.requests_to(Endpoint::Queues);
+    let daemon = home.start(&time, &[calltools.account()]).await;
+    let first = daemon.decision("sales").await;
+    assert!(known(&first), "{first}");
+    time.pass(Duration::from_secs(5)).await;
+    assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), names);
 }

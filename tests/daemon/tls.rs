@@ -23,7 +23,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::support::{LONG_TIMEOUTS, TestDaemon, TestFolder, Time, Wire, account, known};
+use crate::support::{Answer, LONG_TIMEOUTS, TestDaemon, TestFolder, Time, Wire, account, known};
 
 /// What a client gets at the connection.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ struct Fixture {
     wire: Wire,
     gate: Gate,
     daemon: TestDaemon,
-    _home: TestFolder,
+    home: TestFolder,
 }
 
 impl Fixture {
@@ -130,8 +130,14 @@ impl Fixture {
             wire,
             gate,
             daemon,
-            _home: home,
+            home,
         }
+    }
+
+    /// Reloads with this text in the file of authorities. Returns the answer.
+    async fn trust(&self, pem: &str) -> Answer {
+        std::fs::write(self.home.path().join("ca.pem"), pem).expect("a file");
+        self.daemon.post("/v1/reload").await
     }
 }
 
@@ -221,4 +227,36 @@ async fn u10_an_invalid_certificate_is_never_accepted() {
             .await;
         assert_eq!(healed["count"], 1, "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_reload_trusts_the_authorities_that_are_in_the_file_now() {
+    let (ours, foreign) = (authority("ours"), authority("foreign"));
+    let fixture = Fixture::start(&foreign, shows(&ours, "localhost", |_| {})).await;
+    let (daemon, time) = (&fixture.daemon, &fixture.time);
+    daemon.comes_to(time, "sales", "upstream_down").await;
+    let reloaded = fixture.trust(&ours.pem()).await;
+    assert_eq!(reloaded.status, 200, "{reloaded:?}");
+    assert_eq!(reloaded.json()["accounts_started"][0], "main");
+    daemon.comes_to(time, "sales", "seats").await;
+    let again = fixture.trust(&ours.pem()).await;
+    assert_eq!(again.json()["accounts_started"], serde_json::json!([]));
+
+    let refused = fixture.trust("rubbish").await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    let detail = refused.json()["detail"].to_string();
+    assert!(
+        detail.contains("account \\\"main\\\": ca_file holds no certificate"),
+        "{detail}"
+    );
+    let heads = fixture.wire.heads().len();
+    time.pass(Duration::from_secs(60)).await;
+    assert!(known(&daemon.decision("sales").await));
+    assert!(fixture.wire.heads().len() > heads);
+
+    // No connection from before is used any more.
+    assert_eq!(fixture.trust(&foreign.pem()).await.status, 200);
+    let heads = fixture.wire.heads().len();
+    daemon.comes_to(time, "sales", "upstream_down").await;
+    assert_eq!(fixture.wire.heads().len(), heads);
 }

@@ -196,10 +196,6 @@ impl Running {
         self.metrics.count_for(keys);
         let (reply, taken) = oneshot::channel();
         let terms = crate::account::Terms {
-            owner: BudgetOwner {
-                account: "main".to_owned(),
-                identity: String::new(),
-            },
             queues: queues.to_vec(),
             options: fixture.options,
             way: None,

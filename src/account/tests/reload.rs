@@ -17,10 +17,6 @@ impl Fixture {
         self.metrics.count_for(self.keys.clone());
         let (reply, taken) = oneshot::channel();
         let terms = Terms {
-            owner: BudgetOwner {
-                account: "main".to_owned(),
-                identity: String::new(),
-            },
             queues: queues.clone(),
             options: self.options,
             way: None,

@@ -194,7 +194,12 @@ impl Book {
             .find(|(_, entry)| entry.owner.name == *name);
         let id = match known {
             Some((id, _)) => *id,
-            None => self.add_owner(name.clone()),
+            None => {
+                let id = self.add_owner(name.clone());
+                // The other owners may be forgotten before the pause ends.
+                self.throttle_changed(id);
+                id
+            }
         };
         let now = self.now;
         let entry = self
@@ -206,6 +211,11 @@ impl Book {
         (self.changes.owners, self.changes.urgent) = (true, true);
         self.count_lost_requests(id, allowance);
         id
+    }
+
+    /// Returns the name and identity of an owner.
+    pub fn name(&self, id: OwnerId) -> &BudgetOwner {
+        &self.owners[&id].owner.name
     }
 
     /// Records that a budget of this owner has ended.

@@ -40,6 +40,8 @@ pub(super) enum Event {
     Reboot { seconds: u32, behind_seconds: u32 },
     /// The process restarts in a time namespace, where boot time differs.
     Namespace { boot_offset_seconds: u32 },
+    /// The token's file was changed and is read again, while the account goes on.
+    NewToken,
     /// Requests are sent as fast as the budget allows; each answer takes this long.
     Burst {
         wanted: u8,
@@ -85,6 +87,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         2 => (0u8..3).prop_map(|renamed| Event::Kill { renamed }),
         1 => (0u8..3).prop_map(|renamed| Event::Restart { renamed }),
         1 => (0u8..3).prop_map(|renamed| Event::Reload { renamed }),
+        1 => Just(Event::NewToken),
         1 => (1u32..5_000, 0u32..20_000).prop_map(|(seconds, behind_seconds)| Event::Reboot { seconds, behind_seconds }),
         1 => (0u32..200_000).prop_map(|boot_offset_seconds| Event::Namespace { boot_offset_seconds }),
         8 => (1u8..40, 0u16..10_000, 0u8..3).prop_map(|(wanted, latency_ms, purpose)| Event::Burst { wanted, latency_ms, purpose }),

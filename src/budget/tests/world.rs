@@ -153,10 +153,14 @@ impl World {
         }
     }
 
+    fn identity(&self) -> String {
+        format!("token {}", self.owner.1)
+    }
+
     fn budget(&self, ledger: &Arc<Ledger>, clock: &Arc<MachineClock>) -> Budget {
         let owner = BudgetOwner {
             account: format!("name {}", self.owner.0),
-            identity: format!("token {}", self.owner.1),
+            identity: self.identity(),
         };
         let limit = NonZeroU32::new(self.limit).unwrap();
         Budget::new(
@@ -368,6 +372,11 @@ impl World {
                 // The new budget is created before the old one is dropped, as in the daemon.
                 self.process = Some(Process { budget, ..process });
                 self.write();
+            }
+            Event::NewToken => {
+                self.owner.1 += 1;
+                let identity = self.identity();
+                self.process.as_ref().unwrap().budget.goes_on_as(identity);
             }
             Event::Reboot {
                 seconds,

@@ -24,18 +24,24 @@ const PLENTY: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
 fn settings(base_url: &str) -> HttpSettings {
+    let base_url = base_url.parse().unwrap();
     HttpSettings {
-        base_url: base_url.parse().unwrap(),
+        trust: trusting(&base_url, None).unwrap(),
+        base_url,
         authorization: HeaderValue::from_static(SECRET),
         connect_timeout: PLENTY,
         timeout: PLENTY,
         proxy: None,
-        ca_pem: None,
     }
 }
 
+/// Reads the machine's authorities each time, as the configs of different reloads do.
+fn trusting(base_url: &Url, ca_pem: Option<&[u8]>) -> Result<Option<Trust>, SetupError> {
+    trust(base_url, None, ca_pem, &MachineAuthorities::default())
+}
+
 fn transport(settings: HttpSettings) -> Result<HttpTransport, SetupError> {
-    HttpTransport::new(settings, &MachineAuthorities::default())
+    HttpTransport::new(settings)
 }
 
 /// A server that calls `serve` with each connection once it has read a request head, and the heads that it read.
@@ -615,9 +621,8 @@ fn settings_that_cannot_work_are_rejected() {
         "-----BEGIN CERTIFICATE-----\nAAAA\n",
         "not a certificate",
     ] {
-        let mut settings = settings("https://calltools.test/api/");
-        settings.ca_pem = Some(pem.into());
-        let refused = transport(settings);
+        let base_url = "https://calltools.test/api/".parse().unwrap();
+        let refused = trusting(&base_url, Some(pem.as_bytes()));
         assert!(matches!(refused, Err(SetupError::CaFile)), "{pem:?}");
     }
 }
@@ -626,23 +631,16 @@ fn settings_that_cannot_work_are_rejected() {
 fn accounts_with_the_same_authorities_share_one_tls_configuration() {
     let certificate = |name: &str| {
         let pair = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        Some(pair.cert.pem().into_bytes())
+        pair.cert.pem()
     };
     let (one, another) = (certificate("one.test"), certificate("another.test"));
-    // Each reads the machine's authorities again, as the configs of different reloads do.
-    let trusting = |ca_pem: &Option<Vec<u8>>| {
-        let mut settings = settings("https://calltools.test/api/");
-        settings.ca_pem.clone_from(ca_pem);
-        transport(settings).unwrap()
-    };
-    let is_shared = |one: &HttpTransport, another: &HttpTransport| {
-        Arc::ptr_eq(one._tls.as_ref().unwrap(), another._tls.as_ref().unwrap())
-    };
+    let base_url = "https://calltools.test/api/".parse().unwrap();
+    let trusting = |pem: &str| trusting(&base_url, Some(pem.as_bytes())).unwrap().unwrap();
     let first = trusting(&one);
-    assert!(is_shared(&first, &trusting(&one)));
-    assert!(!is_shared(&first, &trusting(&another)));
+    assert_eq!(first, trusting(&one));
+    assert_ne!(first, trusting(&another));
     // A configuration that is no longer used is not kept.
-    let unused = Arc::downgrade(trusting(&another)._tls.as_ref().unwrap());
+    let unused = Arc::downgrade(trusting(&another).config());
     assert!(unused.upgrade().is_none());
 }
 
@@ -678,7 +676,7 @@ fn a_machine_without_certificates_is_reported_at_the_start() {
 #[test]
 #[ignore = "run by another test, in an environment of its own"]
 fn without_certificates() {
-    let refused = transport(settings("https://calltools.test/api/"));
+    let refused = trusting(&"https://calltools.test/api/".parse().unwrap(), None);
     let error = refused.expect_err("there is no authority to trust");
     assert!(error.to_string().contains("ca-certificates"), "{error}");
     assert!(transport(settings("http://127.0.0.1/api/")).is_ok());
