@@ -58,6 +58,9 @@ impl Budget {
     /// Continues under another identity, because the account has another token. Its hour is the same, and so is that of other accounts that have this
     /// token: their requests count together from now on.
     pub fn goes_on_as(&self, identity: String) {
+        if let Some(witness) = &self.witness {
+            witness.goes_on_as(&identity);
+        }
         let owner = BudgetOwner {
             account: self.account.clone(),
             identity,

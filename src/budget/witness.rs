@@ -88,6 +88,9 @@ pub trait Witness: fmt::Debug + Send + Sync {
     /// Announces that a request was answered.
     fn answered(&self, admitted: &Admitted);
 
+    /// Tells that the account has another identity, because it has another token.
+    fn goes_on_as(&self, identity: &str);
+
     /// Announces that CallTools asked for a pause, after a 429 (`throttled`) or for a problem of its own.
     fn silenced(&self, throttled: bool, wait: Option<Duration>);
 }

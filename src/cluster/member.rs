@@ -21,6 +21,7 @@ use crate::{
     budget::{Admitted, Budget, Mirrored, Witness},
     clock::{Clock, Moment},
     decision::reservations::{Reservation, ReservationId},
+    model::digest::Digest,
 };
 
 /// How long after its admission a request may be sent.
@@ -136,6 +137,8 @@ pub struct Member {
     pub(super) process: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenure: Arc<Tenure>,
+    /// What no other key of the engine may have: the identity, then the name. Empty for a budget.
+    pub(super) claims: watch::Sender<Vec<String>>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) role: watch::Receiver<Role>,
     pub(super) status: watch::Receiver<Status>,
@@ -168,6 +171,7 @@ impl Member {
             process: 1,
             clock,
             tenure: Arc::default(),
+            claims: watch::Sender::default(),
             orders,
             role: watch::channel(Role::default()).1,
             status: watch::channel(status).1,
@@ -177,6 +181,15 @@ impl Member {
             pending: Arc::default(),
             end: CancellationToken::new(),
         })
+    }
+
+    /// Claims these instead of what it claimed before.
+    pub(super) fn claim(&self, claims: Vec<String>) {
+        self.claims.send_if_modified(|now| {
+            let is_new = *now != claims;
+            *now = claims;
+            is_new
+        });
     }
 
     /// Returns the account's key in the engine.
@@ -265,6 +278,11 @@ impl Member {
     }
 }
 
+/// Returns the claim to an identity.
+pub(super) fn claim_of(identity: &str) -> String {
+    Digest::new(identity).short()
+}
+
 impl Witness for Member {
     fn leads(&self) -> bool {
         self.clock.now().boot < self.tenure.until()
@@ -292,6 +310,14 @@ impl Witness for Member {
             requests: vec![Mirrored::admitted(self.process, admitted).answered_now()],
             ..Entry::default()
         });
+    }
+
+    fn goes_on_as(&self, identity: &str) {
+        let mut claims = self.claims.borrow().clone();
+        if let Some(claim) = claims.first_mut() {
+            *claim = claim_of(identity);
+        }
+        self.claim(claims);
     }
 
     fn silenced(&self, throttled: bool, wait: Option<Duration>) {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     engine::{Engine, Heard, RedisEngine},
     entry::Entry,
-    member::{Member, ORDERS, Order, Pending, Role, Status, Tenure},
+    member::{Member, ORDERS, Order, Pending, Role, Status, Tenure, claim_of},
     task::{Parts, Task},
 };
 use crate::{budget::Budget, clock::Clock, model::digest::Digest};
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Seat {
 
 struct SeatParts {
     account: Arc<str>,
-    claims: Vec<String>,
+    claims: watch::Receiver<Vec<String>>,
     orders: mpsc::Receiver<Order>,
     role: watch::Sender<Role>,
     status: watch::Sender<Status>,
@@ -140,7 +140,7 @@ impl Node {
         identity: &str,
     ) -> (Arc<Member>, Option<Seat>) {
         let claims = vec![
-            Digest::new(identity).short(),
+            claim_of(identity),
             format!("name {}", Digest::new(&**account).short()),
         ];
         self.member_with(account, origin, claims)
@@ -154,9 +154,11 @@ impl Node {
     ) -> (Arc<Member>, Option<Seat>) {
         let key = Digest::new(format!("{account}\n{origin}")).short();
         if let Some(member) = self.members().get(&key) {
+            member.claim(claims);
             return (Arc::clone(member), None);
         }
         let (orders, ordered) = mpsc::channel(ORDERS);
+        let (claims, claimed) = watch::channel(claims);
         let (role, roles) = watch::channel(Role::default());
         let (status, statuses) = watch::channel(Status::default());
         let (news_to, news) = mpsc::channel(NEWS);
@@ -166,6 +168,7 @@ impl Node {
             process: self.process,
             clock: Arc::clone(&self.clock),
             tenure: Arc::<Tenure>::default(),
+            claims,
             orders,
             role: roles.clone(),
             status: statuses,
@@ -186,7 +189,7 @@ impl Node {
             },
             parts: SeatParts {
                 account: Arc::clone(account),
-                claims,
+                claims: claimed,
                 orders: ordered,
                 role,
                 status,

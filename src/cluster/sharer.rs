@@ -72,6 +72,10 @@ impl Witness for Sharer {
         }
     }
 
+    fn goes_on_as(&self, identity: &str) {
+        self.account.goes_on_as(identity);
+    }
+
     fn silenced(&self, throttled: bool, wait: Option<Duration>) {
         match self.budget.leads() {
             true => self.budget.silenced(throttled, wait),

@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    data_set::Claim,
     missing::{Confirmed, Missed},
     nodes::{Info, Node},
 };
@@ -61,7 +62,7 @@ pub(super) struct Parts {
     /// The only node that may go on without the engine, by its name.
     pub alone: Option<String>,
     /// What no other key of the engine may have, first its address and token, then its name.
-    pub claims: Vec<String>,
+    pub claims: watch::Receiver<Vec<String>>,
     pub engine: Arc<dyn Engine>,
     pub clock: Arc<dyn Clock>,
     /// Counts the requests of the log; `None` for an account that shares its budget.
@@ -354,10 +355,14 @@ impl Task {
         if !self.has_company(now.boot) {
             self.resign().await;
         } else if self.candidate.held().is_some() {
-            self.renew().await;
+            // A new token may be another account's. Without an answer, the lease ends by itself.
+            match self.claim().await {
+                Claim::Refused => self.resign().await,
+                Claim::Granted | Claim::Unanswered => self.renew().await,
+            }
         } else if let Some(wait) = self.may_take_in(now.boot)
             && wait.is_zero()
-            && self.claim().await
+            && self.claim().await == Claim::Granted
         {
             self.take().await;
         }

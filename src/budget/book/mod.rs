@@ -196,7 +196,7 @@ impl Book {
             Some((id, _)) => *id,
             None => {
                 let id = self.add_owner(name.clone());
-                // The other owners may be forgotten before the pause ends.
+                // The other owners may be forgotten before the rate has recovered.
                 self.throttle_changed(id);
                 id
             }

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     budget::{Budget, BudgetOwner, Purpose, SharedBudget, window::HOUR},
     fixtures::Still,
+    process::state_folder::ALL,
 };
 
 const LIMIT: u32 = 40;
@@ -307,6 +308,62 @@ fn schema(home: &TestFolder) -> Vec<String> {
     let mut statement = file.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| row.get(0)).unwrap();
     rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_ledger_counts_as_lost_if_any_other_file_shows_that_there_was_one() {
+    let others = ALL.iter().filter(|name| **name != "budget.sqlite3");
+    for name in others.copied().chain(["budget.sqlite3-witness"]) {
+        let home = TestFolder::new();
+        fs::create_dir_all(home.path().parent().unwrap()).unwrap();
+        fs::write(home.path().with_file_name(name), "").unwrap();
+        let (budget, _keeper) = home.start();
+        assert!(is_lost(&budget), "{name}");
+    }
+    let home = TestFolder::new();
+    fs::create_dir_all(home.path().parent().unwrap()).unwrap();
+    fs::write(home.path(), "").unwrap();
+    assert!(!is_lost(&home.start().0), "it has just been created");
+}
+
+#[test]
+fn a_new_token_of_a_running_account_is_known_to_the_next_process() {
+    let home = TestFolder::new();
+    let (budget, mut keeper) = home.start_as("a", "1");
+    assert_eq!(spend(&budget, &mut keeper, 30), 30);
+    budget.goes_on_as("2".to_owned());
+    assert_eq!((budget.usage().used, &*budget.owner().identity), (30, "2"));
+    keeper.write();
+    drop((budget, keeper));
+    let (budget, mut keeper) = home.start_as("b", "2");
+    assert_eq!(spend(&budget, &mut keeper, 60), LIMIT - 30);
+}
+
+#[test]
+fn running_accounts_that_get_one_token_share_an_hour_until_they_have_two_again() {
+    let home = TestFolder::new();
+    let (ledger, mut keeper, _) = Ledger::without_thread(&home.path(), home.clock()).unwrap();
+    let budget = |account, identity| home.budget(Arc::clone(&ledger), account, identity);
+    let (main, lab) = (budget("main", "1"), budget("lab", "2"));
+    assert_eq!(spend(&main, &mut keeper, 30), 30);
+    assert_eq!(spend(&lab, &mut keeper, 5), 5);
+    lab.goes_on_as("1".to_owned());
+    assert_eq!([main.usage().used, lab.usage().used], [35, 35]);
+    assert_eq!(spend(&lab, &mut keeper, 3), 3);
+    assert_eq!(spend(&main, &mut keeper, 60), LIMIT - 38);
+    assert_eq!(spend(&lab, &mut keeper, 60), 0);
+    // For an hour, the earlier token connects them.
+    lab.goes_on_as("2".to_owned());
+    home.1.pass(Duration::from_secs(1_800));
+    assert_eq!(spend(&lab, &mut keeper, 60), 0);
+    for _ in 0..3 {
+        home.1.pass(Duration::from_secs(1_800));
+        main.usage();
+    }
+    // An entering owner is when owners are forgotten.
+    lab.goes_on_as("3".to_owned());
+    assert_eq!(spend(&main, &mut keeper, 60), LIMIT);
+    assert_eq!(spend(&lab, &mut keeper, 60), LIMIT);
 }
 
 #[test]

@@ -9,28 +9,45 @@ use crate::cluster::{
     entry::Entry,
 };
 
+/// Whether the account's key is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It is.
+    Granted,
+    /// The account has another key.
+    Refused,
+    /// The engine has not answered.
+    Unanswered,
+}
+
 impl Task {
-    /// Registers the account under this key. Returns whether that is its key: under two keys, two nodes would each spend an hour. Its address and
+    /// Registers the account under this key, at first and with each new token. Under two keys, two nodes would each spend an hour. Its address and
     /// token belong to one key, and so does its name, as on one machine.
-    pub(super) async fn claim(&mut self) -> bool {
-        if self.is_claimed || self.parts.claims.is_empty() {
-            return true;
+    pub(super) async fn claim(&mut self) -> Claim {
+        // The sender lives as long as the account's member.
+        self.is_claimed &= !self.parts.claims.has_changed().unwrap_or(false);
+        let claims = self.parts.claims.borrow_and_update().clone();
+        if self.is_claimed || claims.is_empty() {
+            return Claim::Granted;
         }
         let command = Command::Claim {
             account: self.parts.key.clone(),
-            claims: self.parts.claims.clone(),
+            claims,
         };
         let refused = match self.parts.engine.run(REGISTRY, &command).await {
             Ok(Reply::Claimed(0)) => None,
             Ok(Reply::Claimed(number)) => Some(number),
-            _ => return false,
+            _ => return Claim::Unanswered,
         };
         self.is_claimed = refused.is_none();
         let was_logged = std::mem::replace(&mut self.logged_refused_claim, refused.is_some());
         if let Some(number) = refused.filter(|_| !was_logged) {
             self.log_refused_claim(number);
         }
-        self.is_claimed
+        match refused {
+            None => Claim::Granted,
+            Some(_) => Claim::Refused,
+        }
     }
 
     fn log_refused_claim(&self, number: usize) {
