@@ -307,7 +307,9 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn moment(&self, at: SignedDuration) -> Timestamp {
-        self.start.saturating_add(at).unwrap_or(Timestamp::MAX)
+        let ahead = SignedDuration::try_from(self.quirks.dates_ahead).unwrap_or_default();
+        let written = at.saturating_add(ahead);
+        self.start.saturating_add(written).unwrap_or(Timestamp::MAX)
     }
 
     fn now(&self) -> SignedDuration {

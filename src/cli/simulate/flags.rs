@@ -224,6 +224,7 @@ impl Flags {
             lag_spares: 100 - self.lag_share,
             late_commits: self.late_commits,
             clocks_apart: self.clocks_apart,
+            dates_ahead: Duration::ZERO,
             cache: self.cache,
             ordering_name: self.ordering_name.clone(),
             ties: self.ties,

@@ -20,6 +20,12 @@ use crate::{
 /// Ten answers with forty rows each are half a megabyte.
 const MAX_REPORT: u64 = 64 * 1024 * 1024;
 
+/// The time zones of the world differ by multiples of this.
+const QUARTER: Duration = Duration::from_secs(900);
+
+/// In an account at work, the newest change of a status is younger than this.
+const NEWEST_CHANGE: Duration = Duration::from_secs(300);
+
 /// What a simulator needs to behave like an account.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Likeness {
@@ -87,7 +93,7 @@ fn calls_without_status(found: &Findings) -> u8 {
 fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
     let is_renamed = ordering_field != ORDERING_FIELD;
     let sorts = found.ordering == Some(Ordering::NewestFirst);
-    let ahead = found.newest_change_ahead_seconds.unwrap_or_default();
+    let (dates_ahead, clocks_apart) = ahead(found);
     Quirks {
         agent_status: status_form(found.agent_status),
         app_user: user_form(found.app_user),
@@ -118,9 +124,25 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
             Some(PageSizeMax::Ignored) => simulator::PageSizeMax::Ignored,
             _ => simulator::PageSizeMax::Clipped,
         },
-        // A difference below a minute is the newest change, which is not as old as our clock says.
-        clocks_apart: Duration::from_secs(u64::try_from(ahead).unwrap_or(0) / 60 * 60),
+        dates_ahead,
+        clocks_apart,
         ..Quirks::default()
+    }
+}
+
+/// Returns how far all dates are ahead, and how far the clocks that write them are apart. Dates that are ahead by quarters of an hour are in local
+/// time: no two clocks differ by so much. The newest change may be some minutes old.
+fn ahead(found: &Findings) -> (Duration, Duration) {
+    let ahead = found.newest_change_ahead_seconds.unwrap_or_default();
+    let ahead = Duration::from_secs(u64::try_from(ahead).unwrap_or(0));
+    let zone = QUARTER * ahead.as_secs().div_ceil(QUARTER.as_secs()) as u32;
+    match zone - ahead < NEWEST_CHANGE {
+        true => (zone, Duration::ZERO),
+        // A difference below a minute is the newest change, which is not as old as our clock says.
+        false => (
+            Duration::ZERO,
+            Duration::from_secs(ahead.as_secs() / 60 * 60),
+        ),
     }
 }
 

@@ -123,6 +123,30 @@ async fn the_ordering_field_is_imitated_too() {
     assert_eq!(usual.found.ordering, Some(Ordering::Ignored));
 }
 
+#[tokio::test(start_paused = true)]
+async fn dates_in_local_time_are_imitated_as_such() {
+    let mut odd = report(&[], None).await;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    for (seconds, dates_ahead, clocks_apart) in [
+        (18_000, minutes(300), minutes(0)),
+        (20_650, minutes(345), minutes(0)),
+        (7_000, minutes(120), minutes(0)),
+        (150, minutes(0), minutes(2)),
+        (3, minutes(0), minutes(0)),
+        (0, minutes(0), minutes(0)),
+        (-18_000, minutes(0), minutes(0)),
+    ] {
+        odd.found.newest_change_ahead_seconds = Some(seconds);
+        let quirks = Likeness::of_report(&odd).quirks;
+        let found = (quirks.dates_ahead, quirks.clocks_apart);
+        assert_eq!(found, (dates_ahead, clocks_apart), "{seconds} s");
+    }
+    odd.found.newest_change_ahead_seconds = Some(18_000);
+    let again = report(&[], Some(&Likeness::of_report(&odd))).await;
+    let ahead = again.found.newest_change_ahead_seconds.expect("dates");
+    assert!((17_000..=18_000).contains(&ahead), "{ahead}");
+}
+
 #[test]
 fn findings_that_the_simulator_cannot_imitate_are_reported() {
     let found = Findings {
