@@ -153,8 +153,9 @@ pub struct Schedule {
     token_not_before: Duration,
     /// The earliest time for the next permit.
     not_before: Duration,
-    /// How many requests a cold start may still send at once.
+    /// How many requests a cold start may still send at once, and the maximum.
     ration: u32,
+    burst: u32,
     /// The start of the next slot.
     slot: Duration,
     /// The time between two requests at the current rate.
@@ -215,6 +216,7 @@ impl Schedule {
             token_not_before: Duration::ZERO,
             not_before: Duration::ZERO,
             ration,
+            burst: ration,
             slot: Duration::ZERO,
             period: Duration::ZERO,
             turn: 0,
@@ -306,7 +308,8 @@ impl Schedule {
         self.in_flight -= gone.count();
         let new = places.iter().filter(|was| was.is_none()).count() as u32;
         // The rest of a cold start's ration stays.
-        self.ration = self.ration.saturating_add(new).min(ration);
+        self.burst = ration;
+        self.ration = self.ration.saturating_add(new).min(self.burst);
         self.queues = queues;
         self.options = options;
     }
@@ -368,10 +371,11 @@ impl Schedule {
         self.queues.iter().all(|queue| queue.rests)
     }
 
-    /// Polls a queue at once, as if it were new, because its data is useless.
+    /// Polls a queue as if it were new, because its data is useless: at once if the ration allows. All queues may change at the same time, so the
+    /// ration never exceeds that of a cold start.
     pub fn poll_anew(&mut self, queue: usize) {
         self.queues[queue].is_new = true;
-        self.ration += 1;
+        self.ration = self.ration.saturating_add(1).min(self.burst);
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 /// Starts with this many queues and a ration. No request is answered before the next is sent.
 fn cold(queues: usize, ration: u32, options: ScheduleOptions) -> Play {
     let mut play = Play::new(vec![(SHARED, 1); queues], options);
-    play.schedule.ration = ration;
+    (play.schedule.ration, play.schedule.burst) = (ration, ration);
     play
 }
 
@@ -152,6 +152,24 @@ fn a_new_list_of_queues_keeps_knowledge_and_polls_new_queues() {
     let cost = play.log.len();
     assert!(cost <= 2, "one poll, and what was due: {:?}", play.log);
     assert!(play.schedule.is_swept());
+}
+
+#[test]
+fn queues_that_all_change_at_once_are_polled_by_the_ration() {
+    let changed: fn(&mut Schedule, usize) = |schedule, queue| schedule.id_changed(queue);
+    let needs_poll: fn(&mut Schedule, usize) = |schedule, queue| schedule.poll_anew(queue);
+    for change in [changed, needs_poll] {
+        let mut play = cold(400, 38, LIVELY);
+        play.go(PERIOD * 900);
+        play.log.clear();
+        (0..400).for_each(|queue| change(&mut play.schedule, queue));
+        play.go(Duration::ZERO);
+        let polls = play.times(|job| !is_sweep(job)).len();
+        assert!((37..=38).contains(&polls), "{polls} at once");
+        play.log.clear();
+        play.go(PERIOD * 20);
+        assert!(play.log.len() <= 21, "then at the pace");
+    }
 }
 
 #[test]
