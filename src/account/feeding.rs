@@ -7,32 +7,51 @@ use super::{
     feeds::{DeltaPage, Feed, FilteredPage, GivenUp, ReadyStatus, Taken, Trust},
 };
 use crate::{
-    account::{roster::earlier, schedule::Job},
+    account::schedule::Job,
     calltools::{Everyone, RosterPage},
     clock::Moment,
-    model::{agent::Agent, known::Sighting},
+    model::{
+        agent::Agent,
+        fault::{Down, Fault},
+        known::Sighting,
+    },
 };
 
 impl Account {
     /// Applies a page of a list that replaces the full list.
-    pub(super) fn take_in_feed(&mut self, list: Everyone, page: u32, listed: RosterPage) {
+    ///
+    /// # Errors
+    /// The list is shorter than its count, or too long.
+    pub(super) fn take_in_feed(
+        &mut self,
+        list: Everyone,
+        page: u32,
+        mut listed: RosterPage,
+    ) -> Result<(), Fault> {
         if self.schedule.is_distrustful(self.now()) {
-            return; // It was sent before lists of all agents lost trust.
+            return Ok(()); // It was sent before lists of all agents lost trust.
+        }
+        match list {
+            Everyone::WithStatus(_) => self.filtered.add(page, &mut listed)?,
+            // A reading may begin behind the first page, and ends long before the last.
+            _ => listed.check_end(self.feeds.rows_before(page))?,
         }
         if !listed.notes.unknown_statuses.is_empty() {
             self.schedule.saw_unknown_status();
         }
         let now = self.deps.clock.now();
         let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
-        let taken = match list {
-            Everyone::WithStatus(_) => {
+        let (feed, taken) = match list {
+            Everyone::WithStatus(status) => {
                 let page = FilteredPage {
                     as_of,
+                    status,
                     page,
                     last,
                     rows,
                 };
-                self.feeds.take_available(page, &self.roster, now)
+                let taken = self.feeds.take_available(page, &self.roster, now);
+                (Feed::Available, taken)
             }
             Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => {
                 let cached = listed.cached;
@@ -43,7 +62,8 @@ impl Account {
                     last,
                     rows,
                 };
-                self.feeds.take_delta(page, &self.roster, now)
+                let taken = self.feeds.take_delta(page, &self.roster, now);
+                (Feed::Delta, taken)
             }
         };
         self.hurry_queues_of_those_who_came(
@@ -52,10 +72,12 @@ impl Account {
                 .collect(),
         );
         let lag = self.see_rows(listed.agents, as_of);
+        let lag = self.feeds.lagged(feed, lag);
         self.follow(taken, lag);
         self.feed_health.recovered();
         self.renew_others(None);
         self.keep_statuses_now_and_then();
+        Ok(())
     }
 
     /// Checks the feed in use against rows of a poll or of a full page, before the roster takes them.
@@ -96,20 +118,62 @@ impl Account {
             id: status.id,
             name: status.name.clone(),
         });
-        self.feeds.set_ready_statuses(ready.collect());
+        let now = self.deps.clock.now();
+        self.feeds
+            .set_ready_statuses(ready.collect(), &self.roster, now);
     }
 
     /// Updates whether criteria in the config read why an agent is not available.
     pub(super) fn look_at_rules(&mut self) {
         let mut queues = self.deps.queues.iter();
         let needs_reasons = queues.any(|queue| queue.rule.reads_reasons());
-        self.feeds.set_needs_reasons(needs_reasons);
+        let now = self.deps.clock.now();
+        if self.feeds.set_needs_reasons(needs_reasons, now) {
+            self.tell_feed_in_use();
+            self.ask_next();
+        }
     }
 
     /// Gives up a feed that CallTools refuses.
     pub(super) fn feed_refused(&mut self, feed: Feed) {
         let taken = self.feeds.refused(feed, self.deps.clock.now());
         self.follow(taken, None);
+    }
+
+    /// Returns whether statuses come from the list that a job reads.
+    pub(super) fn is_in_use(&self, job: Job) -> bool {
+        let feed = match job {
+            Job::Sweep(_) => Some(Feed::Sweep),
+            _ => feed_beside_sweeps(job),
+        };
+        feed == Some(self.feeds.in_use())
+    }
+
+    /// Lets a list rest that could not be read. Statuses come from another list, which is read next.
+    pub(super) fn failed_beside(&mut self, job: Job, fault: &Fault) {
+        let now = self.deps.clock.now();
+        if let Some(feed) = feed_beside_sweeps(job) {
+            let taken = self.feeds.unanswered(feed, now);
+            return self.follow(taken, None);
+        }
+        if self.feeds.full_page_failed(now) {
+            tracing::warn!(
+                account = &*self.name,
+                why = %fault,
+                feed = self.feeds.in_use().as_str(),
+                "a page of the account's list of agents cannot be read; the feed in use is checked only against polls of the queues"
+            );
+        }
+        if matches!(
+            fault,
+            Fault::UpstreamDown {
+                kind: Down::Incomplete,
+                ..
+            }
+        ) {
+            self.schedule.sweep_from_the_start();
+        }
+        self.ask_next();
     }
 
     /// Publishes which feed is in use, and why the others are not.
@@ -159,21 +223,13 @@ impl Account {
         }
     }
 
-    /// Acts on the result of a page. `lag` is the look that its rows lag behind.
+    /// Acts on the result of a page. `lag` is the look that its reading lags behind.
     fn follow(&mut self, taken: Taken, lag: Option<Moment>) {
         let was = self.deps.health.borrow().feed;
+        self.feeds.confirm(&taken, lag, &mut self.roster);
         match taken {
             Taken::Rows => {}
-            Taken::Changes { base, as_of } => {
-                if self.feeds.in_use() == Feed::Delta {
-                    self.roster.confirm_changes(base, earlier(as_of, lag));
-                }
-                self.end_reading();
-            }
-            Taken::Available { as_of, gone } => {
-                self.roster.confirm_available(earlier(as_of, lag), &gone);
-                self.end_reading();
-            }
+            Taken::Changes { .. } | Taken::Available { .. } => self.end_reading(),
             Taken::GivenUp(feed, why) => self.give_up_feed(feed, why),
         }
         for place in self.queues_of(self.feeds.absent()) {
@@ -194,17 +250,12 @@ impl Account {
     }
 
     fn give_up_feed(&mut self, feed: Feed, why: GivenUp) {
-        let doubted = matches!(why, GivenUp::Doubted(_));
-        match feed {
-            Feed::Delta if doubted => self.roster.forget_changes(),
-            Feed::Available if doubted => self.roster.forget_available(),
-            _ => {}
-        }
-        if doubted {
+        if matches!(why, GivenUp::Doubted(_)) {
             self.keep_without_feeds();
         }
         let why = match why {
             GivenUp::Failed => "it takes too many pages, or does not fit the known statuses",
+            GivenUp::Unanswered => "its requests fail",
             GivenUp::Doubted(doubt) => doubt.sentence(),
         };
         tracing::warn!(

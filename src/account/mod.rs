@@ -10,6 +10,7 @@
 
 mod ask;
 mod deps;
+mod failures;
 mod faults;
 mod feed_health;
 mod feeding;
@@ -111,6 +112,8 @@ pub struct Account {
     sweep: Sweep,
     /// How much the current sweep has read.
     swept: Tally,
+    /// How much the current filtered list has shown.
+    filtered: Tally,
     feeds: Feeds,
     headcount: Headcount,
     foresight: Foresight,
@@ -171,6 +174,7 @@ impl Account {
             roster: Roster::new(deps.queues.len()),
             sweep: Sweep::default(),
             swept: Tally::default(),
+            filtered: Tally::default(),
             feeds: Feeds::default(),
             headcount: Headcount::default(),
             foresight: Foresight::new(deps.queues.len(), deps.clock.now()),

@@ -88,6 +88,7 @@ impl Account {
         self.rename_statuses(&before, &names);
         self.roster.read_again(&names);
         self.filter_by_ready_statuses();
+        self.ask_next();
         self.renew_others(None);
     }
 

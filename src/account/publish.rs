@@ -78,8 +78,13 @@ impl Account {
 
     /// Returns a queue's agents with the newest rows that its rule may use.
     fn join(&mut self, place: usize) -> Option<Joined> {
-        match self.deps.queues[place].rule.renewal() {
+        let rule = &self.deps.queues[place].rule;
+        match rule.renewal() {
             Renewal::Polls => self.roster.as_polled(place),
+            // Rows that lists of available agents have left without a status would count as some other status.
+            _ if rule.reads_reasons() && self.roster.lacks_reasons(place) => {
+                self.roster.as_polled(place)
+            }
             Renewal::Rows | Renewal::Statuses => self.roster.join(place),
         }
     }

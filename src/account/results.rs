@@ -1,11 +1,10 @@
-//! Applies CallTools' answers: names, polls and sweeps become snapshots, and failures become faults.
+//! Applies CallTools' answers: names, polls and sweeps become snapshots, and [`failures`](super::failures) become faults.
 
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Account, Emptied, RefreshError,
-    faults::Asked,
-    feeding::feed_beside_sweeps,
+    failures::{asked, concerns_a_list_of_statuses},
     headcount::News,
     job::{Done, Outcome},
 };
@@ -16,10 +15,7 @@ use crate::{
     },
     calltools::{AgentList, Everyone, Notes, RequestError, RosterPage},
     clock::Moment,
-    model::{
-        agent::AgentId,
-        fault::{Down, Fault, NoSuchQueue},
-    },
+    model::{agent::AgentId, fault::Fault},
 };
 
 impl Account {
@@ -33,6 +29,7 @@ impl Account {
         {
             return self.ended_for_another_queue(place);
         }
+        let was_in_use = self.is_in_use(job);
         let result = self.take_in(job, outcome);
         self.log_end(job, begun, &result);
         if result.is_ok() {
@@ -40,10 +37,12 @@ impl Account {
         }
         self.learn_stays();
         self.end_reservations();
+        let is_beside = |fault: &Fault| !was_in_use && concerns_a_list_of_statuses(job, fault);
         let ending = match &result {
             Ok(requests) => Ending::Well {
                 requests: *requests,
             },
+            Err(RequestError::Fault(fault)) if is_beside(fault) => Ending::Beside,
             Err(RequestError::Fault(fault)) => Ending::Badly(fault),
             Err(RequestError::Refused(_)) => Ending::Unpaid,
         };
@@ -118,8 +117,10 @@ impl Account {
                 Err(fault) => fault.into(),
             },
             Outcome::RosterPage(list, page, Ok(listed)) => {
-                self.take_in_feed(list, page, listed);
-                return Ok(1);
+                match self.take_in_feed(list, page, listed) {
+                    Ok(()) => return Ok(1),
+                    Err(fault) => fault.into(),
+                }
             }
             Outcome::Queues(Err(error)) => {
                 self.fall_back_to_stored_names();
@@ -363,87 +364,5 @@ impl Account {
         self.show_feed();
         self.plan();
         self.renew_others(None);
-    }
-
-    /// Records why a job failed.
-    fn failed(&mut self, job: Job, fault: &Arc<Fault>) {
-        if let Job::Poll(place) = job
-            && is_refused_id(fault)
-        {
-            self.schedule.doubt_name(place);
-        }
-        let fault = &self.fault_of(job, fault);
-        let now = self.deps.clock.now();
-        if job == Job::Whole && !fault.kind().is_of_the_account() {
-            return self.whole_failed(fault);
-        }
-        let concerns_only_sweeps = matches!(job, Job::Sweep(_)) && is_refusal(fault);
-        if concerns_only_sweeps {
-            return self.distrust(&fault.to_string());
-        }
-        if let (Some(feed), true) = (feed_beside_sweeps(job), is_refusal(fault)) {
-            return self.feed_refused(feed);
-        }
-        self.faults.failed(asked(job), fault, now);
-        if job.is_about_statuses() {
-            self.feeds.interrupted();
-            self.ask_next();
-        }
-        if job.is_about_statuses() && !fault.kind().is_of_the_account() {
-            self.sweep_failed(job);
-        }
-    }
-
-    /// Returns a job's fault. While CallTools answers other requests, a 404 for one queue means that the queue is gone, not a wrong address.
-    fn fault_of(&self, job: Job, fault: &Arc<Fault>) -> Arc<Fault> {
-        match (job, &**fault) {
-            (
-                Job::Poll(place),
-                Fault::UpstreamDown {
-                    kind: Down::NotFound,
-                    ..
-                },
-            ) if self.faults.is_answered() => {
-                let id = self.ids[place].expect("a polled queue has an id");
-                Arc::new(Fault::NoSuchQueue(NoSuchQueue::Id(id)))
-            }
-            _ => Arc::clone(fault),
-        }
-    }
-}
-
-fn asked(job: Job) -> Asked {
-    match job {
-        Job::Queues => Asked::Names,
-        Job::Statuses => Asked::Statuses,
-        Job::Poll(place) => Asked::Queue(place),
-        Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => Asked::Feed,
-    }
-}
-
-/// Returns whether this may mean that CallTools has no queue with this id.
-fn is_refused_id(fault: &Fault) -> bool {
-    matches!(
-        fault,
-        Fault::NoSuchQueue(_)
-            | Fault::UpstreamDown {
-                kind: Down::NotFound | Down::UnexpectedStatus,
-                ..
-            }
-    )
-}
-
-/// Returns whether CallTools refuses the list of all agents, rather than failing to send it.
-fn is_refusal(fault: &Fault) -> bool {
-    let refused = [
-        Down::NotFound,
-        Down::UnexpectedStatus,
-        Down::UnexpectedShape,
-        Down::TooLarge,
-    ];
-    match fault {
-        Fault::NoPermission | Fault::NoSuchQueue(_) => true,
-        Fault::UpstreamDown { kind, .. } => refused.contains(kind),
-        _ => false,
     }
 }

@@ -184,13 +184,15 @@ impl Account {
         }
     }
 
-    /// Polls queues at once if their new rule reads what only their own polls show, and the last poll is too old for it.
+    /// Polls queues at once if their new rule reads what only their own polls show for now, and the last poll is too old for it.
     fn poll_outdated_queues(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
         let now = self.deps.clock.now();
         for (place, was) in places.iter().enumerate() {
             let Some(was) = was else { continue };
             let queue = &self.deps.queues[place];
-            if before[*was].rule == queue.rule || !self.schedule.is_polled_alone(place) {
+            let lacks_reasons = queue.rule.reads_reasons() && self.roster.lacks_reasons(place);
+            let needs_poll = self.schedule.is_polled_alone(place) || lacks_reasons;
+            if before[*was].rule == queue.rule || !needs_poll {
                 continue;
             }
             let planned = self.deps.board.get(&queue.key).unwrap_or_default();

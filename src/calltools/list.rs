@@ -312,6 +312,22 @@ impl Tally {
     }
 }
 
+impl RosterPage {
+    /// Checks a page that ends a list which was not read from its first page: its rows, after this many `earlier` ones, must fit the count.
+    ///
+    /// # Errors
+    /// [`Down::Incomplete`] if too many entries are missing, [`Down::TooLarge`] if the list goes in a circle.
+    pub fn check_end(&self, earlier: usize) -> Result<(), Fault> {
+        match self.next {
+            Some(_) => Ok(()),
+            None => {
+                let seen = earlier + self.agents.len() + self.notes.skipped;
+                self.extent.check(seen, Row::NOUN)
+            }
+        }
+    }
+}
+
 fn endless() -> Fault {
     Fault::down(
         Down::TooLarge,

@@ -1,7 +1,8 @@
 //! The lists of available agents: one filtered list for each status that makes an agent ready.
 //!
 //! They show who has become available and who no longer is, for one request per 250 available agents. They do not show why an agent is not
-//! available. CallTools does not promise that it filters, so every row is checked. Pure.
+//! available. CallTools does not promise that it filters, so every row is checked. And one bad answer must not empty the account, so a reading that
+//! lists far fewer agents than are known says nothing about the others. Only pages that were requested next belong to a reading. Pure.
 
 use std::collections::HashSet;
 
@@ -9,7 +10,9 @@ use jiff::Timestamp;
 
 use super::{
     doubt::Doubt,
+    lag::Lag,
     listed::{LastListed, Listed},
+    page::FilteredPage,
 };
 use crate::{
     account::roster::Roster,
@@ -20,11 +23,11 @@ use crate::{
     },
 };
 
-/// The number of agents on the first list may differ from the known number by a third plus this: that is as old as a sweep of several pages, and a
-/// shift may have started since. Full pages and polls reveal a list that omits fewer.
+/// The number of agents on a list may differ from the known number by a third plus this. The known number is as old as a sweep of several pages, or
+/// the last reading, and a shift may have started or ended since. Full pages and polls reveal a list that omits fewer.
 const FEW: usize = 3;
 
-/// After this many readings that differ by more, the list rests until full pages have shown all agents again.
+/// After this many readings in a row that differ by more, the list rests until full pages have shown all agents again.
 const MAX_MISFITS: u32 = 3;
 
 /// The maximum of pages of one reading.
@@ -39,19 +42,6 @@ pub struct ReadyStatus {
     pub name: String,
 }
 
-/// One page of a filtered list.
-#[derive(Clone, Copy, Debug)]
-pub struct FilteredPage<'a> {
-    /// When it was requested, minus the time a cache had kept it.
-    pub as_of: Moment,
-    /// Its number, from 1.
-    pub page: u32,
-    /// Whether the list ends with it.
-    pub last: bool,
-    /// Its rows.
-    pub rows: &'a [Agent],
-}
-
 /// The result of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -61,11 +51,15 @@ pub enum Step {
     Complete {
         /// When the first page was requested.
         as_of: Moment,
+        /// The number of agents on the list.
+        listed: usize,
         /// The agents who were available before.
         gone: Vec<AgentId>,
     },
     /// The list does not fit the known statuses. It says nothing about agents who are not on it.
     Misfit,
+    /// The page was requested for a reading that was dropped meanwhile.
+    Stray,
     /// It took too many pages.
     Failed,
     /// The list is distrusted.
@@ -94,15 +88,21 @@ pub struct Available {
     misfits: u32,
     took: Option<u32>,
     last: LastListed,
+    /// The lag of the last reading.
+    pub lag: Lag,
 }
 
 impl Available {
-    /// Sets the account's statuses that make an agent ready. A change starts a new reading.
-    pub fn set_statuses(&mut self, statuses: Vec<ReadyStatus>) {
-        if self.statuses != statuses {
+    /// Sets the account's statuses that make an agent ready. A change starts a new reading, and earlier ones are no longer compared: they lack the
+    /// agents with a new status. Returns whether it is a change.
+    pub fn set_statuses(&mut self, statuses: Vec<ReadyStatus>) -> bool {
+        let is_change = self.statuses != statuses;
+        if is_change {
             self.reading = None;
+            self.last = LastListed::default();
             self.statuses = statuses;
         }
+        is_change
     }
 
     /// Returns whether there is a status to filter by.
@@ -142,6 +142,12 @@ impl Available {
     ///
     /// The roster does not know this number during the first reading: it has the earlier pages of the reading, but not who is gone.
     pub fn take(&mut self, page: FilteredPage<'_>, known: usize, roster: &Roster) -> Step {
+        if self.next_page() != Some((page.status, page.page)) {
+            return Step::Stray;
+        }
+        if self.reading.is_none() {
+            self.lag = Lag::default();
+        }
         let reading = self.reading.get_or_insert_with(|| Reading::new(page.as_of));
         let Some(status) = self.statuses.get(reading.status) else {
             self.reading = None;
@@ -173,18 +179,16 @@ impl Available {
     }
 
     fn complete(&mut self, reading: Reading, known: usize, roster: &Roster) -> Step {
-        self.took = Some(reading.pages);
-        if !self.proved {
-            let listed = reading.listed.len();
-            if listed.abs_diff(known) > known.max(listed) / 3 + FEW {
-                self.misfits += 1;
-                return match self.misfits >= MAX_MISFITS {
-                    true => Step::Failed,
-                    false => Step::Misfit,
-                };
-            }
-            self.proved = true;
+        let listed = reading.listed.len();
+        if !self.fits(listed, known) {
+            self.misfits += 1;
+            return match self.misfits >= MAX_MISFITS {
+                true => Step::Failed,
+                false => Step::Misfit,
+            };
         }
+        (self.proved, self.misfits) = (true, 0);
+        self.took = Some(reading.pages);
         let (as_of, agents) = (reading.as_of, reading.listed);
         let is_gone = |row: &&Sighting| {
             let was_available = row.agent.available == Some(true);
@@ -199,7 +203,21 @@ impl Available {
                 agents,
             });
         }
-        Step::Complete { as_of, gone }
+        Step::Complete {
+            as_of,
+            listed,
+            gone,
+        }
+    }
+
+    /// Returns whether a list of this many agents fits the known number. Once the list is proved it may be longer, because each of its rows shows
+    /// that the agent is available.
+    fn fits(&self, listed: usize, known: usize) -> bool {
+        let difference = match self.proved {
+            true => known.saturating_sub(listed),
+            false => known.abs_diff(listed),
+        };
+        difference <= known.max(listed) / 3 + FEW
     }
 }
 

@@ -106,10 +106,11 @@ impl Choice {
         self.set(feed, Trust::Trusted);
     }
 
-    /// Takes the trust in a feed back, because what proved it is out of date. It may be tried again at once.
+    /// Takes the trust in a feed back, because what proved it is out of date or it no longer shows enough. It may be tried again at once.
     pub fn forget(&mut self, feed: Feed) {
         if self.trust(feed) == Trust::Trusted {
             self.set(feed, Trust::Untried);
+            self.fall_back(feed);
         }
     }
 

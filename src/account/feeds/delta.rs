@@ -17,7 +17,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     dates::{Dates, distinct},
     doubt::Doubt,
+    lag::Lag,
     misses::Misses,
+    page::DeltaPage,
 };
 use crate::{
     account::roster::Roster,
@@ -61,21 +63,6 @@ const CROSSING: Duration = Duration::from_secs(10);
 
 /// How long an omitted agent is watched.
 const ABSENCE_LASTS: Duration = Duration::from_secs(600);
-
-/// One page of the ordered list.
-#[derive(Clone, Copy, Debug)]
-pub struct DeltaPage<'a> {
-    /// When it was requested, minus the time a cache had kept it.
-    pub as_of: Moment,
-    /// The time a cache had kept it.
-    pub cached: Duration,
-    /// Its number, from 1.
-    pub page: u32,
-    /// Whether the list ends with it.
-    pub last: bool,
-    /// Its rows, in CallTools' order.
-    pub rows: &'a [Agent],
-}
 
 /// The result of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +123,8 @@ pub struct Delta {
     /// Agents that the list omits, and since when.
     absent: HashMap<AgentId, Moment>,
     misses: Misses,
+    /// The lag of the last reading.
+    pub lag: Lag,
 }
 
 impl Delta {
@@ -184,6 +173,11 @@ impl Delta {
         }
     }
 
+    /// Returns how many rows come before a page, if the pages before it are full.
+    pub fn rows_before(&self, page: u32) -> usize {
+        (page as usize - 1) * self.page_size
+    }
+
     /// Returns the mean number of pages of the last readings.
     pub fn pages(&self) -> f64 {
         match self.took.len() {
@@ -210,6 +204,9 @@ impl Delta {
 
     /// Records a page, before `roster` takes it.
     pub fn take(&mut self, page: DeltaPage<'_>, roster: &Roster) -> Step {
+        if self.reading.is_none() {
+            self.lag = Lag::default();
+        }
         if page.cached > MAX_CACHED {
             self.reading = None;
             return self.lags();

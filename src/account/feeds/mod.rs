@@ -13,10 +13,13 @@ mod dates;
 mod delta;
 mod doubt;
 mod feed;
+mod lag;
 mod listed;
 mod misses;
+mod page;
 mod request;
 mod standing;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -25,17 +28,18 @@ use std::{borrow::Cow, time::Duration};
 
 use self::{available::Available, delta::Delta};
 pub use self::{
-    available::{FilteredPage, ReadyStatus},
+    available::ReadyStatus,
     choice::{Choice, Pages, Trust},
-    delta::DeltaPage,
     doubt::Doubt,
     feed::Feed,
+    page::{DeltaPage, FilteredPage},
     request::Request,
     standing::{FeedStanding, FullList, Standing},
+    taken::{GivenUp, Taken},
     whole::WholeList,
 };
 use crate::{
-    account::roster::Roster,
+    account::roster::{Roster, earlier},
     calltools::PAGE_SIZE,
     clock::Moment,
     model::{
@@ -50,38 +54,6 @@ const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// While another feed is in use, a list of changes that was not read for this long is tried from the start again: the next reading would have to
 /// reach back too far. By then, a page of the full list is due, at which it can start.
 const CHANGES_FORGOTTEN: Duration = request::FULL_PAGE_AFTER;
-
-/// The result of a page of a delta or a filtered list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// Its rows count, without further results.
-    Rows,
-    /// The statuses of agents who were seen since `base` are known as of `as_of`.
-    Changes {
-        /// When the chain of readings began.
-        base: Moment,
-        /// When the reading began.
-        as_of: Moment,
-    },
-    /// As of `as_of` it is known whether each agent is available. The agents in `gone` no longer are.
-    Available {
-        /// When the reading began.
-        as_of: Moment,
-        /// The agents who were available before.
-        gone: Vec<AgentId>,
-    },
-    /// The feed is given up for a while.
-    GivenUp(Feed, GivenUp),
-}
-
-/// Why a feed was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GivenUp {
-    /// It took too many pages.
-    Failed,
-    /// It lost trust.
-    Doubted(Doubt),
-}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -105,6 +77,8 @@ pub struct Feeds {
     /// The number of requests since the last page of the full list, and when that was read.
     since_full: u32,
     full_at: Option<Moment>,
+    /// Whether the last request for a page of it failed while another feed was in use.
+    full_failed: bool,
     /// Why the full list is distrusted, and until when.
     full_doubted: Option<(Cow<'static, str>, Moment)>,
     whole: WholeList,
@@ -127,6 +101,7 @@ impl Default for Feeds {
             needs_reasons: false,
             since_full: 0,
             full_at: None,
+            full_failed: false,
             full_doubted: None,
             whole: WholeList::default(),
             kept: Vec::new(),
@@ -154,19 +129,39 @@ impl Feeds {
         }
     }
 
-    /// Sets the account's statuses that make an agent ready.
-    pub fn set_ready_statuses(&mut self, statuses: Vec<ReadyStatus>) {
-        self.available.set_statuses(statuses);
+    /// Sets the account's statuses that make an agent ready. After a change, `roster` must have been read again with it.
+    pub fn set_ready_statuses(&mut self, statuses: Vec<ReadyStatus>, roster: &Roster, now: Moment) {
+        if !self.available.set_statuses(statuses) {
+            return;
+        }
+        if matches!(self.unfinished, Some(Request::Available { .. })) {
+            self.unfinished = None;
+        }
+        self.counted_at = None;
+        self.count_available(roster, now);
     }
 
-    /// Sets whether some queue reads statuses that the filtered lists do not show.
-    pub fn set_needs_reasons(&mut self, needs_reasons: bool) {
+    /// Sets whether some queue reads statuses that the filtered lists do not show. If so, these lists are not used. Returns whether another feed is
+    /// used from now on.
+    pub fn set_needs_reasons(&mut self, needs_reasons: bool, now: Moment) -> bool {
         self.needs_reasons = needs_reasons;
+        let is_in_use = self.in_use() == Feed::Available;
+        if !needs_reasons || self.trust(Feed::Available) != Trust::Trusted {
+            return false;
+        }
+        if matches!(self.unfinished, Some(Request::Available { .. })) {
+            self.unfinished = None;
+        }
+        self.available.end();
+        self.choice.forget(Feed::Available);
+        self.choose(now);
+        is_in_use
     }
 
     /// Records a page of the full list, before the roster takes it. `next` is the page after it.
     pub fn full_page(&mut self, page: u32, next: Option<u32>, as_of: Moment, rows: &[Agent]) {
         (self.since_full, self.full_at, self.tried) = (0, Some(as_of), false);
+        self.full_failed = false;
         self.sweep_pages = match next {
             Some(next) => self.sweep_pages.max(next),
             None => page,
@@ -225,6 +220,9 @@ impl Feeds {
     /// Records a page of the list ordered by change, before `roster` takes it.
     pub fn take_delta(&mut self, page: DeltaPage<'_>, roster: &Roster, now: Moment) -> Taken {
         self.sent(Feed::Delta);
+        if !self.may_use(Feed::Delta, now) {
+            return Taken::Rows; // It lost trust while the page was under way.
+        }
         let step = self.delta.take(page, roster);
         let taken = match step {
             delta::Step::ReadOn(page) => {
@@ -252,21 +250,54 @@ impl Feeds {
         now: Moment,
     ) -> Taken {
         self.sent(Feed::Available);
+        if !self.may_use(Feed::Available, now) {
+            return Taken::Rows; // It lost trust while the page was under way.
+        }
         match self.available.take(page, self.known_available, roster) {
             available::Step::ReadOn => {
                 let next = self.available.next_page();
                 self.unfinished = next.map(|(status, page)| Request::Available { status, page });
                 Taken::Rows
             }
-            available::Step::Misfit => Taken::Rows,
-            available::Step::Complete { as_of, gone } => {
+            available::Step::Misfit | available::Step::Stray => Taken::Rows,
+            available::Step::Complete {
+                as_of,
+                listed,
+                gone,
+            } => {
                 self.choice.proved(Feed::Available);
+                (self.known_available, self.counted_at) = (listed, Some(now));
                 Taken::Available { as_of, gone }
             }
             available::Step::Failed => self.give_up(Feed::Available, GivenUp::Failed, now),
             available::Step::Distrusted(doubt) => {
                 self.give_up(Feed::Available, GivenUp::Doubted(doubt), now)
             }
+        }
+    }
+
+    /// Records the look that the rows of the page just taken lag behind, if they do, and returns the earliest of the page's reading: a reading is no
+    /// newer than its oldest page.
+    pub fn lagged(&mut self, feed: Feed, lag: Option<Moment>) -> Option<Moment> {
+        match feed {
+            Feed::Delta => self.delta.lag.add(lag),
+            Feed::Available => self.available.lag.add(lag),
+            Feed::Sweep | Feed::Queues => lag,
+        }
+    }
+
+    /// Records in `roster` what a page has confirmed or taken back. `lag` is the look that its reading lags behind.
+    pub fn confirm(&self, taken: &Taken, lag: Option<Moment>, roster: &mut Roster) {
+        match taken {
+            Taken::Changes { base, as_of } if self.in_use() == Feed::Delta => {
+                roster.confirm_changes(*base, earlier(*as_of, lag));
+            }
+            Taken::Available { as_of, gone } => {
+                roster.confirm_available(earlier(*as_of, lag), gone);
+            }
+            Taken::GivenUp(Feed::Delta, GivenUp::Doubted(_)) => roster.forget_changes(),
+            Taken::GivenUp(Feed::Available, GivenUp::Doubted(_)) => roster.forget_available(),
+            Taken::Rows | Taken::Changes { .. } | Taken::GivenUp(..) => {}
         }
     }
 
@@ -300,6 +331,19 @@ impl Feeds {
     pub fn refused(&mut self, feed: Feed, now: Moment) -> Taken {
         self.sent(feed);
         self.give_up(feed, GivenUp::Doubted(Doubt::Refused), now)
+    }
+
+    /// Lets a feed rest that is not in use and was not answered.
+    pub fn unanswered(&mut self, feed: Feed, now: Moment) -> Taken {
+        self.sent(feed);
+        self.give_up(feed, GivenUp::Unanswered, now)
+    }
+
+    /// Records that a page of the full list could not be read while another feed is in use. It is read again when the next page would be due. Returns
+    /// whether it is the first failure since a page was read.
+    pub fn full_page_failed(&mut self, now: Moment) -> bool {
+        (self.since_full, self.full_at) = (0, Some(now));
+        !std::mem::replace(&mut self.full_failed, true)
     }
 
     /// Distrusts the full list until then, and with it all feeds that depend on it.
@@ -358,6 +402,16 @@ impl Feeds {
         }
     }
 
+    /// Returns how many rows come before a page of the list ordered by change, as far as known.
+    pub fn rows_before(&self, page: u32) -> usize {
+        self.delta.rows_before(page)
+    }
+
+    /// Returns whether a page of this list may count.
+    fn may_use(&self, feed: Feed, now: Moment) -> bool {
+        self.trust(feed) == Trust::Trusted || self.may_try(feed, now)
+    }
+
     fn sent(&mut self, feed: Feed) {
         self.unfinished = None;
         self.since_full += 1;
@@ -372,7 +426,7 @@ impl Feeds {
             Feed::Sweep | Feed::Queues => {}
         }
         match why {
-            GivenUp::Failed => self.choice.failed(feed, now),
+            GivenUp::Failed | GivenUp::Unanswered => self.choice.failed(feed, now),
             GivenUp::Doubted(doubt) => self.choice.distrust(feed, doubt, now),
         }
         self.choose(now);

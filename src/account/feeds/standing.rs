@@ -17,7 +17,7 @@ pub enum Standing {
     Untried,
     /// The account or its config does not allow it.
     Impossible,
-    /// It took too many requests, and is tried again later.
+    /// It took too many requests or was not answered, and is tried again later.
     Resting,
     /// It is distrusted, and is tried again later.
     Distrusted,
@@ -102,7 +102,7 @@ impl Feeds {
             ..Feeds::default()
         };
         // Every account has such a status.
-        feeds.set_ready_statuses(vec![ReadyStatus {
+        feeds.available.set_statuses(vec![ReadyStatus {
             id: 0,
             name: String::new(),
         }]);
@@ -164,7 +164,7 @@ impl Feeds {
                 later(Standing::Distrusted, sentence(doubt), until, now)
             }
             Trust::Resting(until) => {
-                let why = "it took too many requests, or did not fit the known statuses";
+                let why = "it took too many requests, did not fit the known statuses, or was not answered";
                 later(Standing::Resting, why.into(), until, now)
             }
             _ if !full.is_trusted || self.full_at.is_none() => {

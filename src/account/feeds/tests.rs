@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{account::roster::earlier, fixtures::agent};
+use crate::fixtures::agent;
 
 /// Agents of the model, and rows on a page.
 const PEOPLE: usize = 120;
-/// The available agents fit on one page: a reading of several pages can miss an agent between two pages, which the next reading corrects.
+/// The available agents fit on one page: a reading of several pages can miss an agent between two pages, which the next reading corrects. Readings of
+/// several pages have their own tests.
 const PAGE: usize = 75;
 
 /// The milliseconds between two requests, and until one is served.
@@ -91,6 +92,14 @@ fn moment(time: u64) -> Moment {
     start.later(Duration::from_millis(time))
 }
 
+/// A status that makes an agent ready.
+fn ready(id: u64) -> ReadyStatus {
+    ReadyStatus {
+        id,
+        name: STATUSES[0].to_owned(),
+    }
+}
+
 impl World {
     fn new(lie: Lie, seed: u64) -> Self {
         let mut dice = Rng::with_seed(seed);
@@ -116,10 +125,10 @@ impl World {
             given_up: Vec::new(),
             changes_of_feed: Vec::new(),
         };
-        world.feeds.set_ready_statuses(vec![ReadyStatus {
-            id: 1,
-            name: STATUSES[0].to_owned(),
-        }]);
+        let status = vec![ready(1)];
+        world
+            .feeds
+            .set_ready_statuses(status, &world.roster, moment(0));
         world
     }
 
@@ -246,13 +255,16 @@ impl World {
                     rows: &rows,
                 };
                 let taken = self.feeds.take_delta(page, &self.roster, moment(self.now));
-                let lag = self.see(sent, &rows);
-                self.follow(taken, lag);
+                self.seen(Feed::Delta, sent, &rows, taken);
             }
-            Request::Available { page: number, .. } => {
+            Request::Available {
+                status,
+                page: number,
+            } => {
                 let (rows, last) = self.page(request, number);
                 let page = FilteredPage {
                     as_of: moment(sent),
+                    status,
                     page: number,
                     last,
                     rows: &rows,
@@ -260,8 +272,7 @@ impl World {
                 let taken = self
                     .feeds
                     .take_available(page, &self.roster, moment(self.now));
-                let lag = self.see(sent, &rows);
-                self.follow(taken, lag);
+                self.seen(Feed::Available, sent, &rows, taken);
             }
         }
         if self.feeds.in_use() != was {
@@ -306,6 +317,12 @@ impl World {
             .poll(queue, moment(sent), Duration::from_millis(WAY), true, rows);
     }
 
+    fn seen(&mut self, feed: Feed, sent: u64, rows: &[Agent], taken: Taken) {
+        let lag = self.see(sent, rows);
+        let lag = self.feeds.lagged(feed, lag);
+        self.follow(taken, lag);
+    }
+
     fn see(&mut self, sent: u64, rows: &[Agent]) -> Option<Moment> {
         let sighting = |agent: &Agent| Sighting {
             agent: Arc::new(agent.clone()),
@@ -317,27 +334,14 @@ impl World {
 
     /// Does what the account does with a result.
     fn follow(&mut self, taken: Taken, lag: Option<Moment>) {
+        self.feeds.confirm(&taken, lag, &mut self.roster);
         match taken {
             Taken::Rows => {}
-            Taken::Changes { base, as_of } => {
-                if self.feeds.in_use() == Feed::Delta {
-                    self.roster.confirm_changes(base, earlier(as_of, lag));
-                }
+            Taken::Changes { .. } | Taken::Available { .. } => {
                 self.feeds.count_available(&self.roster, moment(self.now));
                 self.feeds.choose(moment(self.now));
             }
-            Taken::Available { as_of, gone } => {
-                self.roster.confirm_available(earlier(as_of, lag), &gone);
-                self.feeds.count_available(&self.roster, moment(self.now));
-                self.feeds.choose(moment(self.now));
-            }
-            Taken::GivenUp(feed, why) => {
-                self.given_up.push((self.now, feed, why));
-                match feed {
-                    Feed::Delta => self.roster.forget_changes(),
-                    _ => self.roster.forget_available(),
-                }
-            }
+            Taken::GivenUp(feed, why) => self.given_up.push((self.now, feed, why)),
         }
     }
 
@@ -539,11 +543,7 @@ fn changes_page(time: u64, rows: &[Agent]) -> DeltaPage<'_> {
 #[test]
 fn changes_are_read_on_until_they_replace_another_feed() {
     let (mut feeds, roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
-    let status = ReadyStatus {
-        id: 1,
-        name: STATUSES[0].to_owned(),
-    };
-    feeds.set_ready_statuses(vec![status]);
+    feeds.set_ready_statuses(vec![ready(1)], &roster, moment(0));
     (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
     feeds.choice.proved(Feed::Available);
     assert!(feeds.choose(moment(0)));
@@ -563,6 +563,117 @@ fn changes_are_read_on_until_they_replace_another_feed() {
         feeds.choose(moment(time + 2 * PERIOD));
     }
     assert_eq!(feeds.in_use(), Feed::Delta);
+}
+
+/// Returns feeds that use the lists of available agents and have read the first page of two, and its rows.
+fn within_a_reading() -> (Feeds, Roster, Vec<Agent>) {
+    let (mut feeds, mut roster) = (Feeds::default(), Roster::new(1));
+    let rows = changes(300);
+    let seen = |agent: &Agent| Sighting {
+        agent: Arc::new(agent.clone()),
+        at: moment(0),
+        by_sweep: true,
+    };
+    roster.see(rows.iter().map(seen).collect());
+    feeds.set_ready_statuses(vec![ready(1)], &roster, moment(0));
+    (feeds.sweep_pages, feeds.known_available) = (40, 300);
+    (feeds.full_at, feeds.whole) = (Some(moment(0)), WholeList::Clipped);
+    feeds.choice.proved(Feed::Available);
+    assert!(feeds.choose(moment(0)));
+    let page = filtered_page(1, 1, &rows[..250]);
+    let taken = feeds.take_available(page, &roster, moment(PERIOD + WAY));
+    assert_eq!(taken, Taken::Rows);
+    let (request, at_once) = feeds.next(moment(PERIOD + WAY));
+    assert_eq!(request, Request::Available { status: 1, page: 2 });
+    assert!(at_once);
+    (feeds, roster, rows)
+}
+
+fn filtered_page(status: u64, page: u32, rows: &[Agent]) -> FilteredPage<'_> {
+    FilteredPage {
+        as_of: moment(PERIOD),
+        status,
+        page,
+        last: rows.len() < 250,
+        rows,
+    }
+}
+
+#[test]
+fn a_change_of_the_ready_statuses_drops_a_reading_and_its_page_under_way() {
+    let (mut feeds, roster, rows) = within_a_reading();
+    let now = moment(2 * PERIOD);
+    feeds.set_ready_statuses(vec![ready(7)], &roster, now);
+    let first = Request::Available { status: 7, page: 1 };
+    assert_eq!(feeds.next(now), (first, false));
+    let late = filtered_page(1, 2, &rows[250..]);
+    assert_eq!(feeds.take_available(late, &roster, now), Taken::Rows);
+    assert_eq!(feeds.next(now), (first, false));
+}
+
+#[test]
+fn a_reading_is_as_old_as_its_page_that_lags_most() {
+    // Statuses were seen at 0 and, for the first agent, a second before the reading.
+    let known = |feeds: &mut Feeds, roster: &mut Roster, rows: &[Agent]| {
+        let newer = Agent {
+            status_since: Some(Timestamp::from_second(1_795_341_590).unwrap()),
+            ..rows[0].clone()
+        };
+        let seen = |agent: Agent, at| Sighting {
+            agent: Arc::new(agent),
+            at: moment(at),
+            by_sweep: true,
+        };
+        roster.see(vec![seen(newer, PERIOD - 1_000)]);
+        let page = |rows: &[Agent]| rows.iter().map(|row| seen(row.clone(), PERIOD)).collect();
+        // The first page shows the agent's earlier status again.
+        let lag = roster.see(page(&rows[..250]));
+        assert_eq!(lag, Some(moment(PERIOD - 1_000)));
+        feeds.lagged(Feed::Available, lag);
+        page(&rows[250..])
+    };
+    let (mut feeds, mut roster, rows) = within_a_reading();
+    let second = known(&mut feeds, &mut roster, &rows);
+    let page = filtered_page(1, 2, &rows[250..]);
+    let taken = feeds.take_available(page, &roster, moment(PERIOD + 2 * WAY));
+    assert!(matches!(taken, Taken::Available { .. }), "{taken:?}");
+    let lag = roster.see(second);
+    let lag = feeds.lagged(Feed::Available, lag);
+    feeds.confirm(&taken, lag, &mut roster);
+    let first = roster.newest(&rows[0].id).unwrap();
+    assert_eq!(roster.known_as_of(first), moment(PERIOD - 1_000));
+    // The next reading is not bound by that.
+    let page = FilteredPage {
+        as_of: moment(3 * PERIOD),
+        last: true,
+        ..filtered_page(1, 1, &rows)
+    };
+    let taken = feeds.take_available(page, &roster, moment(3 * PERIOD));
+    let lag = feeds.lagged(Feed::Available, None);
+    assert!(matches!(taken, Taken::Available { .. }), "{taken:?}");
+    assert_eq!(lag, None);
+}
+
+#[test]
+fn a_page_under_way_does_not_restore_trust() {
+    let (mut feeds, roster, rows) = within_a_reading();
+    let now = moment(2 * PERIOD);
+    feeds.give_up(Feed::Available, GivenUp::Doubted(Doubt::Missed), now);
+    let trust = feeds.trust(Feed::Available);
+    assert!(matches!(trust, Trust::Distrusted(..)), "{trust:?}");
+    for (number, rows) in [(2, &rows[250..]), (1, &rows[..200])] {
+        let late = filtered_page(1, number, rows);
+        assert_eq!(feeds.take_available(late, &roster, now), Taken::Rows);
+    }
+    // Nor does a page of the list of changes make openseat read on.
+    feeds.give_up(Feed::Delta, GivenUp::Doubted(Doubt::Missed), now);
+    let late = DeltaPage {
+        page: 3,
+        ..changes_page(PERIOD, &rows[..250])
+    };
+    assert_eq!(feeds.take_delta(late, &roster, now), Taken::Rows);
+    assert_eq!(feeds.trust(Feed::Available), trust);
+    assert_eq!((feeds.in_use(), feeds.unfinished), (Feed::Sweep, None));
 }
 
 #[test]

@@ -68,6 +68,13 @@ impl Roster {
         self.confirmed.available = Some(known.map_or(as_of, |known| later(known, as_of)));
     }
 
+    /// Returns whether it is unknown why some member of a queue is not available: they were last missing from a list of available agents.
+    pub fn lacks_reasons(&self, place: usize) -> bool {
+        let members = self.queues[place].iter().flat_map(|queue| &queue.members);
+        let mut newest = members.filter_map(|member| self.people.at(member.who)?.newest.as_ref());
+        newest.any(|row| row.agent.status.is_none() && row.agent.available == Some(false))
+    }
+
     /// Drops the confirmations by lists of changes, which lost trust: each status is as old as the last look at its row.
     pub fn forget_changes(&mut self) {
         self.confirmed.changes = None;

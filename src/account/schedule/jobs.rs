@@ -56,6 +56,8 @@ pub enum Ending<'a> {
     },
     /// It failed.
     Badly(&'a Fault),
+    /// It failed, but statuses come from another list, which need not wait.
+    Beside,
     /// The budget ran out in the middle, which says nothing about the queue or CallTools.
     Unpaid,
 }
@@ -129,7 +131,7 @@ impl Schedule {
                     | Job::Available(..) => {}
                 }
             }
-            Ending::Unpaid => self.attempts(job).in_flight = false,
+            Ending::Unpaid | Ending::Beside => self.attempts(job).in_flight = false,
             Ending::Badly(Fault::BadToken) => {
                 self.attempts(job).in_flight = false;
                 self.token_failures += 1;

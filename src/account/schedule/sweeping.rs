@@ -119,6 +119,11 @@ impl Schedule {
         }
     }
 
+    /// Begins the next sweep, because the end of this one was not usable.
+    pub fn sweep_from_the_start(&mut self) {
+        self.sweeping.page = 1;
+    }
+
     /// Trusts sweeps, because a whole sweep agrees with the queues.
     pub fn trust(&mut self) {
         self.sweeping.trusted = true;

@@ -368,3 +368,179 @@ async fn rows_are_no_older_than_the_snapshot_says() {
         assert_eq!(lost > 0, expected == Feed::Available, "{lost}");
     }
 }
+
+/// Changes the body of an answer.
+fn edit(answer: &mut Result<Reply, Fault>, change: impl FnOnce(&mut Value)) {
+    let reply = answer.as_mut().unwrap();
+    let mut body = serde_json::from_slice(&reply.body).unwrap();
+    change(&mut body);
+    reply.body = body.to_string().into();
+}
+
+/// Ends a list after this many rows, and leaves its count.
+fn cut(answer: &mut Result<Reply, Fault>, rows: usize) {
+    edit(answer, |body| {
+        body["results"].as_array_mut().unwrap().truncate(rows);
+        body["next"] = Value::Null;
+    });
+}
+
+fn fails(answer: &mut Result<Reply, Fault>) {
+    *answer = Err(Fault::down(Down::ServerError, "502"));
+}
+
+fn lie(fixture: &Fixture, lie: Option<Lie>) {
+    *fixture.wire.lie.lock().unwrap() = lie;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_list_of_available_agents_changes_no_answer() {
+    let fixture = with(
+        |quirks| quirks.ordering = SimulatedOrdering::Off,
+        still(40, 1_300),
+    );
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Available);
+    for place in fixture.places() {
+        let holds = fixture.reservations.queue(&fixture.keys[place]);
+        let accept = |_| Decision {
+            accept: true,
+            ..fixture.decide(place)
+        };
+        let call = format!("call-{place}");
+        holds.reserve(&call, 10 * MINUTE, fixture.clock.now(), accept);
+    }
+    let answers = |fixture: &Fixture| -> Vec<_> {
+        let decisions = fixture.places().map(|place| fixture.decide(place));
+        let answers = decisions.map(|decision| (decision.accept, decision.count));
+        answers.collect()
+    };
+    let before = answers(&fixture);
+    assert!(before.iter().any(|(accept, _)| *accept), "{before:?}");
+    let lies: [Lie; 3] = [
+        |path, answer| {
+            if path.contains("agent_status=") {
+                cut(answer, 0);
+            }
+        },
+        |path, answer| {
+            if path.contains("agent_status=") {
+                cut(answer, 20);
+            }
+        },
+        |path, answer| {
+            if path.contains("agent_status=") {
+                edit(answer, |body| {
+                    *body = json!({"count": 0, "next": null, "results": []});
+                });
+            }
+        },
+    ];
+    for one in lies {
+        fixture.sent();
+        lie(&fixture, Some(one));
+        while !fixture
+            .sent()
+            .iter()
+            .any(|path| path.contains("agent_status="))
+        {
+            sleep(SECOND).await;
+        }
+        sleep(SECOND).await;
+        lie(&fixture, None);
+        fixture
+            .watch(MINUTE / 2, |fixture| {
+                assert_eq!(answers(fixture), before);
+                let held = fixture.reservations.list(fixture.clock.now());
+                assert_eq!(held.len(), fixture.keys.len());
+            })
+            .await;
+        assert_eq!(feed(&fixture), Feed::Available);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_changes_that_is_cut_short_renews_nothing() {
+    let fixture = still(40, 1_300).start();
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Delta);
+    lie(
+        &fixture,
+        Some(|path, answer| {
+            if path.contains("ordering=") {
+                cut(answer, 20);
+            }
+        }),
+    );
+    sleep(MINUTE / 3).await;
+    let ages = fixture.places().map(|place| fixture.decide(place).age);
+    let oldest = ages.flatten().max().unwrap();
+    assert!(oldest >= MINUTE / 4, "{oldest:?}");
+}
+
+/// Returns the longest time in which no request for statuses was sent that `counts`, and the number of the others.
+async fn longest_gap(
+    fixture: &Fixture,
+    time: Duration,
+    counts: fn(&str) -> bool,
+) -> (Duration, usize) {
+    let (mut longest, mut others, mut last) = (Duration::ZERO, 0, fixture.clock.now().boot);
+    fixture
+        .watch(time, |fixture| {
+            let now = fixture.clock.now().boot;
+            for path in fixture.sent().iter().filter(|path| is_sweep(path)) {
+                match counts(path) {
+                    true => last = now,
+                    false => others += 1,
+                }
+            }
+            longest = longest.max(now - last);
+        })
+        .await;
+    (longest, others)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_fails_does_not_hold_up_the_feed_in_use() {
+    let fixture = large(8).start();
+    lie(
+        &fixture,
+        Some(|path, answer| {
+            if path.contains("ordering=") {
+                fails(answer);
+            }
+        }),
+    );
+    sleep(MINUTE).await;
+    let counts = |path: &str| !path.contains("ordering=");
+    let (gap, trials) = longest_gap(&fixture, 70 * MINUTE, counts).await;
+    assert!(gap < 20 * SECOND, "{gap:?}");
+    assert!((2..=8).contains(&trials), "{trials}");
+    assert_eq!(feed(&fixture), Feed::Available);
+    assert_eq!(standings(&fixture)[0], Standing::Resting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_the_full_list_that_always_fails_does_not_hold_up_another_feed() {
+    let (logged, _guard) = listen();
+    let fixture = large(9).start();
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Delta);
+    lie(
+        &fixture,
+        Some(|path, answer| {
+            if path == "agentstatuses/?page_size=250&page=3" {
+                fails(answer);
+            }
+        }),
+    );
+    fixture.sent();
+    let counts = |path: &str| path.contains("ordering=");
+    let (gap, full_pages) = longest_gap(&fixture, 40 * MINUTE, counts).await;
+    assert!(gap < 20 * SECOND, "{gap:?}");
+    assert!(full_pages >= 15, "{full_pages}");
+    assert_eq!((feed(&fixture), fixture.distrusted()), (Feed::Delta, 0));
+    let lines = logged.lines().into_iter();
+    let lines = lines.filter(|line| line.contains("cannot be read"));
+    assert_eq!(lines.count(), 1, "{:?}", logged.lines());
+}

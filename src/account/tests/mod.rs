@@ -149,6 +149,7 @@ impl Setting {
             inner: simulator.transport(TOKEN),
             sweeps_fail: AtomicBool::new(false),
             sweeps: Mutex::default(),
+            lie: Mutex::default(),
             sent: Mutex::default(),
         });
         let mut rules = vec![SEATS; ids.len() - self.rules.len()];
@@ -240,6 +241,9 @@ impl Fixture {
 /// The body of a page.
 type Body = fn(u32) -> Value;
 
+/// Changes the simulator's answer to a path.
+type Lie = fn(&str, &mut Result<Reply, Fault>);
+
 /// The connection to the simulator. It records requests, and can fail for sweeps alone.
 #[derive(Debug)]
 struct Wire {
@@ -247,6 +251,7 @@ struct Wire {
     sweeps_fail: AtomicBool,
     /// Bodies that replace the simulator's for the pages of sweeps.
     sweeps: Mutex<Option<Body>>,
+    lie: Mutex<Option<Lie>>,
     sent: Mutex<Vec<String>>,
 }
 
@@ -275,7 +280,16 @@ impl Transport for Wire {
                 })
             });
         }
-        self.inner.send(request)
+        let (lie, answer) = (*self.lie.lock().unwrap(), self.inner.send(request));
+        let Some(lie) = lie else {
+            return answer;
+        };
+        let path = path.to_owned();
+        Box::pin(async move {
+            let mut answer = answer.await;
+            lie(&path, &mut answer);
+            answer
+        })
     }
 }
 

@@ -3,7 +3,10 @@
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::metrics::Metrics;
+use crate::{
+    account::feeds::{Feed, Standing},
+    metrics::Metrics,
+};
 
 /// The maximum of requests beyond the pace: those due at the moment of a reload.
 const SLACK: f64 = 3.0;
@@ -173,6 +176,45 @@ async fn a_rule_that_needs_polls_costs_one_only_if_the_last_is_too_old() {
         sent <= 1,
         "{sent} requests for a rule that reads young rows"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_reads_reasons_ends_the_use_of_lists_of_available_agents() {
+    let mut fixture = Setting::new(WorldSettings {
+        queues: 40,
+        agents: 1_300,
+        ..WorldSettings::study()
+    })
+    .start();
+    fixture
+        .simulator
+        .quirks(|quirks| quirks.ordering = crate::simulator::Ordering::Off);
+    sleep(10 * MINUTE).await;
+    assert_eq!(fixture.health.borrow().feed, Feed::Available);
+    let mut queues = fixture.queues.clone();
+    queues[0].rule = custom("$.results[?@.status == 'On a Call']");
+    fixture.take(queues).await;
+    // A row without a status counts as no other status.
+    let on_call = |fixture: &Fixture| {
+        let queue = fixture.ids[0];
+        let calls = fixture.simulator.world(|world| {
+            let agents = world.agents_of(queue).into_iter();
+            let calls = agents.filter(|id| world.agent(id).unwrap().on_call);
+            calls.count() as f64
+        });
+        (fixture.decide(0).count, calls)
+    };
+    fixture
+        .watch(2 * MINUTE, |fixture| {
+            let (count, calls) = on_call(fixture);
+            let is_near = |count: Quantity| count.get() * 3.0 >= calls;
+            assert!(count.is_none_or(is_near), "{count:?}, {calls} calls");
+        })
+        .await;
+    let health = fixture.health.borrow().clone();
+    assert_ne!(health.feed, Feed::Available);
+    assert_eq!(health.feeds[1].standing, Standing::Impossible);
+    assert!(on_call(&fixture).0.is_some(), "the sweep shows it");
 }
 
 #[tokio::test(start_paused = true)]

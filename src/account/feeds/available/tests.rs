@@ -27,6 +27,7 @@ fn roster(rows: Vec<Agent>) -> Roster {
 fn page(number: u32, last: bool, rows: &[Agent]) -> FilteredPage<'_> {
     FilteredPage {
         as_of: at(10),
+        status: 1,
         page: number,
         last,
         rows,
@@ -55,8 +56,11 @@ fn agents_who_are_not_on_the_complete_list_are_no_longer_available() {
         Step::ReadOn
     );
     assert_eq!(feed.next_page(), Some((1, 2)));
-    let Step::Complete { as_of, mut gone } =
-        feed.take(page(2, true, second), board.available(), &board)
+    let Step::Complete {
+        as_of,
+        listed: 28,
+        mut gone,
+    } = feed.take(page(2, true, second), board.available(), &board)
     else {
         panic!("it is complete");
     };
@@ -82,11 +86,17 @@ fn each_ready_status_has_its_own_list() {
         Step::ReadOn
     );
     assert_eq!(feed.next_page(), Some((2, 1)));
-    let step = feed.take(page(1, true, &others(10..20)), board.available(), &board);
+    let others = others(10..20);
+    let second = FilteredPage {
+        status: 2,
+        ..page(1, true, &others)
+    };
+    let step = feed.take(second, board.available(), &board);
     assert_eq!(
         step,
         Step::Complete {
             as_of: at(10),
+            listed: 20,
             gone: Vec::new()
         }
     );
@@ -112,6 +122,76 @@ fn a_list_that_does_not_fit_the_known_statuses_is_not_used() {
             step
         );
     }
+}
+
+#[test]
+fn a_later_list_may_be_longer_but_not_far_shorter_than_what_is_known() {
+    let mut feed = available(&["Available"]);
+    let board = roster(rows(0..100, "Available"));
+    for (listed, is_used) in [
+        (0..100, true),
+        (0..0, false),
+        (0..70, true),
+        (0..60, false),
+        (0..60, false),
+        (0..300, true),
+    ] {
+        let (listed, shown) = (rows(listed.clone(), "Available"), listed);
+        let step = feed.take(page(1, true, &listed), board.available(), &board);
+        let expected = matches!(step, Step::Complete { .. });
+        assert_eq!(expected, is_used, "{shown:?}: {step:?}");
+    }
+}
+
+#[test]
+fn a_page_that_was_not_requested_next_belongs_to_no_reading() {
+    let mut feed = available(&["Available"]);
+    let board = roster(rows(0..100, "Available"));
+    let listed = rows(0..100, "Available");
+    let pages: Vec<_> = listed.chunks(25).collect();
+    for number in 1..=2 {
+        let page = page(number, false, pages[number as usize - 1]);
+        assert_eq!(feed.take(page, 100, &board), Step::ReadOn);
+    }
+    // The statuses change while the third page is under way.
+    let statuses = [(1, "Available"), (2, "Ready for chats")];
+    let statuses = statuses.map(|(id, name)| ReadyStatus {
+        id,
+        name: name.to_owned(),
+    });
+    assert!(feed.set_statuses(statuses.to_vec()));
+    assert_eq!(
+        feed.take(page(3, false, pages[2]), 100, &board),
+        Step::Stray
+    );
+    assert_eq!(feed.next_page(), Some((1, 1)));
+    let other = FilteredPage {
+        status: 2,
+        ..page(1, true, pages[0])
+    };
+    assert_eq!(feed.take(other, 100, &board), Step::Stray);
+}
+
+#[test]
+fn agents_with_a_new_ready_status_are_no_misses_of_earlier_lists() {
+    let mut feed = available(&["Available"]);
+    let board = roster(rows(0..30, "Available"));
+    let mut listed = rows(0..27, "Available");
+    listed[0].status_since = Some(jiff::Timestamp::constant(1_795_341_900, 0));
+    for seconds in [10, 60] {
+        let page = FilteredPage {
+            as_of: at(seconds),
+            ..page(1, true, &listed)
+        };
+        feed.take(page, 30, &board);
+    }
+    assert!(feed.set_statuses(vec![ReadyStatus {
+        id: 2,
+        name: "Ready for chats".to_owned(),
+    }]));
+    let mut others = rows(27..30, "Ready for chats");
+    others.iter_mut().for_each(|row| row.available = Some(true));
+    assert_eq!(feed.compare(&others, at(61)), None);
 }
 
 #[test]

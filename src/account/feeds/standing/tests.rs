@@ -2,7 +2,10 @@ use Standing::*;
 
 use super::*;
 use crate::{
-    account::feeds::{Doubt, GivenUp},
+    account::{
+        feeds::{Doubt, GivenUp},
+        roster::Roster,
+    },
     clock::{Clock, VirtualClock},
 };
 
@@ -19,10 +22,11 @@ fn now() -> Moment {
 /// Returns the feeds of an account whose full list of `pages` pages was read.
 fn account(pages: u32) -> Feeds {
     let mut feeds = Feeds::default();
-    feeds.set_ready_statuses(vec![ReadyStatus {
+    let status = ReadyStatus {
         id: 7,
         name: "Available".into(),
-    }]);
+    };
+    feeds.set_ready_statuses(vec![status], &Roster::new(1), now());
     feeds.full_page(pages, None, now(), &[]);
     feeds
 }
@@ -111,10 +115,10 @@ fn a_distrusted_full_list_says_why_and_until_when() {
 #[test]
 fn the_filter_needs_a_ready_status_and_no_criteria_that_read_reasons() {
     let mut feeds = account(8);
-    feeds.set_needs_reasons(true);
+    feeds.set_needs_reasons(true, now());
     assert_eq!(standings(&feeds, TRUSTED)[1], Impossible);
-    feeds.set_needs_reasons(false);
-    feeds.set_ready_statuses(Vec::new());
+    feeds.set_needs_reasons(false, now());
+    feeds.set_ready_statuses(Vec::new(), &Roster::new(1), now());
     assert_eq!(standings(&feeds, TRUSTED)[1], Impossible);
     assert_eq!(
         Feeds::planned(1, true, TRUSTED)[1].standing,

@@ -1,0 +1,38 @@
+//! What a page of a list that replaces the full list results in.
+
+use super::{doubt::Doubt, feed::Feed};
+use crate::{clock::Moment, model::agent::AgentId};
+
+/// The result of a page of a delta or a filtered list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Its rows count, without further results.
+    Rows,
+    /// The statuses of agents who were seen since `base` are known as of `as_of`.
+    Changes {
+        /// When the chain of readings began.
+        base: Moment,
+        /// When the reading began.
+        as_of: Moment,
+    },
+    /// As of `as_of` it is known whether each agent is available. The agents in `gone` no longer are.
+    Available {
+        /// When the reading began.
+        as_of: Moment,
+        /// The agents who were available before.
+        gone: Vec<AgentId>,
+    },
+    /// The feed is given up for a while.
+    GivenUp(Feed, GivenUp),
+}
+
+/// Why a feed was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// It took too many pages, or did not fit the known statuses.
+    Failed,
+    /// A request for it failed while another feed was in use.
+    Unanswered,
+    /// It lost trust.
+    Doubted(Doubt),
+}
