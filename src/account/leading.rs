@@ -292,31 +292,40 @@ impl Account {
         let reserved = holds.reserve(&call_id, ttl, now, |held| {
             DecisionInput::new(&state, &policy, now).decide(None, held, now)
         });
-        match reserved {
-            Reserved::Made(reservation, _) => self.made(member, &key, &reservation).await,
-            Reserved::AlreadyHeld(known) => Said::AlreadyHeld {
-                id: known.id.to_string(),
-                age_ms: now.longest_since(known.made).as_millis() as u64,
-                ttl_ms: known.ttl.as_millis() as u64,
-            },
+        let seats = &self.deps.reservations;
+        let age = |found: &Reservation| {
+            let now = self.deps.clock.now();
+            now.longest_since(found.made).as_millis() as u64
+        };
+        let said = match reserved {
+            Reserved::Made(made, _) => {
+                self.deps.board.notify();
+                let has_seat = member.log_made(seats, &key, &made).await;
+                let id = made.id.to_string();
+                has_seat.then_some(Said::Made { id })
+            }
+            // A request of this node's own may have made it, and still wait for the log.
+            Reserved::AlreadyHeld(found) => {
+                let has_seat = member.log_found(seats, &key, &found).await;
+                has_seat.then(|| Said::AlreadyHeld {
+                    id: found.id.to_string(),
+                    age_ms: age(&found),
+                    ttl_ms: found.ttl.as_millis() as u64,
+                })
+            }
             // Its first poll is under way, and the asking node may know better.
-            Reserved::Refused(decision) if decision.reason == Reason::NeverPolled => Said::Unlogged,
-            Reserved::Refused(decision) => Said::Rejected(decision.reason.as_str().to_owned()),
-            Reserved::Full(_) => Said::Full,
-        }
-    }
-
-    /// Confirms a seat once it is in the log.
-    async fn made(&self, member: &Member, key: &QueueKey, reservation: &Reservation) -> Said {
-        self.deps.board.notify();
-        if member.held(&key.queue, reservation).await {
-            return Said::Made {
-                id: reservation.id.to_string(),
-            };
-        }
-        let now = self.deps.clock.now();
-        self.deps.reservations.release(&reservation.id, now);
-        Said::Unlogged
+            Reserved::Refused(decision) if decision.reason == Reason::NeverPolled => {
+                Some(Said::Unlogged)
+            }
+            Reserved::Refused(decision) => {
+                Some(Said::Rejected(decision.reason.as_str().to_owned()))
+            }
+            Reserved::Full(_) => Some(Said::Full),
+        };
+        said.unwrap_or_else(|| {
+            self.deps.board.notify();
+            Said::Unlogged
+        })
     }
 
     /// Tells a caller how its job ended. Other nodes get their answers once they know what was learnt.

@@ -14,13 +14,13 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    entry::{Entry, HeldSeat, Silence},
+    entry::{Entry, Silence},
     message::{Answer, Said, What},
 };
 use crate::{
     budget::{Admitted, Budget, Mirrored, Witness},
     clock::{Clock, Moment},
-    decision::reservations::{Reservation, ReservationId},
+    decision::reservations::ReservationId,
     model::digest::Digest,
 };
 
@@ -147,6 +147,8 @@ pub struct Member {
     /// Whether this node answers questions to the leader, at once or as soon as it leads.
     pub(super) listens: Arc<AtomicBool>,
     pub(super) pending: Arc<Pending>,
+    /// Seats that repeated requests were promised, and when they expire.
+    pub(super) promised: Mutex<HashMap<ReservationId, Moment>>,
     /// Ends its task, which goes on for a while when the process stops.
     pub(super) end: CancellationToken,
 }
@@ -164,6 +166,29 @@ impl Member {
         Self::made(Status::default(), orders, clock)
     }
 
+    /// Creates a member that leads for an hour. The test gets what it publishes, and answers as the log.
+    #[cfg(test)]
+    pub(crate) fn leading(
+        clock: Arc<dyn Clock>,
+    ) -> (
+        Arc<Self>,
+        mpsc::Receiver<(Entry, Option<oneshot::Sender<bool>>)>,
+    ) {
+        let (orders, mut ordered) = mpsc::channel(16);
+        let (log, logged) = mpsc::channel(16);
+        let member = Self::with_orders(orders, clock);
+        let until = member.clock.now().boot + Duration::from_secs(3600);
+        member.tenure.set(until);
+        tokio::spawn(async move {
+            while let Some(order) = ordered.recv().await {
+                if let Order::Publish(entry, done) = order {
+                    let _ = log.send((*entry, done)).await;
+                }
+            }
+        });
+        (member, logged)
+    }
+
     #[cfg(test)]
     fn made(status: Status, orders: mpsc::Sender<Order>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
@@ -179,6 +204,7 @@ impl Member {
             questions: mpsc::channel(1).0,
             listens: Arc::default(),
             pending: Arc::default(),
+            promised: Mutex::default(),
             end: CancellationToken::new(),
         })
     }
@@ -230,18 +256,6 @@ impl Member {
         let (done, published) = oneshot::channel();
         let order = Order::Publish(entry.into(), Some(done));
         self.orders.try_send(order).is_ok() && published.await.unwrap_or(false)
-    }
-
-    /// Publishes a seat that is held here, and waits until it is in the log.
-    pub async fn held(&self, queue: &Arc<str>, reservation: &Reservation) -> bool {
-        self.publish_and_wait(Entry {
-            held: vec![HeldSeat {
-                queue: Arc::clone(queue),
-                reservation: reservation.clone(),
-            }],
-            ..Entry::default()
-        })
-        .await
     }
 
     /// Publishes that a reservation has ended. Other nodes hold its seat until they hear of it.

@@ -7,6 +7,7 @@
 //! - [`entry`] and [`codec`]: what the leader tells the other nodes, and its encoding;
 //! - [`message`]: questions of followers to the leader; [`asking`] puts them;
 //! - [`member`]: an account's place in the cluster, with its `task`; [`node`] has all members of a process;
+//! - [`seats`]: seats that the leader gives to calls, once the log has them;
 //! - [`sharer`]: an account that shares its budget, which has a lease and a log of its own;
 //! - [`trouble`]: what is wrong with the cluster.
 //!
@@ -27,6 +28,7 @@ pub(crate) mod model;
 pub mod node;
 mod replies;
 mod scripts;
+pub mod seats;
 pub mod sharer;
 pub mod task;
 #[cfg(test)]

@@ -176,6 +176,7 @@ impl Node {
             questions: questions_to,
             listens: Arc::default(),
             pending: Arc::clone(&self.pending),
+            promised: Mutex::default(),
             end: self.end.child_token(),
         });
         self.members().insert(key, Arc::clone(&member));

@@ -72,18 +72,27 @@ async fn reserve_here(
     let (queue, now) = (seat.queue, app.clock.now());
     let decide = |held| decide_with(&app.state(queue), seat.policy, held, now);
     let reserved = queue.holds.reserve(seat.call_id, seat.ttl, now, decide);
-    let Reserved::Made(reservation, _) = &reserved else {
-        return Some(reserved);
+    let has_seat = match (&reserved, member) {
+        (Reserved::Made(made, _), member) => {
+            app.board.notify();
+            match member {
+                Some(member) => member.log_made(&app.reservations, &queue.key, made).await,
+                None => true,
+            }
+        }
+        // The request that made it may still wait for the log.
+        (Reserved::AlreadyHeld(found), Some(member)) => {
+            member.log_found(&app.reservations, &queue.key, found).await
+        }
+        _ => return Some(reserved),
     };
-    app.board.notify();
-    if let Some(member) = member
-        && !member.held(&queue.key.queue, reservation).await
-    {
-        app.reservations.release(&reservation.id, app.clock.now());
+    if !has_seat {
         app.board.notify();
         return None;
     }
-    app.reservations.keep(&queue.key, reservation).await;
+    if let Reserved::Made(made, _) = &reserved {
+        app.reservations.keep(&queue.key, made).await;
+    }
     Some(reserved)
 }
 

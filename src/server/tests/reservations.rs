@@ -1,7 +1,52 @@
 //! Seats held for calls on their way.
 
 use super::*;
-use crate::fixtures::available;
+use crate::{
+    cluster::{entry::Entry, member::Member},
+    fixtures::available,
+};
+
+/// What a leader publishes, and where to answer whether it is in the log.
+type Log = mpsc::Receiver<(Entry, Option<oneshot::Sender<bool>>)>;
+
+/// The leader of an account with one seat, and its log.
+async fn leader() -> (Arc<Server>, Log) {
+    let mut world = world(1);
+    let (member, log) = Member::leading(world.clock.clone());
+    world.accounts[0].member = Some(member);
+    (Arc::new(world.serve().await), log)
+}
+
+/// Waits until a seat is to be logged.
+async fn asked(log: &mut Log) -> oneshot::Sender<bool> {
+    let (entry, done) = log.recv().await.expect("the leader publishes");
+    assert_eq!(entry.held.len(), 1, "{entry:?}");
+    done.expect("it waits")
+}
+
+impl Server {
+    /// Requests a seat for the call `a`, and waits until it is to be logged.
+    async fn starts_to_reserve(
+        self: &Arc<Self>,
+        log: &mut Log,
+    ) -> (JoinHandle<Answer>, oneshot::Sender<bool>) {
+        let server = Arc::clone(self);
+        let mut answer = tokio::spawn(async move { server.reserve_for("a").await });
+        tokio::select! {
+            early = &mut answer => panic!("nothing is logged: {early:?}"),
+            done = asked(log) => (answer, done),
+        }
+    }
+}
+
+async fn status(answer: JoinHandle<Answer>) -> u16 {
+    let answer = answer.await.expect("no panic");
+    if answer.status == 503 {
+        assert_eq!(answer.problem(), "no-leader");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    answer.status
+}
 
 /// A queue with this many seats, and one that is unknown.
 fn world(seats: usize) -> World {
@@ -213,5 +258,47 @@ async fn another_sites_page_can_neither_hold_nor_release_a_seat() {
     ] {
         let answer = server.ask(method, path, headers).await;
         assert_eq!(answer.problem(), "foreign-origin", "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_seat_that_the_log_never_takes_is_given_to_no_request_for_its_call() {
+    let (server, mut log) = leader().await;
+    let (first, done) = server.starts_to_reserve(&mut log).await;
+    let (second, again) = server.starts_to_reserve(&mut log).await;
+    done.send(false).expect("it waits");
+    again.send(false).expect("it waits");
+    assert_eq!((status(first).await, status(second).await), (503, 503));
+    assert_eq!(server.count().await, (1.into(), "seats".into()));
+    // Its entry may be in the log nevertheless.
+    let (entry, _) = log.recv().await.expect("the leader publishes");
+    assert_eq!((entry.held.len(), entry.ended.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_seat_is_released_only_if_no_request_for_its_call_got_it() {
+    for is_first_refused_first in [true, false] {
+        let (server, mut log) = leader().await;
+        let (first, done) = server.starts_to_reserve(&mut log).await;
+        let (second, again) = server.starts_to_reserve(&mut log).await;
+        let (statuses, left) = if is_first_refused_first {
+            done.send(false).expect("it waits");
+            let first = status(first).await;
+            again.send(true).expect("it waits");
+            ((first, status(second).await), 1)
+        } else {
+            again.send(true).expect("it waits");
+            let second = status(second).await;
+            done.send(false).expect("it waits");
+            ((status(first).await, second), 0)
+        };
+        let expected = [(201, 200), (503, 503)];
+        assert_eq!(statuses, expected[left]);
+        assert_eq!(server.count().await.0, left);
+        let mut ended = 0;
+        while let Ok((entry, _)) = log.try_recv() {
+            ended += entry.ended.len();
+        }
+        assert_eq!(ended, [0, 2][left], "as often as it may be in the log");
     }
 }
