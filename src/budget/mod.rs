@@ -33,6 +33,7 @@ use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 pub use ledger::{Holder, Ledger, LedgerError};
 pub use owner::{BudgetOwner, SharedBudget, origin};
 pub use permit::Permit;
+pub use throttle::MAX_SILENCE;
 pub use window::Mark;
 pub use witness::{Admitted, Mirrored, Witness};
 

@@ -23,7 +23,7 @@ const INCREASE_PER_HOUR: f64 = 0.5;
 const FIRST_SILENCE: Duration = Duration::from_secs(60);
 
 /// The longest pause: after an hour, a sliding window is certainly empty.
-const MAX_SILENCE: Duration = Duration::from_secs(3600);
+pub const MAX_SILENCE: Duration = Duration::from_secs(3600);
 
 /// After this long without a 429, the next pause is the first one again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);

@@ -2,7 +2,7 @@
 //!
 //! **Ages are never understated.** The writer records the engine's time, as it knows it, when it writes. The reader knows the engine's time when
 //! it asks. The difference is added to each age. If the engine's clock has jumped meanwhile, an entry is at least as old as the moment at which
-//! the reader was last up to date. Times that must not end too early (the stay of requests, held seats) count from the reader's own receipt.
+//! the reader was last up to date. Times that must not end too early (the stay of requests, held seats, pauses) count from the reader's own receipt.
 
 #[cfg(test)]
 mod tests;
@@ -71,8 +71,8 @@ pub struct Reading {
     pub engine: Duration,
     /// When it last knew everything, if the engine's clock has jumped since.
     pub suspect_since: Option<Moment>,
-    /// Whether it may be old, like a checkpoint or a mirror. Then its requests and seats may have expired, if the engine's clock and the wall clocks
-    /// agree.
+    /// Whether it may be old, like a checkpoint, what follows it, or a mirror. Then its requests, seats and pauses may have ended, if the engine's clock
+    /// and the wall clocks agree.
     pub is_old: bool,
 }
 

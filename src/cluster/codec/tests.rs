@@ -159,6 +159,37 @@ fn stays_in_old_entries_shrink_by_the_time_that_both_clocks_agree_on() {
 }
 
 #[test]
+fn pauses_in_old_entries_shrink_and_end_in_the_same_way() {
+    let pause = |wait| Silence {
+        throttled: true,
+        wait,
+    };
+    let silences = [Some(seconds(1_800)), Some(Duration::ZERO), None].map(pause);
+    let entry = Entry {
+        silences: silences.to_vec(),
+        ..Entry::default()
+    };
+    let data = encode(&entry, &writing(100));
+    let left = |reading: Reading| decode(&data, &reading).unwrap().silences;
+    assert_eq!(left(reading(1_800)), silences, "it just came");
+    let old = |at| Reading {
+        is_old: true,
+        ..reading(at)
+    };
+    let [long, _, unknown] = silences;
+    assert_eq!(left(old(100)), silences);
+    let shorter = pause(Some(seconds(100)));
+    assert_eq!(left(old(1_800)), [shorter, unknown]);
+    let jumped = Reading {
+        engine: engine(4_000),
+        ..old(100)
+    };
+    assert_eq!(left(jumped)[0], long);
+    assert_eq!(left(old(1_900)), [unknown]);
+    assert_eq!(left(old(3_700)), []);
+}
+
+#[test]
 fn no_jump_of_the_engines_clock_makes_an_entry_younger() {
     let data = encode(&entry(100), &writing(100));
     let as_of = |reading: Reading| decode(&data, &reading).unwrap().polls[0].1.as_of;

@@ -7,7 +7,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{BadEntry, FORMAT, Reading, Writing};
 use crate::{
-    budget::{Mark, Mirrored},
+    budget::{MAX_SILENCE, Mark, Mirrored},
     clock::Moment,
     cluster::entry::{Entry, HeldSeat, Rows, SeenRow, Shown, Silence},
     decision::reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
@@ -150,6 +150,14 @@ fn age(now: Moment, at: Moment) -> u64 {
     now.longest_since(at).as_micros().div_ceil(1000) as u64
 }
 
+/// Returns what is left of a pause; `None` if it is over.
+fn pause(throttled: bool, wait: Option<u64>, over: Duration) -> Option<Silence> {
+    let wait = wait.map(Duration::from_millis);
+    let is_over = !over.is_zero() && over >= wait.unwrap_or(MAX_SILENCE);
+    let wait = wait.map(|wait| wait.saturating_sub(over));
+    (!is_over).then_some(Silence { throttled, wait })
+}
+
 impl Wire {
     pub fn new(entry: &Entry, writing: &Writing) -> Self {
         let now = writing.now;
@@ -272,10 +280,8 @@ impl Wire {
             answered,
             stays: Duration::from_millis(stays).saturating_sub(over),
         });
-        let silences = self.silences.into_iter().map(|(throttled, wait)| Silence {
-            throttled,
-            wait: wait.map(Duration::from_millis),
-        });
+        let silences = self.silences.into_iter();
+        let silences = silences.filter_map(|(throttled, wait)| pause(throttled, wait, over));
         let fault = |faults: Vec<WireFault>| {
             let fault = faults.into_iter().next();
             fault.map(|fault| Arc::new(fault.fault(reading.now)))

@@ -3,15 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Task;
-use crate::cluster::{
-    codec::{self, BadEntry, Reading},
-    command::{Command, Log, Logged, MAX_READ, Reply},
-    entry::Entry,
-    member::MAX_NODES,
+use crate::{
+    clock::Moment,
+    cluster::{
+        codec::{self, BadEntry, Reading},
+        command::{Command, Log, Logged, MAX_READ, Reply},
+        entry::Entry,
+        member::MAX_NODES,
+    },
 };
 
 /// How often to read the log if no bell rings.
 pub(super) const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// Entries may be old if this node was last up to date so long ago. It then missed dozens of readings.
+const LATE: Duration = Duration::from_secs(60);
 
 impl Task {
     /// Reads the log. Returns whether it came to the end.
@@ -20,6 +26,8 @@ impl Task {
         let mut with_checkpoint = !self.is_synced;
         // Stays so to the end of the log: to read the checkpoint again would bring the same gap again.
         let mut after_checkpoint = with_checkpoint;
+        let is_late = |at: Moment| self.now().shortest_since(at) > LATE;
+        let is_late = self.up_to_date.is_none_or(is_late);
         loop {
             let command = Command::Read {
                 after: self.position,
@@ -42,7 +50,7 @@ impl Task {
                 now,
                 engine: log.time,
                 suspect_since: self.suspect_since,
-                is_old: false,
+                is_old: is_late,
             };
             let is_last = log.entries.len() < MAX_READ;
             let is_gap = !self.take_in(log, &reading, after_checkpoint);
@@ -69,12 +77,12 @@ impl Task {
 
     /// Applies a part of the log. Stops at a gap and returns false, unless this follows a checkpoint that was just read.
     pub(super) fn take_in(&mut self, log: Log, reading: &Reading, after_checkpoint: bool) -> bool {
+        let reading = &Reading {
+            is_old: reading.is_old || after_checkpoint,
+            ..*reading
+        };
         if let Some(checkpoint) = log.checkpoint {
-            let reading = Reading {
-                is_old: true,
-                ..*reading
-            };
-            self.take_entry(&checkpoint, &reading);
+            self.take_entry(&checkpoint, reading);
         }
         for entry in log.entries {
             if entry.position != self.position.next() && !after_checkpoint {

@@ -7,5 +7,6 @@ mod logged;
 mod lost_ledger;
 mod member;
 mod scripts;
+mod silence;
 mod simulated;
 mod spending;

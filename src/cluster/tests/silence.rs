@@ -1,0 +1,53 @@
+//! Tests a pause that CallTools asked for while the leader changes.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+
+use super::spending::{Counter, LEASE, SECOND, start};
+use crate::{budget::Witness as _, clock::VirtualClock, cluster::model::Exchange};
+
+const PAUSE: Duration = Duration::from_secs(1_800);
+
+/// What a node adds to the rest of a pause that it hears of, at most.
+const JITTER: Duration = Duration::from_secs(10);
+
+fn left(node: &Counter) -> Duration {
+    node.budget.silence().0.unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_ends_when_it_would_on_one_machine_however_many_nodes_start_during_it() {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let node = |name| start(&exchange, &clock, name);
+    let first = node("one");
+    while !first.member.leads() {
+        sleep(SECOND).await;
+    }
+    // Its first entry after it has read the mirrors is a checkpoint.
+    sleep(LEASE).await;
+    first.member.silenced(false, Some(Duration::ZERO));
+    sleep(SECOND).await;
+    first.budget.throttled(Some(PAUSE));
+    first.member.silenced(true, Some(PAUSE));
+    sleep(PAUSE - 100 * SECOND).await;
+    // It reads the entry itself, which no checkpoint has replaced.
+    let second = node("two");
+    sleep(5 * SECOND).await;
+    let rest = left(&second);
+    assert!(rest >= 94 * SECOND, "{rest:?}");
+    assert!(rest <= 95 * SECOND + JITTER, "{rest:?}");
+    first.task.abort();
+    sleep(2 * LEASE).await;
+    assert!(second.member.leads());
+    // It reads the checkpoint of the second one.
+    let third = node("three");
+    sleep(5 * SECOND).await;
+    let rest = left(&third);
+    assert!(rest >= 69 * SECOND, "{rest:?}");
+    assert!(rest <= 70 * SECOND + 2 * JITTER, "{rest:?}");
+    sleep(70 * SECOND + 2 * JITTER).await;
+    for node in [second, third] {
+        assert_eq!(left(&node), Duration::ZERO);
+    }
+}
