@@ -40,6 +40,7 @@ use super::{
 use crate::{
     budget::Budget,
     clock::{Clock, Moment},
+    decision::reservations::ReservationId,
 };
 
 /// The minimum time between two looks at the lease.
@@ -122,6 +123,8 @@ pub struct Task {
     tries: u8,
     /// It had the lease and could not read the log, and has not read it since.
     gave_up: bool,
+    /// Reservations that have ended, although no entry that the engine confirmed says so.
+    untold: Vec<ReservationId>,
     /// Whether an entry that cannot be used was logged.
     logged_bad_entry: bool,
     /// Whether a refused claim was logged since the last accepted one.
@@ -193,6 +196,7 @@ impl Task {
             last_epoch: 0,
             tries: 0,
             gave_up: false,
+            untold: Vec::new(),
             logged_bad_entry: false,
             logged_refused_claim: false,
             unread: false,
@@ -371,6 +375,9 @@ impl Task {
         } else if self.mirrors_due > 0 {
             self.mirrors_due -= 1;
             self.read_mirrors().await;
+        }
+        if self.leads() && !self.untold.is_empty() {
+            self.publish(Entry::default()).await;
         }
         self.forget_nodes().await;
     }

@@ -5,17 +5,23 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Task;
-use crate::cluster::{
-    codec::{self, Writing},
-    command::{Command, Listener, Reply},
-    entry::Entry,
-    member::Order,
-    message::{Question, What},
+use crate::{
+    cluster::{
+        codec::{self, Writing},
+        command::{Command, Listener, Reply},
+        entry::Entry,
+        member::Order,
+        message::{Question, What},
+    },
+    decision::reservations::ReservationId,
 };
 
 /// A new checkpoint is due after this many entries, or this long after the last one.
 const ENTRIES_PER_CHECKPOINT: u64 = 256;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+
+/// How many ended reservations are remembered until the engine confirms that: as many as a busy router ends during a lease.
+const MAX_UNTOLD: usize = 1_024;
 
 impl Task {
     pub(super) fn writing(&self) -> Writing {
@@ -73,7 +79,13 @@ impl Task {
                 }
             }
         }
-        let published = self.leads() && self.publish(entry).await;
+        let published = match self.leads() {
+            true => self.publish(entry).await,
+            false => {
+                self.ended_untold(entry.ended);
+                false
+            }
+        };
         for done in waiting.into_iter().flatten() {
             // The caller may have given up.
             let _ = done.send(published);
@@ -84,15 +96,17 @@ impl Task {
     }
 
     /// Writes an entry to the log. Returns whether that worked.
-    pub(super) async fn publish(&mut self, entry: Entry) -> bool {
+    pub(super) async fn publish(&mut self, mut entry: Entry) -> bool {
         if self.is_alone {
             self.standing.apply(&entry);
             return true; // There is nobody to tell.
         }
         let (Some(lease), Some(generation)) = (self.candidate.held(), self.candidate.generation())
         else {
+            self.ended_untold(entry.ended);
             return false;
         };
+        entry.ended.append(&mut self.untold);
         let (now, holder) = (self.now(), lease.holder.clone().unwrap_or_default());
         let generation = generation.to_owned();
         self.standing.apply(&entry);
@@ -106,6 +120,8 @@ impl Task {
             let mut whole = self.standing.whole(now);
             whole.requests = self.requests();
             whole.silences = self.silences();
+            // A node that reads the checkpoint does not read the entry itself, and keeps the seats that it knows.
+            whole.ended.clone_from(&entry.ended);
             codec::encode(&whole, &self.writing())
         });
         let command = Command::Publish {
@@ -133,13 +149,29 @@ impl Task {
                 );
                 self.candidate.lost();
                 self.depose();
+                self.ended_untold(entry.ended);
                 false
             }
             None => {
                 // The entry may or may not be there; the next checkpoint corrects both cases.
                 self.checkpoint = None;
+                self.ended_untold(entry.ended);
                 false
             }
         }
+    }
+
+    /// Records that reservations have ended, although the other nodes may not know. The next entry says it again: a follower that has heard of their
+    /// seats would keep these, also if it reads a checkpoint without them.
+    fn ended_untold(&mut self, ended: Vec<ReservationId>) {
+        let entry = Entry {
+            ended,
+            ..Entry::default()
+        };
+        // This node's mirror and checkpoints must not have them.
+        self.standing.apply(&entry);
+        self.untold.extend(entry.ended);
+        let excess = self.untold.len().saturating_sub(MAX_UNTOLD);
+        self.untold.drain(..excess);
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         message::Question,
         model::Mishap::{self, Doubled, Lost, None as Arrives},
     },
+    decision::reservations::Reserved,
 };
 
 impl Running {
@@ -167,6 +168,59 @@ async fn a_follower_says_why_the_leader_may_not_poll() {
     assert_eq!(refusal.cause, Cause::Spent);
     let wait = refusal.wait(fixture.clock.now());
     assert!(wait > 30 * MINUTE, "{wait:?}");
+}
+
+/// Asks for a seat through the follower, or takes one on the leader as its own HTTP does. Returns whether the call got it.
+async fn gets_a_seat(fixture: &Fixture, leader: &Running, follower: Option<&Running>) -> bool {
+    if let Some(follower) = follower {
+        let what = follower.reserve(fixture, "call");
+        let said = follower.member.ask(what, SECOND).await;
+        return matches!(said, Some(Said::Made { .. }));
+    }
+    let (key, accepts) = (&fixture.keys[0], leader.decide(fixture, 0));
+    let (seats, now) = (&leader.reservations, fixture.clock.now());
+    let reserved = seats
+        .queue(key)
+        .reserve("call", 45 * SECOND, now, |_| accepts);
+    let Reserved::Made(made, _) = reserved else {
+        panic!("{reserved:?}")
+    };
+    leader.member.log_made(seats, key, &made).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_whose_entry_is_not_confirmed_is_held_by_no_node() {
+    let long = 3 * SECOND;
+    for (is_asked, unconfirmed, down) in [
+        // Its entry and that of its end are in the log.
+        (true, SECOND / 10, Duration::ZERO),
+        (true, long, Duration::ZERO),
+        // Only its own entry is.
+        (true, SECOND / 10, long),
+        (false, SECOND / 10, long),
+        // Neither is.
+        (false, Duration::ZERO, long),
+    ] {
+        let (fixture, exchange) = frozen(1);
+        let (leader, follower) = pair(&fixture, &exchange).await;
+        let asked = is_asked.then_some(&follower);
+        let (has_seat, ()) = tokio::join!(gets_a_seat(&fixture, &leader, asked), async {
+            for (fault, lasts) in [
+                (&exchange.is_unconfirmed, unconfirmed),
+                (&exchange.is_down, down),
+            ] {
+                fault.store(!lasts.is_zero(), AtomicOrdering::Relaxed);
+                sleep(lasts).await;
+                fault.store(false, AtomicOrdering::Relaxed);
+            }
+        });
+        let case = format!("{is_asked} {unconfirmed:?} {down:?}");
+        assert!(!has_seat, "{case}");
+        sleep(10 * SECOND).await;
+        assert!(leader.member.leads(), "{case}");
+        let held = |node: &Running| node.reservations.list(fixture.clock.now()).len();
+        assert_eq!((held(&leader), held(&follower)), (0, 0), "{case}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
