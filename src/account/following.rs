@@ -48,7 +48,7 @@ pub(super) enum Followed {
 }
 
 impl Account {
-    /// Returns whether another node sends the account's requests.
+    /// Returns whether another node sends the account's requests, or did since this task last led. It then catches up first.
     pub(super) fn follows(&self) -> bool {
         is_follower(&self.deps)
     }
@@ -69,9 +69,11 @@ impl Account {
         let followed = loop {
             self.deps.heartbeat.beat();
             if *cluster.role.borrow_and_update() == Role::Leading {
+                let tenure = cluster.member.tenures();
                 while let Ok(news) = cluster.news.try_recv() {
                     self.take_news(&news);
                 }
+                cluster.member.is_ready_for(tenure);
                 // Callers still wait for the answers, which now come from this node. Each ends within half a minute.
                 forwarded.detach_all();
                 break Followed::Leads;
@@ -132,7 +134,7 @@ impl Account {
         }
     }
 
-    fn take_news(&mut self, news: &Entry) {
+    pub(super) fn take_news(&mut self, news: &Entry) {
         if let Some(names) = &news.names {
             self.take_names(names);
         }
@@ -307,10 +309,12 @@ impl Account {
     }
 }
 
-/// Returns whether another node sends the account's requests.
+/// Returns whether another node sends the account's requests, or did since this task last led. It then catches up first.
 pub(super) fn is_follower(deps: &Deps) -> bool {
     let cluster = deps.cluster.as_ref();
-    cluster.is_some_and(|cluster| *cluster.role.borrow() == Role::Following)
+    cluster.is_some_and(|cluster| {
+        *cluster.role.borrow() == Role::Following || !cluster.member.is_ready()
+    })
 }
 
 /// Asks the leader for a poll. Without a leader, this fails within seconds.
@@ -407,6 +411,8 @@ fn sighting(seen: &SeenRow, names: &Names) -> Option<Sighting> {
 pub(super) enum Event {
     /// Another node asks something.
     Question(Vec<u8>),
+    /// The member's task has read something: seats that only other nodes knew, or, if this node leads no more, the next leader's entry.
+    News(Arc<Entry>),
     /// This node's role may have changed.
     Role,
     /// The member's task has ended.
@@ -423,6 +429,7 @@ pub(super) async fn next_event(cluster: &mut Option<Membership>) -> Event {
             Ok(()) => Event::Role,
             Err(_) => Event::End,
         },
+        Some(news) = cluster.news.recv() => Event::News(news),
         Some(question) = cluster.questions.recv() => Event::Question(question),
     }
 }

@@ -272,6 +272,9 @@ impl Account {
         else {
             return Said::Unlogged;
         };
+        if !member.is_ready() {
+            return Said::Unlogged; // This task must first read what another leader has logged.
+        }
         let (key, ttl) = (self.key(&queue), Duration::from_millis(ttl_ms));
         let Some(state) = self.deps.board.get(&key).filter(|_| TTL.contains(&ttl)) else {
             // The asking node's wish is still on its way.

@@ -275,6 +275,10 @@ impl Account {
                         self.answer_question(&question, &mut jobs).await;
                         self.has_news = true;
                     }
+                    Event::News(news) => {
+                        self.take_news(&news);
+                        self.has_news = true;
+                    }
                     Event::Role if self.follows() => return Ok(Worked::Deposed),
                     Event::Role => {}
                     Event::End => return Ok(Worked::Stopped),

@@ -87,17 +87,28 @@ pub(super) enum Order {
     Count(Arc<Budget>),
 }
 
-/// Until when a member may act as the leader.
+/// Until when a member may act as the leader, and whether its account's task is ready for that.
 #[derive(Debug, Default)]
-pub(super) struct Tenure(AtomicU64);
+pub(super) struct Tenure {
+    /// In nanoseconds since the boot.
+    until: AtomicU64,
+    /// How often the member has begun to lead.
+    begun: AtomicU64,
+    /// For which of these the account's task has applied everything that was read before.
+    ready: AtomicU64,
+}
 
 impl Tenure {
+    pub fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub fn set(&self, until: Duration) {
-        self.0.store(until.as_nanos() as u64, Ordering::Release);
+        self.until.store(until.as_nanos() as u64, Ordering::Release);
     }
 
     fn until(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Acquire))
+        Duration::from_nanos(self.until.load(Ordering::Acquire))
     }
 }
 
@@ -242,6 +253,26 @@ impl Member {
             // The member's task has ended, so no leader will be known.
             std::future::pending().await
         }
+    }
+
+    /// Returns how often this node has begun to lead.
+    pub fn tenures(&self) -> u64 {
+        self.tenure.begun.load(Ordering::Acquire)
+    }
+
+    /// Records that the account's task has applied everything that was read before this node began to lead for the `tenure`th time.
+    pub fn is_ready_for(&self, tenure: u64) {
+        self.tenure.ready.store(tenure, Ordering::Release);
+    }
+
+    /// Returns whether the account's task knows everything that was read before this node last began to lead.
+    pub fn is_ready(&self) -> bool {
+        self.tenure.ready.load(Ordering::Acquire) == self.tenures()
+    }
+
+    /// Returns whether this node decides about seats: it leads, and knows all that are held.
+    pub fn gives_seats(&self) -> bool {
+        self.leads() && self.is_ready()
     }
 
     /// Publishes CallTools' answers. Nothing outside depends on them, so this does not wait for the log.

@@ -13,7 +13,7 @@ use crate::{
         member::Member,
         message::{Said, What},
         model::Exchange,
-        node::{Node, Settings as NodeSettings},
+        node::{Membership, Node, Settings as NodeSettings},
     },
     decision::soon::rule::{Prediction, Terms},
 };
@@ -80,6 +80,19 @@ impl Running {
         queues: Vec<QueueSettings>,
         limit: u32,
     ) -> Self {
+        Self::placed(fixture, exchange, name, known, queues, limit, |_| ())
+    }
+
+    /// Starts the same. The test sees its place in the cluster first, and may take the member's task.
+    fn placed(
+        fixture: &Fixture,
+        exchange: &Arc<Exchange>,
+        name: &str,
+        known: Known,
+        queues: Vec<QueueSettings>,
+        limit: u32,
+        see: impl FnOnce(&mut Membership),
+    ) -> Self {
         let keys: Vec<_> = queues.iter().map(|queue| queue.key.clone()).collect();
         let settings = NodeSettings {
             name: name.to_owned(),
@@ -93,6 +106,8 @@ impl Running {
         let limit = NonZeroU32::new(limit).unwrap();
         let budget = Budget::in_memory(limit, 50, fixture.clock.clone());
         let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
+        let mut membership = node.membership(seat.unwrap(), Some(budget.clone()));
+        see(&mut membership);
         let board = Arc::new(Board::new(keys.clone()));
         let metrics = Arc::new(Metrics::new(keys, fixture.clock.now()));
         let reservations = Arc::new(Reservations::new());
@@ -117,7 +132,7 @@ impl Running {
             metrics: metrics.clone(),
             reservations: reservations.clone(),
             store: None,
-            cluster: Some(node.membership(seat.unwrap(), Some(budget.clone()))),
+            cluster: Some(membership),
             known,
             clock: fixture.clock.clone(),
             names: watch::Sender::new(Arc::default()),

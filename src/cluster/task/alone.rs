@@ -78,7 +78,7 @@ impl Task {
             return;
         }
         if !self.is_alone {
-            if self.leads() || now < begins {
+            if self.leads() || now < begins || !self.has_told_all() {
                 return;
             }
             (self.is_alone, self.owes) = (true, true);
@@ -87,6 +87,7 @@ impl Task {
             }
             self.parts.led.fetch_add(1, Ordering::Relaxed);
             self.parts.listens.store(true, Ordering::Relaxed);
+            self.parts.tenure.begin();
             self.parts.role.send_replace(Role::Leading);
             tracing::warn!(
                 account = &*self.parts.account,

@@ -70,7 +70,7 @@ impl Task {
         if self.unread {
             return self.resign().await; // A node that can read the log should lead.
         }
-        if !has_read || !self.read_mirrors().await {
+        if !has_read || !self.read_mirrors().await || !self.has_told_all() {
             return; // The next beat tries again.
         }
         let Some(lease) = self.candidate.held() else {
@@ -89,6 +89,8 @@ impl Task {
             return;
         }
         self.mirrors_due = 2;
+        // First, because the serving threads see at once that it leads.
+        self.parts.tenure.begin();
         self.lead_until(self.acts_until());
         self.parts.led.fetch_add(1, Ordering::Relaxed);
         self.parts.role.send_replace(Role::Leading);
@@ -97,6 +99,34 @@ impl Task {
             epoch,
             "this node leads the account"
         );
+    }
+
+    /// Leads for a minute, right after it has read an entry.
+    #[cfg(test)]
+    pub(crate) fn lead_after(&mut self, entry: Entry) {
+        self.tell(entry);
+        self.parts.tenure.begin();
+        self.lead_until(self.now().boot + Duration::from_secs(60));
+        self.parts.led.fetch_add(1, Ordering::Relaxed);
+        self.parts.role.send_replace(Role::Leading);
+    }
+
+    /// Reads an entry.
+    #[cfg(test)]
+    pub(crate) fn hear(&mut self, entry: Entry) {
+        self.tell(entry);
+    }
+
+    /// Logs nothing of what is ordered.
+    #[cfg(test)]
+    pub(crate) async fn refuse_orders(&mut self) {
+        while self.parts.orders.recv().await.is_some() {}
+    }
+
+    /// Follows from now on.
+    #[cfg(test)]
+    pub(crate) fn follow(&mut self) {
+        self.depose();
     }
 
     /// Stops leading without asking the engine.

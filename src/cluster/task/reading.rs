@@ -131,6 +131,14 @@ impl Task {
         }
     }
 
+    /// Returns whether the account's task gets everything that was read.
+    pub(super) fn has_told_all(&mut self) -> bool {
+        if self.has_lost_news {
+            self.tell(Entry::default());
+        }
+        !self.has_lost_news
+    }
+
     /// Applies the mirrors of all nodes. Returns whether they could be read.
     pub(super) async fn read_mirrors(&mut self) -> bool {
         let asked = self.now();

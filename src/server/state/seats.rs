@@ -6,7 +6,6 @@ use futures_util::{StreamExt as _, stream};
 
 use super::app::{AccountHandle, App, Queue};
 use crate::{
-    budget::Witness as _,
     cluster::{
         member::Member,
         message::{Said, What},
@@ -46,13 +45,14 @@ pub struct SeatRequest<'a> {
 /// In a cluster: the leader did not answer in time, could not log the seat, or knows nothing about the queue yet.
 pub async fn reserve(app: &App, seat: &SeatRequest<'_>) -> Result<Reserved, Problem> {
     let member = member(app, &seat.queue.key);
-    if member.is_none_or(|member| member.leads())
+    if member.is_none_or(|member| member.gives_seats())
         && let Some(reserved) = reserve_here(app, seat, member).await
     {
         return Ok(reserved);
     }
-    match member.filter(|member| !member.leads()) {
-        // This node may have led until now; then the next leader decides.
+    match member.filter(|member| !member.gives_seats()) {
+        // This node may have led until now; then the next leader decides. If it has just begun to lead, its account's task answers as soon as it
+        // knows all held seats.
         Some(member) => reserve_elsewhere(app, seat, member).await,
         None => Err(no_leader()),
     }
@@ -163,10 +163,10 @@ pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
     let Some((queue, _)) = held.iter().find(|(_, one)| one.id == *id) else {
         // It may be so new that this node does not know it yet.
         let members = app.accounts.iter().filter_map(member_of);
-        return release_elsewhere(app, id, members.filter(|member| !member.leads())).await;
+        return release_elsewhere(app, id, members.filter(|member| !member.gives_seats())).await;
     };
     let member = member(app, queue);
-    if let Some(member) = member.filter(|member| !member.leads()) {
+    if let Some(member) = member.filter(|member| !member.gives_seats()) {
         return release_elsewhere(app, id, [member]).await;
     }
     let released = app.reservations.release(id, app.clock.now());

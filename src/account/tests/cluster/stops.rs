@@ -1,6 +1,12 @@
 //! Tests a leader that is stopped properly.
 
+use tokio::time::timeout;
+
 use super::*;
+use crate::{
+    cluster::entry::{Entry, HeldSeat},
+    decision::reservations::{Reservation, ReservationId},
+};
 
 /// As long as a call's router waits for its seat.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -52,6 +58,63 @@ async fn no_reservation_fails_while_the_leader_stops() {
         .enumerate()
         .filter(|(_, one)| !one.as_ref().unwrap());
     assert_eq!(failed.map(|(call, _)| call).collect::<Vec<_>>(), [0; 0]);
+}
+
+/// What another leader logs about the seat of a call.
+fn held(fixture: &Fixture, call: &str) -> Entry {
+    let reservation = Reservation {
+        id: ReservationId::from_text(call),
+        call_id: call.into(),
+        made: fixture.clock.now(),
+        ttl: 45 * SECOND,
+        prediction: None,
+    };
+    Entry {
+        held: vec![HeldSeat {
+            queue: fixture.keys[0].queue.clone(),
+            reservation,
+        }],
+        ..Entry::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_gives_seats_once_it_knows_those_that_are_held() {
+    let (fixture, exchange) = frozen(1);
+    let (mut task, queues) = (None, fixture.queues.clone());
+    let node = Running::placed(
+        &fixture,
+        &exchange,
+        "one",
+        Known::default(),
+        queues,
+        1000,
+        |membership| task = membership.task.take(),
+    );
+    let mut task = task.unwrap();
+    sleep(SECOND).await;
+    let calls = || {
+        let held = node.reservations.list(fixture.clock.now()).into_iter();
+        held.map(|(_, one)| one.call_id.to_string())
+            .collect::<Vec<_>>()
+    };
+    task.lead_after(held(&fixture, "first"));
+    // Its account's task has not run since, but the threads that serve HTTP may.
+    assert!(node.member.leads() && !node.member.gives_seats());
+    let _ = timeout(SECOND, task.refuse_orders()).await;
+    assert!(node.member.gives_seats());
+    assert_eq!(calls(), ["first"]);
+    // Another node leads for so short a time that the account's task does not notice.
+    task.follow();
+    task.lead_after(held(&fixture, "second"));
+    assert!(node.member.leads() && !node.member.gives_seats());
+    let _ = timeout(SECOND, task.refuse_orders()).await;
+    assert!(node.member.gives_seats());
+    assert_eq!(calls(), ["first", "second"]);
+    // A leader also reads the mirrors of nodes that appear.
+    task.hear(held(&fixture, "third"));
+    let _ = timeout(SECOND, task.refuse_orders()).await;
+    assert_eq!(calls(), ["first", "second", "third"]);
 }
 
 #[tokio::test(start_paused = true)]
