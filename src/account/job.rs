@@ -157,7 +157,7 @@ impl Account {
             account = &*self.name,
             list = self.list_of(job),
             ?purpose,
-            "a list is read"
+            "reading a list"
         );
         let seat = match job {
             Job::Poll(queue) => Some(self.seats[queue]),

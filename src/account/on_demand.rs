@@ -47,11 +47,15 @@ impl Account {
         self.schedule.counted(asked, new, per_hour, now);
         let on_demand = self.schedule.is_on_demand();
         if was != on_demand {
-            tracing::info!(
-                account = &*self.name,
-                on_demand,
-                "the mode of polling for each question that waits has changed"
-            );
+            let account = &*self.name;
+            if on_demand {
+                tracing::info!(account, "each request with `fresh` gets its own poll");
+            } else {
+                tracing::info!(
+                    account,
+                    "a request with `fresh` no longer gets its own poll"
+                );
+            }
             self.plan();
         }
     }

@@ -48,7 +48,11 @@ impl Account {
             let lead = self.opening.leads.get(place).copied();
             let rests = span.is_some_and(|span| rests(span, lead.unwrap_or(MAX_LEAD), now));
             if self.schedule.rests(place) != rests {
-                tracing::info!(queue = %queue.key, rests, "opening hours: polling pauses or resumes");
+                if rests {
+                    tracing::info!(queue = %queue.key, "polling pauses: the queue is closed");
+                } else {
+                    tracing::info!(queue = %queue.key, "polling resumes: the queue opens soon");
+                }
                 self.schedule.rest(place, rests);
             }
         }

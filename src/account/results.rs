@@ -71,7 +71,7 @@ impl Account {
             took = ?self.deps.clock.now().longest_since(begun),
             requests = result.as_ref().ok(),
             error = result.as_ref().err().map(tracing::field::display),
-            "a list has been read"
+            "finished reading a list"
         );
     }
 

@@ -265,9 +265,7 @@ impl HttpTransport {
             }
             Packed::CutShort => (
                 Down::ConnectionLost,
-                format!(
-                    "the connection to {peer} broke off: the end of the packed body is missing"
-                ),
+                format!("the connection to {peer} broke off: the compressed body is incomplete"),
             ),
             Packed::Damaged => (
                 Down::NotJson,
@@ -306,7 +304,10 @@ impl HttpTransport {
         let peer = &self.peer;
         let detail = match kind {
             Down::TimeOut if error.is_connect() => format!("no connection to {peer} in time"),
-            Down::TimeOut => format!("{peer} did not answer whole within {:?}", self.timeout),
+            Down::TimeOut => format!(
+                "{peer} did not send its complete answer within {:?}",
+                self.timeout
+            ),
             Down::Dns => message(&error),
             Down::Refused => format!("no connection to {peer}: {}", message(&error)),
             Down::Tls => format!("no secure connection to {peer}: {}", message(&error)),

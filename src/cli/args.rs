@@ -58,7 +58,7 @@ pub struct ConfigFile {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a configuration: asks for login address, token and queues, writes them, and checks
+    /// Create a configuration: ask for the login address, the token and the queues, write the files and check them
     #[command(after_help = "Examples:
   openseat init
   openseat init --silo east-1 --token-file ./main.token --queue sales-queue --threshold 0
@@ -120,7 +120,7 @@ folder, the daemon asks.
 
 Exit codes: 0 listed, 1 an account could not be asked, or its seats were not counted, 2 the configuration is wrong.")]
     Queues(Queues),
-    /// Check, show or start a configuration; offline
+    /// Check or show a configuration, or print an example; offline
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Try the addresses of `[[notify]]`
@@ -171,7 +171,7 @@ is set, the daemon uses these levels from now on, even if the configuration is r
 Exit codes:
   0  the new configuration is in force
   1  the daemon rejects it and the old one stays in force, or no daemon answers
-  2  it is wrong, and so does not say where the daemon is")]
+  2  the configuration is wrong, so the daemon cannot be found")]
     Reload(ConfigFile),
     /// Try openseat: a simulated CallTools and the daemon in one process
     #[command(after_help = "Examples:
@@ -293,14 +293,14 @@ Exit codes: 0 it is good, 2 it is wrong, or a file that it names cannot be read 
 /// `openseat notify`
 #[derive(Clone, Debug, Subcommand)]
 pub enum NotifyCommand {
-    /// Send a test message to each address, and report who took it
+    /// Send a test message to each address, and report which recipients accepted it
     #[command(
         after_help = "Each address gets one message, whose `event` is `test`, also a router that takes pushes. No request goes to
 CallTools, and no daemon needs to run.
 
 Exit codes:
-  0  every recipient took it
-  1  a recipient did not take it, or there is none
+  0  every recipient accepted it
+  1  a recipient did not accept it, or there is none
   2  the configuration is wrong, or an address cannot be read"
     )]
     Test(ConfigFile),

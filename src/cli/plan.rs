@@ -206,7 +206,7 @@ fn first_hour(plan: &Plan) -> Option<String> {
         return None;
     }
     let begin = format!(
-        "After a first start {} are known at once and the others one after the other, those that are asked about first",
+        "After a first start, {} are known at once; the others follow one by one, the most requested first",
         counted(first.at_once as u64, "queue"),
     );
     Some(match first.all_after {
@@ -265,7 +265,7 @@ fn opening_hours(plan: &Plan) -> Option<String> {
 fn misfit(queue: &PlannedQueue) -> String {
     if !queue.keeps_its_members() {
         return format!(
-            "{} does not fit: who belongs to it is asked once in {} and is known for {}, so it would be unknown at times; \
+            "{} does not fit: its members are read every {} but count for only {}, so it would sometimes be unknown; \
              poll fewer queues, or raise requests_per_hour if CallTools allows the account more.",
             queue.queue,
             spoken(queue.expected.membership_interval),

@@ -212,7 +212,7 @@ impl Kind {
     fn gone(unknown: &str) -> Option<&'static str> {
         let is_gone = matches!(unknown, "hook_secret_file" | "hook_url");
         is_gone.then_some(
-            "openseat takes no hooks any more, since they made no answer fresher; delete this line",
+            "REST hooks were removed because they made no answer fresher; delete this line",
         )
     }
 
@@ -332,7 +332,7 @@ mod tests {
             (&NOTIFY, "queue", "write `queues`, a list"),
             (&NOTIFY, "mail", "[[notify]] may have url_file"),
             (&SERVER, "notify", "write it as [[notify]]"),
-            (&ACCOUNT, "hook_url", "openseat takes no hooks any more"),
+            (&ACCOUNT, "hook_url", "REST hooks were removed"),
             (&STATE, "colour", "[state] may have dir"),
         ] {
             let given = kind.advice(unknown);

@@ -32,7 +32,8 @@ const WHY_MAX_AGES: &str =
 const FORGOTTEN_AFTER: RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
 
-const WHY_FORGOTTEN_AFTER: &str = "honest agents wait for a minute between two calls, and after a week it makes no difference any more";
+const WHY_FORGOTTEN_AFTER: &str =
+    "agents often wait a minute between calls, and more than a week has no effect";
 
 const FRESH: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 

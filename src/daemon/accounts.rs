@@ -127,7 +127,7 @@ impl RunningAccount {
         if tokio::time::timeout(HANDOVER, taking).await.is_err() {
             tracing::warn!(
                 account = &*self.config.name,
-                "is busy; it takes the new config as soon as it can"
+                "the account's task is busy and will apply the new config when it can"
             );
         }
     }
@@ -152,7 +152,8 @@ impl RunningAccount {
             .await
             .is_err()
         {
-            tracing::warn!(account = &*self.config.name, "is slow to end");
+            let account = &*self.config.name;
+            tracing::warn!(account, "the account's task has not ended yet");
         }
     }
 

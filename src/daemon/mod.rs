@@ -371,7 +371,7 @@ impl Work {
         };
         match tokio::time::timeout(GRACE, rest).await {
             Ok(ended) => ended?,
-            Err(_) => tracing::warn!("not everything ended in time"),
+            Err(_) => tracing::warn!("some tasks did not end in time and were abandoned"),
         }
         match early {
             None => Ok(()),

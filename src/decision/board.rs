@@ -51,7 +51,7 @@ pub struct QueueState {
     pub id: Option<u64>,
     /// CallTools' name of the queue, once it is known.
     pub name: Option<Arc<str>>,
-    /// The newest complete poll.
+    /// The newest snapshot: the last complete poll with the newest rows.
     pub snapshot: Option<Arc<Snapshot>>,
     /// Why there is nothing newer; `None` if nothing is wrong.
     pub fault: Option<Arc<Fault>>,

@@ -77,7 +77,7 @@ impl fmt::Display for QueueListing {
         }
         let queue = |(id, name): &(u64, String)| format!("\"{name}\" (id {id})");
         let queues: Vec<_> = self.first.iter().map(queue).collect();
-        write!(f, "There are: {}", queues.join(", "))?;
+        write!(f, "The account has: {}", queues.join(", "))?;
         match self.more {
             0 => Ok(()),
             more => write!(f, " and {more} more; `openseat queues` lists all"),
@@ -280,7 +280,7 @@ impl fmt::Display for Fault {
             }
             Fault::ClusterDown => write!(
                 f,
-                "the cluster's engine does not answer, so no node may send requests"
+                "this node may not send requests for the account: the engine does not answer, or the node's lease has ended"
             ),
             Fault::UpstreamDown { detail, .. } => f.write_str(detail),
         }

@@ -339,14 +339,14 @@ fn daemon_routes() -> Vec<Operation> {
             .called(
                 "ready",
                 Tag::Operations,
-                "200 once every queue has a snapshot or a known fault; ?verbose",
+                "200 once every queue has a snapshot or a known fault, or is closed; ?verbose",
             )
             .guarded(Guard::Probe)
             .linked()
             .query(probes::READINESS_PARAMETERS)
             .answers(
                 200,
-                "Every queue has a snapshot or a known fault",
+                "Every queue has a snapshot or a known fault, or is closed",
                 Content::text("text/plain", "ready\n"),
             )
             .answers(

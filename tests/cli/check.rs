@@ -137,7 +137,7 @@ async fn a_misspelt_queue_is_answered_with_the_existing_queues() {
     output.stdout_has(&[
         "unknown  the account has no queue named \"Sales-Queue\"",
         &format!(
-            "did you mean \"sales-queue\"? There are: \"sales-queue\" (id {sales}), \"Billing\" (id {billing})\n"
+            "did you mean \"sales-queue\"? The account has: \"sales-queue\" (id {sales}), \"Billing\" (id {billing})\n"
         ),
     ]);
 }

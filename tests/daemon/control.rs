@@ -265,7 +265,7 @@ async fn a_control_socket_that_cannot_be_created_or_disappears_is_created_again(
     fs::create_dir_all(socket(&home)).expect("a folder in its place");
     let program = Program::run(&home, &config);
     let address = program.address().await;
-    let words = "the control socket cannot be made";
+    let words = "cannot create the control socket";
     let log = program.logs(words).await;
     assert!(log.contains("a file that is not a socket has this name; remove it"));
     soon("ready", async || {

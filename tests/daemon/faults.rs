@@ -169,7 +169,7 @@ async fn a_hang() {
     let unknown = fixture
         .check_fault(InjectedFault::Hang, "timeout", "upstream_down")
         .await;
-    says(&unknown, "did not answer whole within 2s");
+    says(&unknown, "did not send its complete answer within 2s");
 }
 
 #[tokio::test]

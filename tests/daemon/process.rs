@@ -413,8 +413,8 @@ async fn the_token_appears_nowhere() {
     assert!(log.contains("\"TRACE\""), "everything is logged");
     for step in [
         "the schedule's choice",
-        "a list is read",
-        "a list has been read",
+        "reading a list",
+        "finished reading a list",
         "the board has changed",
         "a decision",
     ] {

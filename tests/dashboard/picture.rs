@@ -1,4 +1,4 @@
-//! The screenshot of the dashboard in README.md: `openseat demo`, as a newcomer wait_for_text it.
+//! The screenshot of the dashboard in README.md: `openseat demo`, as a newcomer sees it.
 
 use std::{
     io::{BufRead as _, BufReader},

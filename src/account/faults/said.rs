@@ -126,10 +126,10 @@ impl LoggedFaults {
         }
         match *answered {
             [] => {}
-            [one] => tracing::info!(queue = %keys(one), "polled again"),
+            [one] => tracing::info!(queue = %keys(one), "polls succeed again"),
             _ => {
                 let queues = named(answered.into_iter(), &keys);
-                tracing::info!(account = &*self.account, queues, "polled again");
+                tracing::info!(account = &*self.account, queues, "polls succeed again");
             }
         }
     }

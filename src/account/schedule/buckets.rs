@@ -14,7 +14,7 @@ use crate::decision::staleness::Staleness;
 /// Statuses get this part of the pace, and queues the rest. In simulations of 20 to 10,000 agents, no other split was better in all of them.
 const STATUS_PART: f64 = 0.7;
 
-/// The capacity of both buckets together, in requests: that of the budget's own bucket at 1000 an hour.
+/// The capacity of both buckets together, in requests: about that of the budget's own bucket at 1000 an hour.
 const CAPACITY: f64 = 40.0;
 
 /// The part of its pace that the background keeps in each bucket while questions wait.

@@ -211,7 +211,7 @@ async fn a_name_in_another_case_is_another_name() {
     let lines = logged.lines();
     let shown = lines
         .iter()
-        .any(|line| line.contains("There are: ") && line.contains(&id));
+        .any(|line| line.contains("The account has: ") && line.contains(&id));
     assert!(shown, "{lines:?}");
     assert!(!fixture.decide(0).reason.is_known());
     fixture.rename(fixture.ids[0], fixture.name(0));

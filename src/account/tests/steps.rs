@@ -26,8 +26,8 @@ async fn lines_of_minutes(listen: impl FnOnce() -> (Logged, DefaultGuard)) -> Ve
 async fn each_step_of_a_poll_is_logged_in_detail_if_requested() {
     let lines = lines_of_minutes(|| listen_to(Level::TRACE)).await;
     let (begun, ended) = (
-        with(&lines, "a list is read"),
-        with(&lines, "a list has been read"),
+        with(&lines, "reading a list"),
+        with(&lines, "finished reading a list"),
     );
     assert!(begun.len() > 10, "{lines:#?}");
     assert!(begun.len() - ended.len() <= 1, "{begun:#?} {ended:#?}");

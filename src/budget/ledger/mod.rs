@@ -183,7 +183,7 @@ impl Ledger {
             drop(keeper);
             drop(alive);
         };
-        let thread = thread::Builder::new().name("openseat-ledger".to_owned());
+        let thread = thread::Builder::new().name("ledger".to_owned());
         thread.spawn(run).map_err(LedgerError::Thread)?;
         Ok(Self {
             shared,

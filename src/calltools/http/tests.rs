@@ -326,7 +326,10 @@ async fn hang(_stream: TcpStream) -> io::Result<()> {
 async fn a_server_that_hangs() {
     let server = Server::start(|stream, _| hang(stream)).await;
     let detail = fails_as(&server.hurried(), Down::TimeOut).await;
-    assert_eq!(detail, "127.0.0.1 did not answer whole within 300ms");
+    assert_eq!(
+        detail,
+        "127.0.0.1 did not send its complete answer within 300ms"
+    );
 }
 
 #[tokio::test]

@@ -204,7 +204,7 @@ fn verdict(seen: &Seen) -> String {
 fn emptied(account: &Account) -> Option<String> {
     let (since, before) = (account.empty_since?, account.agents_before?);
     let text = format!(
-        "every queue's list of agents is empty since {since:.0}; before that {} there",
+        "every queue's list of agents has been empty since {since:.0}; before that there {}",
         if before == 1 {
             "was 1 agent".to_owned()
         } else {

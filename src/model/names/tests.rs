@@ -70,14 +70,17 @@ fn a_misspelt_name_is_answered_with_the_existing_names() {
     assert_eq!(
         advice(&queues, "Sales-Queue"),
         "queue names are case-sensitive; did you mean \"sales-queue\"? \
-         There are: \"sales-queue\" (id 101), \"Billing\" (id 100), \"support\" (id 102)"
+         The account has: \"sales-queue\" (id 101), \"Billing\" (id 100), \"support\" (id 102)"
     );
     assert!(advice(&[], "sales").ends_with(". The account has no queues"));
     let many: Vec<_> = (0..40).map(|n| format!("overflow {n:02}")).collect();
     queues.extend(many.iter().map(String::as_str));
     let all = advice(&queues, "billing");
     assert_eq!(all.matches("(id ").count(), 12, "{all}");
-    assert!(all.contains("? There are: \"Billing\" (id 100), "), "{all}");
+    assert!(
+        all.contains("? The account has: \"Billing\" (id 100), "),
+        "{all}"
+    );
     assert!(
         all.ends_with(" and 31 more; `openseat queues` lists all"),
         "{all}"

@@ -99,7 +99,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         location = panic.location().map(tracing::field::display),
         thread = thread.name(),
         backtrace = backtrace(),
-        "openseat made a mistake: {}",
+        "internal error: {}",
         words(panic)
     );
 }

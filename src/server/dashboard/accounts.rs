@@ -187,7 +187,7 @@ fn budget(account: &Account<'_>, zone: &Zone) -> Markup {
                 @else { "One request is sent every " (wording::period(usage.period)) "." }
                 (feeds::sentences(&account.feeds, zone))
                 @if let Some(status) = &account.cluster { " " (cluster(status, account.now)) }
-                @if usage.share < 1.0 { " Other programs use this account’s requests too, so openseat polls at " (percent(usage.share)) " of its usual rate." }
+                @if usage.share < 1.0 { " Other software uses this account’s requests too, so openseat polls at " (percent(usage.share)) " of its usual rate." }
             }
         }
     }

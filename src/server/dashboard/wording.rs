@@ -141,7 +141,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
         Reason::NoPermission => "the token may not read this queue",
         Reason::NoSuchQueue => "the account has no such queue",
         Reason::BudgetSpent => "the hour’s requests are spent",
-        Reason::Throttled => "other programs use up this account’s requests",
+        Reason::Throttled => "other software uses up this account’s requests",
         Reason::UpstreamDown => "CallTools sends no usable answer",
         Reason::ClusterDown => "the cluster’s engine does not answer",
         Reason::Closed => "the queue is closed",

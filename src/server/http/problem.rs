@@ -59,7 +59,7 @@ impl Problem {
         Self::new(problem_types::BAD_REQUEST, detail)
     }
 
-    /// A parameter is unknown, repeated, or has an invalid value.
+    /// A parameter is misspelt, repeated, missing or invalid.
     pub fn bad_parameter(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(problem_types::BAD_PARAMETER, detail)
     }

@@ -44,7 +44,7 @@ problem_types! {
     BAD_REQUEST: BAD_REQUEST, "bad-request", "The request is malformed",
         "the request cannot be understood; the detail says what is wrong";
     BAD_PARAMETER: BAD_REQUEST, "bad-parameter", "A parameter of the request is wrong",
-        "a parameter is unknown, repeated, missing or has an invalid value; the detail says which";
+        "a parameter is misspelt, repeated, missing or invalid; the detail says which";
     UNAUTHORIZED: UNAUTHORIZED, "unauthorized", "The bearer token is missing or wrong",
         "send \"Authorization: Bearer <token>\" with the token that openseat is configured with";
     FOREIGN_ORIGIN: FORBIDDEN, "foreign-origin", "The request comes from another site's page",
@@ -57,7 +57,7 @@ problem_types! {
     NO_SUCH_PATH: NOT_FOUND, "no-such-path", "There is nothing at this path",
         "GET / lists all paths";
     UNKNOWN_QUEUE: NOT_FOUND, "unknown-queue", "This queue is not configured",
-        "no configured queue has this name or id; the detail lists the nearest ones";
+        "no configured queue has this name or id; the detail suggests similar ones, and GET /v1/queues lists all";
     NO_SUCH_RESERVATION: NOT_FOUND, "no-such-reservation", "There is no such reservation",
         "it was released, it expired, or its call has reached an agent; GET /v1/reservations lists the held seats";
     NO_SUCH_CALL: NOT_FOUND, "no-such-call", "Nothing is recorded about this call",
@@ -85,10 +85,10 @@ problem_types! {
         "openseat was started without a config file";
     BUDGET_SPENT: TOO_MANY_REQUESTS, "budget-spent", "The account's requests are spent",
         "openseat has spent the hour's requests; Retry-After says when the next one may be sent";
-    THROTTLED: TOO_MANY_REQUESTS, "throttled", "Other programs use up the account's requests",
-        "CallTools refuses requests although openseat's budget has room, because other programs use the account too; Retry-After says when \
+    THROTTLED: TOO_MANY_REQUESTS, "throttled", "Other software uses up the account's requests",
+        "CallTools refuses requests although openseat's budget has room, because other software uses the account too; Retry-After says when \
          openseat may try again";
-    INTERNAL_ERROR: INTERNAL_SERVER_ERROR, "internal-error", "openseat made a mistake",
+    INTERNAL_ERROR: INTERNAL_SERVER_ERROR, "internal-error", "Internal error",
         "this is a bug in openseat; its log has the details";
     BAD_TOKEN: BAD_GATEWAY, "bad-token", "CallTools sent no agents",
         "CallTools does not accept the account's token; a wrong silo looks the same";

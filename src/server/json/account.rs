@@ -29,7 +29,7 @@ pub struct AccountJson<'a> {
     reserve: u32,
     /// Requests in the last hour, including those in progress.
     used: u32,
-    /// The share of its rate that openseat uses: 1 unless other programs use the account too.
+    /// The share of its rate that openseat uses: 1 unless other software uses the account too.
     share: f64,
     /// When CallTools allows requests again; null unless it asked for a pause.
     #[serde(serialize_with = "rfc3339")]

@@ -54,7 +54,10 @@ pub(super) async fn serve_listener<F>(
         .await
         .is_err()
     {
-        tracing::warn!(connections = connections.len(), "cut while stopping");
+        tracing::warn!(
+            connections = connections.len(),
+            "open connections were closed at the end of the grace period"
+        );
     }
     connections.shutdown().await;
 }

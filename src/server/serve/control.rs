@@ -63,7 +63,7 @@ pub async fn serve(folder: PathBuf, current: Arc<Current>, stop: CancellationTok
                 if !std::mem::replace(&mut degraded, true) {
                     tracing::warn!(
                         path = %folder.join(CONTROL_SOCKET).display(), %error,
-                        "the control socket cannot be made, so the commands check, status and reload cannot reach the daemon; it is tried again"
+                        "cannot create the control socket, so `check`, `status` and `reload` cannot reach the daemon; retrying"
                     );
                 }
                 tokio::select! {

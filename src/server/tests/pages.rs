@@ -311,7 +311,7 @@ async fn a_spent_budget_is_red_and_explained_in_whole_sentences() {
     let words = server.words(OVERVIEW).await;
     let silence = "CallTools asked for a pause: next request at 10:10:";
     assert!(words.contains(silence), "{words}");
-    let others = " UTC. Other programs use this account’s requests too, so openseat polls at ";
+    let others = " UTC. Other software uses this account’s requests too, so openseat polls at ";
     assert!(words.contains(others), "{words}");
     // There is no data to answer from here.
     assert!(!words.contains("still answer"), "{words}");

@@ -35,6 +35,41 @@ async fn the_list_shows_what_is_known_about_every_queue() {
 }
 
 #[tokio::test]
+async fn an_unknown_queue_comes_with_the_nearest_names() {
+    let names = ["main/sales-queue", "main/support", "second/billing"];
+    let server = World::with(&names).serve().await;
+    let detail = async |target: &str| {
+        let answer = server.get(target).await;
+        assert_eq!((answer.status, &*answer.problem()), (404, "unknown-queue"));
+        answer.json()["detail"].as_str().expect("a text").to_owned()
+    };
+    for (target, expected) in [
+        (
+            "/v1/queues/slaes-queue/decision",
+            "no queue \"slaes-queue\" is configured; did you mean \"sales-queue\"?",
+        ),
+        (
+            "/v1/queues/main/suport",
+            "no queue \"suport\" is configured; did you mean \"support\"?",
+        ),
+        (
+            "/v1/decisions?queue=second/biling",
+            "no queue \"second/biling\" is configured; did you mean \"second/billing\"?",
+        ),
+        ("/v1/queues/xyz", "no queue \"xyz\" is configured"),
+    ] {
+        assert_eq!(detail(target).await, expected, "{target}");
+    }
+    let many: Vec<String> = (0..=250)
+        .map(|number| format!("main/queue-{number}"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let server = World::with(&many).serve().await;
+    let answer = server.get("/v1/queues/queu-1").await.json();
+    assert_eq!(answer["detail"], "no queue \"queu-1\" is configured");
+}
+
+#[tokio::test]
 async fn one_queue_comes_with_its_agents() {
     let world = World::with(&["main/sales"]);
     world.publish(

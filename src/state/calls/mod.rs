@@ -129,7 +129,7 @@ impl CallLog {
         let keeper = Keeper::new(Arc::clone(&shared), book);
         let (alive, end) = mpsc::channel::<()>();
         thread::Builder::new()
-            .name("openseat-calls".to_owned())
+            .name("calls".to_owned())
             .spawn(move || {
                 let _alive = alive;
                 keeper.run();

@@ -72,18 +72,14 @@ impl Recorder {
         let mut file = File::new(&SCHEMA, path, Arc::clone(&condition), Arc::clone(&clock));
         let keep = Duration::from_secs(u64::from(days) * 86_400);
         let (mut trimmed, now) = (None, Arc::clone(&clock));
-        let writer = Writer::start(
-            "openseat-history",
-            MAX_WAITING,
-            move |looks: Vec<Vec<Note>>| {
-                let now = now.now();
-                file.with(|connection| write::write(connection, looks.iter().flatten()));
-                if trimmed.is_none_or(|at| now.longest_since(at) >= write::TRIM_EVERY) {
-                    trimmed = Some(now);
-                    file.with(|connection| write::trim(connection, now, keep, MAX_BYTES));
-                }
-            },
-        )?;
+        let writer = Writer::start("history", MAX_WAITING, move |looks: Vec<Vec<Note>>| {
+            let now = now.now();
+            file.with(|connection| write::write(connection, looks.iter().flatten()));
+            if trimmed.is_none_or(|at| now.longest_since(at) >= write::TRIM_EVERY) {
+                trimmed = Some(now);
+                file.with(|connection| write::trim(connection, now, keep, MAX_BYTES));
+            }
+        })?;
         Ok(Self {
             history: History::new(path),
             writer,

@@ -61,7 +61,7 @@ impl Store {
         });
         let (written, time) = (Arc::clone(&shelf), Arc::clone(&clock));
         let mut forgot: Option<Moment> = None;
-        let writer = Writer::start("openseat-store", MAX_WAITING, move |notes: Vec<Note>| {
+        let writer = Writer::start("store", MAX_WAITING, move |notes: Vec<Note>| {
             let now = time.now();
             let forgets = forgot.is_none_or(|at| now.longest_since(at) >= FORGET_EVERY);
             let write = |connection: &mut Connection| {

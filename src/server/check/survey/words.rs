@@ -67,7 +67,7 @@ fn lists(found: &Findings) -> Vec<Line> {
                 UnknownQueue::Refused => "is refused (400)",
                 UnknownQueue::NotFound => "is not found (404)",
                 UnknownQueue::Empty => "looks like a queue without agents, so a wrong id cannot be told from an empty queue",
-                UnknownQueue::Everybody => "brings everybody: the filter queue= is ignored; openseat cannot work so",
+                UnknownQueue::Everybody => "brings everybody: the filter queue= is ignored; openseat cannot work with that",
             }
             .to_owned()
         }),
@@ -102,7 +102,7 @@ fn paging(found: &Findings) -> Vec<Line> {
             Count::Exact => "is the number of rows".to_owned(),
             Count::OffBy(off @ 1..) => format!("is {off} more than the rows"),
             Count::OffBy(off) => format!("is {} less than the rows", -off),
-            Count::Absent => "is not told".to_owned(),
+            Count::Absent => "is not given".to_owned(),
         }),
         line("a page after the last", found.past_the_end, |end| {
             match end {

@@ -35,7 +35,7 @@ const MAX_SPELLINGS: usize = 8;
 /// The usual length of one decision, in bytes, to reserve space for a list.
 const USUAL_LENGTH: usize = 420;
 
-/// See the [module](self). Each serving thread has its own.
+/// See the [module](self). Each listener on each serving thread has its own.
 #[derive(Debug, Default)]
 pub struct FastPath {
     /// Only this thread's connections use it, so the lock is always free.
