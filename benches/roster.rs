@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use openseat::{
     account::{Account, Deps, QueueSettings},
     budget::{Budget, BudgetOwner},
-    calltools::{Client, Outgoing, Reply, Transport},
+    calltools::{Client, Reply, Transport},
     clock::{Clock, VirtualClock},
     config::{QueueRef, Rule, ScheduleOptions},
     decision::{
@@ -91,14 +91,14 @@ struct Wire {
 }
 
 impl Transport for Wire {
-    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
-        let kind = Kind::of(request.path_and_query);
+    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+        let kind = Kind::of(path_and_query);
         Box::pin(async move {
             let watch = Arc::clone(&self.watch);
             let lock = || self.watch.lock().expect("no holder panics");
             let last = lock().answers;
             lock().done(last);
-            let reply = self.inner.send(request).await;
+            let reply = self.inner.get(path_and_query).await;
             let answer = lock().answer(kind);
             tokio::spawn(async move {
                 // The paused clock advances when all tasks are idle.

@@ -97,8 +97,36 @@ fn source(path: &Path) -> Source {
 fn code(source: &Source) -> String {
     let text = source.text.split("\n#[cfg(test)]\nmod tests {").next();
     let lines = text.expect("a first part").lines();
-    let code = lines.map(|line| line.split("//").next().expect("a first part"));
-    code.collect::<Vec<_>>().join("\n")
+    lines.map(without_comment).collect::<Vec<_>>().join("\n")
+}
+
+/// The line without a comment at its end. Slashes in a string, as in an address, begin none.
+fn without_comment(line: &str) -> &str {
+    let (mut in_string, mut is_escaped) = (false, false);
+    for (at, c) in line.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            // The character '"' begins no string.
+            '"' if in_string || !line[..at].ends_with('\'') => in_string = !in_string,
+            '/' if !in_string && line[at..].starts_with("//") => return &line[..at],
+            _ => {}
+        }
+    }
+    line
+}
+
+#[test]
+fn a_comment_ends_the_code_of_a_line_and_an_address_does_not() {
+    for (line, code) in [
+        ("a(); // crate::b", "a(); "),
+        ("/// crate::b", ""),
+        (r#"a("https://b"); crate::c"#, r#"a("https://b"); crate::c"#),
+        (r#"a("\"//"); b // c"#, r#"a("\"//"); b "#),
+        (r#"a('"'); b // c"#, r#"a('"'); b "#),
+    ] {
+        assert_eq!(without_comment(line), code);
+    }
 }
 
 /// The paths that the code uses, from the root of the crate, as `decision/board/QueueKey`.

@@ -284,8 +284,8 @@ impl World {
                 let is_old = age.is_none_or(|age| age > ttl);
                 if is_old && !self.cached[place].is_polled.replace(true) {
                     // A cache has no pace: it polls on demand until the hour's budget is spent.
-                    if let Ok(permit) = self.setup.budget.permit(Purpose::ColdStart).await {
-                        self.poll(place, Purpose::ColdStart, permit).await;
+                    if let Ok(permit) = self.setup.budget.permit(Purpose::Unpaced).await {
+                        self.poll(place, Purpose::Unpaced, permit).await;
                     }
                     self.cached[place].is_polled.replace(false);
                 }
@@ -345,7 +345,7 @@ impl World {
 
     async fn names(&self) -> Names {
         if self.names.borrow().is_none() {
-            let statuses = self.setup.client.statuses(Purpose::ColdStart, None);
+            let statuses = self.setup.client.statuses(Purpose::Unpaced, None);
             let statuses = statuses.await.ok();
             self.names.replace(Some(Names {
                 queues: None,

@@ -17,7 +17,7 @@ use http::{HeaderMap, Request, Response, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use openseat::calltools::{Outgoing, Reply, Transport};
+use openseat::calltools::{Reply, Transport};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -178,7 +178,7 @@ async fn answer(
     }
     let target = request.uri().path_and_query().expect("a path").as_str();
     let target = target.trim_start_matches("/api/");
-    let reply = desk.transport.send(Outgoing::get(target)).await;
+    let reply = desk.transport.get(target).await;
     let Reply {
         status,
         mut headers,

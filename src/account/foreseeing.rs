@@ -236,7 +236,7 @@ impl Account {
             free_by: (self.foresight.free_by(one.stay, one.as_of))
                 .map(|by| now.later(by.saturating_sub(now.boot))),
         };
-        let named = likely.iter().take(Outlook::MOST_EXPECTED);
+        let named = likely.iter().take(Outlook::MAX_EXPECTED);
         named.map(expected).collect()
     }
 

@@ -141,11 +141,12 @@ pub struct Account {
     login_assumed: bool,
     login_unclear: bool,
     faults: Faults,
-    /// What the other nodes of the cluster know, and whether there may be news.
+    /// What the other nodes of the cluster know.
     told: Told,
+    /// Whether there may be news for them.
+    has_news: bool,
     /// What the other nodes want of this one while it leads.
     wishes: Wishes,
-    has_news: bool,
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
     feed_health: FeedHealth,
@@ -321,7 +322,7 @@ impl Account {
                     self.report_a_slow_pace();
                     return wait;
                 }
-                Next::Start { job, cold: true } => (job, Purpose::ColdStart),
+                Next::Start { job, cold: true } => (job, Purpose::Unpaced),
                 Next::Start { job, cold: false } => (job, Purpose::Poll),
             };
             match self.deps.budget.permit(purpose).await {

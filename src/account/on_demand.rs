@@ -105,7 +105,7 @@ impl Account {
             return self.wait_for(poll, waiter);
         }
         if self.schedule.is_on_demand() && self.can_spare_a_poll() {
-            return self.send_for(poll, Purpose::ColdStart, waiter, jobs).await;
+            return self.send_for(poll, Purpose::Unpaced, waiter, jobs).await;
         }
         if self.schedule.statuses_take_long(now) {
             return; // Waiting callers would use up the requests that renew the statuses of all queues.

@@ -74,7 +74,7 @@ impl TokenKeeper {
         });
         if let Err(error) = started {
             self.reading.store(false, Ordering::Relaxed);
-            tracing::warn!(%error, "the token cannot be read again; the old one is kept");
+            warn_of(&error);
         }
     }
 
@@ -82,7 +82,7 @@ impl TokenKeeper {
     pub async fn read_again(self: &Arc<Self>) {
         let keeper = Arc::clone(self);
         if let Err(error) = aside::bounded(move || keeper.read_now()).await {
-            tracing::warn!(%error, "the token cannot be read again; the old one is kept");
+            warn_of(&error);
         }
     }
 
@@ -94,11 +94,9 @@ impl TokenKeeper {
             }
             Err(error) => {
                 let message = error.to_string();
-                if std::mem::replace(&mut *self.trouble(), message.clone()) != message {
-                    tracing::warn!(
-                        error = message,
-                        "the token cannot be read again; the old one is kept"
-                    );
+                if *self.trouble() != message {
+                    warn_of(&error);
+                    *self.trouble() = message;
                 }
             }
         }
@@ -128,4 +126,8 @@ impl TokenKeeper {
         }
         changed
     }
+}
+
+fn warn_of(error: &dyn std::error::Error) {
+    tracing::warn!(%error, "the token cannot be read again; the old one is kept");
 }

@@ -54,8 +54,9 @@ use crate::{
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The first poll of a queue or of names after a start: spent from polling's part of the budget, at once instead of at the pace.
-    ColdStart,
+    /// Polling that does not wait for the pace: a first poll after a start, a further page of a list, a poll for a request that waits. It is spent
+    /// from polling's part of the budget. After a lost ledger it is paced too.
+    Unpaced,
     /// Background polling: up to `requests_per_hour` − `reserve`, at the pace.
     Poll,
     /// A person or a program requested it: up to `requests_per_hour`.
@@ -271,7 +272,7 @@ impl Budget {
         let (number, others_stopped) = self.member.with(|book| {
             self.refuse_in_silence(book)?;
             let paced =
-                purpose == Purpose::Poll || purpose == Purpose::ColdStart && book.is_cautious();
+                purpose == Purpose::Poll || purpose == Purpose::Unpaced && book.is_cautious();
             if paced && let Err(wait) = self.pace.take() {
                 return Err(Refusal {
                     until: self.member.clock.now().later(wait),
@@ -333,6 +334,7 @@ impl Budget {
     }
 
     /// Returns how full the bucket of saved permits is, 0 to 1.
+    #[cfg(test)]
     pub fn fill(&self) -> f64 {
         self.pace.fill()
     }

@@ -124,6 +124,7 @@ impl Pace {
     }
 
     /// Returns how full the bucket is, 0 to 1.
+    #[cfg(test)]
     pub fn fill(&self) -> f64 {
         let bucket = self.lock();
         let earned = self.clock.now().saturating_sub(bucket.taken).as_secs_f64() * bucket.rate;

@@ -32,7 +32,7 @@ use self::{
     proxy::Via,
     resolver::{Resolver, WithTimeout},
 };
-use super::{Outgoing, Reply, Transport};
+use super::{Reply, Transport};
 use crate::{
     model::fault::{Down, Fault},
     process::{
@@ -184,20 +184,14 @@ impl HttpTransport {
         url
     }
 
-    async fn exchange(&self, outgoing: Outgoing<'_>) -> Result<Reply, Fault> {
-        let url = self.url(outgoing.path_and_query);
-        let mut request = self
+    async fn exchange(&self, path_and_query: &str) -> Result<Reply, Fault> {
+        let request = self
             .client
-            .request(outgoing.method, url)
+            .get(self.url(path_and_query))
             .header(header::AUTHORIZATION, self.authorization())
             .header(header::ACCEPT, "application/json")
             .header(header::ACCEPT_ENCODING, coding::ACCEPTED)
             .header(header::CACHE_CONTROL, "no-cache");
-        if let Some(json) = outgoing.json {
-            request = request
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(json);
-        }
         let mut response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Err(self.fault(error).await),
@@ -320,8 +314,8 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
-        Box::pin(self.exchange(request))
+    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+        Box::pin(self.exchange(path_and_query))
     }
 }
 

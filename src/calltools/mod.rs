@@ -23,4 +23,4 @@ pub use response::joined_response;
 pub use row::{QueueLogin, Row};
 pub(crate) use row::{settle_queue_logins, timestamp};
 pub use token::Token;
-pub use transport::{Outgoing, Reply, Transport};
+pub use transport::{Reply, Transport};

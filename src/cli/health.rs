@@ -8,9 +8,8 @@ use super::{
     EXIT_FAILURE, args,
     daemon::{Answer, Daemon},
     exit_after, exit_with, failed, load_or_explain, print,
-    run::block_on,
 };
-use crate::config::Config;
+use crate::{config::Config, process::runtime::block_on};
 
 /// Asks the daemon that runs with this config.
 pub fn run(options: &args::Health) -> ExitCode {

@@ -8,12 +8,11 @@ use super::{
     EXIT_FAILURE, EXIT_USAGE,
     args::NotifyCommand,
     exit_after, exit_with, failed, load_or_explain,
-    run::block_on,
     terminal::{BAD, GOOD, MARK, painted, plain, show},
 };
 use crate::{
     notify::{Undelivered, Webhook, recipients, test_message},
-    process::causes::causes,
+    process::{causes::causes, runtime::block_on},
 };
 
 /// Sends a test message to each address. Exits with 0 if all accepted it.

@@ -4,7 +4,6 @@ use std::{fmt::Write as _, process::ExitCode, sync::Arc};
 
 use super::{
     EXIT_FAILURE, EXIT_USAGE, args, asking, exit_after, exit_with, failed, load_or_explain, print,
-    run::block_on,
     spinner::Spinner,
     terminal::{BAD, Column, STRONG, counted, painted, plain, show, table},
 };
@@ -12,7 +11,7 @@ use crate::{
     budget::Ledger,
     clock::{Clock, SystemClock},
     config::Config,
-    process::causes::causes,
+    process::{causes::causes, runtime::block_on},
     server::check::{Count, Listing, list},
     state::LAST_WRITES,
 };

@@ -16,11 +16,13 @@ use super::{
     args::ConfigFile,
     complain,
     daemon::{Unreached, command},
-    exit_after, exit_with, failed, file_of, print,
-    run::block_on,
-    warn,
+    exit_after, exit_with, failed, file_of, print, warn,
 };
-use crate::{config::Config, process::log::Levels, server::reload_request::Reloaded};
+use crate::{
+    config::Config,
+    process::{log::Levels, runtime::block_on},
+    server::reload_request::Reloaded,
+};
 
 /// Longer than the daemon's own timeout for a reload.
 const TIMEOUT: Duration = Duration::from_secs(20);

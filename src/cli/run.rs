@@ -6,10 +6,8 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
 
-use anyhow::Context as _;
 use rusqlite::ErrorCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,13 +23,10 @@ use crate::{
         Daemon, descriptors,
         systemd::{self, Notifier, SocketError},
     },
-    process::{aside, causes::causes, file::FileError, signals},
+    process::{aside, causes::causes, file::FileError, runtime::block_on, signals},
     server::{BindError, Detached},
     sqlite::OpenError,
 };
-
-/// How long the runtime waits at the end for work that cannot be cancelled, such as a file that hangs.
-const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// The daemon.
 pub fn run(file: &ConfigFile) -> ExitCode {
@@ -150,21 +145,10 @@ pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode
     }
 }
 
-/// Runs a future on this thread: commands mostly wait for CallTools, and the daemon has serving threads.
-pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime");
-    runtime.and_then(|runtime| {
-        let ended = runtime.block_on(command);
-        runtime.shutdown_timeout(LAST_WAIT);
-        ended
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::{SecretFault, TokenSource};
 

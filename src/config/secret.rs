@@ -97,7 +97,7 @@ pub enum SecretFault {
     PlainAddress,
     /// A bearer token that could be guessed.
     #[error(
-        "has fewer than {SHORTEST_BEARER} characters and could be guessed; make a new one with `openssl rand -hex 32`"
+        "has fewer than {MIN_BEARER_LENGTH} characters and could be guessed; make a new one with `openssl rand -hex 32`"
     )]
     TooShort,
 }
@@ -119,7 +119,7 @@ const MAX_SECRET_FILE: u64 = 2 * (MAX_TOKENS * MAX_TOKEN) as u64;
 const MAX_TOKENS: usize = 16;
 
 /// Sixteen random letters and digits are 80 bits or more: beyond guessing over a network.
-const SHORTEST_BEARER: usize = 16;
+const MIN_BEARER_LENGTH: usize = 16;
 
 impl TokenSource {
     /// Reads the token now, so a changed one needs no restart.
@@ -296,7 +296,7 @@ fn lines(text: &str) -> impl Iterator<Item = Result<&str, SecretFault>> {
 
 fn bearer(text: &str) -> Result<&str, SecretFault> {
     let secret = clean(text)?;
-    match secret.len() < SHORTEST_BEARER {
+    match secret.len() < MIN_BEARER_LENGTH {
         true => Err(SecretFault::TooShort),
         false => Ok(secret),
     }

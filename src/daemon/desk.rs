@@ -12,7 +12,6 @@ use http::{StatusCode, Uri, header};
 use url::form_urlencoded;
 
 use crate::{
-    budget::{Purpose, Refusal},
     clock::Clock,
     config::Config,
     process::log,
@@ -41,42 +40,8 @@ pub(super) fn routes(config: &Config, accounts: Vec<Reach>, clock: &Arc<dyn Cloc
         .route("/v1/check", post(answer_check))
         .route("/v1/list", post(answer_list))
         .route("/v1/survey", post(answer_survey))
-        .route("/v1/spend", post(answer_spend))
         .route("/v1/log", post(change_levels))
         .with_state(Arc::new(desk))
-}
-
-/// `POST /v1/spend?account=main&requests=12`: counts requests that a command will send itself within a minute. Answers 204, or 429 with the time to
-/// wait.
-async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
-    let account = values(&uri, "account").pop().unwrap_or_default();
-    let mut reaches = desk.accounts.iter();
-    let Some(reach) = reaches.find(|reach| *reach.config.name == *account) else {
-        return refusal("the running daemon has no such account; reload it".to_owned());
-    };
-    let requests = values(&uri, "requests").pop();
-    let requests = requests.and_then(|number| number.parse::<u16>().ok());
-    let Some(requests) = requests.filter(|number| *number <= MAX_AT_ONCE) else {
-        return refusal(format!("requests must be a number up to {MAX_AT_ONCE}"));
-    };
-    match spend(reach, requests).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refusal) => {
-            let why = refusal.message(desk.clock.now());
-            (StatusCode::TOO_MANY_REQUESTS, why).into_response()
-        }
-    }
-}
-
-/// More than any command sends.
-const MAX_AT_ONCE: u16 = 100;
-
-/// Spends permits. The daemon does not see the answers, so each request counts as one that was never answered.
-async fn spend(reach: &Reach, requests: u16) -> Result<(), Refusal> {
-    for _ in 0..requests {
-        drop(reach.budget.permit(Purpose::OnDemand).await?);
-    }
-    Ok(())
 }
 
 /// Returns the values of a parameter.

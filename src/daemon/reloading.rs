@@ -68,7 +68,7 @@ impl Work {
         let exposed = self.exposed.check(&config.server);
         exposed.map_err(|error| ReloadError::Config(error.to_string()))?;
         let unusable = |error: anyhow::Error| ReloadError::Unusable(causes(error.as_ref()));
-        let (tls, now) = (self.current.app().tls().cloned(), self.wiring.clock.now());
+        let (tls, now) = (self.current.app().tls.clone(), self.wiring.clock.now());
         let files = Files::read_again(&config, tls, now)
             .await
             .map_err(unusable)?;

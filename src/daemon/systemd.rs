@@ -23,8 +23,8 @@ use tokio::{net::UnixDatagram, sync::oneshot, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    process::heartbeat::Heartbeats,
-    server::{Current, Detached, in_runtime, status_line},
+    process::{heartbeat::Heartbeats, runtime::block_on},
+    server::{Current, Detached, status_line},
 };
 
 /// The longest wait for systemd to take a message. It takes them at once unless it hangs.
@@ -172,7 +172,7 @@ impl Notifier {
         let (heartbeats, stop) = (heartbeats.clone(), stop.clone());
         let (end, ended) = oneshot::channel();
         let work = move || {
-            let fed = in_runtime(async {
+            let fed = block_on(async {
                 let notifier = Notifier {
                     socket: Some(UnixDatagram::from_std(socket)?),
                     watchdog: Some(period),

@@ -21,7 +21,7 @@ const MAX_AGE: Duration = Duration::from_secs(86_400);
 const MAX_AGE_REFUSED: Duration = Duration::from_secs(3600);
 
 /// The longest wait between two attempts: soon enough after an outage, and 300 attempts a day.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// A message in the form that is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Outbox {
     pub fn failed(&mut self, why: &Undelivered, now: Moment, at: Instant) -> Verdict {
         self.under_way = false;
         self.failures = self.failures.saturating_add(1);
-        let wait = backoff::wait(self.failures, LONGEST_WAIT);
+        let wait = backoff::wait(self.failures, MAX_WAIT);
         self.rest_until = Some(at + wait.max(why.wait.unwrap_or_default()));
         let patience = match why.refused {
             true => MAX_AGE_REFUSED,

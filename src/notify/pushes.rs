@@ -13,7 +13,7 @@ use super::backoff;
 const MAX_UNDER_WAY: usize = 8;
 
 /// The longest wait between two attempts for a queue: a router that was away needs the newest answer soon.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl<K: Clone + Eq + Hash, A: Clone + PartialEq> Pushes<K, A> {
             queue.known = None;
             queue.sending = None;
             queue.failures = queue.failures.saturating_add(1);
-            let wait = backoff::wait(queue.failures, LONGEST_WAIT).max(asked.unwrap_or_default());
+            let wait = backoff::wait(queue.failures, MAX_WAIT).max(asked.unwrap_or_default());
             queue.rest_until = Some(now + wait);
         }
     }

@@ -6,6 +6,7 @@ pub mod causes;
 pub mod file;
 pub mod heartbeat;
 pub mod log;
+pub mod runtime;
 pub mod signals;
 pub mod spelling;
 pub mod state_folder;

@@ -35,7 +35,6 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::serve::threads::in_runtime;
 pub use self::{
     drop_in::page_of_list,
     json::feed::FeedJson,

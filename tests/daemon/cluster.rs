@@ -381,17 +381,18 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_recovers_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 async fn a_seat_held_through_one_node_is_free_on_all_when_it_expires() {
-    const TTL: Duration = Duration::from_secs(2);
+    // Longer than a busy machine needs to tell all nodes.
+    const TTL: Duration = Duration::from_secs(10);
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let nodes = three(&redis, &calltools, "").await;
-    let body = "{\"call_id\":\"call\",\"ttl\":\"2s\"}";
+    let body = "{\"call_id\":\"call\",\"ttl\":\"10s\"}";
     let asked = Instant::now();
     let made = reserve(nodes[1].address, body).await;
     assert!(holds(&made), "{made:?}");
     for node in [&nodes[0], &nodes[2]] {
         soon("the seat is held", async || {
-            node.decision().await["capacity"] == 1 || asked.elapsed() > TTL
+            node.decision().await["capacity"] == 1
         })
         .await;
     }

@@ -5,6 +5,7 @@ use openseat::simulator::TOKEN;
 use crate::{
     browser::{Browser, Device},
     fixture::Fixture,
+    support::soon,
 };
 
 const HOSTILE: &str = "<script>alert(1)<\"'><img src=x onerror=alert(2)>&amp;";
@@ -177,14 +178,18 @@ async fn pages_show_the_same_without_scripts() {
     let fixture = Fixture::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::without_scripts().await;
     // Reloading the page shows the current state.
-    while browser.text(".number").await != "2" {
-        browser.open(&fixture.url("/")).await;
-    }
+    let page = fixture.url("/");
+    let shows = async |seats: &str| {
+        soon("the page shows the seats", async || {
+            browser.open(&page).await;
+            browser.text(".number").await == seats
+        })
+        .await;
+    };
+    shows("2").await;
     assert!(browser.text(".live").await.contains("reload"));
     fixture.set_everyone("On a Call");
-    while browser.text(".number").await != "0" {
-        browser.open(&fixture.url("/")).await;
-    }
+    shows("0").await;
     browser.click(".queue h3 a").await;
     browser
         .wait_for_text(".people", |text| text.contains("On a Call"))

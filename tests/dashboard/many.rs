@@ -10,7 +10,7 @@ use openseat::{
 use crate::{
     access::{axe, findings},
     browser::{Browser, Device},
-    support::{CallTools, TestDaemon, TestFolder},
+    support::{CallTools, TestDaemon, TestFolder, soon},
 };
 
 /// Requests per hour of each account. With this many, hundreds of queues are known in seconds.
@@ -224,12 +224,11 @@ async fn many_queues_can_be_filtered_and_ordered_and_accounts_folded() {
         let available = world.status_named("Available").expect("the status exists");
         assert!(world.set_everyone(available));
     });
-    while !browser
-        .requests()
-        .await
-        .iter()
-        .any(|url| *url == fixture.url("/"))
-    {}
+    let page = fixture.url("/");
+    soon("the page is updated", async || {
+        browser.requests().await.contains(&page)
+    })
+    .await;
     browser.wait_until_live().await;
     assert_eq!(shown(&browser, ".name a").await.len(), found.len());
     browser.run("const f = document.querySelector('[name=filter]'); f.value = 'north'; f.dispatchEvent(new Event('input'))").await;
@@ -301,7 +300,10 @@ async fn a_moving_row_keeps_the_focus() {
         assert!(world.set_everyone(busy));
     });
     let moved = format!("return {last}.querySelector('a').innerText !== {name:?}");
-    while browser.run(&moved).await != true {}
+    soon("the rows have moved", async || {
+        browser.run(&moved).await == true
+    })
+    .await;
     assert_eq!(browser.focus().await, name);
 }
 
@@ -397,9 +399,7 @@ async fn a_queues_page_shows_the_week_and_who_was_available_in_local_time() {
         })
         .await;
     let recorded = || fixture.home.state().join("history.sqlite3").exists();
-    while !recorded() {
-        tokio::time::sleep(crate::browser::RETRY_INTERVAL).await;
-    }
+    soon("something is recorded", async || recorded()).await;
     browser
         .wait_for_text("figcaption", |text| text.contains("known for"))
         .await;

@@ -48,7 +48,7 @@ pub use wire::{Behaviour, Wire, agents_page};
 pub const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The longest wait in the daemon's time: longer than any back-off in these tests.
-const LONGEST: Duration = Duration::from_secs(900);
+const MAX_WAIT: Duration = Duration::from_secs(900);
 
 /// The step by which time advances. It must be small compared with every timeout, so that an answer in flight still arrives.
 const STEP: Duration = Duration::from_millis(500);
@@ -90,7 +90,7 @@ impl Time {
 
     /// Advances time until `condition` holds.
     pub async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
-        let end = tokio::time::Instant::now() + LONGEST;
+        let end = tokio::time::Instant::now() + MAX_WAIT;
         while !condition().await {
             assert!(tokio::time::Instant::now() < end, "timed out: {what}");
             advance(STEP).await;

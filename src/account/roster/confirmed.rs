@@ -86,6 +86,7 @@ impl Roster {
     }
 
     /// Returns as of when it is known whether the agent with this newest row is available.
+    #[cfg(test)]
     pub fn known_as_of(&self, newest: &Sighting) -> Moment {
         self.confirmed.availability(newest.at)
     }

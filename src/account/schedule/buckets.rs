@@ -18,7 +18,7 @@ const STATUS_PART: f64 = 0.7;
 const CAPACITY: f64 = 40.0;
 
 /// The part of its pace that the background keeps in each bucket while questions wait.
-const LEAST_PACE: f64 = 0.4;
+const MIN_PACE: f64 = 0.4;
 
 /// While some queue is unknown, a queue is polled at least every third period, because calls of unknown queues are lost.
 const CATCH_UP_PERIODS: f64 = 3.0;
@@ -155,7 +155,7 @@ impl Schedule {
     /// Returns whether the background sends from a bucket that gets `inflow` requests per period.
     fn is_due(&self, saved: f64, inflow: f64, last: Option<Duration>, now: Duration) -> bool {
         let is_full = saved >= CAPACITY * inflow - LOOK_EVERY;
-        let longest = self.period.mul_f64(1.0 / (LEAST_PACE * inflow).max(1e-6));
+        let longest = self.period.mul_f64(1.0 / (MIN_PACE * inflow).max(1e-6));
         let is_late = saved >= 1.0 && last.is_none_or(|last| last + longest <= now);
         inflow > 0.0 && (is_full || is_late)
     }

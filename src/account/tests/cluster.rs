@@ -192,6 +192,7 @@ impl Running {
     async fn until_it_leads(&self) -> Duration {
         let begun = tokio::time::Instant::now();
         while !self.member.leads() {
+            assert!(begun.elapsed() < 10 * MINUTE, "it never leads");
             sleep(Duration::from_millis(10)).await;
         }
         begun.elapsed()
@@ -301,6 +302,7 @@ async fn a_killed_leader_is_replaced_and_all_decisions_stay_known() {
     let _ = fixture.sent();
     let killed = tokio::time::Instant::now();
     while fixture.sent().is_empty() {
+        assert!(killed.elapsed() < 10 * MINUTE, "polls never continue");
         for place in fixture.places() {
             let decision = follower.decide(&fixture, place);
             assert!(decision.reason.is_known(), "{decision:?}");
@@ -444,7 +446,9 @@ async fn the_leader_after_an_engine_forgot_knows_the_mirrors_of_gone_nodes() {
 async fn a_starting_node_does_not_report_that_the_engine_is_down() {
     let (fixture, exchange) = fixture(1, 5);
     let node = Running::start(&fixture, &exchange, "one");
+    let begun = tokio::time::Instant::now();
     while !node.member.leads() {
+        assert!(begun.elapsed() < 10 * MINUTE, "it never leads");
         let reason = node.decide(&fixture, 0).reason;
         assert_ne!(reason, Reason::ClusterDown);
         sleep(Duration::from_millis(1)).await;

@@ -31,9 +31,7 @@ async fn lines_of_an_hour(problem: Problem) -> Vec<String> {
             }
         }
         Problem::Spent => {
-            while let Ok(permit) = fixture.budget.permit(Purpose::OnDemand).await {
-                drop(permit);
-            }
+            spend_the_hour(&fixture.budget).await;
         }
     }
     let mut seen = 0;

@@ -20,7 +20,7 @@ use tokio::{
 use super::*;
 use crate::{
     budget::{Budget, BudgetOwner},
-    calltools::{Client, Outgoing, Reply, Transport},
+    calltools::{Client, Reply, Transport},
     clock::{Clock, VirtualClock},
     config::{QueueRef, Rule, ScheduleOptions},
     decision::{
@@ -255,13 +255,22 @@ struct Wire {
     sent: Mutex<Vec<String>>,
 }
 
+/// Spends what is left of the hour.
+async fn spend_the_hour(budget: &Budget) {
+    let mut spent = 0;
+    while let Ok(permit) = budget.permit(Purpose::OnDemand).await {
+        drop(permit);
+        spent += 1;
+        assert!(spent <= budget.usage().limit, "the hour has an end");
+    }
+}
+
 fn is_sweep(path: &str) -> bool {
     path.starts_with("agentstatuses/") && !path.contains("queue=")
 }
 
 impl Transport for Wire {
-    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
-        let path = request.path_and_query;
+    fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
         self.sent.lock().unwrap().push(path.to_owned());
         if is_sweep(path) && self.sweeps_fail.load(Ordering::Relaxed) {
             return Box::pin(async { Err(Fault::down(Down::ServerError, "502")) });
@@ -280,14 +289,13 @@ impl Transport for Wire {
                 })
             });
         }
-        let (lie, answer) = (*self.lie.lock().unwrap(), self.inner.send(request));
+        let (lie, answer) = (*self.lie.lock().unwrap(), self.inner.get(path));
         let Some(lie) = lie else {
             return answer;
         };
-        let path = path.to_owned();
         Box::pin(async move {
             let mut answer = answer.await;
-            lie(&path, &mut answer);
+            lie(path, &mut answer);
             answer
         })
     }

@@ -154,9 +154,7 @@ async fn max_age_follows_the_plan_from_the_start() {
             })
             .await;
         // With every request spent: max_age does not depend on the rest of the hour.
-        while let Ok(permit) = fixture.budget.permit(Purpose::OnDemand).await {
-            drop(permit);
-        }
+        spend_the_hour(&fixture.budget).await;
         fixture
             .watch(5 * MINUTE, |fixture| {
                 assert_eq!(fixture.planned_max_ages(), [planned]);

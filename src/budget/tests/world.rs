@@ -401,7 +401,7 @@ impl World {
                 latency_ms,
                 purpose,
             } => {
-                let purposes = [Purpose::ColdStart, Purpose::Poll, Purpose::OnDemand];
+                let purposes = [Purpose::Unpaced, Purpose::Poll, Purpose::OnDemand];
                 self.burst(wanted, latency_ms, purposes[usize::from(purpose)]);
             }
             Event::KilledInFlight { arrives_after_ms } => {

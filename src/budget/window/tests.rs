@@ -38,7 +38,7 @@ fn polling_leaves_the_reserve_to_requests_on_demand() {
     for (polls, on_demand, purpose, expected) in [
         (7, 0, Purpose::Poll, 0),
         (8, 0, Purpose::Poll, 60),
-        (8, 0, Purpose::ColdStart, 60),
+        (8, 0, Purpose::Unpaced, 60),
         (8, 0, Purpose::OnDemand, 0),
         (8, 2, Purpose::OnDemand, 60),
         // Requests on demand reduce polling only beyond the reserve.

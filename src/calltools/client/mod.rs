@@ -28,7 +28,7 @@ use self::{
     pager::{Pager, Reading},
 };
 use super::{
-    Ask, Outgoing, Page, QueueLogin, Reply, Row, Transport,
+    Ask, Page, QueueLogin, Reply, Row, Transport,
     list::{Entry, Extent, List},
     page,
 };
@@ -261,8 +261,7 @@ impl Client {
         path: &str,
         permit: Permit,
     ) -> Result<Reply, Fault> {
-        let request = Outgoing::get(path);
-        self.exchange(endpoint, request, permit, |reply, now| {
+        self.exchange(endpoint, path, permit, |reply, now| {
             match page::fault(reply, now) {
                 pause @ (Fault::Throttled { .. } | Fault::UpstreamDown { wait: Some(_), .. }) => {
                     Err(pause)
@@ -280,8 +279,7 @@ impl Client {
         ask: Ask,
         permit: Permit,
     ) -> Result<Page, Fault> {
-        let request = Outgoing::get(path);
-        self.exchange(endpoint, request, permit, |reply, now| {
+        self.exchange(endpoint, path, permit, |reply, now| {
             Page::read(reply, ask, now)
         })
         .await
@@ -291,7 +289,7 @@ impl Client {
     async fn exchange<T>(
         &self,
         endpoint: Endpoint,
-        request: Outgoing<'_>,
+        path: &str,
         permit: Permit,
         read: impl FnOnce(&Reply, Moment) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
@@ -299,7 +297,7 @@ impl Client {
         if !permit.is_valid() {
             return Err(Fault::ClusterDown);
         }
-        let reply = self.transport.send(request).await;
+        let reply = self.transport.get(path).await;
         permit.answered();
         let answer = reply.and_then(|reply| read(&reply, self.clock.now()));
         let outcome = answer.as_ref().map_or_else(Fault::as_str, |_| "ok");

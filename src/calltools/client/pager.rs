@@ -24,7 +24,7 @@ use crate::{
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Keeps a refusal without a wait from causing a busy loop.
-const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+const MIN_WAIT: Duration = Duration::from_millis(10);
 
 /// A complete reading of a list.
 pub(super) struct Reading<'a, T: Entry> {
@@ -177,13 +177,13 @@ impl<'a> Pager<'a> {
                 Ok(permit) => return Ok(permit),
                 Err(refusal) => refusal,
             };
-            let wait = refusal.wait(self.client.clock.now()).max(SHORTEST_WAIT);
+            let wait = refusal.wait(self.client.clock.now()).max(MIN_WAIT);
             match self.wait_left.checked_sub(wait) {
                 Some(left) => {
                     self.wait_left = left;
                     sleep(wait).await;
                 }
-                None if refusal.cause == Cause::Pace => self.purpose = Purpose::ColdStart,
+                None if refusal.cause == Cause::Pace => self.purpose = Purpose::Unpaced,
                 None => return Err(refusal),
             }
         }

@@ -16,7 +16,7 @@ use super::{pager::MAX_WAIT, *};
 use crate::{
     budget::Cause,
     calltools::{
-        Everyone, Outgoing, Reply, Tally,
+        Everyone, Reply, Tally,
         list::{MAX_LIST_BYTES, MAX_PAGES},
     },
     clock::VirtualClock,
@@ -50,10 +50,9 @@ impl Fake {
 }
 
 impl Transport for Fake {
-    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
+    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(async move {
             sleep(LATENCY).await;
-            let path_and_query = request.path_and_query;
             let (_, page) = path_and_query.split_once("&page=").unwrap_or_default();
             let before = self.paths().len();
             self.paths
@@ -530,7 +529,7 @@ async fn paced(requests_per_hour: u32) -> Duration {
     let world = world(requests_per_hour, move |page, _| {
         Ok(page_of(&list, page, 700))
     });
-    let permit = world.budget.permit(Purpose::ColdStart).await.unwrap();
+    let permit = world.budget.permit(Purpose::Unpaced).await.unwrap();
     let names = Names::default();
     let list = world
         .client
@@ -557,7 +556,7 @@ async fn a_walk_keeps_to_the_pace_unless_it_would_never_end() {
 async fn a_walk_waits_for_half_a_minute_in_all() {
     let list = agents(5_000);
     let world = world(1000, move |page, _| Ok(page_of(&list, page, 5_000)));
-    let permit = world.budget.permit(Purpose::ColdStart).await.unwrap();
+    let permit = world.budget.permit(Purpose::Unpaced).await.unwrap();
     let names = Names::default();
     let list = world
         .client
@@ -693,12 +692,8 @@ async fn names_are_looked_up_completely() {
         .map(|id| json!({"id": id, "name": format!("Q{id}"), "queue_action": "Set Ready"}))
         .collect();
     let world = world(1000, move |page, _| Ok(page_of(&list, page, 300)));
-    let queues = world.client.queues(Purpose::ColdStart, None).await.unwrap();
-    let statuses = world
-        .client
-        .statuses(Purpose::ColdStart, None)
-        .await
-        .unwrap();
+    let queues = world.client.queues(Purpose::Unpaced, None).await.unwrap();
+    let statuses = world.client.statuses(Purpose::Unpaced, None).await.unwrap();
     assert_eq!((queues.len(), statuses.len()), (300, 300));
     assert_eq!(queues[299].name, "Q299");
     assert_eq!(statuses[0].is_ready(), Some(true));

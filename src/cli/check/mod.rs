@@ -15,13 +15,13 @@ use url::form_urlencoded;
 
 use super::{
     EXIT_FAILURE, EXIT_USAGE, args, asking, exit_after, exit_with, failed, load_or_explain, print,
-    run::block_on, spinner::Spinner, terminal::show,
+    spinner::Spinner, terminal::show,
 };
 use crate::{
     budget::Ledger,
     clock::{Clock, SystemClock},
     config::Config,
-    process::causes::causes,
+    process::{causes::causes, runtime::block_on},
     server::check::{self, By, Reach, Target, select},
     state::LAST_WRITES,
 };

@@ -66,9 +66,8 @@ struct Criteria {
 struct Account {
     account: String,
     requests: u32,
-    budget: Option<Budget>,
+    budget: Budget,
     statuses_fault: Option<String>,
-    #[serde(default)]
     feeds: Option<Vec<Feed>>,
 }
 
@@ -284,10 +283,7 @@ fn costs(account: &Account, asked_by: &str) -> String {
     if asked_by == "daemon" {
         text += ", sent by the running daemon";
     }
-    match &account.budget {
-        None => text += "; the ledger cannot be read, so what is left is not known",
-        Some(budget) => text += &hour(budget),
-    }
+    text += &hour(&account.budget);
     text.push('\n');
     for feed in account.feeds.iter().flatten() {
         let _ = writeln!(

@@ -16,14 +16,13 @@ use crate::{
     budget::Ledger,
     cli::{
         EXIT_FAILURE, EXIT_USAGE, asking, exit_after, exit_with, failed,
-        run::block_on,
         spinner::Spinner,
         terminal::{BAD, STRONG, counted, painted, plain, show},
         to_json,
     },
     clock::{Clock, SystemClock},
     config::Config,
-    process::causes::causes,
+    process::{causes::causes, runtime::block_on},
     server::check::{
         Target, select,
         survey::{self, SurveyReport},

@@ -20,7 +20,6 @@ use self::{
 };
 use super::{
     EXIT_FAILURE, EXIT_USAGE, args, asking, check, complain, exit_with, failed,
-    run::block_on,
     spinner::Spinner,
     terminal::{GOOD, STRONG, painted, plain, show},
 };
@@ -31,7 +30,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::{Config, QueueRef, TokenSource, pasted, process_env},
-    process::spelling::nearest,
+    process::{runtime::block_on, spelling::nearest},
     server::check::{Count, ListedQueue, list},
     state::LAST_WRITES,
 };

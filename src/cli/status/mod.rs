@@ -15,12 +15,12 @@ use http::StatusCode;
 use self::{screen::Screen, seen::Seen};
 use super::{
     EXIT_FAILURE, EXIT_USAGE, complain, daemon::Daemon, exit_after, exit_with, failed,
-    load_or_explain, print, run::block_on, terminal::show, to_json,
+    load_or_explain, print, terminal::show, to_json,
 };
 use crate::{
     cli::args,
     config::SecretError,
-    process::{causes::causes, signals},
+    process::{causes::causes, runtime::block_on, signals},
 };
 
 /// The time between two looks: ages are shown in seconds.

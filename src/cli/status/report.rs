@@ -53,31 +53,26 @@ pub(super) fn unheard(address: &Address, why: &anyhow::Error) -> String {
 
 fn account(account: &Account) -> String {
     let mut text = painted(STRONG, plain(&account.account));
-    match (account.used, account.requests_per_hour) {
-        (Some(used), Some(limit)) => {
-            let left = limit.saturating_sub(used);
-            let _ = write!(
-                text,
-                "  {used} of {limit} requests spent in the last hour, {left} left"
-            );
-        }
-        _ => text += "  its ledger cannot be read, so what is spent is not known",
-    }
-    if let Some(reserve) = account.reserve {
-        let _ = write!(text, " ({reserve} kept back)");
-    }
-    if let Some(every) = account.request_every_ms {
-        let _ = write!(text, "; one every {}", spoken(Duration::from_millis(every)));
-    }
-    text += match account.feed.as_deref() {
-        Some("delta") => "; statuses by the list of changes",
-        Some("available") => "; statuses by the lists of available agents",
+    let (used, limit) = (account.used, account.requests_per_hour);
+    let _ = write!(
+        text,
+        "  {used} of {limit} requests spent in the last hour, {} left ({} kept back); one every {}",
+        limit.saturating_sub(used),
+        account.reserve,
+        spoken(Duration::from_millis(account.request_every_ms)),
+    );
+    text += match &*account.feed {
+        "delta" => "; statuses by the list of changes",
+        "available" => "; statuses by the lists of available agents",
         _ if account.sweeps => "; statuses by sweeps of the account",
         _ => "; queue by queue",
     };
-    if let Some(share) = account.share.filter(|share| *share < 1.0) {
-        let percent = (share * 100.0).round();
-        let _ = write!(text, "; others spend too, so at {percent} % of the pace");
+    if account.share < 1.0 {
+        let percent = (account.share * 100.0).round();
+        let _ = write!(
+            text,
+            "; other software uses the account too, so at {percent} % of the pace"
+        );
     }
     if let Some(until) = account.throttled_until {
         let _ = write!(text, "; CallTools asked for a pause until {until:.0}");

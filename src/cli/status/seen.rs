@@ -20,24 +20,19 @@ pub(super) struct Seen {
 #[derive(Debug, Deserialize)]
 pub(super) struct Account {
     pub account: String,
-    pub requests_per_hour: Option<u32>,
-    pub reserve: Option<u32>,
-    pub used: Option<u32>,
-    pub share: Option<f64>,
+    pub requests_per_hour: u32,
+    pub reserve: u32,
+    pub used: u32,
+    pub share: f64,
     pub throttled_until: Option<Timestamp>,
-    pub request_every_ms: Option<u64>,
+    pub request_every_ms: u64,
     pub sweeps: bool,
-    /// Missing from older daemons.
-    #[serde(default)]
-    pub feed: Option<String>,
-    /// The state of each feed, starting with the best for the largest account. Missing from older daemons.
-    #[serde(default)]
+    pub feed: String,
+    /// The state of each feed, starting with the best for the largest account.
     pub feeds: Vec<Feed>,
     pub fault: Option<Fault>,
     pub empty_since: Option<Timestamp>,
     pub agents_before: Option<u64>,
-    /// Older daemons leave it out.
-    #[serde(default)]
     pub cluster: Option<Cluster>,
 }
 
@@ -95,12 +90,8 @@ pub(super) struct Queue {
     pub valid_until: Option<Timestamp>,
     pub detail: Option<String>,
     pub agents_by_status: Option<BTreeMap<String, usize>>,
-    #[serde(default)]
     pub available_on_call: Option<usize>,
-    #[serde(default)]
     pub available_not_ready: Option<usize>,
-    /// Missing from older daemons.
-    #[serde(default)]
     pub soon: Option<Soon>,
     pub fault: Option<Fault>,
 }

@@ -70,9 +70,13 @@ pub(super) fn start_with(
 async fn the_leader_of_a_budget_grants_the_hours_requests_and_not_one_more() {
     let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
     let leader = start(&exchange, &clock, "one");
-    while !leader.member.leads() {
-        sleep(SECOND).await;
-    }
+    let leads = async {
+        while !leader.member.leads() {
+            sleep(SECOND).await;
+        }
+    };
+    let led = tokio::time::timeout(LEASE * 10, leads).await;
+    led.expect("it leads");
     let other = start(&exchange, &clock, "two");
     sleep(LEASE).await;
     let spend = |number| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 const KEPT: usize = 14;
 
 /// The fewest calls for a meaningful median.
-const FEWEST: usize = 7;
+const MIN_CALLS: usize = 7;
 
 /// Times are kept in tenths of a second, up to 25 s, which is also the longest lead.
 const PER_SECOND: f64 = 10.0;
@@ -34,6 +34,6 @@ impl Arrivals {
         let known = &mut known[..usize::from(self.count)];
         known.sort_unstable();
         let median = known.get(known.len() / 2)?;
-        (known.len() >= FEWEST).then(|| Duration::from_secs_f64(f64::from(*median) / PER_SECOND))
+        (known.len() >= MIN_CALLS).then(|| Duration::from_secs_f64(f64::from(*median) / PER_SECOND))
     }
 }

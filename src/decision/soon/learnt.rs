@@ -31,7 +31,7 @@ const STAY_ON_AT_MOST: f64 = 0.25;
 const RETURN_AT_LEAST: f64 = 0.5;
 
 /// With fewer stays, the assumptions weigh more than the observations.
-const FEWEST_STAYS: u64 = 20;
+const MIN_STAYS: u64 = 20;
 
 /// At 1.4 KB each they take 34 KB for each account; accounts have about ten.
 pub const MAX_STATUSES: usize = 24;
@@ -140,6 +140,7 @@ impl Learnt {
     }
 
     /// Returns the names of the short statuses.
+    #[cfg(test)]
     pub fn short_statuses(&self) -> impl Iterator<Item = &str> {
         let short = self.statuses.iter().filter(|status| status.is_short());
         short.map(|status| &*status.name)
@@ -336,7 +337,7 @@ impl Status {
     }
 
     fn is_short(&self) -> bool {
-        self.stays >= FEWEST_STAYS
+        self.stays >= MIN_STAYS
             && self.lasting(SHORT_SECONDS) <= STAY_ON_AT_MOST
             && self.returns >= RETURN_AT_LEAST * self.ends
     }

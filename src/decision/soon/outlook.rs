@@ -87,7 +87,7 @@ impl Outlook {
     }
 
     /// How many of the likeliest members [`naming`](Self::naming) takes.
-    pub const MOST_EXPECTED: usize = BETS - 1 + NAMED;
+    pub const MAX_EXPECTED: usize = BETS - 1 + NAMED;
 
     /// Ends it at this moment.
     pub fn ending(self, end: Option<Moment>) -> Self {

@@ -13,7 +13,7 @@ const LEARN_FOR: Duration = Duration::from_secs(3_600);
 const LEARN_STAYS: u64 = 100;
 
 /// If fewer than six tenths of the predicted agents are seen, something is wrong that a factor does not correct.
-pub const LEAST_CALIBRATION: f64 = 0.6;
+pub const MIN_CALIBRATION: f64 = 0.6;
 
 /// What the operator sets about a queue's calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +63,7 @@ pub enum Off {
     )]
     FeedNotProven,
     /// Too few of the predicted agents came.
-    #[error("only {0:.2} of the predicted agents were seen; it needs {LEAST_CALIBRATION}")]
+    #[error("only {0:.2} of the predicted agents were seen; it needs {MIN_CALIBRATION}")]
     BadlyCalibrated(f64),
 }
 
@@ -221,7 +221,7 @@ pub fn may_act(
     if !is_feed_proven {
         return Err(Off::FeedNotProven);
     }
-    if calibration < LEAST_CALIBRATION {
+    if calibration < MIN_CALIBRATION {
         return Err(Off::BadlyCalibrated(calibration));
     }
     Ok(())

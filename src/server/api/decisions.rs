@@ -10,19 +10,22 @@ use axum::{
 use http::{Method, Uri};
 
 use super::decision_request::{CALL_ID, DecisionRequest, decide_for};
-use crate::server::{
-    http::{
-        params::{Parameter, Params, Shape},
-        problem::Problem,
-        problem_types,
-        rights::Rights,
-        rule::Need,
-    },
-    json::decision::{DecisionJson, DecisionsJson},
-    state::{
-        app::App,
-        call_record::call_of,
-        named_queue::{MAX_QUEUES, NamedQueue, named_queues},
+use crate::{
+    decision::Decision,
+    server::{
+        http::{
+            params::{Parameter, Params, Shape},
+            problem::Problem,
+            problem_types,
+            rights::Rights,
+            rule::Need,
+        },
+        json::decision::{DecisionJson, DecisionsJson},
+        state::{
+            app::App,
+            call_record::call_of,
+            named_queue::{MAX_QUEUES, NamedQueue, named_queues},
+        },
     },
 };
 
@@ -69,17 +72,28 @@ pub async fn list_decisions(
         queue.warn_of_call_id(error);
     }
     let warning = error.map(|error| error.to_string());
+    let mut best: Option<(usize, Decision)> = None;
     let decisions: Vec<_> = queues
         .iter()
-        .map(|queue| {
+        .enumerate()
+        .map(|(place, queue)| {
             let (state, decision) = decide_for(rights, &app, queue, &queue.policy);
             if let Some(call) = call.clone() {
                 app.record_decision(call, rights, queue, &decision, None);
             }
             let now = app.clock.now();
-            DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now)
+            let json = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
+            // Of equal ones, the first.
+            let is_better = best
+                .as_ref()
+                .is_none_or(|(_, best)| decision.is_better_than(best));
+            if decision.accept && is_better {
+                best = Some((place, decision));
+            }
+            json
         })
         .collect();
-    let json = DecisionsJson::new(&decisions).with_warning(warning.as_deref());
+    let json = DecisionsJson::new(&decisions, best.map(|(place, _)| place))
+        .with_warning(warning.as_deref());
     Ok(Json(json).into_response())
 }

@@ -68,8 +68,8 @@ pub(super) struct Answers<'a> {
     pub statuses: Option<RequestError>,
     /// All requests of this check, including look-ups.
     pub requests: u32,
-    /// The account's hour afterwards; `None` if the ledger cannot be read.
-    pub usage: Option<Usage>,
+    /// The account's hour afterwards.
+    pub usage: Usage,
     /// The state of its feeds, if a daemon polls it.
     pub feeds: Option<Vec<FeedStanding>>,
 }
@@ -169,7 +169,7 @@ impl<'a> Asker<'a> {
             account: &self.target.account.name,
             requests: look_ups.requests + of_queues,
             statuses: look_ups.statuses.clone().filter(|_| !already_reported),
-            usage: Some(self.reach.budget.usage()),
+            usage: self.reach.budget.usage(),
             feeds: self
                 .reach
                 .health

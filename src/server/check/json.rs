@@ -49,7 +49,7 @@ struct ReportJson<'a> {
 struct AccountJson {
     account: String,
     requests: u32,
-    budget: Option<BudgetJson>,
+    budget: BudgetJson,
     statuses_fault: Option<String>,
     feeds: Option<Vec<FeedJson>>,
 }
@@ -67,22 +67,22 @@ struct BudgetJson {
 }
 
 impl BudgetJson {
-    fn new(answers: &Answers<'_>, by: By) -> Option<Self> {
+    fn new(answers: &Answers<'_>, by: By) -> Self {
         let Usage {
             limit,
             reserve,
             used,
             throttled_until,
             ..
-        } = answers.usage?;
-        Some(Self {
+        } = answers.usage;
+        Self {
             requests_per_hour: limit,
             reserve,
             used,
             left: limit.saturating_sub(used),
             shared: by != By::CommandAlone,
             throttled_until: throttled_until.map(|until| until.rfc3339()),
-        })
+        }
     }
 }
 
@@ -101,7 +101,7 @@ struct QueueJson<'a> {
     advice: Option<String>,
     notes: Vec<String>,
     requests: u32,
-    budget: Option<BudgetJson>,
+    budget: BudgetJson,
 }
 
 #[derive(Serialize)]
@@ -163,7 +163,7 @@ fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatJson<'a>> {
 }
 
 impl<'a> QueueJson<'a> {
-    fn new(finding: &'a Finding<'_>, budget: Option<BudgetJson>) -> Self {
+    fn new(finding: &'a Finding<'_>, budget: BudgetJson) -> Self {
         let snapshot = finding.snapshot();
         Self {
             decision: DecisionJson::new(

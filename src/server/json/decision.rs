@@ -99,11 +99,6 @@ impl<'a> DecisionJson<'a> {
         }
     }
 
-    /// The order that [`Decision::is_better_than`] uses.
-    fn rank(&self) -> (bool, Option<Quantity>) {
-        (self.likely.is_none() && self.count.is_some(), self.count)
-    }
-
     /// Adds the seat that is held for the call.
     pub fn with_reservation(self, reservation: Option<&'a Reservation>) -> Self {
         Self {
@@ -132,15 +127,11 @@ pub struct DecisionsJson<'a> {
 }
 
 impl<'a> DecisionsJson<'a> {
-    pub fn new(decisions: &'a [DecisionJson<'a>]) -> Self {
-        let accepting = decisions.iter().filter(|decision| decision.accept);
+    /// Creates the JSON of several decisions, of which the best has this place.
+    pub fn new(decisions: &'a [DecisionJson<'a>], best: Option<usize>) -> Self {
         Self {
             decisions,
-            // Of equal ones, the first.
-            best: accepting.reduce(|best, other| match other.rank() > best.rank() {
-                true => other,
-                false => best,
-            }),
+            best: best.map(|place| &decisions[place]),
             warning: None,
         }
     }

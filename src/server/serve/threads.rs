@@ -11,7 +11,10 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{connection::serve, current::Current};
-use crate::server::net::listen::{Detached, Listener};
+use crate::{
+    process::runtime::block_on,
+    server::net::listen::{Detached, Listener},
+};
 
 /// Serves listeners on several threads until `stop`, as [`serve`] does on the caller's thread.
 ///
@@ -43,19 +46,9 @@ fn on_thread(
     thread::Builder::new()
         .name(name)
         // The receiver may be gone if the process is ending.
-        .spawn(move || end.send(in_runtime(work)).ok())
+        .spawn(move || end.send(block_on(work)).ok())
         .context("no thread to serve on")?;
     Ok(async { ended.await.context("a thread that serves has panicked")? })
-}
-
-/// Runs the work of a thread in its own runtime.
-pub(crate) fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .context("no runtime to serve in")?;
-    runtime.block_on(work)
 }
 
 async fn serve_all(

@@ -302,11 +302,6 @@ impl App {
         }
     }
 
-    /// TLS for TCP connections; `None` if they are plain.
-    pub fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
-    }
-
     /// All queues, in the order of the config.
     pub(crate) fn queues(&self) -> &[Arc<Queue>] {
         &self.queues

@@ -50,7 +50,7 @@ async fn an_unknown_queue_comes_with_the_nearest_names() {
         ),
         (
             "/v1/queues/main/suport",
-            "no queue \"suport\" is configured; did you mean \"support\"?",
+            "no queue \"main/suport\" is configured; did you mean \"main/support\"?",
         ),
         (
             "/v1/decisions?queue=second/biling",

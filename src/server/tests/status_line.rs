@@ -20,7 +20,7 @@ async fn the_line_shows_freshness_requests_and_faults() {
         .fault(&key("main/b"), Some(Arc::new(Fault::BadToken)));
     let permit = server.app.accounts[0]
         .budget
-        .permit(crate::budget::Purpose::ColdStart);
+        .permit(crate::budget::Purpose::Unpaced);
     let _permit = permit.await.expect("the budget is unspent");
     assert_eq!(
         line(),

@@ -1,5 +1,7 @@
 //! `/v1/watch`: how many streams may be open, what happens to clients that do not read, and how streams end.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::{
     watching::{Client, within},
     *,
@@ -100,13 +102,16 @@ async fn a_client_that_reads_nothing_is_cut() {
 #[tokio::test]
 async fn a_stream_without_events_does_not_count_as_a_slow_reader() {
     let mut world = World::with(&["main/a"]);
-    world.limits.write = Duration::from_millis(50);
-    world.limits.head = Duration::from_millis(50);
-    world.limits.idle = Duration::from_millis(50);
+    // A busy machine must not be late for the head.
+    let limit = Duration::from_secs(1);
+    world.limits.write = limit;
+    world.limits.head = limit;
+    world.limits.idle = limit;
     let server = world.serve().await;
     let mut client = Client::connect(&server, "").await;
     client.event().await;
-    assert!(client.is_silent().await);
+    let event = tokio::time::timeout(limit * 2, client.event()).await;
+    assert!(event.is_err(), "no event, and no end");
     server.seats("main/a", 1);
     assert_eq!(client.event().await.name, "decision");
 }
@@ -184,6 +189,13 @@ async fn a_thousand_queues_that_change_at_once_wake_a_stream_once() {
     let mut client = Client::connect(&server, "").await;
     client.event().await;
     let mut grown = server.app.watch.subscribe();
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&wakes);
+    let counting = tokio::spawn(async move {
+        while grown.changed().await.is_ok() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
     let now = server.clock.now();
     for queue in &queues {
         let snapshot = snapshot(now, available(1));
@@ -196,6 +208,6 @@ async fn a_thousand_queues_that_change_at_once_wake_a_stream_once() {
             *queue
         );
     }
-    within(grown.changed()).await.expect("the app is there");
-    assert!(!grown.has_changed().expect("the app is there"));
+    assert_eq!(wakes.load(Ordering::Relaxed), 1);
+    counting.abort();
 }

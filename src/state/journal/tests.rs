@@ -16,6 +16,7 @@ use crate::{
     },
     fixtures::{Still, available, snapshot},
     model::quantity::Quantity,
+    state::store::Note,
 };
 
 /// Far more than a busy machine needs.
@@ -245,8 +246,9 @@ async fn a_disk_that_was_full_for_a_moment_gets_what_happened_meanwhile() {
     process.release(&before);
     process.reserve("meanwhile").await;
     soon("the file to be reported", || process.is_degraded());
-    // Other data in the file does not prove that all is well.
-    std::thread::sleep(Duration::from_millis(50));
+    // Writing other data does not prove that all is well.
+    process.store.keep(Note::Notices("other data".to_owned()));
+    process.store.finish(TIMEOUT);
     assert!(process.is_degraded());
     shell
         .execute_batch("DROP TRIGGER full0; DROP TRIGGER full1")
@@ -449,7 +451,9 @@ async fn counts_survive_accidents_with_the_file() {
                 process.reserve("more").await;
             }
             if accident == full {
-                std::thread::sleep(Duration::from_millis(50));
+                if !happens_to_a_later_process {
+                    soon("the file to be reported", || process.is_degraded());
+                }
                 shell.execute_batch("DROP TRIGGER full").unwrap();
             }
             drop(shell);

@@ -26,11 +26,52 @@ fn port() -> u16 {
     }
 }
 
+/// How many ports to try. One in a thousand is taken between the look and its use.
+const TRIES: usize = 5;
+
+/// Starts something at a free port, given the port. If another process has taken the port meanwhile, it returns `None` and gets another.
+async fn at_a_port<T>(start: impl AsyncFn(u16) -> Option<T>) -> (T, u16) {
+    for _ in 0..TRIES {
+        let port = port();
+        if let Some(started) = start(port).await {
+            return (started, port);
+        }
+    }
+    panic!("{TRIES} ports were taken");
+}
+
 /// A server at a port, with additional lines in its `redis.conf`.
-fn server(port: u16, more: &str) -> LocalEngine {
+fn server_at(port: u16, more: &str) -> LocalEngine {
     let more = format!("--port {port} {more}");
     let arguments: Vec<_> = more.split_whitespace().collect();
     LocalEngine::with(&arguments).expect("redis-server, of Debian's package of that name")
+}
+
+/// A server at a free port, with additional lines in its `redis.conf`, once it answers.
+async fn server(more: &str) -> (LocalEngine, u16) {
+    at_a_port(async |port| {
+        let server = server_at(port, more);
+        let answers = || redis_cli(&server, &["ping"]).is_some();
+        is_up(server.id(), answers).await.then_some(server)
+    })
+    .await
+}
+
+/// Waits until a process answers. Returns false if it ends instead: its port was taken.
+async fn is_up(process: u32, answers: impl Fn() -> bool) -> bool {
+    let mut up = false;
+    soon("a server answers or ends", async || {
+        up = answers();
+        up || has_ended(process)
+    })
+    .await;
+    up
+}
+
+/// Whether a child process has ended; it stays a zombie until its parent asks.
+fn has_ended(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    status.is_ok_and(|status| status.contains("State:\tZ"))
 }
 
 /// Sends a command to a server until the answer has these words.
@@ -74,28 +115,35 @@ struct Watched {
 
 impl Watched {
     async fn start() -> Self {
-        let ports = vec![port(), port()];
-        let master = server(ports[0], "");
-        let replica = server(ports[1], &format!("--replicaof 127.0.0.1 {}", ports[0]));
+        let (master, master_port) = server("").await;
+        let of_master = format!("--replicaof 127.0.0.1 {master_port}");
+        let (replica, replica_port) = server(&of_master).await;
         let folder = tempfile::tempdir().expect("a folder");
         until_it_says(&replica, &["info", "replication"], "master_link_status:up").await;
-        let sentinels: Vec<_> = (0..3).map(|_| port()).collect();
-        let run = |at: &u16| {
+        let run = async |at| {
             let config = folder.path().join(format!("{at}.conf"));
             let text = format!(
                 "port {at}\ndir {}\nsentinel monitor calls 127.0.0.1 {} 2\nsentinel down-after-milliseconds calls 5000\nsentinel failover-timeout calls 6000\n",
                 folder.path().display(),
-                ports[0]
+                master_port
             );
             std::fs::write(&config, text).expect("a config");
             let mut sentinel = Command::new("redis-server");
             let sentinel = sentinel.arg(config).arg("--sentinel");
-            Killed(sentinel.stdout(Stdio::null()).spawn().expect("a Sentinel"))
+            let sentinel = sentinel.stdout(Stdio::null()).spawn().expect("a Sentinel");
+            let answers = || ask_sentinel(at, &["ping"]).contains("PONG");
+            let sentinel = Killed(sentinel);
+            is_up(sentinel.0.id(), answers).await.then_some(sentinel)
         };
-        let processes = sentinels.iter().map(run).collect();
+        let (mut processes, mut sentinels) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (process, at) = at_a_port(&run).await;
+            processes.push(process);
+            sentinels.push(at);
+        }
         let watched = Self {
             servers: vec![master, replica],
-            ports,
+            ports: vec![master_port, replica_port],
             sentinels,
             _processes: processes,
             _folder: folder,
@@ -190,7 +238,7 @@ async fn polls_continue_after_a_planned_or_unplanned_fail_over_and_the_limit_hol
     watched.servers[1].kill();
     until_it_says(&watched.servers[0], &["info", "replication"], "role:master").await;
     let of_old = format!("--replicaof 127.0.0.1 {}", watched.ports[0]);
-    watched.servers[1] = server(port, &of_old);
+    watched.servers[1] = server_at(port, &of_old);
     polls_continue(&nodes, &calltools, LIMIT).await;
     for node in &nodes {
         soon("the seat is still held", async || {
@@ -214,9 +262,8 @@ async fn answered(engine: &RedisEngine, account: &str, command: &EngineCommand) 
 #[tokio::test]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 async fn a_write_counts_once_all_replicas_have_it() {
-    let at = port();
-    let master = server(at, "");
-    let mut replica = server(port(), &format!("--replicaof 127.0.0.1 {at}"));
+    let (master, at) = server("").await;
+    let (mut replica, _) = server(&format!("--replicaof 127.0.0.1 {at}")).await;
     until_it_says(&replica, &["info", "replication"], "master_link_status:up").await;
     let engine = |replicas, url| {
         let address = Address {
@@ -248,7 +295,7 @@ async fn a_write_counts_once_all_replicas_have_it() {
     assert_eq!(held.as_deref(), Some("n 1 1\n"));
     assert!(one.keeps_what_it_confirms());
     // With a second replica, the wrong one may become the master.
-    let second = server(port(), &format!("--replicaof 127.0.0.1 {at}"));
+    let (second, _) = server(&format!("--replicaof 127.0.0.1 {at}")).await;
     until_it_says(&second, &["info", "replication"], "master_link_status:up").await;
     let one_of_two = engine(1, master.url());
     answered(&one_of_two, "a", &look).await;
@@ -274,17 +321,21 @@ async fn a_write_counts_once_all_replicas_have_it() {
 
 /// Three masters that share the slots, each a process.
 async fn slots() -> Vec<(LocalEngine, u16)> {
-    let ports: Vec<_> = (0..3).map(|_| (port(), port())).collect();
-    let nodes: Vec<_> = ports
-        .iter()
-        .map(|(at, bus)| {
+    let (mut nodes, mut ports) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let (node, bus) = at_a_port(async |bus| {
             let more =
                 format!("--cluster-enabled yes --cluster-port {bus} --cluster-node-timeout 2000");
-            (server(*at, &more), *at)
+            let at = port();
+            let server = server_at(at, &more);
+            let answers = || redis_cli(&server, &["ping"]).is_some();
+            is_up(server.id(), answers).await.then_some((server, at))
         })
-        .collect();
+        .await;
+        ports.push((node.1, bus));
+        nodes.push(node);
+    }
     for (place, (node, _)) in nodes.iter().enumerate() {
-        until_it_says(node, &["ping"], "PONG").await;
         // 16,384 slots in three parts.
         let first = place * 5_462;
         let last = (first + 5_461).min(16_383);
@@ -386,8 +437,10 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
     folder.write("users.acl", &rights);
     folder.write("password", PASSWORD);
     let file = folder.path().join("users.acl");
-    let (at, time) = (port(), Time::new());
-    let _server = server(at, &format!("--aclfile {}", file.display()));
+    let ((_server, at), time) = (
+        server(&format!("--aclfile {}", file.display())).await,
+        Time::new(),
+    );
     let calltools = CallTools::start(&time).await;
     let url = format!("redis://openseat@127.0.0.1:{at}/0");
     let password = format!(
@@ -439,8 +492,7 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
     assert_ne!(less, rights);
     folder.write("less.acl", &less);
     let file = folder.path().join("less.acl");
-    let less_at = port();
-    let _less = server(less_at, &format!("--aclfile {}", file.display()));
+    let (_less, less_at) = server(&format!("--aclfile {}", file.display())).await;
     let url = format!("redis://openseat@127.0.0.1:{less_at}/0");
     let node = Node::start_with(&url, &calltools, 2, "", &password).await;
     let log = node

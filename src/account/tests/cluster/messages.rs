@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     account::RefreshError,
-    budget::{Cause, Purpose},
+    budget::Cause,
     cluster::{
         engine::Heard,
         message::Question,
@@ -158,9 +158,7 @@ async fn a_refresh_that_waits_while_its_node_becomes_the_leader_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_follower_says_why_the_leader_may_not_poll() {
     let (fixture, _exchange, leader, follower) = quiet().await;
-    while let Ok(permit) = leader.budget.permit(Purpose::OnDemand).await {
-        permit.answered();
-    }
+    spend_the_hour(&leader.budget).await;
     let (refreshed, _) = follower.refresh(&fixture, 0).await;
     let Err(RefreshError::Refused(refusal)) = refreshed else {
         panic!("{refreshed:?}")

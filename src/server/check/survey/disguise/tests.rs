@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     budget::Budget,
-    calltools::{Outgoing, Reply, Transport},
+    calltools::{Reply, Transport},
     clock::{Clock, VirtualClock},
     config::Config,
     model::fault::{Down, Fault},
@@ -30,7 +30,7 @@ const DIGITS: &str = "7707707";
 struct Script(Mutex<VecDeque<Result<Reply, Fault>>>);
 
 impl Transport for Script {
-    fn send<'a>(&'a self, _: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
+    fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
         let next = self.0.lock().expect("no holder panics").pop_front();
         let silence = || Fault::down(Down::ConnectionLost, format!("acme{MARK}.example is away"));
         Box::pin(async move { next.unwrap_or_else(|| Err(silence())) })
