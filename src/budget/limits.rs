@@ -10,7 +10,9 @@ impl Budget {
 
     /// The same for a caller that has the book.
     pub(super) fn allowance_in(&self, book: &mut Book) -> Allowance {
-        book.hour(self.member.owner()).cap.applied_to(self.allowance)
+        book.hour(self.member.owner())
+            .cap
+            .applied_to(self.allowance)
     }
 
     /// Returns `requests_per_hour` of this node's config.
