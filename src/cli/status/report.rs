@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn a_cluster_shows_who_leads_who_is_behind_and_what_is_wrong() {
         let accounts = r#"{"accounts": [{
-            "account": "main", "requests_per_hour": 1000, "used": 3, "sweeps": true,
+            "account": "main", "requests_per_hour": 1000, "reserve": 50, "used": 3, "share": 1.0, "throttled_until": null,
+            "request_every_ms": 3800, "sweeps": true, "feed": "sweep", "feeds": [],
             "cluster": {
                 "lag_ms": 31000,
                 "nodes": [
