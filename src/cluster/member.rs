@@ -141,6 +141,10 @@ impl Pending {
     }
 }
 
+/// What a leader publishes, and where the test answers whether it is in the log, if the leader waits for that.
+#[cfg(test)]
+pub(crate) type Published = (Entry, Option<oneshot::Sender<bool>>);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Member {
@@ -179,12 +183,7 @@ impl Member {
 
     /// Creates a member that leads for an hour. The test gets what it publishes, and answers as the log.
     #[cfg(test)]
-    pub(crate) fn leading(
-        clock: Arc<dyn Clock>,
-    ) -> (
-        Arc<Self>,
-        mpsc::Receiver<(Entry, Option<oneshot::Sender<bool>>)>,
-    ) {
+    pub(crate) fn leading(clock: Arc<dyn Clock>) -> (Arc<Self>, mpsc::Receiver<Published>) {
         let (orders, mut ordered) = mpsc::channel(16);
         let (log, logged) = mpsc::channel(16);
         let member = Self::with_orders(orders, clock);

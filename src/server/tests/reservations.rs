@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::{
-    cluster::{entry::Entry, member::Member},
+    cluster::member::{Member, Published},
     fixtures::available,
 };
 
-/// What a leader publishes, and where to answer whether it is in the log.
-type Log = mpsc::Receiver<(Entry, Option<oneshot::Sender<bool>>)>;
+/// What a leader publishes.
+type Log = mpsc::Receiver<Published>;
 
 /// The leader of an account with one seat, and its log.
 async fn leader() -> (Arc<Server>, Log) {
