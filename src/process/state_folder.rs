@@ -27,5 +27,5 @@ files! {
 /// Returns whether a file with this name is one of openseat's, or belongs to one: a log or a witness beside it, or a damaged one that was renamed.
 pub fn is_ours(name: &OsStr) -> bool {
     let is = |ours: &&str| name.as_encoded_bytes().starts_with(ours.as_bytes());
-    ALL.iter().any(|ours| is(ours))
+    ALL.iter().any(is)
 }
