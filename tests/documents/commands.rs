@@ -126,7 +126,7 @@ fn a_section_that_stops_the_socket_starts_it_again_before_the_service() {
             let is_end = |line: &&str| {
                 line.contains("openseat.socket") && ends.iter().any(|end| line.contains(end))
             };
-            let Some(line) = section.lines().filter(is_end).next_back() else {
+            let Some(line) = section.lines().rfind(is_end) else {
                 continue;
             };
             let (_, after) = section.split_once(line).expect("it has the line");
