@@ -76,7 +76,7 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// The proxy; with `None`, no proxy is used even if the environment names one.
     pub proxy: Option<Url>,
-    /// Whom to [trust](trust); `None` without TLS.
+    /// Whom to [trust]; `None` without TLS.
     pub trust: Option<Trust>,
 }
 
