@@ -342,6 +342,14 @@ impl World {
         Some(permit)
     }
 
+    /// The new budget is created before the old one is dropped, as in the daemon.
+    fn reload(&mut self) {
+        let process = self.process.take().unwrap();
+        let budget = self.budget(&process.ledger, &process.clock);
+        self.process = Some(Process { budget, ..process });
+        self.write();
+    }
+
     pub(super) fn apply(&mut self, event: &Event) {
         match *event {
             Event::Pass { seconds } => self.pass_ms(u64::from(seconds) * 1000),
@@ -367,11 +375,7 @@ impl World {
             }
             Event::Reload { renamed } => {
                 self.rename(renamed);
-                let process = self.process.take().unwrap();
-                let budget = self.budget(&process.ledger, &process.clock);
-                // The new budget is created before the old one is dropped, as in the daemon.
-                self.process = Some(Process { budget, ..process });
-                self.write();
+                self.reload();
             }
             Event::NewToken => {
                 self.owner.1 += 1;
