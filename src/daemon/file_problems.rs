@@ -39,7 +39,8 @@ impl FileProblem {
     }
 }
 
-/// Finds all problems with a config's files: tokens, authorities, the engine's password, certificate and key, notify addresses. A file that hangs delays it by seconds.
+/// Finds all problems with a config's files: tokens, authorities, the engine's password, certificate and key, notify addresses. A file that hangs
+/// delays it by seconds.
 pub fn file_problems(config: &Config, now: Moment) -> Vec<FileProblem> {
     let mut problems = Vec::new();
     for account in &config.accounts {

@@ -1,36 +1,22 @@
 //! Tests what a node claims for its account, and what a refusal means.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
+use super::{LEASE, start};
 use crate::{
     budget::Witness as _,
-    clock::VirtualClock,
     cluster::{
         member::claim_of,
-        model::Exchange,
-        node::{Node, Settings},
+        model::{Exchange, Model},
     },
 };
-
-const LEASE: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_claims_its_new_token_and_stops_if_another_account_has_it() {
     let exchange = Exchange::new();
-    let settings = Settings {
-        name: "one".to_owned(),
-        lease: LEASE,
-        alone: None,
-    };
-    let clock = Arc::new(VirtualClock::default());
-    let node = Node::new(Arc::clone(&exchange) as Arc<_>, settings, clock);
-    let (member, seat) = node.member(&"main".into(), "origin", "first");
-    let mut membership = node.membership(seat.unwrap(), None);
-    let task = membership.task.take().unwrap();
-    let running = tokio::spawn(task.run(CancellationToken::new()));
+    let (node, member, running) = start(&exchange, "first");
     let claimed = |identity| {
         let accounts = &exchange.model.lock().unwrap().accounts;
         accounts.get(&claim_of(identity)).cloned()
@@ -44,7 +30,7 @@ async fn a_leader_claims_its_new_token_and_stops_if_another_account_has_it() {
         assert_eq!(claimed(identity).as_deref(), Some(member.key()));
     }
     let others = (claim_of("another's"), "another".to_owned());
-    let accounts = |model: &mut crate::cluster::model::Model| model.accounts.extend([others]);
+    let accounts = |model: &mut Model| model.accounts.extend([others]);
     accounts(&mut exchange.model.lock().unwrap());
     member.goes_on_as("another's");
     sleep(LEASE * 3).await;

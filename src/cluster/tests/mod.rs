@@ -10,3 +10,35 @@ mod scripts;
 mod silence;
 mod simulated;
 mod spending;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    member::Member,
+    model::Exchange,
+    node::{Node, Settings},
+};
+use crate::clock::VirtualClock;
+
+const LEASE: Duration = Duration::from_secs(10);
+
+/// Starts the only node of a cluster, whose account has this identity.
+fn start(exchange: &Arc<Exchange>, identity: &str) -> (Node, Arc<Member>, JoinHandle<()>) {
+    let settings = Settings {
+        name: "one".to_owned(),
+        lease: LEASE,
+        alone: None,
+    };
+    let clock = Arc::new(VirtualClock::default());
+    let node = Node::new(Arc::clone(exchange) as Arc<_>, settings, clock);
+    let (member, seat) = node.member(&"main".into(), "origin", identity);
+    let mut membership = node.membership(seat.unwrap(), None);
+    let task = membership.task.take().unwrap();
+    let running = tokio::spawn(async move {
+        let _ = task.run(CancellationToken::new()).await;
+    });
+    (node, member, running)
+}
