@@ -208,19 +208,16 @@ fn same_pieces(one: &str, other: &str) -> usize {
     let mut same = blocks.take_while(|(one, other)| one == other).count() * BLOCK;
     let rest = one[same..].iter().zip(&other[same..]);
     same += rest.take_while(|(one, other)| one == other).count();
-    let is_end = |byte: &u8| *byte == END as u8;
-    let last = one[..same].iter().rposition(is_end);
-    last.map_or(0, |last| last + 1)
+    memchr::memrchr(END as u8, &one[..same]).map_or(0, |last| last + 1)
 }
 
 fn count(pieces: &str) -> usize {
-    let ends = pieces.bytes().filter(|byte| *byte == END as u8);
-    ends.count()
+    memchr::memchr_iter(END as u8, pieces.as_bytes()).count()
 }
 
 /// Returns the first piece of a text, and the rest.
 fn cut(text: &str) -> (&str, &str) {
-    let end = text.bytes().position(|byte| byte == END as u8);
+    let end = memchr::memchr(END as u8, text.as_bytes());
     text.split_at(end.map_or(text.len(), |end| end + 1))
 }
 
@@ -247,7 +244,7 @@ fn replacement<'a>(ours: &'a str, theirs: &str) -> &'a str {
 
 /// Returns what comes before the first colon.
 fn name(piece: &str) -> &str {
-    let colon = piece.bytes().position(|byte| byte == COLON as u8);
+    let colon = memchr::memchr(COLON as u8, piece.as_bytes());
     &piece[..colon.unwrap_or(piece.len())]
 }
 
