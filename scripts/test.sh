@@ -44,7 +44,7 @@ apt_install() {
 # One check per line: name, phase, needs, description. The function check_NAME does the work.
 #
 # The phase `first` compiles. `compile` and `beside` follow in parallel; checks in `beside` need only the built program, and mostly
-# wait. `last` runs alone, because its tests depend on time.
+# wait. Tests in `last` depend on time, so only `idle` runs next to them, at the lowest priority. `end` runs alone.
 table='
 fmt         first    -                                      the code is formatted
 build       first    -                                      program, tests and benchmarks compile
@@ -75,12 +75,13 @@ nginx       beside   program,nginx,curl                     the nginx recipe wor
 haproxy     beside   program,haproxy,curl                   the HAProxy recipe works
 speed       beside   program,nginx,wrk,h2load,curl          the comparison with nginx runs; no figure is checked
 openapi     beside   program,venv,curl,jq                   the API does what its document says
-test        last     -                                      cargo test
+test        last     -                                      cargo test, without the month
 kamailio    last     program,kamailio,curl                  the Kamailio recipe works
 engine      last     redis-server                           clusters work with a real Redis
 browser     last     chromium,chromedriver                  the pages in a real browser
 machine     last     root,network,zsh                       tests that need root, a network or other shells
-leftovers   last     perl                                   the run leaves no process behind
+month       idle     -                                      an account lives through a month of virtual time
+leftovers   end      perl                                   the run leaves no process behind
 '
 
 declare -A phase_of=() needs_of=() description_of=()
@@ -259,5 +260,10 @@ if [[ -n $installer ]]; then
     cat "$scratch/install.log"
 fi
 cat "$scratch/beside.log"
+(renice -n 19 -p "$BASHPID" >/dev/null; run_phase idle) >"$scratch/idle.log" 2>&1 &
+idle=$!
 run_phase last
+wait "$idle" || true
+cat "$scratch/idle.log"
+run_phase end
 report
