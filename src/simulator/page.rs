@@ -1,16 +1,19 @@
 //! Pages of lists: which rows a query asks for, and the links from one page to the next.
 
-use std::ops::Range;
+use std::{num::NonZeroUsize, ops::Range};
 
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{api_error::ApiError, quirks::PageSizeMax};
+use super::{
+    api_error::ApiError,
+    quirks::{PageSizeMax, Quirks},
+};
 
 /// The default number of rows on a page.
 const PAGE_SIZE: usize = 25;
 
-/// The most rows on a page; larger numbers are clipped to it.
+/// The most rows on a page, unless a quirk says otherwise; larger numbers are clipped to it.
 const MAX_PAGE_SIZE: usize = 250;
 
 /// A parsed query, in its original order.
@@ -50,17 +53,21 @@ impl Query {
             .finish()
     }
 
-    pub(super) fn page_size(&self, max: PageSizeMax) -> usize {
-        match self.get("page_size") {
-            Some("max") if max == PageSizeMax::Whole => usize::MAX,
-            Some("max") if max == PageSizeMax::Clipped => MAX_PAGE_SIZE,
+    /// Returns the number of rows on a page.
+    pub(super) fn page_size(&self, quirks: &Quirks) -> usize {
+        let max = quirks.page_size_max;
+        let limit = quirks.page_limit.map_or(MAX_PAGE_SIZE, NonZeroUsize::get);
+        let size = match self.get("page_size") {
+            Some("max") if max == PageSizeMax::Whole => return usize::MAX,
+            Some("max") if max == PageSizeMax::Clipped => limit,
             Some(size) => match size.trim().parse::<u128>() {
-                Ok(1..) => size.trim().parse().unwrap_or(usize::MAX).min(MAX_PAGE_SIZE),
+                Ok(1..) => size.trim().parse().unwrap_or(usize::MAX),
                 // DRF ignores zero and anything that is not a number.
                 _ => PAGE_SIZE,
             },
             None => PAGE_SIZE,
-        }
+        };
+        size.min(limit)
     }
 
     /// Returns the number of the page, out of `pages`.

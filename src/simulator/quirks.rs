@@ -3,7 +3,7 @@
 //! Some accounts write status ids, others names; some are behind a proxy that changes links. Where CallTools' behaviour is not known, the
 //! likelier reading is the default, and the others are quirks.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 /// The quirks of one account, all off by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Quirks {
     pub ordering_name: Option<String>,
     /// How rows with equal dates are ordered.
     pub ties: Ties,
+    /// The most rows on a page, if not 250.
+    pub page_limit: Option<NonZeroUsize>,
     /// What `page_size=max` does.
     pub page_size_max: PageSizeMax,
     /// How far the replica that serves agents' rows lags.

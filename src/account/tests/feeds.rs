@@ -11,12 +11,22 @@ use crate::{
 
 /// Returns an account with six pages of agents, and enough queues for sweeps to pay.
 pub(super) fn large(seed: u64) -> Setting {
-    Setting::new(WorldSettings {
+    six_pages(WorldSettings {
         seed,
         queues: 40,
-        agents: 1_300,
         ..WorldSettings::study()
     })
+}
+
+/// Fills six pages with the agents of an account. A page has 50 rows instead of 250, because five times the rows take five times as long.
+pub(super) fn six_pages(world: WorldSettings) -> Setting {
+    Setting {
+        page_limit: NonZeroUsize::new(50),
+        ..Setting::new(WorldSettings {
+            agents: 260,
+            ..world
+        })
+    }
 }
 
 fn with(quirk: impl FnOnce(&mut Quirks), setting: Setting) -> Fixture {
@@ -44,7 +54,11 @@ fn feed_lines(logged: &Logged) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn a_large_roster_is_as_fresh_as_a_small_one() {
     let (logged, _guard) = listen();
-    let fixture = large(1).start();
+    let setting = Setting::new(WorldSettings {
+        agents: 1_300,
+        ..large(1).world
+    });
+    let fixture = setting.start();
     sleep(10 * MINUTE).await;
     assert_eq!(feed(&fixture), Feed::Delta, "{:?}", logged.lines());
     let mut oldest = Duration::ZERO;
@@ -235,16 +249,17 @@ async fn a_list_given_at_once_is_swept_with_one_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_is_not_given_at_once_is_tried_once() {
-    let large = |queues| {
-        Setting::new(WorldSettings {
+    let three_pages = |queues| Setting {
+        page_limit: NonZeroUsize::new(50),
+        ..Setting::new(WorldSettings {
             queues,
-            agents: 600,
+            agents: 120,
             ..WorldSettings::study()
         })
     };
     // With 3 queues a sweep of three pages does not pay, but one of one page does.
     for queues in [20, 3] {
-        let fixture = large(queues).start();
+        let fixture = three_pages(queues).start();
         sleep(15 * MINUTE).await;
         let sent = fixture.sent();
         let asked = sent.iter().filter(|path| path.contains("page_size=max"));
@@ -397,7 +412,7 @@ fn lie(fixture: &Fixture, lie: Option<Lie>) {
 async fn one_bad_list_of_available_agents_changes_no_answer() {
     let fixture = with(
         |quirks| quirks.ordering = SimulatedOrdering::Off,
-        still(40, 1_300),
+        six_pages(WorldSettings::still(40, 0)),
     );
     sleep(10 * MINUTE).await;
     assert_eq!(feed(&fixture), Feed::Available);
@@ -461,7 +476,7 @@ async fn one_bad_list_of_available_agents_changes_no_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_of_changes_that_is_cut_short_renews_nothing() {
-    let fixture = still(40, 1_300).start();
+    let fixture = six_pages(WorldSettings::still(40, 0)).start();
     sleep(10 * MINUTE).await;
     assert_eq!(feed(&fixture), Feed::Delta);
     lie(
@@ -513,11 +528,16 @@ async fn a_trial_that_fails_does_not_hold_up_the_feed_in_use() {
     );
     sleep(MINUTE).await;
     let counts = |path: &str| !path.contains("ordering=");
-    let (gap, trials) = longest_gap(&fixture, 70 * MINUTE, counts).await;
-    assert!(gap < 20 * SECOND, "{gap:?}");
-    assert!((2..=8).contains(&trials), "{trials}");
-    assert_eq!(feed(&fixture), Feed::Available);
-    assert_eq!(standings(&fixture)[0], Standing::Resting);
+    let mut failed = 0;
+    for part in 0..2 {
+        let (gap, trials) = longest_gap(&fixture, 35 * MINUTE, counts).await;
+        assert!(gap < 20 * SECOND, "{gap:?}");
+        failed += trials;
+        assert_eq!(feed(&fixture), Feed::Available);
+        let rests = standings(&fixture)[0] == Standing::Resting;
+        assert!(rests || part == 1, "the next trial is an hour later");
+    }
+    assert!((2..=8).contains(&failed), "{failed}");
 }
 
 #[tokio::test(start_paused = true)]

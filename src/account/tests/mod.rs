@@ -1,7 +1,7 @@
 //! Tests an account's task against a simulated CallTools, in virtual time.
 
 use std::{
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -85,6 +85,8 @@ struct Setting {
     rules: Vec<Rule>,
     max_age: Option<Duration>,
     sweep: SweepQuirk,
+    /// The most rows on a page, if not 250.
+    page_limit: Option<NonZeroUsize>,
     /// Whether the config has the queues' names rather than their ids.
     by_name: bool,
     /// The opening hours of the first queues; the others are always open.
@@ -104,6 +106,7 @@ impl Setting {
             rules: Vec::new(),
             max_age: None,
             sweep: SweepQuirk::Whole,
+            page_limit: None,
             by_name: false,
             hours: Vec::new(),
             soon: crate::config::Soon::default(),
@@ -117,7 +120,10 @@ impl Setting {
             ..Settings::new(self.world)
         };
         let simulator = Simulator::new(settings, clock.clone());
-        simulator.quirks(|quirks| quirks.sweep = self.sweep);
+        simulator.quirks(|quirks| {
+            quirks.sweep = self.sweep;
+            quirks.page_limit = self.page_limit;
+        });
         let limit = NonZeroU32::new(self.requests_per_hour).unwrap();
         let budget = Arc::new(Budget::in_memory(limit, 50, clock.clone()));
         let ids: Vec<u64> =

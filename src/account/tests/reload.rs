@@ -180,12 +180,7 @@ async fn a_rule_that_needs_polls_costs_one_only_if_the_last_is_too_old() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_reads_reasons_ends_the_use_of_lists_of_available_agents() {
-    let mut fixture = Setting::new(WorldSettings {
-        queues: 40,
-        agents: 1_300,
-        ..WorldSettings::study()
-    })
-    .start();
+    let mut fixture = feeds::large(1).start();
     fixture
         .simulator
         .quirks(|quirks| quirks.ordering = crate::simulator::Ordering::Off);

@@ -229,6 +229,8 @@ impl Flags {
             ordering_name: self.ordering_name.clone(),
             ties: self.ties,
             page_size_max: self.page_size_max,
+            // No flag: the account's roster can be larger instead.
+            page_limit: None,
         }
     }
 }

@@ -71,7 +71,7 @@ impl Api {
         shift: isize,
     ) -> Result<Page, ApiError> {
         let endless = self.quirks.endless_pages;
-        let size = list.query.page_size(self.quirks.page_size_max);
+        let size = list.query.page_size(&self.quirks);
         // An empty list has one page, with nothing on it.
         let pages = rows.div_ceil(size).max(1);
         // Any number will do, if the next one exists.
