@@ -13,6 +13,7 @@ use crate::{
     decision::{
         OnUnknown, Policy, Reason,
         board::QueueKey,
+        criteria::{Seat, SeatRule, seat},
         decide_with,
         snapshot::Snapshot,
         soon::{
@@ -103,7 +104,7 @@ impl Account {
     /// Settles situations that waited for a list that shows this queue.
     pub(super) fn settle(&mut self, place: usize, snapshot: &Snapshot) {
         let queue = &self.deps.queues[place];
-        let (Rule::Seats(_), Some(threshold), Ok(measured)) =
+        let (Rule::Seats(rule), Some(threshold), Ok(_)) =
             (&queue.rule, queue.threshold, &snapshot.measured)
         else {
             return;
@@ -112,17 +113,34 @@ impl Account {
         let held = self.deps.reservations.queue(&queue.key).held(now);
         // Calls that bet on an agent take one of these seats as well, so bets do not reduce them.
         let taken = f64::from(held.all - held.bets);
-        let has_seat = measured.count.get() - taken > threshold.get();
+        let seat_since = self.seat_since(snapshot, *rule, threshold.get() + taken);
         let ids = &self.ids;
         let settled =
             self.foresight
-                .look(place, |place| ids[place], (snapshot.as_of, has_seat), now);
+                .look(place, |place| ids[place], (snapshot.as_of, seat_since), now);
         for outcome in settled {
             let key = &self.deps.queues[outcome.queue].key;
             self.deps
                 .metrics
-                .soon(key, tenth(outcome.likely), outcome.seen);
+                .soon(key, tenth(outcome.corrected), outcome.seen);
         }
+    }
+
+    /// Returns since when, as boot time, the queue has had more seats than `taken`; `None` if it has no more.
+    fn seat_since(&self, snapshot: &Snapshot, rule: SeatRule, taken: f64) -> Option<Duration> {
+        let agents = snapshot.agents.iter();
+        let open = agents.filter(|agent| seat(agent, rule, snapshot.as_of) == Seat::Open);
+        let mut since: Vec<_> = open
+            .map(|agent| {
+                let stay = self.roster.stay(&agent.id).map(|known| known.stay);
+                let began = stay
+                    .filter(|stay| stay.is_available())
+                    .and_then(Stay::began);
+                began.unwrap_or(snapshot.as_of.boot)
+            })
+            .collect();
+        since.sort();
+        since.get(taken as usize).copied()
     }
 
     /// Examines queues without a seat once a second. From time to time it stores the knowledge, for this node and the others, and updates the report.

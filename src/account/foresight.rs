@@ -236,15 +236,15 @@ impl Foresight {
         Prediction::new(likely * self.calibration.factor(), terms)
     }
 
-    /// Records whether a look showed a seat above the queue's threshold. Returns the situations that this settles.
+    /// Records since when, as boot time, a look showed a seat above the queue's threshold, if it did. Returns the situations that this settles.
     pub fn look(
         &mut self,
         place: usize,
         id_of: impl Fn(usize) -> Option<u64>,
-        (at, has_seat): (Moment, bool),
+        (at, seat_since): (Moment, Option<Duration>),
         now: Moment,
     ) -> Vec<Outcome> {
-        let settled = self.calibration.look(place, at, has_seat);
+        let settled = self.calibration.look(place, at, seat_since);
         for outcome in &settled {
             self.record.settled(id_of(outcome.queue), outcome, now);
         }

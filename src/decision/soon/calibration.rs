@@ -1,4 +1,8 @@
 //! Compares predictions at zero seats with what looks showed when the call would have arrived. This costs no requests.
+//!
+//! Looks are seconds apart, and a call waits only for seconds. If only the looks within its patience counted, an agent who became free after the
+//! last of them would count as missing, and probabilities would look too high. So the next look counts too: it shows since when there has been a
+//! seat.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -37,6 +41,7 @@ pub struct Calibration {
 struct Situation {
     queue: usize,
     likely: f64,
+    corrected: f64,
     /// Calls that the rule accepts here, or would accept.
     calls: u32,
     /// Accepted calls whose agent has not been seen yet.
@@ -53,8 +58,9 @@ struct Situation {
 pub struct Outcome {
     /// The queue's place in the account.
     pub queue: usize,
-    /// The predicted probability.
+    /// The probability, without and with the [factor](Calibration::factor) of then.
     pub likely: f64,
+    pub corrected: f64,
     /// Calls that the rule accepted, or would have accepted.
     pub calls: u32,
     /// Whether a seat was seen, or the agent who took the call.
@@ -85,6 +91,7 @@ impl Calibration {
         self.open.push_back(Situation {
             queue,
             likely,
+            corrected: likely * self.factor(),
             calls,
             bets,
             taken: now.boot,
@@ -115,11 +122,16 @@ impl Calibration {
         }
     }
 
-    /// Records a look that showed whether a queue has a seat above its threshold. Returns the situations that are settled now.
-    pub fn look(&mut self, queue: usize, at: Moment, has_seat: bool) -> Vec<Outcome> {
+    /// Records a look that showed since when, as boot time, a queue has had a seat above its threshold, if it has one. Returns the situations that
+    /// are settled now.
+    pub fn look(&mut self, queue: usize, at: Moment, seat_since: Option<Duration>) -> Vec<Outcome> {
         for one in self.open.iter_mut().filter(|one| one.queue == queue) {
+            let had_seat = seat_since.is_some_and(|since| since <= one.until);
             if (one.from..=one.until).contains(&at.boot) {
-                one.seat = Some(has_seat || one.seat == Some(true));
+                one.seat = Some(had_seat || one.seat == Some(true));
+            } else if at.boot > one.until {
+                // Without a look in time, only good outcomes would count.
+                one.seat = one.seat.map(|seen| seen || had_seat);
             }
         }
         let mut settled = Vec::new();
@@ -130,6 +142,7 @@ impl Calibration {
                 settled.push(Outcome {
                     queue: one.queue,
                     likely: one.likely,
+                    corrected: one.corrected,
                     calls: one.calls,
                     seen,
                 });
