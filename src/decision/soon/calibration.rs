@@ -41,6 +41,7 @@ pub struct Calibration {
 struct Situation {
     queue: usize,
     likely: f64,
+    /// With the factor.
     corrected: f64,
     /// Calls that the rule accepts here, or would accept.
     calls: u32,
@@ -58,8 +59,9 @@ struct Situation {
 pub struct Outcome {
     /// The queue's place in the account.
     pub queue: usize,
-    /// The probability, without and with the [factor](Calibration::factor) of then.
+    /// The predicted probability, before the correction.
     pub likely: f64,
+    /// The probability that callers were told: with the [factor](Calibration::factor) of that time.
     pub corrected: f64,
     /// Calls that the rule accepted, or would have accepted.
     pub calls: u32,
