@@ -142,7 +142,7 @@ impl Clock for SystemClock {
     }
 
     fn boot(&self) -> Duration {
-        boottime()
+        BEFORE_BOOT + boottime()
     }
 
     fn boot_id(&self) -> &str {
@@ -250,6 +250,13 @@ mod tests {
         let (before, after) = (moment(100, 5_000), moment(160, 1_000));
         assert_eq!(after.longest_since(before), Duration::from_secs(60));
         assert_eq!(after.shortest_since(before), Duration::ZERO);
+    }
+
+    #[test]
+    fn boot_time_reads_the_same_alone_and_with_the_wall_clock() {
+        let clock = SystemClock::new();
+        let (before, alone, after) = (clock.now().boot, clock.boot(), clock.now().boot);
+        assert!((before..=after).contains(&alone), "{alone:?}");
     }
 
     #[test]

@@ -67,7 +67,12 @@ fn message(group: &[&News], now: Moment, host: &str) -> Bytes {
     let (subject, until) = (&first.subject, first.until);
     let oldest = group.iter().map(|one| one.since);
     let since = oldest.min_by_key(|since| since.boot).unwrap_or(first.since);
-    let lasted = until.unwrap_or(now).boot_since(since);
+    let end = until.unwrap_or(now);
+    let lasted = match since.boot {
+        // Boot time does not reach back farther than that.
+        Duration::ZERO => end.longest_since(since),
+        _ => end.boot_since(since),
+    };
     let evidence = first.evidence.as_ref();
     let queues: Vec<_> = group
         .iter()
@@ -280,6 +285,18 @@ mod tests {
         assert_eq!(messages[0]["event"], "ended");
         assert_eq!(messages[0]["until"], "2026-11-22T12:03:00.000Z");
         assert_eq!(messages[0]["id"], "bad_token:main:1795341600");
+    }
+
+    #[test]
+    fn what_began_long_before_the_machine_booted_is_told_in_full() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let mut one = news(Condition::BadToken, None, None);
+        one.since = Moment {
+            boot: Duration::ZERO,
+            wall: START.wall - days(10),
+        };
+        let lasted = parsed(&[one])[0]["lasted_seconds"].as_u64();
+        assert_eq!(lasted, Some(days(10).as_secs() + 301));
     }
 
     #[test]
