@@ -59,7 +59,7 @@ impl Account {
         }
         let mut snapshot = Snapshot {
             as_of: job::as_of(joined, rule),
-            rows_as_of: self.roster.rows_as_of(joined),
+            rows_as_of: joined.everybody_seen,
             members_as_of: joined.members_as_of,
             took: joined.took,
             complete: joined.complete,
@@ -91,11 +91,7 @@ impl Account {
 
     fn measured(&mut self, place: usize, joined: Joined) -> Snapshot {
         let queue = &self.deps.queues[place];
-        let rows_as_of = self.roster.rows_as_of(&joined);
-        let mut snapshot = Snapshot {
-            rows_as_of,
-            ..job::snapshot(joined, &queue.rule)
-        };
+        let mut snapshot = job::snapshot(joined, &queue.rule);
         let at_edge = hangs_on_membership(&snapshot, queue.threshold);
         self.schedule.at_edge(place, at_edge);
         snapshot.outlook = self.outlook(place, &snapshot);

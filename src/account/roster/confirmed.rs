@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Joined, Roster, Source, earlier, membership::later};
+use super::{Roster, Source, membership::later};
 use crate::{
     clock::Moment,
     model::{
@@ -89,18 +89,6 @@ impl Roster {
     #[cfg(test)]
     pub fn known_as_of(&self, newest: &Sighting) -> Moment {
         self.confirmed.availability(newest.at)
-    }
-
-    /// Returns when the oldest row of a queue was read. Rows that were recalled have the time of their *status*, which lists may have confirmed by
-    /// omission; but no member's row is older than the poll of the queue.
-    pub fn rows_as_of(&self, joined: &Joined) -> Moment {
-        let seen = joined.everybody_seen;
-        match self.recalled {
-            Some(recalled) if seen.boot <= recalled.boot => {
-                earlier(seen, Some(joined.members_as_of))
-            }
-            _ => seen,
-        }
     }
 
     /// Returns the newest row of each agent.

@@ -156,6 +156,18 @@ pub(super) fn later(one: Moment, other: Moment) -> Moment {
     if one.boot > other.boot { one } else { other }
 }
 
+/// Returns when the oldest row of a queue was read. `seen` is the oldest time of a row, `polled` the time of the queue's poll, and `recalled` that of the
+/// newest row that was recalled.
+///
+/// Rows that were recalled have the time of their *status*, which lists may have confirmed by omission; but no member's row is older than the poll
+/// of the queue.
+fn rows_seen(seen: Moment, polled: Moment, recalled: Option<Moment>) -> Moment {
+    match recalled {
+        Some(recalled) if seen.boot <= recalled.boot => earlier(seen, Some(polled)),
+        _ => seen,
+    }
+}
+
 impl Roster {
     /// Returns a queue's agents with their newest rows; `None` until the queue was polled.
     pub fn join(&mut self, place: usize) -> Option<Joined> {
@@ -168,7 +180,7 @@ impl Roster {
             }
         }
         // Confirmations by omission keep the order of looks, so the oldest look has the oldest status.
-        let seen = oldest;
+        let rows_seen = oldest.map(|seen| rows_seen(seen, membership.as_of, self.recalled));
         let oldest = oldest.map(|seen| self.confirmed.status(seen));
         let oldest_logged_in = oldest_logged_in.map(|seen| self.confirmed.availability(seen));
         // A count depends on the statuses of agents who are logged in to the queue. If there are none, it is as old as the last look at all
@@ -180,7 +192,7 @@ impl Roster {
         Some(Joined {
             as_of: oldest_logged_in.or(oldest).unwrap_or(polled_or_swept),
             everybody_as_of: oldest.unwrap_or(polled_or_swept),
-            everybody_seen: seen.unwrap_or(membership.as_of),
+            everybody_seen: rows_seen.unwrap_or(membership.as_of),
             members_as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,

@@ -99,7 +99,7 @@ fn a_confirmed_row_is_as_old_as_the_look_that_showed_it_and_a_recalled_one_as_it
     roster.confirm_changes(at(5), at(60));
     let known = |roster: &mut Roster| {
         let joined = roster.join(0).unwrap();
-        (joined.everybody_as_of, roster.rows_as_of(&joined))
+        (joined.everybody_as_of, joined.everybody_seen)
     };
     assert_eq!(known(&mut roster), (at(60), at(20)));
     for stored in [true, false] {
