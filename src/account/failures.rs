@@ -28,6 +28,10 @@ impl Account {
         if let (Some(feed), true) = (feed_beside_sweeps(job), is_refusal(fault)) {
             return self.feed_refused(feed);
         }
+        if matches!(job, Job::Sweep(_)) && is_incomplete(fault) {
+            // An earlier page was cut short, and reading the last one again would not bring its rows.
+            self.schedule.sweep_from_the_start();
+        }
         if !self.is_in_use(job) && concerns_a_list_of_statuses(job, fault) {
             return self.failed_beside(job, fault);
         }
@@ -71,6 +75,17 @@ pub(super) fn asked(job: Job) -> Asked {
         Job::Poll(place) => Asked::Queue(place),
         Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => Asked::Feed,
     }
+}
+
+/// Returns whether a list has fewer rows than it says.
+fn is_incomplete(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::UpstreamDown {
+            kind: Down::Incomplete,
+            ..
+        }
+    )
 }
 
 /// Returns whether this may mean that CallTools has no queue with this id.

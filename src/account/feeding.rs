@@ -10,11 +10,7 @@ use crate::{
     account::schedule::Job,
     calltools::{Everyone, RosterPage},
     clock::Moment,
-    model::{
-        agent::Agent,
-        fault::{Down, Fault},
-        known::Sighting,
-    },
+    model::{agent::Agent, fault::Fault, known::Sighting},
 };
 
 impl Account {
@@ -163,15 +159,6 @@ impl Account {
                 feed = self.feeds.in_use().as_str(),
                 "a page of the account's list of agents cannot be read; the feed in use is checked only against polls of the queues"
             );
-        }
-        if matches!(
-            fault,
-            Fault::UpstreamDown {
-                kind: Down::Incomplete,
-                ..
-            }
-        ) {
-            self.schedule.sweep_from_the_start();
         }
         self.ask_next();
     }

@@ -541,6 +541,36 @@ async fn a_trial_that_fails_does_not_hold_up_the_feed_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_that_is_cut_short_once_costs_one_reading() {
+    let quirk = |quirks: &mut Quirks| {
+        quirks.ordering = SimulatedOrdering::Off;
+        quirks.status_filter_ignored = true;
+    };
+    let fixture = with(quirk, large(10));
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Sweep);
+    const PAGE: &str = "agentstatuses/?page_size=250&page=2";
+    lie(
+        &fixture,
+        Some(|path, answer| {
+            if path == PAGE {
+                edit(answer, |body| {
+                    body["results"].as_array_mut().unwrap().truncate(15);
+                });
+            }
+        }),
+    );
+    fixture.sent();
+    while !fixture.sent().iter().any(|path| path == PAGE) {
+        sleep(SECOND).await;
+    }
+    sleep(SECOND).await;
+    lie(&fixture, None);
+    sleep(10 * MINUTE).await;
+    assert_eq!((feed(&fixture), fixture.distrusted()), (Feed::Sweep, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_of_the_full_list_that_always_fails_does_not_hold_up_another_feed() {
     let (logged, _guard) = listen();
     let fixture = large(9).start();
