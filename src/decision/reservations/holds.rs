@@ -244,6 +244,15 @@ impl Holds {
         }
     }
 
+    /// Moves the seats of another queue here, which is the same queue under its former name.
+    pub(super) fn take_over(&self, former: &Self) {
+        let mut held = former.lock();
+        for reservation in held.drain(..) {
+            self.restore(reservation);
+        }
+        former.number.store(0, Ordering::Release);
+    }
+
     /// Drops a reservation that ended elsewhere, where it was counted. Returns it if it was here.
     pub(super) fn forget(&self, id: &ReservationId) -> Option<Reservation> {
         let mut held = self.lock();

@@ -279,7 +279,13 @@ impl Reservations {
     pub fn carry(&self, moves: &[(QueueKey, QueueKey)]) {
         let holds: Vec<_> = moves.iter().map(|(was, _)| self.queue(was)).collect();
         for ((_, is), holds) in moves.iter().zip(holds) {
-            self.held.queues.insert(is.clone(), holds);
+            let moves_on = moves.iter().any(|(was, _)| was == is);
+            let known = self.held.queues.get(is).map(|known| Arc::clone(&known));
+            match known.filter(|known| !moves_on && !Arc::ptr_eq(known, &holds)) {
+                // Callers use it already: the config took effect while the account's task was busy.
+                Some(known) => known.take_over(&holds),
+                None => drop(self.held.queues.insert(is.clone(), holds)),
+            }
         }
         self.write_anew();
     }

@@ -314,6 +314,21 @@ fn a_seat_that_two_threads_hear_of_is_held_once() {
 }
 
 #[test]
+fn a_queue_that_is_asked_under_its_new_name_before_its_seats_move_keeps_them() {
+    let now = Still::new().now();
+    let reservations = Reservations::new();
+    let (was, is) = (key("sales"), key("5450"));
+    made(reserve(&reservations.queue(&was), &seats(2, now), "a", now));
+    let asked = reservations.queue(&is);
+    made(reserve(&asked, &seats(2, now), "b", now));
+    reservations.carry(&[(was.clone(), is.clone())]);
+    assert_eq!(asked.held(now).all, 2);
+    assert_eq!(reservations.queue(&was).held(now).all, 0);
+    let held = reservations.list(now);
+    assert!(held.iter().all(|(queue, _)| *queue == is), "{held:?}");
+}
+
+#[test]
 fn seats_stay_held_under_the_new_name_alone_once_the_old_one_is_dropped() {
     let now = Still::new().now();
     let reservations = Reservations::new();
