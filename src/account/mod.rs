@@ -251,7 +251,9 @@ impl Account {
 
     /// Polls until told to stop, or until another node of the cluster leads.
     async fn work(&mut self, stop: &CancellationToken) -> anyhow::Result<Worked> {
-        self.foresees = true;
+        if !std::mem::replace(&mut self.foresees, true) {
+            self.plan();
+        }
         // Dropping the set cancels running jobs. Their permits stay spent.
         let mut jobs = JoinSet::new();
         loop {

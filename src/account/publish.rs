@@ -110,7 +110,11 @@ impl Account {
         let is_swept = self.schedule.is_swept();
         for (place, (queue, expected)) in self.deps.queues.iter().zip(expected).enumerate() {
             let planned = plan::default_max_age(expected.statuses);
-            self.deps.board.plan(&queue.key, planned, members_max_age);
+            let state = self.deps.board.get(&queue.key).unwrap_or_default();
+            // The leader tells a follower how often it renews data, and only once.
+            if self.foresees || state.planned_max_age.is_zero() {
+                self.deps.board.plan(&queue.key, planned, members_max_age);
+            }
             let on_demand = self.schedule.is_on_demand();
             self.deps.board.set_on_demand(&queue.key, on_demand);
             let is_fed = is_swept && !self.schedule.is_polled_alone(place);

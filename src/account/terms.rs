@@ -58,7 +58,9 @@ impl Account {
         if has_new_owner {
             self.keep_everything();
         }
-        self.show_faults();
+        if self.foresees {
+            self.show_faults();
+        }
         // The caller may have given up.
         let _ = reply.send(());
     }
@@ -99,7 +101,8 @@ impl Account {
             .collect();
         let ids = places.iter().map(|was| self.ids[(*was)?]);
         self.ids = ids.collect();
-        self.shown = vec![None; places.len()];
+        let shown = places.iter().map(|was| self.shown[(*was)?].clone());
+        self.shown = shown.collect();
         let before = std::mem::replace(&mut self.deps.queues, queues);
         self.deps.options = options;
         self.carry(&before, &places);

@@ -28,3 +28,33 @@ async fn each_node_counts_a_queue_by_its_own_rule_and_seats_are_held_by_the_lead
     sleep(MINUTE).await;
     assert_eq!(count(&follower), all);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_on_a_follower_keeps_what_the_leader_says_about_ages_and_faults() {
+    let (mut fixture, exchange) = frozen(20);
+    fixture.options.sweep = false;
+    let leader = Running::start(&fixture, &exchange, "one");
+    leader.until_it_leads().await;
+    let follower = Running::of(&fixture, &exchange, "two", Known::default(), 2, 1000);
+    sleep(3 * MINUTE).await;
+    let state = |node: &Running| node.board.get(&fixture.keys[0]).unwrap();
+    let planned = |node: &Running| state(node).planned_max_age.as_millis();
+    assert!(planned(&leader) > 2 * 60 * 1000);
+    assert_eq!(planned(&follower), planned(&leader));
+    fixture
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::Forbidden);
+    sleep(5 * MINUTE).await;
+    let mut queues = fixture.queues[..2].to_vec();
+    queues[0].threshold = Some(Quantity::from(3_u32));
+    follower.take(&fixture, &queues).await;
+    assert_eq!(planned(&follower), planned(&leader));
+    assert_eq!(state(&follower).fault, state(&leader).fault);
+    assert!(state(&follower).fault.is_some());
+    fixture.simulator.clear_faults();
+    sleep(10 * MINUTE).await;
+    assert_eq!(
+        (&state(&leader).fault, &state(&follower).fault),
+        (&None, &None)
+    );
+}
