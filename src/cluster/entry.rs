@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use indexmap::IndexSet;
+
 use crate::{
     budget::Mirrored,
     clock::Moment,
@@ -147,21 +149,27 @@ pub struct Standing {
     shown: BTreeMap<Arc<str>, Shown>,
     fault: Option<Arc<Fault>>,
     held: HashMap<ReservationId, HeldSeat>,
+    /// The reservations that ended last. A mirror that was written before that still has them.
+    ended: IndexSet<ReservationId>,
     learnt: Option<Arc<str>>,
 }
 
 /// The maximum of agents that are kept besides the queues' polls: as many as one list can have.
 const MAX_SEEN: usize = 25_000;
 
+/// How many ended reservations are remembered at least. Seats are held for ten minutes at most; in that time seven calls every two seconds end as
+/// many.
+const MAX_ENDED: usize = 2_048;
+
 impl Standing {
     /// Applies an entry.
     pub fn apply(&mut self, entry: &Entry) {
         if entry.whole {
             // Seats stay held until they expire: the checkpoint may come from an engine that was restored to an earlier state.
-            let (held, learnt) = (std::mem::take(&mut self.held), self.learnt.take());
             *self = Self {
-                held,
-                learnt,
+                held: std::mem::take(&mut self.held),
+                ended: std::mem::take(&mut self.ended),
+                learnt: self.learnt.take(),
                 ..Self::default()
             };
         }
@@ -188,12 +196,24 @@ impl Standing {
         if let Some(learnt) = &entry.learnt {
             self.learnt = Some(Arc::clone(learnt));
         }
-        for held in &entry.held {
-            self.held.insert(held.reservation.id.clone(), held.clone());
-        }
         for id in &entry.ended {
             self.held.remove(id);
+            self.ended.insert(id.clone());
         }
+        if self.ended.len() > 2 * MAX_ENDED {
+            self.ended.drain(..MAX_ENDED);
+        }
+        for held in &entry.held {
+            if self.has_ended(held) {
+                continue;
+            }
+            self.held.insert(held.reservation.id.clone(), held.clone());
+        }
+    }
+
+    /// Returns whether a seat is held no more, whatever an older mirror says.
+    pub fn has_ended(&self, held: &HeldSeat) -> bool {
+        self.ended.contains(&held.reservation.id)
     }
 
     /// Returns all of it as one entry, without seats that have expired at `now`.
@@ -209,6 +229,8 @@ impl Standing {
             shown: self.shown.values().cloned().collect(),
             fault: Some(self.fault.clone()),
             held: self.held(),
+            // For those who read this instead of the entries that said it.
+            ended: self.ended.iter().cloned().collect(),
             learnt: self.learnt.clone(),
             ..Entry::default()
         }

@@ -158,10 +158,11 @@ impl Task {
             match codec::decode(&mirror, &reading) {
                 Ok(mirror) => {
                     self.count(&mirror);
-                    let held = Entry {
+                    let mut held = Entry {
                         held: mirror.held,
                         ..Entry::default()
                     };
+                    held.held.retain(|held| !self.standing.has_ended(held));
                     self.standing.apply(&held);
                     if !held.held.is_empty() {
                         self.tell(held);

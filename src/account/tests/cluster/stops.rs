@@ -134,3 +134,33 @@ async fn a_stopped_node_asks_the_next_leader_until_its_end() {
     sleep(SECOND).await;
     assert!(leader.task.is_finished());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_has_ended_stays_so_although_an_older_mirror_has_it() {
+    let (fixture, exchange) = frozen(1);
+    let one = Running::start(&fixture, &exchange, "one");
+    one.until_it_leads().await;
+    let others = ["two", "three"].map(|name| Running::start(&fixture, &exchange, name));
+    sleep(MINUTE).await;
+    let mut what = one.reserve(&fixture, "call");
+    if let What::Reserve { ttl_ms, .. } = &mut what {
+        *ttl_ms = 600_000;
+    }
+    let made = others[0].member.ask(what, SECOND).await;
+    assert!(matches!(made, Some(Said::Made { .. })), "{made:?}");
+    let held = |node: &Running| node.reservations.list(fixture.clock.now());
+    let id = held(&one)[0].1.id.to_string();
+    // The others write their mirrors now.
+    one.stop.cancel();
+    sleep(LEASE).await;
+    let mut followers = others.iter().filter(|node| !node.member.leads());
+    let asked = &followers.next().unwrap().member;
+    let released = asked.ask(What::Release { id }, SECOND).await;
+    assert_eq!(released, Some(Said::Released(true)));
+    // The leader reads all mirrors, since there is a new node.
+    let fourth = Running::start(&fixture, &exchange, "four");
+    sleep(LEASE * 3).await;
+    for node in others.iter().chain([&fourth]) {
+        assert_eq!(held(node).len(), 0);
+    }
+}
