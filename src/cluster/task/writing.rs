@@ -112,16 +112,16 @@ impl Task {
         self.standing.apply(&entry);
         self.position = self.position.next();
         self.written = self.position;
-        let is_due = self.checkpoint.is_none_or(|(number, at)| {
+        let is_old = self.checkpoint.is_none_or(|(number, at)| {
             self.position.number >= number + ENTRIES_PER_CHECKPOINT
                 || now.boot >= at + CHECKPOINT_EVERY
         });
+        // A checkpoint says how long a pause still lasts. Entries do not always, and there may be none until it ends.
+        let is_due = is_old || !entry.silences.is_empty();
         let checkpoint = is_due.then(|| {
             let mut whole = self.standing.whole(now);
             whole.requests = self.requests();
             whole.silences = self.silences();
-            // A node that reads the checkpoint does not read the entry itself, and keeps the seats that it knows.
-            whole.ended.clone_from(&entry.ended);
             codec::encode(&whole, &self.writing())
         });
         let command = Command::Publish {
