@@ -132,9 +132,13 @@ fn written(value: Value) -> Result<Duration, Foreign> {
 }
 
 fn time(seconds: &str, micros: &str) -> Result<Duration, Foreign> {
-    let parse = |text: &str| text.parse().map_err(|_| Foreign("a time was expected"));
+    let wrong = || Foreign("a time was expected");
+    let parse = |text: &str| text.parse().map_err(|_| wrong());
     let (seconds, micros) = (parse(seconds)?, parse(micros)?);
-    Ok(Duration::from_secs(seconds) + Duration::from_micros(micros))
+    let seconds = Duration::from_secs(seconds);
+    seconds
+        .checked_add(Duration::from_micros(micros))
+        .ok_or_else(wrong)
 }
 
 fn pairs(value: Value) -> Result<Vec<(String, Vec<u8>)>, Foreign> {
@@ -145,4 +149,17 @@ fn pairs(value: Value) -> Result<Vec<(String, Vec<u8>)>, Foreign> {
         pairs.push((text(name)?, bytes(value)?));
     }
     Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_shows_is_an_error() {
+        assert_eq!(time("2", "500000").ok(), Some(Duration::from_millis(2_500)));
+        for (seconds, micros) in [("18446744073709551615", "1000000"), ("-1", "0"), ("", "")] {
+            assert!(time(seconds, micros).is_err(), "{seconds} {micros}");
+        }
+    }
 }
