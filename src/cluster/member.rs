@@ -358,9 +358,15 @@ impl Witness for Member {
 
     fn goes_on_as(&self, identity: &str) {
         let mut claims = self.claims.borrow().clone();
-        if let Some(claim) = claims.first_mut() {
-            *claim = claim_of(identity);
+        let Some(claim) = claims.first_mut() else {
+            return;
+        };
+        let was = std::mem::replace(claim, claim_of(identity));
+        if was == *claim {
+            return;
         }
+        // It may be another account's token. Nothing is sent until the task has claimed it, and renews the lease.
+        self.tenure.set(Duration::ZERO);
         self.claim(claims);
     }
 

@@ -362,7 +362,8 @@ impl Task {
             // A new token may be another account's. Without an answer, the lease ends by itself.
             match self.claim().await {
                 Claim::Refused => self.resign().await,
-                Claim::Granted | Claim::Unanswered => self.renew().await,
+                Claim::Granted => self.renew().await,
+                Claim::Unanswered => {}
             }
         } else if let Some(wait) = self.may_take_in(now.boot)
             && wait.is_zero()

@@ -33,6 +33,7 @@ async fn a_leader_claims_its_new_token_and_stops_if_another_account_has_it() {
     let accounts = |model: &mut Model| model.accounts.extend([others]);
     accounts(&mut exchange.model.lock().unwrap());
     member.goes_on_as("another's");
+    assert!(!member.leads(), "not even until the claim is refused");
     sleep(LEASE * 3).await;
     assert!(!member.leads());
     // A config that is read again has the same account, with its token.
