@@ -3,7 +3,6 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use rusqlite::ErrorCode;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -149,11 +148,7 @@ pub(super) async fn look<T: Send + 'static>(
     let work = move |gone| read(&history.within(Limit::new(clock, MAX_READ, gone)));
     Ok(match reader.readers.pool.run(MAX_WAIT, work).await? {
         Ok(seen) => Look::Seen(seen),
-        Err(HistoryError::Sqlite(error))
-            if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) =>
-        {
-            Look::NotYet
-        }
+        Err(HistoryError::NotYet) => Look::NotYet,
         Err(error) => Look::Unreadable(error.to_string()),
     })
 }

@@ -12,6 +12,9 @@ pub const MAX_BUCKETS: u64 = 2_000;
 /// Why the history could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
+    /// The file does not exist yet, or is just being made.
+    #[error("nothing has been recorded yet")]
+    NotYet,
     /// SQLite's error.
     #[error("the history cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 use serde_json::value::RawValue;
 
 use super::{
@@ -77,7 +77,7 @@ impl History {
     /// Returns seats and agents over time, a bucket for each part of the range.
     ///
     /// # Errors
-    /// The file is missing or cannot be read.
+    /// Nothing has been recorded yet, or the file cannot be read.
     pub fn series(&self, key: &QueueKey, range: Range) -> Result<Vec<Bucket>, HistoryError> {
         let samples = self.between(key, range.from_ms - HOLDS_MS, range.to_ms)?;
         Ok(Series::over(range, &samples))
@@ -86,7 +86,7 @@ impl History {
     /// Returns decisions over time, by result and reason. Parts without decisions are absent.
     ///
     /// # Errors
-    /// The file is missing or cannot be read.
+    /// Nothing has been recorded yet, or the file cannot be read.
     pub fn decisions(&self, key: &QueueKey, range: Range) -> Result<Vec<Decided>, HistoryError> {
         let connection = self.open()?;
         let Some(queue) = queue(&connection, key)? else {
@@ -114,7 +114,7 @@ impl History {
     /// Returns everything known about a queue between two moments, in order of time. The seats show what another threshold would have answered.
     ///
     /// # Errors
-    /// The file is missing or cannot be read.
+    /// Nothing has been recorded yet, or the file cannot be read.
     pub fn samples(
         &self,
         key: &QueueKey,
@@ -127,7 +127,7 @@ impl History {
     /// Returns the last changes of a queue's seats, newest first.
     ///
     /// # Errors
-    /// The file is missing or cannot be read.
+    /// Nothing has been recorded yet, or the file cannot be read.
     pub fn changes(&self, key: &QueueKey, most: u32) -> Result<Vec<Sample>, HistoryError> {
         let connection = self.open()?;
         let Some(queue) = queue(&connection, key)? else {
@@ -161,7 +161,7 @@ impl History {
     /// Returns a queue's rows, in order of time. They show what other criteria would have answered.
     ///
     /// # Errors
-    /// The file is missing or cannot be read.
+    /// Nothing has been recorded yet, or the file cannot be read.
     pub fn rows(
         &self,
         key: &QueueKey,
@@ -196,7 +196,7 @@ impl History {
     /// Returns who was logged in to a queue, and what they did.
     ///
     /// # Errors
-    /// The file is missing or cannot be read.
+    /// Nothing has been recorded yet, or the file cannot be read.
     pub fn attendance(&self, key: &QueueKey, range: Range) -> Result<Attendance, HistoryError> {
         let connection = self.open()?;
         let mut counting = Counting::over(range);
@@ -253,9 +253,20 @@ impl History {
         Ok(samples)
     }
 
-    fn open(&self) -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    fn open(&self) -> Result<Connection, HistoryError> {
+        let opened = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let connection = match opened {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+                return Err(HistoryError::NotYet);
+            }
+            opened => opened?,
+        };
         connection.busy_timeout(Duration::from_secs(1))?;
+        // The file exists a moment before its tables.
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == 0 {
+            return Err(HistoryError::NotYet);
+        }
         Ok(connection)
     }
 }

@@ -403,8 +403,15 @@ fn invalid_ranges_are_rejected() {
         );
     }
     let nobody = QueueKey::new("main", "nobody");
-    let history = History::new(std::path::Path::new("nowhere.sqlite3"));
-    assert!(history.changes(&nobody, 3).is_err(), "there is no file");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.sqlite3");
+    let history = History::new(&path);
+    let is_not_there = || matches!(history.changes(&nobody, 3), Err(HistoryError::NotYet));
+    assert!(is_not_there(), "there is no file");
+    rusqlite::Connection::open(&path)
+        .and_then(|file| file.pragma_update(None, "journal_mode", "wal"))
+        .unwrap();
+    assert!(is_not_there(), "its tables do not exist yet");
     let mut fixture = Fixture::new(1);
     fixture.polled(0, available(1));
     let history = fixture.history();
