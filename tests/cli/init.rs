@@ -95,7 +95,7 @@ impl Terminal {
         tcgetattr(&self.desk).expect("a terminal").local_modes
     }
 
-    /// Its exit code.
+    /// Its exit code. The screen has everything that it wrote then.
     async fn code(&mut self) -> i32 {
         let mut code = None;
         soon("an end", async || {
@@ -106,6 +106,10 @@ impl Terminal {
             code.is_some()
         })
         .await;
+        // What it wrote comes before what is written now, but the screen may not have read either.
+        const END: &str = "(the program has ended)";
+        self.desk.write_all(END.as_bytes()).expect("a terminal");
+        soon(END, async || self.shown().contains(END)).await;
         code.expect("checked above")
             .code()
             .expect("no signal ended it")
