@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Account,
     foresight::{AtZero, Decided},
-    roster::{KnownStay, earlier},
+    roster::{KnownStay, Roster, earlier},
 };
 use crate::{
     clock::Moment,
@@ -113,7 +113,8 @@ impl Account {
         let held = self.deps.reservations.queue(&queue.key).held(now);
         // Calls that bet on an agent take one of these seats as well, so bets do not reduce them.
         let taken = f64::from(held.all - held.bets);
-        let seat_since = self.seat_since(snapshot, *rule, threshold.get() + taken);
+        let taken = threshold.get() + taken;
+        let seat_since = || seat_since(&self.roster, snapshot, *rule, taken);
         let ids = &self.ids;
         let settled =
             self.foresight
@@ -124,23 +125,6 @@ impl Account {
                 .metrics
                 .soon(key, tenth(outcome.corrected), outcome.seen);
         }
-    }
-
-    /// Returns since when, as boot time, the queue has had more seats than `taken`; `None` if it has no more.
-    fn seat_since(&self, snapshot: &Snapshot, rule: SeatRule, taken: f64) -> Option<Duration> {
-        let agents = snapshot.agents.iter();
-        let open = agents.filter(|agent| seat(agent, rule, snapshot.as_of) == Seat::Open);
-        let mut since: Vec<_> = open
-            .map(|agent| {
-                let stay = self.roster.stay(&agent.id).map(|known| known.stay);
-                let began = stay
-                    .filter(|stay| stay.is_available())
-                    .and_then(Stay::began);
-                began.unwrap_or(snapshot.as_of.boot)
-            })
-            .collect();
-        since.sort();
-        since.get(taken as usize).copied()
     }
 
     /// Examines queues without a seat once a second. From time to time it stores the knowledge, for this node and the others, and updates the report.
@@ -331,4 +315,24 @@ impl Account {
             is_new
         });
     }
+}
+
+/// Returns since when, as boot time, a queue has had more seats than `taken`; `None` if it has no more.
+fn seat_since(
+    roster: &Roster,
+    snapshot: &Snapshot,
+    rule: SeatRule,
+    taken: f64,
+) -> Option<Duration> {
+    let agents = snapshot.agents.iter();
+    let open = agents.filter(|agent| seat(agent, rule, snapshot.as_of) == Seat::Open);
+    let began = |agent: &Arc<Agent>| {
+        let stay = roster.stay(&agent.id)?.stay;
+        stay.is_available().then(|| stay.began()).flatten()
+    };
+    let mut since: Vec<_> = open
+        .map(|agent| began(agent).unwrap_or(snapshot.as_of.boot))
+        .collect();
+    since.sort();
+    since.get(taken as usize).copied()
 }

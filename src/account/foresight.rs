@@ -236,12 +236,12 @@ impl Foresight {
         Prediction::new(likely * self.calibration.factor(), terms)
     }
 
-    /// Records since when, as boot time, a look showed a seat above the queue's threshold, if it did. Returns the situations that this settles.
+    /// Records a look at a queue, which `seat_since` describes as for [`Calibration::look`]. Returns the situations that this settles.
     pub fn look(
         &mut self,
         place: usize,
         id_of: impl Fn(usize) -> Option<u64>,
-        (at, seat_since): (Moment, Option<Duration>),
+        (at, seat_since): (Moment, impl FnOnce() -> Option<Duration>),
         now: Moment,
     ) -> Vec<Outcome> {
         let settled = self.calibration.look(place, at, seat_since);

@@ -29,7 +29,7 @@ fn wrap_up(available: bool, onto_call: bool, at: Moment) -> StayPassed {
 
 /// Looks at a queue where no agent is free. Returns whether the settled predictions came true.
 fn look(foresight: &mut Foresight, now: Moment) -> Vec<bool> {
-    let settled = foresight.look(0, |_| Some(7), (now, None), now);
+    let settled = foresight.look(0, |_| Some(7), (now, || None), now);
     settled.iter().map(|one| one.seen).collect()
 }
 

@@ -124,9 +124,16 @@ impl Calibration {
         }
     }
 
-    /// Records a look that showed since when, as boot time, a queue has had a seat above its threshold, if it has one. Returns the situations that
-    /// are settled now.
-    pub fn look(&mut self, queue: usize, at: Moment, seat_since: Option<Duration>) -> Vec<Outcome> {
+    /// Records a look at a queue. `seat_since` is called if a situation of the queue waits, and returns since when, as boot time, the queue has had a
+    /// seat above its threshold, if it has one. Returns the situations that are settled now.
+    pub fn look(
+        &mut self,
+        queue: usize,
+        at: Moment,
+        seat_since: impl FnOnce() -> Option<Duration>,
+    ) -> Vec<Outcome> {
+        let waits = self.open.iter().any(|one| one.queue == queue);
+        let seat_since = if waits { seat_since() } else { None };
         for one in self.open.iter_mut().filter(|one| one.queue == queue) {
             let had_seat = seat_since.is_some_and(|since| since <= one.until);
             if (one.from..=one.until).contains(&at.boot) {

@@ -407,10 +407,12 @@ fn a_call_on_its_way_uses_up_the_likeliest_wrap_up() {
 fn predictions_are_compared_with_looks_between_lead_and_patience() {
     let (mut calibration, terms) = (Calibration::default(), terms(5.0, 5.0));
     let look_at = |calibration: &mut Calibration, at, seat: bool| {
-        let settled = calibration.look(0, moment(at), seat.then_some(moment(at).boot));
+        let settled = calibration.look(0, moment(at), || seat.then_some(moment(at).boot));
         settled.iter().map(|one| one.seen).collect::<Vec<_>>()
     };
     let none: [bool; 0] = [];
+    let is_asked = || panic!("nothing waits for this look");
+    assert_eq!(calibration.look(0, moment(0.0), is_asked), []);
     calibration.predict(0, 0.8, (0, 0), terms, moment(0.0));
     calibration.predict(0, 0.8, (0, 0), terms, moment(3.9)); // Nearly the same situation.
     assert_eq!(look_at(&mut calibration, 4.0, true), none); // Too early for the call.
@@ -422,7 +424,7 @@ fn predictions_are_compared_with_looks_between_lead_and_patience() {
     assert_eq!(look_at(&mut calibration, 40.0, true), none);
     let seat_since = Some(moment(30.0).boot);
     calibration.predict(0, 0.8, (0, 0), terms, moment(25.0));
-    assert_eq!(calibration.look(0, moment(40.0), seat_since), []);
+    assert_eq!(calibration.look(0, moment(40.0), || seat_since), []);
     assert_eq!(calibration.factor(), 1.0);
     for n in 0..200 {
         let at = 60.0 + 20.0 * f64::from(n);
@@ -440,8 +442,8 @@ fn a_look_after_the_call_gave_up_shows_whether_a_seat_came_in_time() {
         let begin = 100.0 * f64::from(n);
         let seat_since = Some(moment(begin + came).boot);
         calibration.predict(0, 0.8, (0, 0), terms, moment(begin));
-        assert_eq!(calibration.look(0, moment(begin + 7.0), None), []);
-        let settled = calibration.look(0, moment(begin + 11.0), seat_since);
+        assert_eq!(calibration.look(0, moment(begin + 7.0), || None), []);
+        let settled = calibration.look(0, moment(begin + 11.0), || seat_since);
         let settled: Vec<_> = settled.iter().map(|one| one.seen).collect();
         assert_eq!(settled, [seen], "{came}");
     }
@@ -455,8 +457,8 @@ fn a_situation_has_the_probability_that_callers_were_told() {
         let begin = 20.0 * f64::from(n);
         let factor = calibration.factor();
         calibration.predict(0, 0.9, (0, 0), terms, moment(begin));
-        calibration.look(0, moment(begin + 7.0), None);
-        for outcome in calibration.look(0, moment(begin + 11.0), None) {
+        calibration.look(0, moment(begin + 7.0), || None);
+        for outcome in calibration.look(0, moment(begin + 11.0), || None) {
             assert_eq!((outcome.likely, outcome.corrected), (0.9, 0.9 * factor));
             last = outcome.corrected;
         }
