@@ -6,6 +6,7 @@
 
 mod file;
 mod quarantine;
+mod read;
 pub mod rows_codec;
 mod schema;
 #[cfg(test)]
@@ -15,5 +16,6 @@ pub mod writer;
 pub use self::{
     file::{Condition, File},
     quarantine::{quarantine, quarantine_orphan_wal, was_quarantined},
+    read::open_to_read,
     schema::{OpenError, Schema, does_not_fit},
 };

@@ -1,8 +1,8 @@
 //! Reads events from the file. It waits for the disk, so it must not run in a task.
 
-use std::{borrow::Cow, collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, path::Path, sync::Arc};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
+use rusqlite::{Connection, Row};
 
 use super::{
     event::{Answer, Event, Seat, What},
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     decision::{board::QueueKey, reservations::ReservationId},
     model::quantity::Quantity,
+    sqlite::open_to_read,
     state::history::{HistoryError, Limit},
 };
 
@@ -28,19 +29,11 @@ pub(super) fn of_call(
     most: usize,
     limit: &Limit,
 ) -> Result<Vec<(i64, Event)>, HistoryError> {
-    let connection = match open(path) {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
-            return Ok(Vec::new());
-        }
-        opened => opened?,
+    let Some(connection) = open_to_read(path)? else {
+        return Ok(Vec::new());
     };
     // All reads see the same moment, so a run that fills up meanwhile is not missed.
     let connection = connection.unchecked_transaction()?;
-    // A file that is just being created has no tables yet.
-    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'run'";
-    if connection.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
-        return Ok(Vec::new());
-    }
     let words = words(&connection)?;
     let mut found = Vec::new();
     let after = last_in_runs(&connection)?;
@@ -83,12 +76,6 @@ pub(super) fn newest(connection: &Connection, most: u32) -> rusqlite::Result<Vec
     let mut statement = connection.prepare(&sql)?;
     let events = statement.query_map([most], |row| event(row, &words).map(|(_, event)| event))?;
     events.collect()
-}
-
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(Duration::from_secs(1))?;
-    Ok(connection)
 }
 
 fn words(connection: &Connection) -> rusqlite::Result<Words> {

@@ -3,11 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::value::RawValue;
 
 use super::{
@@ -15,7 +14,10 @@ use super::{
     presence::{Attendance, Counting},
     series::{Bucket, HOLDS_MS, Range, Sample, Series, timestamp},
 };
-use crate::{decision::board::QueueKey, sqlite::rows_codec};
+use crate::{
+    decision::board::QueueKey,
+    sqlite::{open_to_read, rows_codec},
+};
 
 /// The most rows per read: a week of one queue.
 const MAX_SAMPLES: u32 = 50_000;
@@ -254,20 +256,7 @@ impl History {
     }
 
     fn open(&self) -> Result<Connection, HistoryError> {
-        let opened = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-        let connection = match opened {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
-                return Err(HistoryError::NotYet);
-            }
-            opened => opened?,
-        };
-        connection.busy_timeout(Duration::from_secs(1))?;
-        // The file exists a moment before its tables.
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version == 0 {
-            return Err(HistoryError::NotYet);
-        }
-        Ok(connection)
+        open_to_read(&self.path)?.ok_or(HistoryError::NotYet)
     }
 }
 
