@@ -12,6 +12,18 @@ const PAUSE: Duration = Duration::from_secs(1_800);
 /// What a node adds to the rest of a pause that it hears of, at most.
 const JITTER: Duration = Duration::from_secs(10);
 
+/// Starts a node that leads. Its first entry after it has read the mirrors is a checkpoint, which it has written.
+async fn leader(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>) -> Counter {
+    let first = start(exchange, clock, "one");
+    while !first.member.leads() {
+        sleep(SECOND).await;
+    }
+    sleep(LEASE).await;
+    first.member.silenced(false, Some(Duration::ZERO));
+    sleep(SECOND).await;
+    first
+}
+
 fn left(node: &Counter) -> Duration {
     node.budget.silence().0.unwrap_or_default()
 }
@@ -20,14 +32,7 @@ fn left(node: &Counter) -> Duration {
 async fn a_pause_ends_when_it_would_on_one_machine_however_many_nodes_start_during_it() {
     let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
     let node = |name| start(&exchange, &clock, name);
-    let first = node("one");
-    while !first.member.leads() {
-        sleep(SECOND).await;
-    }
-    // Its first entry after it has read the mirrors is a checkpoint.
-    sleep(LEASE).await;
-    first.member.silenced(false, Some(Duration::ZERO));
-    sleep(SECOND).await;
+    let first = leader(&exchange, &clock).await;
     first.budget.throttled(Some(PAUSE));
     first.member.silenced(true, Some(PAUSE));
     sleep(PAUSE - 100 * SECOND).await;
@@ -55,12 +60,7 @@ async fn a_pause_ends_when_it_would_on_one_machine_however_many_nodes_start_duri
 #[tokio::test(start_paused = true)]
 async fn a_pause_of_no_given_length_is_as_long_on_a_node_that_starts_during_it() {
     let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
-    let node = |name| start(&exchange, &clock, name);
-    let first = node("one");
-    while !first.member.leads() {
-        sleep(SECOND).await;
-    }
-    sleep(LEASE).await;
+    let first = leader(&exchange, &clock).await;
     // Each is twice as long as the one before.
     for _ in 0..6 {
         sleep(left(&first)).await;
@@ -72,7 +72,7 @@ async fn a_pause_of_no_given_length_is_as_long_on_a_node_that_starts_during_it()
     }
     assert!(left(&first) > 1_500 * SECOND, "{:?}", left(&first));
     sleep(500 * SECOND).await;
-    let second = node("two");
+    let second = start(&exchange, &clock, "two");
     sleep(5 * SECOND).await;
     let (one, other) = (left(&first), left(&second));
     assert!(
