@@ -365,9 +365,9 @@ impl Witness for Member {
         if was == *claim {
             return;
         }
+        self.claim(claims);
         // It may be another account's token. Nothing is sent until the task has claimed it, and renews the lease.
         self.tenure.set(Duration::ZERO);
-        self.claim(claims);
     }
 
     fn silenced(&self, throttled: bool, wait: Option<Duration>) {

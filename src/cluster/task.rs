@@ -307,7 +307,7 @@ impl Task {
     /// Records the engine's clock from an answer that came at `now`.
     fn note_time(&mut self, engine: Duration, now: Moment) {
         if let Some((before, at)) = self.engine_time {
-            let expected = before + now.boot.saturating_sub(at);
+            let expected = before.saturating_add(now.boot.saturating_sub(at));
             if expected.abs_diff(engine) > JUMP {
                 self.suspect_since = self.up_to_date.or(Some(now));
             }

@@ -83,9 +83,14 @@ impl Task {
         }
     }
 
-    /// Records that this node acts as the leader until then, and so knows everything.
+    /// Records that this node acts as the leader until then, and so knows everything. With a token that came after the claim, it sends nothing until the
+    /// next look, which claims that token first.
     pub(super) fn lead_until(&mut self, acts_until: Duration) {
         self.parts.tenure.set(acts_until);
+        // In this order: a token that comes now ends the tenure itself.
+        if self.parts.claims.has_changed().unwrap_or(false) {
+            self.parts.tenure.set(Duration::ZERO);
+        }
         self.knows_all_until = acts_until + ALONE_FOR;
     }
 
