@@ -251,6 +251,7 @@ impl Account {
 
     /// Polls until told to stop, or until another node of the cluster leads.
     async fn work(&mut self, stop: &CancellationToken) -> anyhow::Result<Worked> {
+        // A follower has kept the plan of the leader before.
         if !std::mem::replace(&mut self.foresees, true) {
             self.plan();
         }

@@ -156,8 +156,8 @@ pub(super) fn later(one: Moment, other: Moment) -> Moment {
     if one.boot > other.boot { one } else { other }
 }
 
-/// Returns when the oldest row of a queue was read. `seen` is the oldest time of a row, `polled` the time of the queue's poll, and `recalled` that of the
-/// newest row that was recalled.
+/// Returns when the oldest row of a queue was read. `seen` is the oldest time of a row, `polled` that of the queue's poll, and `recalled` that of
+/// the newest row that was recalled.
 ///
 /// Rows that were recalled have the time of their *status*, which lists may have confirmed by omission; but no member's row is older than the poll
 /// of the queue.
