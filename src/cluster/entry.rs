@@ -241,3 +241,77 @@ impl Standing {
         self.held.values().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Clock, fixtures::Still};
+
+    fn id(number: usize) -> ReservationId {
+        ReservationId::from_text(&number.to_string())
+    }
+
+    fn held(number: usize, now: Moment) -> Entry {
+        let reservation = Reservation {
+            id: id(number),
+            call_id: "call".into(),
+            made: now,
+            ttl: Duration::from_secs(600),
+            prediction: None,
+        };
+        Entry {
+            held: vec![HeldSeat {
+                queue: "sales".into(),
+                reservation,
+            }],
+            ..Entry::default()
+        }
+    }
+
+    fn ended(number: usize) -> Entry {
+        Entry {
+            ended: vec![id(number)],
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_ends_seats_for_those_who_missed_their_ends() {
+        let now = Still::new().now();
+        let (mut leader, mut cut_off) = (Standing::default(), Standing::default());
+        for standing in [&mut leader, &mut cut_off] {
+            standing.apply(&held(1, now));
+        }
+        leader.apply(&ended(1));
+        leader.apply(&held(2, now));
+        let checkpoint = leader.whole(now);
+        cut_off.apply(&checkpoint);
+        let kept = cut_off.held();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].reservation.id, id(2));
+        assert_eq!(checkpoint.ended, [id(1)], "its account's task hears of it");
+    }
+
+    #[test]
+    fn no_order_of_entries_brings_an_ended_seat_back() {
+        let now = Still::new().now();
+        let mut standing = Standing::default();
+        for entry in [ended(1), held(1, now), standing.whole(now), held(1, now)] {
+            standing.apply(&entry);
+            assert_eq!(standing.held().len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_bounded_number_of_ends_is_remembered_and_the_newest_are_among_them() {
+        let now = Still::new().now();
+        let mut standing = Standing::default();
+        for number in 0..10_000 {
+            standing.apply(&ended(number));
+        }
+        assert!((MAX_ENDED..=2 * MAX_ENDED).contains(&standing.ended.len()));
+        for number in 10_000 - MAX_ENDED..10_000 {
+            assert!(standing.has_ended(&held(number, now).held[0]), "{number}");
+        }
+    }
+}
