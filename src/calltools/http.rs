@@ -158,7 +158,7 @@ impl HttpTransport {
         self.trust.as_ref()
     }
 
-    /// Replaces the token from the next request on. Requests in flight keep the old one.
+    /// Replaces the token from the next request on. Requests that were created before keep the old one.
     pub fn set_authorization(&self, authorization: HeaderValue) {
         let mut current = self
             .authorization
@@ -184,11 +184,15 @@ impl HttpTransport {
         url
     }
 
-    async fn exchange(&self, path_and_query: &str) -> Result<Reply, Fault> {
+    async fn exchange(
+        &self,
+        path_and_query: &str,
+        authorization: HeaderValue,
+    ) -> Result<Reply, Fault> {
         let request = self
             .client
             .get(self.url(path_and_query))
-            .header(header::AUTHORIZATION, self.authorization())
+            .header(header::AUTHORIZATION, authorization)
             .header(header::ACCEPT, "application/json")
             .header(header::ACCEPT_ENCODING, coding::ACCEPTED)
             .header(header::CACHE_CONTROL, "no-cache");
@@ -315,7 +319,7 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
-        Box::pin(self.exchange(path_and_query))
+        Box::pin(self.exchange(path_and_query, self.authorization()))
     }
 }
 

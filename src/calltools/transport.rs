@@ -24,7 +24,8 @@ pub struct Reply {
 /// Two things implement it: the real HTTP client, and the simulator in the same process, with which tests and benchmarks
 /// run through hours of virtual time.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Sends one GET, once. The path is relative to `…/api/`: `agentstatuses/?queue=5450&page_size=250`.
+    /// Creates one GET with the token of this moment. Awaiting it sends it, once. The path is relative to `…/api/`:
+    /// `agentstatuses/?queue=5450&page_size=250`.
     ///
     /// # Errors
     /// [`Fault::UpstreamDown`] if no complete reply came. Every status, even 500, is a [`Reply`].

@@ -294,10 +294,12 @@ impl Client {
         read: impl FnOnce(&Reply, Moment) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let sent = Instant::now();
+        // In this order: a token that comes after the permit ends the permit first, so it never sends a request of the old token's hour.
+        let request = self.transport.get(path);
         if !permit.is_valid() {
             return Err(Fault::ClusterDown);
         }
-        let reply = self.transport.get(path).await;
+        let reply = request.await;
         permit.answered();
         let answer = reply.and_then(|reply| read(&reply, self.clock.now()));
         let outcome = answer.as_ref().map_or_else(Fault::as_str, |_| "ok");

@@ -1,5 +1,7 @@
 //! Walks over a CallTools made of a few closures, in virtual time.
 
+mod new_token;
+
 use std::{
     num::NonZeroU32,
     sync::{Mutex, PoisonError},

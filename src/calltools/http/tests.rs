@@ -196,8 +196,9 @@ async fn every_status_is_a_reply() {
 async fn a_new_token_is_used_from_the_next_request_on() {
     let server = Server::saying(ok("Content-Length: 0\r\nConnection: close\r\n", b"")).await;
     let transport = server.transport();
-    transport.get("queues/").await.unwrap();
+    let created_before = transport.get("queues/");
     transport.set_authorization(HeaderValue::from_static("Token another"));
+    created_before.await.unwrap();
     transport.get("queues/").await.unwrap();
     let heads = server.heads();
     assert!(heads[0].contains("Token s3cr3t"));
