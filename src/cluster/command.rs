@@ -85,8 +85,8 @@ pub enum Command {
         position: Position,
         /// The entry.
         entry: Vec<u8>,
-        /// Replaces the checkpoint and all earlier entries.
-        checkpoint: Option<Vec<u8>>,
+        /// The parts of a checkpoint, which replaces the last one and all earlier entries.
+        checkpoint: Option<Vec<Vec<u8>>>,
     },
     /// Reads the log, oldest entries first, at most [`MAX_READ`] of them.
     Read {
@@ -189,12 +189,23 @@ pub struct Log {
     /// The engine's time.
     pub time: Duration,
     /// The checkpoint, if it was requested and exists.
-    pub checkpoint: Option<Logged>,
+    pub checkpoint: Option<Checkpoint>,
     /// The entries, in order.
     pub entries: Vec<Logged>,
 }
 
-/// An entry of the log, or a checkpoint that replaces all entries up to its position.
+/// What replaces all entries up to its position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Its position: that of the entry that was published with it.
+    pub position: Position,
+    /// The engine's time when it was written.
+    pub time: Duration,
+    /// The parts, as published and in the same order.
+    pub parts: Vec<Vec<u8>>,
+}
+
+/// An entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     /// Its position.

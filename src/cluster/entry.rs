@@ -121,7 +121,7 @@ impl Entry {
             && self.silences.is_empty()
     }
 
-    /// Appends `next` to this change. Neither is whole.
+    /// Appends `next` to this change. It is not whole.
     pub fn join(&mut self, next: Entry) {
         if next.doubted {
             self.doubted = true;
@@ -137,6 +137,50 @@ impl Entry {
         self.learnt = next.learnt.or(self.learnt.take());
         self.requests.extend(next.requests);
         self.silences.extend(next.silences);
+    }
+}
+
+/// The maximum of rows in a part of a checkpoint, unless one queue has more: about 1.3 MB, which take some 10 ms to write or to read. Other
+/// accounts wait meanwhile.
+const ROWS_PER_PART: usize = 1_000;
+
+impl Entry {
+    /// Splits a checkpoint. [Joining](Self::join) all parts in their order makes it whole again.
+    pub fn parts(mut self) -> Vec<Self> {
+        let (polls, seen) = (
+            std::mem::take(&mut self.polls),
+            std::mem::take(&mut self.seen),
+        );
+        let mut parts = Parts {
+            parts: vec![self],
+            rows: 0,
+        };
+        for poll in polls {
+            parts.with_room_for(poll.1.rows.len()).polls.push(poll);
+        }
+        for one in seen {
+            parts.with_room_for(1).seen.push(one);
+        }
+        parts.parts
+    }
+}
+
+/// The parts of a checkpoint while it is split.
+struct Parts {
+    parts: Vec<Entry>,
+    /// The rows of the last one.
+    rows: usize,
+}
+
+impl Parts {
+    /// Returns the part that gets this many more rows.
+    fn with_room_for(&mut self, more: usize) -> &mut Entry {
+        if self.rows > 0 && self.rows + more > ROWS_PER_PART {
+            self.parts.push(Entry::default());
+            self.rows = 0;
+        }
+        self.rows += more;
+        self.parts.last_mut().expect("there is one from the start")
     }
 }
 

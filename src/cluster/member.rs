@@ -85,6 +85,8 @@ pub(super) enum Order {
     Answer(String, Answer),
     /// Count with the limits of a new config.
     Count(Arc<Budget>),
+    /// Tell the account's task everything again.
+    Repeat,
 }
 
 /// Until when a member may act as the leader, and whether its account's task is ready for that.
@@ -305,6 +307,11 @@ impl Member {
     /// Answers a question of another node.
     pub async fn answer(&self, node: String, answer: Answer) {
         let _ = self.orders.send(Order::Answer(node, answer)).await;
+    }
+
+    /// Tells the account's task everything that is known, because it follows queues that it did not before.
+    pub fn repeat(&self) {
+        let _ = self.orders.try_send(Order::Repeat);
     }
 
     /// Ends its task, because the account has left the config.

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
-    command::{Command, Listener, Log, Logged, Look, MAX_READ, Position, Reply},
+    command::{Checkpoint, Command, Listener, Log, Logged, Look, MAX_READ, Position, Reply},
     engine::{Engine, EngineError, Heard},
     node::Node,
 };
@@ -24,7 +24,7 @@ pub struct Model {
     pub generation: Option<String>,
     pub lease: String,
     pub log: BTreeMap<Position, (Duration, Vec<u8>)>,
-    pub checkpoint: Option<Logged>,
+    pub checkpoint: Option<Checkpoint>,
     pub nodes: BTreeMap<String, Vec<u8>>,
     pub mirrors: BTreeMap<String, Vec<u8>>,
     pub accounts: BTreeMap<String, String>,
@@ -127,7 +127,7 @@ impl Model {
         &mut self,
         position: Position,
         entry: &[u8],
-        checkpoint: Option<&[u8]>,
+        checkpoint: Option<&[Vec<u8>]>,
         time: Duration,
     ) -> bool {
         if self.last() == Some(position) {
@@ -137,11 +137,11 @@ impl Model {
             return false;
         }
         self.log.insert(position, (time, entry.to_vec()));
-        if let Some(data) = checkpoint {
-            self.checkpoint = Some(Logged {
+        if let Some(parts) = checkpoint {
+            self.checkpoint = Some(Checkpoint {
                 position,
                 time,
-                data: data.to_vec(),
+                parts: parts.to_vec(),
             });
             self.log = self.log.split_off(&position);
         }

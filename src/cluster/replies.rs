@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::command::{Command, Log, Logged, Look, Position, Reply};
+use super::command::{Checkpoint, Command, Log, Logged, Look, Position, Reply};
 
 /// A reply that no script of openseat's gives, for people.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +45,13 @@ fn log(value: Value) -> Result<Log, Foreign> {
     let [generation, lease, time, checkpoint, entries] = array(value)?;
     let checkpoint = match list(checkpoint)? {
         empty if empty.is_empty() => None,
-        fields => {
-            let [position_, time, data] = array(Value::Array(fields))?;
-            Some(Logged {
+        mut fields => {
+            let parts = fields.split_off(2.min(fields.len()));
+            let [position_, time] = array(Value::Array(fields))?;
+            Some(Checkpoint {
                 position: position(position_)?,
                 time: written(time)?,
-                data: bytes(data)?,
+                parts: parts.into_iter().map(bytes).collect::<Result<_, _>>()?,
             })
         }
     };

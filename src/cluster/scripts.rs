@@ -37,7 +37,7 @@ redis.call('SET', KEYS[2], ARGV[3])
 return 1
 ";
 
-/// KEYS: generation, lease, log, checkpoint. ARGV: generation, holder, position, entry, checkpoint or nothing, the bell's channel.
+/// KEYS: generation, lease, log, checkpoint. ARGV: generation, holder, position, entry, the bell's channel, the parts of a checkpoint or none.
 ///
 /// If the last entry has this position, it is this entry: only the holder writes in its epoch, and it may repeat a command that got no answer.
 const PUBLISH: &str = "
@@ -53,11 +53,15 @@ if type(added) == 'table' then
   if string.find(added.err, 'equal or smaller', 1, true) then return {0, time} end
   return added
 end
-if ARGV[5] ~= '' then
-  redis.call('HSET', KEYS[4], 'at', ARGV[3], 't', at, 'data', ARGV[5])
+local parts = #ARGV - 5
+if parts > 0 then
+  local before = tonumber(redis.call('HGET', KEYS[4], 'parts') or 0)
+  redis.call('HSET', KEYS[4], 'at', ARGV[3], 't', at, 'parts', parts)
+  for part = 1, parts do redis.call('HSET', KEYS[4], part, ARGV[part + 5]) end
+  for part = parts + 1, before do redis.call('HDEL', KEYS[4], part) end
   redis.call('XTRIM', KEYS[3], 'MINID', ARGV[3])
 end
-redis.call('PUBLISH', ARGV[6], ARGV[3])
+redis.call('PUBLISH', ARGV[5], ARGV[3])
 return {1, time}
 ";
 
@@ -66,8 +70,12 @@ const READ: &str = "
 local after = ARGV[1]
 local checkpoint = {}
 if ARGV[2] == '1' then
-  local at = redis.call('HMGET', KEYS[4], 'at', 't', 'data')
-  if at[1] then checkpoint = at; after = at[1] else after = '0-0' end
+  local at = redis.call('HMGET', KEYS[4], 'at', 't', 'parts')
+  after = at[1] or '0-0'
+  if at[1] then
+    checkpoint = {at[1], at[2]}
+    for part = 1, tonumber(at[3]) do checkpoint[part + 2] = redis.call('HGET', KEYS[4], part) end
+  end
 end
 local entries = redis.call('XRANGE', KEYS[3], '(' .. after, '+', 'COUNT', ARGV[3])
 return {redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or '', redis.call('TIME'), checkpoint, entries}
@@ -227,16 +235,17 @@ fn publish(command: &Command, bell: &str) -> Option<Call> {
     else {
         return None;
     };
+    let first = [
+        generation.clone().into_bytes(),
+        holder.clone().into_bytes(),
+        position.to_string().into_bytes(),
+        entry.clone(),
+        bell.as_bytes().to_vec(),
+    ];
+    let parts = checkpoint.iter().flatten().cloned();
     Some(Call::new(
         &SCRIPTS.publish,
         &["generation", "lease", "log", "checkpoint"],
-        [
-            generation.clone().into_bytes(),
-            holder.clone().into_bytes(),
-            position.to_string().into_bytes(),
-            entry.clone(),
-            checkpoint.clone().unwrap_or_default(),
-            bell.as_bytes().to_vec(),
-        ],
+        first.into_iter().chain(parts),
     ))
 }

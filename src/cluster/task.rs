@@ -28,6 +28,7 @@ use self::{
     data_set::Claim,
     missing::{Confirmed, Missed},
     nodes::{Info, Node},
+    writing::Written,
 };
 use super::{
     codec,
@@ -110,8 +111,8 @@ pub struct Task {
     is_up: bool,
     /// Whether the account's task missed news.
     has_lost_news: bool,
-    /// The number and the time of the last checkpoint; `None` if one is due.
-    checkpoint: Option<(u64, Duration)>,
+    /// The last checkpoint; `None` if one is due.
+    checkpoint: Option<Written>,
     nodes: HashMap<String, Node>,
     /// The limit of another node that was logged as smaller.
     smaller_limit: Option<u32>,

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     budget::{Mark, Mirrored},
-    cluster::entry::{HeldSeat, Rows, SeenRow, Shown, Silence},
+    cluster::{
+        command::Position,
+        entry::{HeldSeat, Rows, SeenRow, Shown, Silence},
+    },
     decision::reservations::{Reservation, ReservationId},
     fixtures::available,
     model::{agent::AgentId, fault::Fault},
@@ -211,6 +214,80 @@ fn no_jump_of_the_engines_clock_makes_an_entry_younger() {
         ..reading(102)
     };
     assert!(as_of(ahead).boot <= there(80).boot);
+}
+
+/// Returns everything about an account with this many agents, each in two queues.
+fn whole(agents: usize) -> Entry {
+    let agents = available(agents);
+    let rows = || Rows {
+        as_of: here(80),
+        took: Duration::from_millis(321),
+        complete: true,
+        rows: agents.iter().map(|agent| agent.raw.clone()).collect(),
+    };
+    let seen = agents.iter().map(|agent| SeenRow {
+        agent: agent.id.clone(),
+        at: here(90),
+        by_sweep: true,
+        row: agent.raw.clone(),
+    });
+    Entry {
+        whole: true,
+        polls: vec![(1, rows()), (2, rows())],
+        seen: seen.collect(),
+        requests: vec![Mirrored::asked_for(
+            Mark {
+                process: 1,
+                number: 1,
+            },
+            true,
+        )],
+        ..Entry::default()
+    }
+}
+
+async fn unpacked(parts: Vec<Vec<u8>>) -> Result<Entry, BadEntry> {
+    let checkpoint = Checkpoint {
+        position: Position::default(),
+        time: Duration::ZERO,
+        parts,
+    };
+    decode_all(&checkpoint, &reading(100)).await
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_a_large_account_comes_in_parts_and_is_whole_again() {
+    let agents = 2_500;
+    let mut packer = Packer::default();
+    let parts = whole(agents).parts();
+    assert!(parts.len() > 4, "{}", parts.len());
+    for part in &parts {
+        let rows = part.polls.iter().map(|(_, rows)| rows.rows.len());
+        assert!(rows.sum::<usize>() <= agents && part.seen.len() <= 1_000);
+        assert!(packer.add(part, &writing(100)));
+    }
+    let parts = packer.parts();
+    let entry = unpacked(parts.clone()).await.unwrap();
+    assert!(entry.whole);
+    let rows = |entry: &Entry, place: usize| entry.polls[place].1.rows.len();
+    assert_eq!((rows(&entry, 0), rows(&entry, 1)), (agents, agents));
+    assert_eq!((entry.seen.len(), entry.requests.len()), (agents, 1));
+    // A part of it is no checkpoint.
+    let mut spoilt = parts;
+    spoilt[2].truncate(100);
+    assert!(unpacked(spoilt).await.is_err());
+    assert!(unpacked(Vec::new()).await.is_err());
+}
+
+#[test]
+fn a_checkpoint_ends_where_others_would_stop_reading() {
+    let mut packer = Packer {
+        unpacked: MAX_CHECKPOINT - 10_000,
+        ..Packer::default()
+    };
+    assert!(packer.add(&Entry::default(), &writing(100)));
+    assert!(!packer.add(&whole(100), &writing(100)));
+    assert_eq!(packer.parts().len(), 1);
 }
 
 #[test]

@@ -266,7 +266,7 @@ impl RedisEngine {
                 holder: text(),
                 position: Position { epoch, number },
                 entry: Vec::new(),
-                checkpoint: Some(vec![0]),
+                checkpoint: Some(vec![vec![0]; 2]),
             },
             Command::Read {
                 after: Position::default(),

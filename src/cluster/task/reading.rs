@@ -7,7 +7,7 @@ use crate::{
     clock::Moment,
     cluster::{
         codec::{self, BadEntry, Reading},
-        command::{Command, Log, Logged, MAX_READ, Reply},
+        command::{Command, Log, MAX_READ, Position, Reply},
         entry::Entry,
         member::MAX_NODES,
     },
@@ -53,7 +53,7 @@ impl Task {
                 is_old: is_late,
             };
             let is_last = log.entries.len() < MAX_READ;
-            let is_gap = !self.take_in(log, &reading, after_checkpoint);
+            let is_gap = !self.take_in(log, &reading, after_checkpoint).await;
             if self.unread {
                 return false; // Until a checkpoint replaces what cannot be read.
             }
@@ -76,29 +76,30 @@ impl Task {
     }
 
     /// Applies a part of the log. Stops at a gap and returns false, unless this follows a checkpoint that was just read.
-    pub(super) fn take_in(&mut self, log: Log, reading: &Reading, after_checkpoint: bool) -> bool {
+    async fn take_in(&mut self, log: Log, reading: &Reading, after_checkpoint: bool) -> bool {
         let reading = &Reading {
             is_old: reading.is_old || after_checkpoint,
             ..*reading
         };
         if let Some(checkpoint) = log.checkpoint {
-            self.take_entry(&checkpoint, reading);
+            let entry = codec::decode_all(&checkpoint, reading).await;
+            self.take_entry(checkpoint.position, entry);
         }
         for entry in log.entries {
             if entry.position != self.position.next() && !after_checkpoint {
                 return false;
             }
-            self.take_entry(&entry, reading);
+            self.take_entry(entry.position, codec::decode(&entry.data, reading));
         }
         true
     }
 
-    pub(super) fn take_entry(&mut self, logged: &Logged, reading: &Reading) {
-        self.position = logged.position;
-        self.note_entry(logged.position);
-        self.confirmed.found(logged.position);
-        self.candidate.heard_of(logged.position.epoch);
-        let entry = match codec::decode(&logged.data, reading) {
+    fn take_entry(&mut self, position: Position, entry: Result<Entry, BadEntry>) {
+        self.position = position;
+        self.note_entry(position);
+        self.confirmed.found(position);
+        self.candidate.heard_of(position.epoch);
+        let mut entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
                 if matches!(error, BadEntry::Format(_)) {
@@ -106,7 +107,7 @@ impl Task {
                     (self.unread, self.is_synced) = (true, false);
                 }
                 if !std::mem::replace(&mut self.logged_bad_entry, true) {
-                    tracing::warn!(account = &*self.parts.account, position = %logged.position, %error, "an entry of the cluster's log cannot be used");
+                    tracing::warn!(account = &*self.parts.account, %position, %error, "an entry of the cluster's log cannot be used");
                 }
                 return;
             }
@@ -114,6 +115,8 @@ impl Task {
         self.unread &= !entry.whole;
         self.count(&entry);
         self.standing.apply(&entry);
+        // An engine that was restored to an earlier state shows seats that have ended.
+        entry.held.retain(|held| !self.standing.has_ended(held));
         self.tell(entry);
     }
 

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Task;
 use crate::{
+    clock::Moment,
     cluster::{
         codec::{self, Writing},
         command::{Command, Listener, Reply},
@@ -16,9 +17,34 @@ use crate::{
     decision::reservations::ReservationId,
 };
 
-/// A new checkpoint is due after this many entries, or this long after the last one.
+/// A new checkpoint may be due after this many entries, or this long after the last one.
 const ENTRIES_PER_CHECKPOINT: u64 = 256;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+
+/// It is due after so many entries, even if they are short. A node that starts reads as many, in a fraction of a second.
+const MAX_ENTRIES: u64 = 4_096;
+
+/// When a leader last wrote a checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// The number of the entry that it came with.
+    number: u64,
+    at: Duration,
+    /// Its length in bytes.
+    length: usize,
+    /// The length of all entries since then.
+    since: usize,
+}
+
+impl Written {
+    /// Returns whether the next one is due. An account of thousands of agents has a checkpoint of megabytes, so it is written only after as many
+    /// bytes of entries: together both are at most twice as long as the entries alone.
+    fn is_old(&self, number: u64, now: Duration) -> bool {
+        let entries = number - self.number;
+        let may = entries >= ENTRIES_PER_CHECKPOINT || now >= self.at + CHECKPOINT_EVERY;
+        may && (self.since >= self.length || entries >= MAX_ENTRIES)
+    }
+}
 
 /// How many ended reservations are remembered until the engine confirms that: as many as a busy router ends during a lease.
 const MAX_UNTOLD: usize = 1_024;
@@ -27,7 +53,7 @@ impl Task {
     pub(super) fn writing(&self) -> Writing {
         let now = self.now();
         let engine = self.engine_time.map_or(Duration::ZERO, |(engine, at)| {
-            engine + now.boot.saturating_sub(at)
+            engine.saturating_add(now.boot.saturating_sub(at))
         });
         Writing { now, engine }
     }
@@ -44,6 +70,11 @@ impl Task {
             Order::Count(budget) => {
                 self.parts.budget = self.parts.budget.is_some().then_some(budget);
                 self.keep_the_smallest_limit(self.now().boot);
+            }
+            Order::Repeat if self.leads() => {}
+            Order::Repeat => {
+                let whole = self.standing.whole(self.now());
+                self.tell(whole);
             }
         }
     }
@@ -107,28 +138,41 @@ impl Task {
             return false;
         };
         entry.ended.append(&mut self.untold);
+        if self.parts.budget.is_some() && !entry.silences.is_empty() {
+            // CallTools may not say how long. This node has counted earlier pauses, which the others may not know.
+            entry.silences = self.silences();
+        }
         let (now, holder) = (self.now(), lease.holder.clone().unwrap_or_default());
         let generation = generation.to_owned();
         self.standing.apply(&entry);
         self.position = self.position.next();
         self.written = self.position;
-        let is_old = self.checkpoint.is_none_or(|(number, at)| {
-            self.position.number >= number + ENTRIES_PER_CHECKPOINT
-                || now.boot >= at + CHECKPOINT_EVERY
-        });
-        // A checkpoint says how long a pause still lasts. Entries do not always, and there may be none until it ends.
-        let is_due = is_old || !entry.silences.is_empty();
-        let checkpoint = is_due.then(|| {
-            let mut whole = self.standing.whole(now);
-            whole.requests = self.requests();
-            whole.silences = self.silences();
-            codec::encode(&whole, &self.writing())
-        });
+        let number = self.position.number;
+        let is_due = self
+            .checkpoint
+            .is_none_or(|written| written.is_old(number, now.boot));
+        let checkpoint = match is_due {
+            true => Some(self.pack_checkpoint(now).await),
+            false => None,
+        };
+        let data = codec::encode(&entry, &self.writing());
+        let next = match (&checkpoint, self.checkpoint) {
+            (None, Some(written)) => Some(Written {
+                since: written.since + data.len(),
+                ..written
+            }),
+            (parts, _) => Some(Written {
+                number,
+                at: now.boot,
+                length: parts.iter().flatten().map(Vec::len).sum(),
+                since: 0,
+            }),
+        };
         let command = Command::Publish {
             generation,
             holder,
             position: self.position,
-            entry: codec::encode(&entry, &self.writing()),
+            entry: data,
             checkpoint,
         };
         match self.ask(&command).await {
@@ -137,9 +181,7 @@ impl Task {
                 self.note_time(time, now);
                 (self.up_to_date, self.suspect_since) = (Some(now), None);
                 self.confirmed.published(self.position);
-                if is_due {
-                    self.checkpoint = Some((self.position.number, now.boot));
-                }
+                self.checkpoint = next;
                 true
             }
             Some(_) => {
@@ -161,6 +203,25 @@ impl Task {
         }
     }
 
+    /// Packs everything that is known. Other tasks run between its parts.
+    async fn pack_checkpoint(&mut self, now: Moment) -> Vec<Vec<u8>> {
+        let mut whole = self.standing.whole(now);
+        whole.requests = self.requests();
+        whole.silences = self.silences();
+        let mut packer = codec::Packer::default();
+        for part in whole.parts() {
+            if !packer.add(&part, &self.writing()) {
+                tracing::warn!(
+                    account = &*self.parts.account,
+                    "the account has more rows than a checkpoint can have; a node that starts knows the other queues after their next polls"
+                );
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        packer.parts()
+    }
+
     /// Records that reservations have ended, although the other nodes may not know. The next entry says it again: a follower that has heard of their
     /// seats would keep these, also if it reads a checkpoint without them.
     fn ended_untold(&mut self, ended: Vec<ReservationId>) {
@@ -173,5 +234,30 @@ impl Task {
         self.untold.extend(entry.ended);
         let excess = self.untold.len().saturating_sub(MAX_UNTOLD);
         self.untold.drain(..excess);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_due_once_entries_as_long_as_it_have_followed() {
+        let at = Duration::from_secs(1_000);
+        let written = |since| Written {
+            number: 10,
+            at,
+            length: 4_000_000,
+            since,
+        };
+        let later = at + CHECKPOINT_EVERY;
+        assert!(!written(3_999_999).is_old(300, later));
+        assert!(written(4_000_000).is_old(300, later));
+        assert!(written(4_000_000).is_old(11, later));
+        assert!(
+            !written(4_000_000).is_old(11, at),
+            "not one after the other"
+        );
+        assert!(written(0).is_old(10 + MAX_ENTRIES, later));
     }
 }

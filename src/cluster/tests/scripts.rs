@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::cluster::{
-    command::{Command, Log, Logged, Look, Position, REGISTRY, Reply},
+    command::{Checkpoint, Command, Log, Logged, Look, Position, REGISTRY, Reply},
     engine::{Address, Engine as _, RedisEngine},
     local::LocalEngine,
     model::Model,
@@ -44,7 +44,10 @@ fn comparable(reply: Reply) -> Reply {
         Reply::Published(done, _) => Reply::Published(done, Duration::ZERO),
         Reply::Log(log) => Reply::Log(Log {
             time: Duration::ZERO,
-            checkpoint: log.checkpoint.map(timeless),
+            checkpoint: log.checkpoint.map(|checkpoint| Checkpoint {
+                time: Duration::ZERO,
+                ..checkpoint
+            }),
             entries: log.entries.into_iter().map(timeless).collect(),
             ..log
         }),
@@ -98,7 +101,7 @@ fn command() -> impl Strategy<Value = Command> {
             holder(),
             place(),
             bytes(),
-            prop::option::weighted(0.3, prop::collection::vec(any::<u8>(), 1..20))
+            prop::option::weighted(0.3, prop::collection::vec(bytes(), 1..4))
         )
             .prop_map(|(generation, holder, position, entry, checkpoint)| {
                 Command::Publish {

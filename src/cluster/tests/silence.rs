@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_secs(1_800);
 /// What a node adds to the rest of a pause that it hears of, at most.
 const JITTER: Duration = Duration::from_secs(10);
 
-/// Starts a node that leads. Its first entry after it has read the mirrors is a checkpoint, which it has written.
+/// Starts a node that leads, and has written an entry since it read the mirrors.
 async fn leader(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>) -> Counter {
     let first = start(exchange, clock, "one");
     while !first.member.leads() {
@@ -79,4 +79,29 @@ async fn a_pause_of_no_given_length_is_as_long_on_a_node_that_starts_during_it()
         other >= one && other <= one + 2 * JITTER,
         "{one:?} {other:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_no_given_length_grows_on_all_nodes_alike() {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let first = leader(&exchange, &clock).await;
+    let mut others = vec![start(&exchange, &clock, "two")];
+    sleep(LEASE).await;
+    for pause in 0..6 {
+        first.budget.throttled(None);
+        first.member.silenced(true, None);
+        sleep(SECOND).await;
+        if pause == 4 {
+            // It knows only the last pause.
+            others.push(start(&exchange, &clock, "three"));
+            sleep(5 * SECOND).await;
+        }
+        let rest = left(&first);
+        for other in &others {
+            let known = left(other);
+            assert!(known + SECOND >= rest, "{pause}: {known:?} of {rest:?}");
+        }
+        sleep(rest + SECOND).await;
+    }
+    assert_eq!(others.len(), 2);
 }

@@ -164,3 +164,27 @@ async fn a_seat_that_has_ended_stays_so_although_an_older_mirror_has_it() {
         assert_eq!(held(node).len(), 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_has_ended_stays_so_although_the_engine_goes_back() {
+    let (fixture, exchange) = frozen(1);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let held = |node: &Running| node.reservations.list(fixture.clock.now());
+    let what = follower.reserve(&fixture, "call");
+    let made = follower.member.ask(what, SECOND).await;
+    assert!(matches!(made, Some(Said::Made { .. })), "{made:?}");
+    let id = held(&leader)[0].1.id.to_string();
+    let earlier = exchange.model.lock().unwrap().clone();
+    let released = follower.member.ask(What::Release { id }, SECOND).await;
+    assert_eq!(released, Some(Said::Released(true)));
+    sleep(SECOND).await;
+    assert_eq!(held(&follower).len(), 0);
+    // A fail-over loses that, and the leader with it.
+    drop(leader);
+    *exchange.model.lock().unwrap() = earlier;
+    for _ in 0..60 {
+        sleep(SECOND / 2).await;
+        assert_eq!(held(&follower).len(), 0);
+    }
+    assert!(follower.member.leads());
+}
