@@ -154,7 +154,7 @@ impl Node {
     ) -> (Arc<Member>, Option<Seat>) {
         let key = Digest::new(format!("{account}\n{origin}")).short();
         if let Some(member) = self.members().get(&key) {
-            member.claim(claims);
+            // It claims a new token only once that is used: the reload may yet fail.
             return (Arc::clone(member), None);
         }
         let (orders, ordered) = mpsc::channel(ORDERS);

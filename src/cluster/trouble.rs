@@ -46,9 +46,12 @@ impl Status {
         leaders.next().map(|node| &*node.name)
     }
 
-    /// Returns how far this node is behind the log; `None` if it never read all of it.
+    /// Returns how far this node is behind the log; `None` if it never read all of it. The leader is never behind, since only it writes.
     pub fn lag(&self, now: Moment) -> Option<Duration> {
-        self.up_to_date.map(|at| now.longest_since(at))
+        match self.leads {
+            true => Some(Duration::ZERO),
+            false => self.up_to_date.map(|at| now.longest_since(at)),
+        }
     }
 }
 
@@ -142,7 +145,8 @@ mod tests {
         let late = NOW.later(MAX_LAG + Duration::from_secs(1));
         assert_eq!(status.trouble(late), Some(Trouble::Behind));
         // A leader without anything to write is not behind.
-        (status.leads, status.up_to_date) = (true, None);
+        status.leads = true;
         assert_eq!(status.trouble(late), None);
+        assert_eq!(status.lag(late), Some(Duration::ZERO));
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     account::{Account, Ask, Terms, Way},
-    budget::BudgetOwner,
+    budget::{BudgetOwner, Witness as _},
     calltools::Token,
     config,
     process::authorities::Trust,
@@ -80,8 +80,8 @@ impl RunningAccount {
         *self.config == *config && self.trust.as_ref() == trust
     }
 
-    /// Takes another config. It keeps all knowledge, and jobs in progress continue.
-    pub async fn take(&mut self, prepared: Prepared) {
+    /// Takes another config. It keeps all knowledge, and jobs in progress continue. Returns whether the account's task has applied it.
+    pub async fn take(&mut self, prepared: Prepared) -> bool {
         let (reach, trust) = (prepared.reach(), prepared.trust());
         let Prepared {
             handle,
@@ -90,8 +90,13 @@ impl RunningAccount {
             secret,
             token,
             counter,
+            owner,
             ..
         } = prepared;
+        if let Some(member) = &handle.member {
+            // Before anything is sent with the new token, which may be another account's.
+            member.goes_on_as(&owner.identity);
+        }
         let needs_another_way = !self.is_reached_as(&config) || self.trust != trust;
         self.reach.config = Arc::clone(&config);
         let way = needs_another_way.then(|| Way {
@@ -124,12 +129,14 @@ impl RunningAccount {
             let _ = self.handle.asks.send(Ask::Take(Box::new(terms))).await;
             let _ = taken.await;
         };
-        if tokio::time::timeout(HANDOVER, taking).await.is_err() {
+        let is_taken = tokio::time::timeout(HANDOVER, taking).await.is_ok();
+        if !is_taken {
             tracing::warn!(
                 account = &*self.config.name,
                 "the account's task is busy and will apply the new config when it can"
             );
         }
+        is_taken
     }
 
     /// Returns whether requests are sent and counted in the same way.

@@ -17,9 +17,9 @@ impl Task {
         let Some((command, lease)) = self.candidate.renew() else {
             return;
         };
-        let sent = self.now().boot;
+        let sent = self.now();
         match self.ask(&command).await {
-            Some(Reply::Done(true)) => self.candidate.renewed(lease, sent),
+            Some(Reply::Done(true)) => self.candidate.renewed(lease, sent.boot),
             Some(_) => {
                 self.candidate.lost();
                 self.depose();
@@ -28,6 +28,8 @@ impl Task {
             None => return,
         }
         if self.leads() {
+            // Only this node has written since.
+            self.up_to_date = Some(sent);
             self.lead_until(self.acts_until());
         } else {
             self.assume().await;
