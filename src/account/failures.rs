@@ -31,6 +31,9 @@ impl Account {
         if matches!(job, Job::Sweep(_)) && is_incomplete(fault) {
             // An earlier page was cut short, and reading the last one again would not bring its rows.
             self.schedule.sweep_from_the_start();
+            if self.is_in_use(job) && self.feed_health.was_cut_short() {
+                return self.distrust(&fault.to_string());
+            }
         }
         if !self.is_in_use(job) && concerns_a_list_of_statuses(job, fault) {
             return self.failed_beside(job, fault);

@@ -10,6 +10,8 @@ pub(super) struct FeedHealth {
     /// Sweeps that failed in a row, each with a successful poll since the last failure.
     failed_alone: u32,
     polled_since_failure: bool,
+    /// Readings of the full list in a row that found fewer rows than it says.
+    cut_short: u32,
 }
 
 impl FeedHealth {
@@ -21,6 +23,17 @@ impl FeedHealth {
     /// Restarts the count, because a sweep was read or sweeps were suspended.
     pub fn recovered(&mut self) {
         self.failed_alone = 0;
+    }
+
+    /// Records that a full list was read to its end.
+    pub fn is_whole(&mut self) {
+        self.cut_short = 0;
+    }
+
+    /// Records that the full list had fewer rows than it says, which only its last page shows. Returns whether to suspend sweeps.
+    pub fn was_cut_short(&mut self) -> bool {
+        self.cut_short += 1;
+        self.cut_short > SWEEP_FAILURES
     }
 
     /// Records that a sweep failed. Returns whether to suspend sweeps. In an outage polls fail as well, which says nothing about sweeps.

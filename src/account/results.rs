@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{
     Account, Emptied, RefreshError,
     failures::{asked, concerns_a_list_of_statuses},
+    feed_health::FeedHealth,
     headcount::News,
     job::{Done, Outcome},
 };
@@ -290,6 +291,7 @@ impl Account {
         }
         self.feed_health.recovered();
         if next.is_none() {
+            self.feed_health.is_whole();
             self.full_list_is_whole();
         }
         for place in self.queues_of(self.sweep.missed()) {
@@ -345,7 +347,7 @@ impl Account {
         if self.schedule.is_distrustful(now) {
             return; // Sweeps are suspended already.
         }
-        self.feed_health.recovered();
+        self.feed_health = FeedHealth::default();
         self.schedule.distrust(now);
         self.sweeps_are_trusted(false);
         self.faults.feed_is_gone();

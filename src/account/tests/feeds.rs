@@ -571,6 +571,31 @@ async fn a_page_that_is_cut_short_once_costs_one_reading() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_list_that_is_always_cut_short_is_distrusted_within_minutes() {
+    let quirk = |quirks: &mut Quirks| {
+        quirks.ordering = SimulatedOrdering::Off;
+        quirks.status_filter_ignored = true;
+    };
+    let fixture = with(quirk, large(10));
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Sweep);
+    lie(
+        &fixture,
+        Some(|path, answer| {
+            if path == "agentstatuses/?page_size=250&page=2" {
+                edit(answer, |body| {
+                    body["results"].as_array_mut().unwrap().truncate(15);
+                });
+            }
+        }),
+    );
+    // Each reading of the six pages takes 23 s.
+    sleep(3 * MINUTE).await;
+    assert_eq!(fixture.distrusted(), 1);
+    assert_ne!(feed(&fixture), Feed::Sweep);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_of_the_full_list_that_always_fails_does_not_hold_up_another_feed() {
     let (logged, _guard) = listen();
     let fixture = large(9).start();
