@@ -238,9 +238,8 @@ impl Account {
             reservations.held_elsewhere(&key, held.reservation.clone());
         }
         let now = self.deps.clock.now();
-        for id in &news.ended {
-            self.deps.reservations.ended_elsewhere(id, now);
-        }
+        let reservations = &self.deps.reservations;
+        reservations.ended_elsewhere(&news.ended, now);
         if !(news.held.is_empty() && news.ended.is_empty()) {
             self.deps.board.notify();
         }
@@ -304,7 +303,11 @@ impl Account {
             }
             Ask::TryToken => self.schedule.try_token(),
             Ask::Known { reply } => drop(reply.send(self.known())),
-            Ask::Take(terms) => self.take_terms(*terms),
+            Ask::Take(terms) => {
+                self.take_terms(*terms);
+                // What the leader said about queues that are new here was of no use before.
+                member.repeat();
+            }
         }
     }
 }

@@ -53,6 +53,14 @@ pub(super) struct Told {
 }
 
 impl Account {
+    /// Forgets what was told about queues that are gone.
+    pub(super) fn forget_told_queues(&mut self) {
+        self.told.shown.retain(|queue, _| {
+            let mut queues = self.deps.queues.iter();
+            queues.any(|one| one.key.queue == *queue)
+        });
+    }
+
     /// Publishes news to the other nodes of the cluster, if there is one.
     pub(super) async fn publish_news(&mut self) {
         let Some(member) = self.member() else { return };

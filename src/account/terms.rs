@@ -114,6 +114,7 @@ impl Account {
         self.opening.hours_changed();
         self.rest_closed_queues();
         self.poll_outdated_queues(&before, &places);
+        self.forget_told_queues();
     }
 
     /// Returns the current place of each of these queues. A queue with a new name in the config is the same queue if its id is the same.

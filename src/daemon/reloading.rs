@@ -125,8 +125,14 @@ impl Work {
             account.retire().await;
         }
         self.wiring.board.carry(&moves);
+        // Seats of another account that had such a name before.
+        let is_left = |is: &QueueKey| was.contains(is) && moves.iter().all(|(from, _)| from != is);
+        let left = moves.iter().map(|(_, is)| is).filter(|is| is_left(is));
+        let left: Vec<_> = left.cloned().collect();
+        self.wiring.reservations.drop_names(&left);
         self.wiring.reservations.carry(&moves);
-        self.accounts = self.continue_with(steps, &taken).await;
+        let late;
+        (self.accounts, late) = self.continue_with(steps, &taken).await;
         let handles = self.accounts.iter().map(|one| one.handle.clone());
         let reaches = self.accounts.iter().map(|one| one.reach.clone());
         let desk = desk::routes(&config, reaches.collect(), &self.wiring.clock);
@@ -136,27 +142,28 @@ impl Work {
         for account in gone {
             account.retire().await;
         }
-        self.wiring.board.drop_stale();
+        self.wiring.board.drop_stale(&late);
         let is = self.wiring.board.keys();
         self.wiring.state.calls.retain(&is);
         self.config = config;
         reloaded.queues_added = spelt(is.iter().filter(|key| !was.contains(key)));
         let is: HashSet<_> = is.iter().collect();
-        self.retain_seats(&is);
+        self.retain_seats(&is, late);
         reloaded.queues_removed = spelt(was.iter().filter(|key| !is.contains(key)));
         reloaded
     }
 
-    /// Forgets the seats held in queues that are gone. In a cluster, other nodes may still have these queues.
-    fn retain_seats(&self, queues: &HashSet<&QueueKey>) {
+    /// Forgets the seats held in queues that are gone. In a cluster, other nodes may still have these queues, and the tasks of `late` accounts still
+    /// have to move their seats.
+    fn retain_seats(&self, queues: &HashSet<&QueueKey>, late: Vec<Arc<str>>) {
         let names = self.config.accounts.iter().map(|account| &account.name);
-        let shared: HashSet<_> = match self.wiring.node {
-            Some(_) => names.collect(),
-            None => HashSet::new(),
+        let keep: HashSet<_> = match self.wiring.node {
+            Some(_) => names.cloned().collect(),
+            None => late.into_iter().collect(),
         };
         self.wiring
             .reservations
-            .retain(|key| queues.contains(key) || shared.contains(&key.account));
+            .retain(|key| queues.contains(key) || keep.contains(&key.account));
     }
 
     /// Decides what happens to each account, in the order of the new config. Accounts that are left over end.
@@ -238,14 +245,22 @@ impl Work {
     }
 
     /// Gives the running accounts their new settings, and starts the new ones. What is stored under `taken` names is of another account.
-    async fn continue_with(&mut self, steps: Vec<Step>, taken: &[QueueKey]) -> Vec<RunningAccount> {
+    /// Returns the running accounts, and the names of those whose tasks were too busy to apply the new config.
+    async fn continue_with(
+        &mut self,
+        steps: Vec<Step>,
+        taken: &[QueueKey],
+    ) -> (Vec<RunningAccount>, Vec<Arc<str>>) {
         let mut accounts = Vec::with_capacity(steps.len());
+        let mut late = Vec::new();
         // Renamed accounts first: until they know their names, they write under the old ones.
         for step in steps {
             accounts.push(match step {
                 Step::Stays(account) => Ok(account),
                 Step::GoesOn(prepared, mut account) => {
-                    account.take(*prepared).await;
+                    if !account.take(*prepared).await {
+                        late.push(Arc::clone(&account.config.name));
+                    }
                     Ok(account)
                 }
                 Step::Starts(prepared, last) => Err((prepared, last)),
@@ -260,7 +275,7 @@ impl Work {
                 Err((prepared, last)) => self.start(*prepared, last).await,
             });
         }
-        running
+        (running, late)
     }
 }
 

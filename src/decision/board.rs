@@ -180,12 +180,12 @@ impl Board {
         self.slots.remove_if(key, |_, slot| slot.is_guest);
     }
 
-    /// Drops the queues that were removed.
-    pub fn drop_stale(&self) {
+    /// Drops the queues that were removed. What is known about those of `late` accounts stays: their tasks still have to move it.
+    pub fn drop_stale(&self, late: &[Arc<str>]) {
         let keys = self.keys();
         let keys: HashSet<_> = keys.iter().collect();
         self.slots
-            .retain(|key, slot| slot.is_guest || keys.contains(key));
+            .retain(|key, slot| slot.is_guest || keys.contains(key) || late.contains(&key.account));
         self.spellings.retain(|_, spelt| {
             spelt.retain(|key| keys.contains(key));
             !spelt.is_empty()
@@ -286,7 +286,15 @@ impl Board {
         if let Some(name) = &was.name {
             self.unspell(name, key);
         }
-        self.forget(key);
+        self.update(key, "it is another queue", |state| {
+            // These belong to the config. In a cluster, only the leader plans.
+            *state = QueueState {
+                planned_max_age: state.planned_max_age,
+                planned_members_max_age: state.planned_members_max_age,
+                on_demand: state.on_demand,
+                ..QueueState::default()
+            };
+        });
     }
 
     /// Sets CallTools' id and name of this queue; requests may use either.

@@ -396,6 +396,11 @@ async fn an_account_that_takes_the_name_of_a_removed_one_shows_nothing_of_that_o
     for queue in ["main/sales", "main/support", "lab/sales"] {
         daemon.decides(queue, known).await;
     }
+    let (target, body) = (
+        "/v1/queues/main/sales/reservations",
+        r#"{"call_id":"a","ttl":"10m"}"#,
+    );
+    assert_eq!(daemon.post_json(target, body).await.status, 201);
     other.set_status(0, "Not Available");
     daemon
         .decides("lab/sales", |sales| sales["count"] == 1)
@@ -412,4 +417,6 @@ async fn an_account_that_takes_the_name_of_a_removed_one_shows_nothing_of_that_o
     assert_eq!(daemon.decision("main/sales").await["count"], 1);
     let support = daemon.decision("main/support").await;
     assert_eq!(support["count"], Value::Null, "{support}");
+    let held = daemon.get("/v1/reservations").await.json();
+    assert_eq!(held["reservations"], json!([]), "it was the other's seat");
 }

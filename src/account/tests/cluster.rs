@@ -219,7 +219,7 @@ impl Running {
         };
         self.asks.send(Ask::Take(Box::new(terms))).await.unwrap();
         taken.await.unwrap();
-        self.board.drop_stale();
+        self.board.drop_stale(&[]);
     }
 
     fn reserve(&self, fixture: &Fixture, call: &str) -> What {

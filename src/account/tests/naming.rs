@@ -31,7 +31,7 @@ impl Fixture {
         &self.keys[place].queue
     }
 
-    fn swap_names(&self) {
+    pub(super) fn swap_names(&self) {
         self.rename(self.ids[0], self.name(1));
         self.rename(self.ids[1], self.name(0));
     }

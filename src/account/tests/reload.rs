@@ -30,7 +30,7 @@ impl Fixture {
             .await
             .expect("the account runs");
         taken.await.expect("the account answers");
-        self.board.drop_stale();
+        self.board.drop_stale(&[]);
         self.queues = queues;
     }
 
@@ -222,4 +222,31 @@ async fn questions_before_a_task_started_are_no_new_demand() {
     let metrics: &Metrics = &fixture.metrics;
     let (meters, seen) = questions(metrics, &fixture.keys[1]);
     assert_eq!((meters.asked(), seen), (1_000, 1_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_with_another_name_keeps_what_it_has_although_its_task_is_late() {
+    let mut setting = still(3, 6);
+    setting.by_name = true;
+    let fixture = setting.start();
+    sleep(MINUTE).await;
+    fixture.assert_all_known();
+    let mut queues = fixture.queues.clone();
+    queues[0] = added(fixture.ids[0]);
+    let (was, is) = (&fixture.keys[0], queues[0].key.clone());
+    // The config takes effect, and only then the task comes to it.
+    let keys = queues.iter().map(|queue| queue.key.clone());
+    fixture.board.set_queues(keys);
+    fixture.board.drop_stale(&[Arc::clone(&was.account)]);
+    let (reply, taken) = oneshot::channel();
+    let terms = Terms {
+        queues,
+        options: fixture.options,
+        way: None,
+        reply,
+    };
+    let _ = fixture.asks.send(Ask::Take(Box::new(terms))).await;
+    taken.await.expect("the account answers");
+    let state = fixture.board.get(&is).expect("it is on the board");
+    assert!(state.snapshot.is_some());
 }

@@ -12,7 +12,7 @@ fn a_queue_that_leaves_the_config_stays_while_other_nodes_have_it() {
     for key in [&sales, &support] {
         board.host(key);
     }
-    board.drop_stale();
+    board.drop_stale(&[]);
     assert_eq!(board.get(&support).and_then(|state| state.id), Some(7));
     for asked in ["support", "7"] {
         let found = board.find(None, asked);

@@ -1,6 +1,7 @@
 //! The seats held in one queue.
 
 use std::{
+    collections::HashSet,
     fmt,
     ops::RangeInclusive,
     sync::{
@@ -254,12 +255,14 @@ impl Holds {
     }
 
     /// Drops a reservation that ended elsewhere, where it was counted. Returns it if it was here.
-    pub(super) fn forget(&self, id: &ReservationId) -> Option<Reservation> {
+    pub(super) fn forget(&self, ids: &HashSet<&ReservationId>) -> Vec<Reservation> {
+        if !self.has_any() {
+            return Vec::new();
+        }
         let mut held = self.lock();
-        let place = held.iter().position(|one| one.id == *id)?;
-        let reservation = held.remove(place);
+        let forgotten = held.extract_if(.., |one| ids.contains(&one.id)).collect();
         self.number.store(held.len() as u32, Ordering::Release);
-        Some(reservation)
+        forgotten
     }
 
     pub(super) fn end(

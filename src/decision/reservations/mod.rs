@@ -12,6 +12,7 @@ mod holds;
 mod tests;
 
 use std::{
+    collections::HashSet,
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -228,10 +229,14 @@ impl Reservations {
         self.queue(queue).restore(reservation);
     }
 
-    /// Records that a reservation has ended on another node of the cluster.
-    pub fn ended_elsewhere(&self, id: &ReservationId, now: Moment) {
+    /// Records that reservations have ended on another node of the cluster. There may be thousands, most of them unknown here.
+    pub fn ended_elsewhere(&self, ids: &[ReservationId], now: Moment) {
+        if ids.is_empty() {
+            return;
+        }
+        let ids: HashSet<_> = ids.iter().collect();
         for (queue, holds) in self.held.all() {
-            if let Some(reservation) = holds.forget(id) {
+            for reservation in holds.forget(&ids) {
                 self.forget(&queue, &reservation, None, now);
             }
         }

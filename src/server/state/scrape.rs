@@ -69,7 +69,7 @@ impl App {
                 up: status.up,
                 leads: status.leads,
                 epoch: status.epoch,
-                lag: status.up_to_date.map(|at| now.longest_since(at)),
+                lag: status.lag(now),
                 nodes: status.nodes.len(),
             })
         };

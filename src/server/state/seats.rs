@@ -193,7 +193,8 @@ async fn release_elsewhere<'a>(
     while let Some(answer) = answers.next().await {
         match answer {
             Some(Said::Released(true)) => {
-                app.reservations.ended_elsewhere(id, app.clock.now());
+                let ended = std::slice::from_ref(id);
+                app.reservations.ended_elsewhere(ended, app.clock.now());
                 app.board.notify();
                 return Ok(true);
             }

@@ -58,3 +58,44 @@ async fn a_reload_on_a_follower_keeps_what_the_leader_says_about_ages_and_faults
         (&None, &None)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_name_means_another_keeps_its_ages_on_a_follower() {
+    let mut setting = still(2, 20);
+    setting.by_name = true;
+    let (fixture, exchange) = (setting.start(), Exchange::new());
+    fixture.task.abort();
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let state = |node: &Running| node.board.get(&fixture.keys[0]).unwrap();
+    let id = state(&follower).id;
+    fixture.swap_names();
+    sleep(40 * MINUTE).await;
+    assert_ne!(state(&follower).id, id);
+    assert_eq!(state(&follower).id, state(&leader).id);
+    assert_eq!(
+        state(&follower).planned_max_age,
+        state(&leader).planned_max_age
+    );
+    let decision = follower.decide(&fixture, 0);
+    assert!(decision.reason.is_known(), "{decision:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_a_reload_adds_on_a_follower_is_known_at_once() {
+    let (mut fixture, exchange) = frozen(20);
+    fixture.options.sweep = false;
+    let leader = Running::start(&fixture, &exchange, "one");
+    leader.until_it_leads().await;
+    let follower = Running::of(&fixture, &exchange, "two", Known::default(), 1, 1000);
+    sleep(3 * MINUTE).await;
+    fixture.sent();
+    follower.take(&fixture, &fixture.queues[..2]).await;
+    sleep(SECOND / 10).await;
+    let (one, other) = (leader.decide(&fixture, 1), follower.decide(&fixture, 1));
+    assert!(other.reason.is_known(), "{other:?}");
+    assert_eq!(one.count, other.count);
+    let state = |node: &Running| node.board.get(&fixture.keys[1]).unwrap();
+    let planned = |node: &Running| state(node).planned_max_age.as_millis();
+    assert_eq!(planned(&follower), planned(&leader));
+    assert!(fixture.sent().len() <= 1);
+}
