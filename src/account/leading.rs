@@ -24,11 +24,11 @@ use crate::{
     },
     decision::{
         DecisionInput, Policy, Reason,
-        board::QueueKey,
+        board::{QueueKey, QueueState},
         reservations::{Reservation, ReservationId, Reserved, TTL},
         staleness::Staleness,
     },
-    model::{fault::Fault, names::Names, quantity::Quantity},
+    model::{fault::Fault, hours::OpeningHours, names::Names, quantity::Quantity},
 };
 
 /// What was last published to the other nodes.
@@ -250,7 +250,7 @@ impl Account {
                 // The next news contain its end.
                 Said::Released(released)
             }
-            reserve @ What::Reserve { .. } => self.reserve(&member, reserve).await,
+            reserve @ What::Reserve { .. } => self.reserve(&member, &asker, reserve).await,
             What::Wish {
                 digest,
                 queues,
@@ -267,8 +267,35 @@ impl Account {
         QueueKey::new(Arc::clone(&self.name), queue)
     }
 
-    /// Decides by the asking node's policy, and holds a seat.
-    async fn reserve(&self, member: &Member, what: What) -> Said {
+    /// Returns the state of a queue, and its opening hours, by the asking node's config. `None` if that is not known yet.
+    fn state_for(
+        &mut self,
+        asker: &str,
+        key: &QueueKey,
+    ) -> Option<(Arc<QueueState>, Option<Arc<OpeningHours>>)> {
+        let state = self.deps.board.get(key)?;
+        let mut queues = self.deps.queues.iter();
+        let Some(place) = queues.position(|queue| queue.key == *key) else {
+            return Some((state, None));
+        };
+        let own = &self.deps.queues[place];
+        let Some(asked) = self.wishes.queue(asker, &own.reference) else {
+            return Some((state, own.hours.clone()));
+        };
+        let (hours, rule) = (asked.hours.clone(), asked.rule.clone());
+        if rule == own.rule {
+            return Some((state, hours));
+        }
+        let snapshot = self.snapshot_by(&rule, place).map(Arc::new);
+        let state = QueueState {
+            snapshot,
+            ..QueueState::clone(&state)
+        };
+        Some((Arc::new(state), hours))
+    }
+
+    /// Decides by the asking node's rule and policy, and holds a seat.
+    async fn reserve(&mut self, member: &Member, asker: &str, what: What) -> Said {
         let What::Reserve {
             queue,
             call_id,
@@ -284,18 +311,16 @@ impl Account {
             return Said::Unlogged; // This task must first read what another leader has logged.
         }
         let (key, ttl) = (self.key(&queue), Duration::from_millis(ttl_ms));
-        let Some(state) = self.deps.board.get(&key).filter(|_| TTL.contains(&ttl)) else {
+        let known = self.state_for(asker, &key);
+        let Some((state, hours)) = known.filter(|_| TTL.contains(&ttl)) else {
             // The asking node's wish is still on its way.
             return Said::Unlogged;
         };
-        let mut queues = self.deps.queues.iter();
         let policy = Policy {
             threshold: threshold.and_then(Quantity::new),
             max_age: max_age_ms.map(Duration::from_millis),
             on_unknown,
-            hours: queues
-                .find(|queue| queue.key == key)
-                .and_then(|queue| queue.hours.clone()),
+            hours,
         };
         let now = self.deps.clock.now();
         let holds = self.deps.reservations.queue(&key);

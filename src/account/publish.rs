@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Account, job};
 use crate::{
     account::{plan, roster::Joined},
+    config::Rule,
     decision::{self, criteria::Renewal, snapshot::Snapshot, staleness::hangs_on_membership},
 };
 
@@ -76,9 +77,19 @@ impl Account {
         Some(self.measured(place, joined))
     }
 
-    /// Returns a queue's agents with the newest rows that its rule may use.
+    /// Returns what another rule measures in the same queue. It makes no predictions.
+    pub(super) fn snapshot_by(&mut self, rule: &Rule, place: usize) -> Option<Snapshot> {
+        let joined = self.join_for(rule, place)?;
+        Some(job::snapshot(joined, rule))
+    }
+
     fn join(&mut self, place: usize) -> Option<Joined> {
-        let rule = &self.deps.queues[place].rule;
+        let rule = self.deps.queues[place].rule.clone();
+        self.join_for(&rule, place)
+    }
+
+    /// Returns a queue's agents with the newest rows that this rule may use.
+    fn join_for(&mut self, rule: &Rule, place: usize) -> Option<Joined> {
         match rule.renewal() {
             Renewal::Polls => self.roster.as_polled(place),
             // Rows that lists of available agents have left without a status would count as some other status.

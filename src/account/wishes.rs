@@ -13,7 +13,7 @@ use crate::{
         member::{MAX_NODES, Member, Status},
         message::{Said, What},
     },
-    config,
+    config::{self, QueueRef},
     decision::board::QueueKey,
     metrics::QueueMeters,
     model::digest::Digest,
@@ -53,6 +53,14 @@ impl Wishes {
     /// Returns the epoch of the leader that has this node's wish; 0 if none has.
     pub fn told_in(&self) -> u64 {
         self.sent.map_or(0, |(_, epoch)| epoch)
+    }
+}
+
+impl Wishes {
+    /// Returns a queue of another node's config.
+    pub fn queue(&self, node: &str, reference: &QueueRef) -> Option<&config::Queue> {
+        let mut queues = self.nodes.get(node)?.queues.iter();
+        queues.find(|queue| queue.reference == *reference)
     }
 }
 

@@ -3,27 +3,31 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn each_node_counts_a_queue_by_its_own_rule_and_seats_are_held_by_the_leaders() {
+async fn each_node_counts_a_queue_and_holds_its_seats_by_its_own_rule() {
     let (fixture, exchange) = frozen(1);
     let leader = Running::start(&fixture, &exchange, "one");
     leader.until_it_leads().await;
     let mut queues = fixture.queues.clone();
     queues[0].rule = custom("$.results[*]");
     let follower = Running::configured(&fixture, &exchange, "two", Known::default(), queues, 1000);
+    let third = Running::start(&fixture, &exchange, "three");
     sleep(MINUTE).await;
     let count = |node: &Running| node.decide(&fixture, 0).count.unwrap().get() as usize;
     let (seats, all) = (count(&leader), count(&follower));
     assert_eq!(seats, fixture.seats(0).get() as usize);
     assert!(all > seats, "{all} agents are listed, {seats} have a seat");
     let mut made = 0;
-    for call in 0..=seats {
+    for call in 0..=all {
         let what = follower.reserve(&fixture, &format!("call-{call}"));
         let said = follower.member.ask(what, SECOND).await;
         made += usize::from(matches!(said, Some(Said::Made { .. })));
     }
-    assert_eq!(made, seats);
+    assert_eq!(made, all, "by the rule of the node that asks");
+    let what = leader.reserve(&fixture, "another call");
+    let said = third.member.ask(what, SECOND).await;
+    assert!(matches!(said, Some(Said::Rejected(_))), "{said:?}");
     // The follower goes on with its own rule when it leads.
-    drop(leader);
+    drop((leader, third));
     follower.until_it_leads().await;
     sleep(MINUTE).await;
     assert_eq!(count(&follower), all);
