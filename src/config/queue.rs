@@ -15,7 +15,9 @@ use super::{
 use crate::{
     decision::{
         OnUnknown, Patience,
-        criteria::{Condition, Criteria, Definition, Literal, Measure, SeatRule},
+        criteria::{
+            Condition, Criteria, Definition, Literal, Measure, SeatRule, threshold_of_seats,
+        },
         soon::rule::Terms,
     },
     model::{
@@ -214,10 +216,8 @@ fn seats(
     });
     let count_on_call = section.optional("count_on_call", Value::flag);
     let threshold = threshold?.unwrap_or(Quantity::ZERO);
-    if let (true, Some(value)) = (threshold < Quantity::ZERO, section.value("threshold")) {
-        return Err(value.wrong(format_args!(
-            "is {threshold}, and a count of seats is never below 0, so every call would be accepted; write 0 to ask for one seat"
-        )));
+    if let (Err(error), Some(value)) = (threshold_of_seats(threshold), section.value("threshold")) {
+        return Err(value.wrong(error));
     }
     let rule = SeatRule {
         forgotten_after: forgotten_after?,

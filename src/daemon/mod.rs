@@ -13,6 +13,7 @@ mod desk;
 mod file_problems;
 mod files;
 mod reloading;
+mod rules;
 pub mod systemd;
 mod wiring;
 

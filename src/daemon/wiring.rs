@@ -2,7 +2,7 @@
 //!
 //! Steps that can fail come first ([`Wiring::prepare`]) and change nothing that runs, so that a new config takes effect completely or not at all.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -10,12 +10,14 @@ use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use super::rules::{key, keys};
 use super::{
     descriptors,
     files::{self, AccountFiles, Callers},
+    rules,
 };
 use crate::{
-    account::{self, Account, Health, QueueSettings, TokenKeeper, plan},
+    account::{self, Account, Health, QueueSettings, TokenKeeper},
     budget::{Budget, BudgetOwner, Witness, origin},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
@@ -27,11 +29,7 @@ use crate::{
         task::Task,
     },
     config::{self, Config},
-    decision::{
-        Patience, Policy,
-        board::{Board, QueueKey},
-        reservations::Reservations,
-    },
+    decision::{board::Board, reservations::Reservations},
     metrics::Metrics,
     model::{known::Known, names::Names},
     process::{
@@ -275,8 +273,9 @@ impl Wiring {
     ) -> Deps {
         Deps {
             board: Arc::clone(&self.board),
-            policies: policies(config),
-            patience: patience(config),
+            policies: rules::policies(config),
+            own_criteria: rules::own_criteria(config),
+            patience: rules::patience(config),
             accounts,
             metrics: Arc::clone(&self.metrics),
             reservations: Arc::clone(&self.reservations),
@@ -390,40 +389,6 @@ pub(super) fn polled(account: &config::Account) -> Vec<QueueSettings> {
         soon: queue.soon,
     };
     account.queues.iter().map(queue).collect()
-}
-
-pub(super) fn key(account: &config::Account, queue: &config::Queue) -> QueueKey {
-    QueueKey::new(Arc::clone(&account.name), Arc::clone(&queue.spelling))
-}
-
-pub(super) fn keys(config: &Config) -> Vec<QueueKey> {
-    let keys = |account: &config::Account| {
-        account
-            .queues
-            .iter()
-            .map(|queue| key(account, queue))
-            .collect::<Vec<_>>()
-    };
-    config.accounts.iter().flat_map(keys).collect()
-}
-
-fn policies(config: &Config) -> HashMap<QueueKey, Policy> {
-    let of_account = |account| plan::policies(account);
-    keys(config)
-        .into_iter()
-        .zip(config.accounts.iter().flat_map(of_account))
-        .collect()
-}
-
-fn patience(config: &Config) -> HashMap<QueueKey, Patience> {
-    let of_account = |account: &config::Account| {
-        let patient = account
-            .queues
-            .iter()
-            .filter_map(|queue| Some((key(account, queue), queue.patience?)));
-        patient.collect::<Vec<_>>()
-    };
-    config.accounts.iter().flat_map(of_account).collect()
 }
 
 /// Counts the requests of one account.

@@ -23,6 +23,24 @@ pub struct SeatRule {
     pub count_on_call: bool,
 }
 
+/// A threshold for seats that every count exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "is {0}, and a count of seats is never below 0, so every call would be accepted; write 0 to ask for one seat"
+)]
+pub struct BelowZero(Quantity);
+
+/// Checks a threshold that a count of seats is compared with.
+///
+/// # Errors
+/// [`BelowZero`], if it would accept at zero seats.
+pub fn threshold_of_seats(threshold: Quantity) -> Result<Quantity, BelowZero> {
+    match threshold < Quantity::ZERO {
+        true => Err(BelowZero(threshold)),
+        false => Ok(threshold),
+    }
+}
+
 /// Counts the seats of a queue: agents who are available, logged in to it, and on no call.
 ///
 /// A call may begin without a change of status: a manual call, or one on another channel. Such an agent would not answer.

@@ -14,6 +14,7 @@ use crate::{
     decision::{
         self, Decision, Patience, Policy, Reason,
         board::QueueState,
+        criteria::threshold_of_seats,
         reservations::{Reservation, Reserved, TTL},
     },
     model::quantity::Quantity,
@@ -37,7 +38,7 @@ use crate::{
 
 const THRESHOLD: Parameter = Parameter {
     name: "threshold",
-    meaning: "Accept if there are more seats than this, instead of the configured threshold",
+    meaning: "Accept if there are more seats than this, instead of the configured threshold; not below 0, except for criteria of your own",
     shape: Shape::Number,
     example: "2",
 };
@@ -214,7 +215,7 @@ impl DecisionRequest {
     fn read(params: &Params<'_>, queue: &Queue) -> Result<Self, Problem> {
         let mut policy = queue.policy.clone();
         if let Some(threshold) = params.one("threshold")? {
-            policy.threshold = Some(parse_threshold(threshold, &queue.policy)?);
+            policy.threshold = Some(parse_threshold(threshold, queue)?);
         }
         Ok(Self {
             policy,
@@ -397,14 +398,21 @@ fn parse_duration(name: &str, text: Option<&str>) -> Result<Option<Duration>, Pr
     text.map(parse).transpose()
 }
 
-fn parse_threshold(text: &str, policy: &Policy) -> Result<Quantity, Problem> {
-    if policy.threshold.is_none() {
+fn parse_threshold(text: &str, queue: &Queue) -> Result<Quantity, Problem> {
+    if queue.policy.threshold.is_none() {
         return Err(Problem::bad_parameter(
             "this queue's criteria contain no comparison with a number, so \"threshold\" does not apply",
         ));
     }
-    text.parse()
-        .map_err(|_| Problem::bad_parameter("\"threshold\" is not a finite number"))
+    let threshold = text
+        .parse()
+        .map_err(|_| Problem::bad_parameter("\"threshold\" is not a finite number"))?;
+    match threshold_of_seats(threshold) {
+        Err(error) if queue.counts_seats => {
+            Err(Problem::bad_parameter(format!("\"threshold\" {error}")))
+        }
+        _ => Ok(threshold),
+    }
 }
 
 /// Decides, and counts the decision unless the caller may only look: looking is not demand.

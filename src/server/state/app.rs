@@ -1,7 +1,7 @@
 //! The app: the board and everything else that handlers share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Once},
     time::Duration,
 };
@@ -86,6 +86,8 @@ pub struct Queue {
     pub key: QueueKey,
     /// How its snapshots become decisions.
     pub policy: Policy,
+    /// Whether the built-in rule counts its seats, so that no count is below 0.
+    pub counts_seats: bool,
     /// How long its decisions wait for a fresh answer by default; `None` if they do not wait.
     pub patience: Option<Patience>,
     /// Its counters, looked up once.
@@ -114,6 +116,8 @@ pub struct Deps {
     pub(crate) board: Arc<Board>,
     /// The policy of every queue on the board.
     pub policies: HashMap<QueueKey, Policy>,
+    /// The queues whose criteria replace the built-in rule.
+    pub own_criteria: HashSet<QueueKey>,
     /// How long decisions may wait, for the queues that allow it.
     pub patience: HashMap<QueueKey, Patience>,
     /// The accounts whose queues are on the board.
@@ -249,6 +253,7 @@ impl App {
                     .get(key)
                     .expect("every queue has a policy")
                     .clone(),
+                counts_seats: !deps.own_criteria.contains(key),
                 patience: deps.patience.get(key).copied(),
                 meters: deps
                     .metrics

@@ -29,7 +29,12 @@ mod unread;
 mod watch_limits;
 mod watching;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -70,6 +75,7 @@ struct World {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     policies: HashMap<QueueKey, Policy>,
+    own_criteria: HashSet<QueueKey>,
     patience: HashMap<QueueKey, Patience>,
     accounts: Vec<AccountHandle>,
     bearer: Option<BearerTokens>,
@@ -107,6 +113,7 @@ impl World {
             board: Arc::new(Board::new(keys.clone())),
             metrics: Arc::new(Metrics::new(keys.clone(), clock.now())),
             policies: keys.into_iter().map(|key| (key, policy.clone())).collect(),
+            own_criteria: HashSet::new(),
             patience: HashMap::new(),
             accounts: Vec::new(),
             bearer: None,
@@ -211,6 +218,7 @@ impl World {
         Arc::new(App::new(Deps {
             board: self.board,
             policies: self.policies,
+            own_criteria: self.own_criteria,
             patience: self.patience,
             accounts: self.accounts,
             metrics: self.metrics,
@@ -307,7 +315,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
-    /// Names are in lower case.
+    /// Names are in lower case. Several values of a name have a comma between them.
     headers: HashMap<String, String>,
     body: String,
 }
@@ -317,12 +325,17 @@ impl Answer {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1));
-        let headers = lines.filter_map(|line| line.split_once(": "));
+        let mut headers = HashMap::new();
+        for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+            let values: &mut String = headers.entry(name.to_lowercase()).or_default();
+            if !values.is_empty() {
+                *values += ", ";
+            }
+            *values += value;
+        }
         Self {
             status: status.map_or(0, |status| status.parse().expect("a status is a number")),
-            headers: headers
-                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-                .collect(),
+            headers,
             body: body.to_owned(),
         }
     }
