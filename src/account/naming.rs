@@ -195,7 +195,26 @@ impl Account {
             self.deps.board.identify(key, id, name);
         }
         self.schedule.id_known(place);
-        self.ids[place].replace(id) != Some(id)
+        let is_new = self.ids[place].replace(id) != Some(id);
+        if is_new {
+            self.warn_of_a_queue_twice(place, id);
+        }
+        is_new
+    }
+
+    /// Warns that another queue of the config has the same id. Each of them is polled and answers by its own rule.
+    fn warn_of_a_queue_twice(&self, place: usize, id: u64) {
+        let ids = self.ids.iter().enumerate();
+        let mut same = ids.filter(|(other, known)| *other != place && **known == Some(id));
+        if let Some((other, _)) = same.next() {
+            let queues = &self.deps.queues;
+            tracing::warn!(
+                queue = %queues[place].key,
+                same_as = %queues[other].key,
+                id,
+                "the config has one of CallTools' queues twice; if that is a mistake, remove one"
+            );
+        }
     }
 
     /// Drops the result of a poll whose queue's name now means another queue, or none. Waiting callers get the poll of the other queue, which is

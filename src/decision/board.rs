@@ -102,13 +102,25 @@ pub enum NotOnBoard {
         asked: String,
     },
     /// More than one has it.
-    #[error("several accounts have a queue \"{asked}\": ask for one of {}", spellings(.keys))]
+    #[error("{} \"{asked}\": ask for one of {}", who_has_it(.keys), spellings(.keys))]
     Ambiguous {
         /// The name or id in the request.
         asked: String,
         /// The queues that have it.
         keys: Vec<QueueKey>,
     },
+}
+
+/// Says where the queues are: in several accounts, or in one.
+fn who_has_it(keys: &[QueueKey]) -> String {
+    let accounts: HashSet<_> = keys.iter().map(|key| &key.account).collect();
+    match keys {
+        [key, ..] if accounts.len() == 1 => {
+            let (count, account) = (keys.len(), &key.account);
+            format!("{count} queues in the config of account \"{account}\" are CallTools' queue")
+        }
+        _ => "several accounts have a queue".to_owned(),
+    }
 }
 
 fn spellings(keys: &[QueueKey]) -> String {
@@ -243,7 +255,8 @@ impl Board {
         &self.spelled
     }
 
-    /// Finds the queue that a request names, by name or id, with the account if given.
+    /// Finds the queue that a request names, by name or id, with the account if given. A queue that the config spells this way comes before one
+    /// that CallTools calls so: what CallTools calls its queues must not change which queue the config's own spelling means.
     ///
     /// # Errors
     /// [`NotOnBoard`], if no queue or more than one has that name or id.
@@ -256,6 +269,9 @@ impl Board {
             None => Vec::new(),
         };
         drop(spelt);
+        if keys.len() > 1 && keys.iter().any(|key| *key.queue == *asked) {
+            keys.retain(|key| *key.queue == *asked);
+        }
         match keys.len() {
             0 => Err(NotOnBoard::Unknown {
                 asked: account

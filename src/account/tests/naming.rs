@@ -94,6 +94,25 @@ async fn swapped_names_are_followed_and_so_are_ids_used_as_names() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_that_the_config_has_twice_is_reported_once() {
+    let (logged, _guard) = listen();
+    let mut fixture = named(3, 30).start();
+    fixture.queues[1].reference = QueueRef::Id(fixture.ids[0]);
+    fixture.start_task(Known::default());
+    sleep(2 * HALF_AN_HOUR).await;
+    let lines = logged.lines();
+    let said: Vec<_> = lines.iter().filter(|line| line.contains("twice")).collect();
+    let [said] = *said else {
+        panic!("{lines:?}");
+    };
+    let id = format!("id={}", fixture.ids[0]);
+    assert!(said.starts_with("WARN") && said.contains(&id), "{said}");
+    for place in [0, 1] {
+        assert!(said.contains(&fixture.keys[place].to_string()), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_queue_with_an_old_name_is_followed() {
     let fixture = named(2, 20).start();
     sleep(2 * MINUTE).await;

@@ -33,3 +33,41 @@ fn a_queue_that_leaves_the_config_stays_while_other_nodes_have_it() {
     board.drop_guest(&support);
     assert!(board.get(&support).is_none());
 }
+
+#[test]
+fn the_spelling_of_the_config_comes_before_what_calltools_calls_a_queue() {
+    let (by_name, by_id) = (
+        QueueKey::new("main", "sales-queue"),
+        QueueKey::new("main", "5450"),
+    );
+    let (other, far) = (
+        QueueKey::new("main", "Sales-Queue"),
+        QueueKey::new("second", "support"),
+    );
+    let board = Board::new([by_name.clone(), by_id.clone(), other.clone(), far.clone()]);
+    board.identify(&by_name, 5450, Some("sales-queue".into()));
+    board.identify(&by_id, 5450, Some("sales-queue".into()));
+    board.identify(&far, 5450, Some("sales-queue".into()));
+    assert_eq!(board.find(None, "sales-queue"), Ok(by_name.clone()));
+    assert_eq!(board.find(Some("main"), "5450"), Ok(by_id.clone()));
+    assert_eq!(board.find(None, "5450"), Ok(by_id.clone()));
+    assert_eq!(board.find(Some("second"), "5450"), Ok(far.clone()));
+    // Without such a spelling in the config, the request has to choose.
+    for (key, id) in [(&by_name, 5451), (&other, 5451), (&far, 5452)] {
+        board.is_another(key);
+        board.identify(key, id, Some("Sales Queue".into()));
+    }
+    let said = |account, asked: &str| {
+        board
+            .find(account, asked)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        said(None, "5451").unwrap_err(),
+        "2 queues in the config of account \"main\" are CallTools' queue \"5451\": ask for one of main/sales-queue, main/Sales-Queue"
+    );
+    assert_eq!(
+        said(None, "Sales Queue").unwrap_err(),
+        "several accounts have a queue \"Sales Queue\": ask for one of main/sales-queue, main/Sales-Queue, second/support"
+    );
+}

@@ -87,7 +87,9 @@ fn answer(app: &App, asked: &str) -> String {
 fn refuse(error: &NotOnBoard) -> String {
     let cause = match error {
         NotOnBoard::Unknown { .. } => "no such queue is configured in openseat",
-        NotOnBoard::Ambiguous { .. } => "several accounts have this queue: ask for account/queue",
+        NotOnBoard::Ambiguous { .. } => {
+            "more than one queue has this name or id: ask for account/queue"
+        }
     };
     // HAProxy needs the space: it does not know the word "fail#no".
     format!("fail #{cause}\n")

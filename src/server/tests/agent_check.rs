@@ -69,7 +69,7 @@ async fn an_unconfigured_queue_is_down_with_the_cause() {
         ("slaes\n", "fail #no such queue"),
         ("\n", "fail #no such queue"),
         ("ready\n", "fail #no such queue"),
-        ("sales\n", "fail #several accounts"),
+        ("sales\n", "fail #more than one queue"),
     ] {
         let answer = agent.check(line).await;
         assert!(answer.starts_with(expected), "{line}: {answer}");

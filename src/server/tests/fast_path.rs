@@ -232,7 +232,7 @@ async fn it_counts_decisions_as_the_router_does() {
 
 #[tokio::test]
 async fn every_spelling_of_a_queue_is_answered_unless_it_has_become_ambiguous() {
-    let world = World::with(&["main/sales", "other/5450"]);
+    let world = World::with(&["main/sales", "other/5450", "third/77"]);
     world.publish("main/sales", available(1));
     let server = world.serve().await;
     let mut caller = Caller(server.connect().await);
@@ -247,17 +247,26 @@ async fn every_spelling_of_a_queue_is_answered_unless_it_has_become_ambiguous() 
         assert_eq!((fast.status / 100, &fast), (4, &routed), "{path}");
     }
     // CallTools now has a queue of the same name in the other account.
-    let name = Some("sales".into());
-    server.board.identify(&key("other/5450"), 5450, name);
-    let answer = server.get("/v1/queues/sales/decision").await;
-    assert_eq!(
-        (answer.status, &*answer.problem()),
-        (409, "ambiguous-queue")
-    );
-    assert_eq!(
-        server.get("/v1/queues/main/sales/decision").await.status,
-        200
-    );
+    let named = |queue: &str, name: &str| {
+        let (key, name) = (key(queue), Some(name.into()));
+        server.board.identify(&key, 5450, name);
+    };
+    let path = "/v1/queues/sales/decision";
+    named("other/5450", "sales");
+    let (fast, routed) = caller.asks_both(path).await;
+    assert_eq!((fast.status, &fast), (200, &routed));
+    assert_eq!(fast.json()["account"], "main", "as the config spells it");
+    // Two accounts have a queue of a name that the config does not use.
+    let path = "/v1/queues/support/decision";
+    named("other/5450", "support");
+    let (fast, routed) = caller.asks_both(path).await;
+    assert_eq!((fast.status, &fast), (200, &routed));
+    named("third/77", "support");
+    let (fast, routed) = caller.asks_both(path).await;
+    assert_eq!((fast.status, &*fast.problem()), (409, "ambiguous-queue"));
+    assert_eq!(fast, routed);
+    let path = "/v1/queues/third/support/decision";
+    assert_eq!(server.get(path).await.status, 200);
 }
 
 #[tokio::test]
