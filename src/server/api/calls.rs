@@ -27,7 +27,8 @@ pub async fn get_call(
     let mut events = app.call_events(&id).await?;
     // A client that may ask about some queues does not see the answers of others.
     events.retain(|event| app.may_name(rights, &event.queue));
-    let json = CallJson::new(&id, &events, app.clock.now());
+    let recorded = events.first().map_or(&*id, |event| &event.call_id);
+    let json = CallJson::new(recorded, &events, app.clock.now());
     match json.answers.is_empty() {
         true => Err(Problem::from_type(problem_types::NO_SUCH_CALL)),
         false => Ok(Json(json).into_response()),

@@ -44,10 +44,11 @@ fn parse(body: &[u8]) -> Result<(String, Duration), Problem> {
             "the body is not JSON such as {{\"call_id\":\"a84b4c76e66710\",\"ttl\":\"45s\"}}: {error}"
         ))
     })?;
-    call_id::check(&request.call_id).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let call_id = call_id::parse(&request.call_id);
+    let call_id = call_id.map_err(|error| Problem::bad_request(error.to_string()))?;
     let ttl = request.ttl.as_deref();
     let ttl = ttl.map_or(Ok(DEFAULT_TTL), |text| parse_ttl("ttl", text));
-    Ok((request.call_id, ttl.map_err(Problem::bad_request)?))
+    Ok((call_id.to_owned(), ttl.map_err(Problem::bad_request)?))
 }
 
 /// `POST /v1/queues/{queue}/reservations`: decides and holds a seat in one step.

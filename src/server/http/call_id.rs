@@ -2,6 +2,9 @@
 //!
 //! A router with an unfilled template sends the same text for every call. As an id, it would give all its calls the same reservation, so such a
 //! value is rejected. So are several different values. The same value twice is one id: a template and the router behind it may both add it.
+//!
+//! White space around an id does not belong to it: a plus sign in a query means a space, so a phone number that a router does not encode
+//! begins with one.
 
 #[cfg(test)]
 mod tests;
@@ -42,11 +45,15 @@ pub enum NoCallId {
     Placeholder(String),
     #[error("\"call_id\" has more than {MAX_CALL_ID_LENGTH} characters")]
     TooLong,
+    #[error("\"call_id\" is not UTF-8, as it was percent-encoded")]
+    NotText,
+    #[error("\"call_id\" contains a control character")]
+    Control,
     #[error("\"call_id\" is given more than once, with different values")]
     Repeated,
 }
 
-/// Finds the call id in a query; `None` if the query has no such parameter.
+/// Finds the call id in a query, without white space around it; `None` if the query has no such parameter.
 ///
 /// # Errors
 /// The parameter is not a call id.
@@ -58,24 +65,52 @@ pub fn from_query(query: Option<&str>) -> Option<Result<Cow<'_, str>, NoCallId>>
         (name == CALL_ID).then_some((raw, value))
     });
     let (raw, value) = given.next()?;
-    if given.any(|(_, other)| other != value) {
+    if given.any(|(_, other)| other.trim() != value.trim()) {
         return Some(Err(NoCallId::Repeated));
     }
     // `%call_id%` decodes to something else, since `%ca` is an encoded byte. No encoded text ends with a percent sign.
-    Some(match is_between(raw, "%", "%") {
-        true => Err(NoCallId::Placeholder(shown(raw))),
-        false => check(&value).map(|()| value),
+    if is_between(raw, "%", "%") {
+        return Some(Err(NoCallId::Placeholder(shown(raw))));
+    }
+    // Other bytes would all become the same replacement character, and different calls the same call.
+    if percent_encoding::percent_decode_str(raw)
+        .decode_utf8()
+        .is_err()
+    {
+        return Some(Err(NoCallId::NotText));
+    }
+    Some(match value {
+        Cow::Borrowed(value) => parse(value).map(Cow::Borrowed),
+        Cow::Owned(value) => parse(&value).map(|id| Cow::Owned(id.to_owned())),
     })
 }
 
-/// Checks that a text is a call id.
+/// Returns the call id in a text: the text without white space around it.
 ///
 /// # Errors
-/// It is not.
-pub fn check(text: &str) -> Result<(), NoCallId> {
-    if text.chars().count() > MAX_CALL_ID_LENGTH {
+/// It is not a call id.
+pub fn parse(text: &str) -> Result<&str, NoCallId> {
+    let id = text.trim();
+    if id.chars().count() > MAX_CALL_ID_LENGTH {
         return Err(NoCallId::TooLong);
     }
+    check_encoded(id)?;
+    match id.contains(|c: char| c.is_control()) {
+        true => Err(NoCallId::Control),
+        false => Ok(id),
+    }
+}
+
+/// Returns the id under which a call may be recorded if it is not recorded under this one: a leading plus sign may have been lost, or kept.
+pub fn other_spelling(id: &str) -> String {
+    match id.strip_prefix('+') {
+        Some(rest) => rest.to_owned(),
+        None => format!("+{id}"),
+    }
+}
+
+/// Checks a text that may be percent-encoded more than once.
+fn check_encoded(text: &str) -> Result<(), NoCallId> {
     let mut text = Cow::Borrowed(text);
     for _ in 0..=MAX_EXTRA_ENCODINGS {
         check_decoded(&text)?;

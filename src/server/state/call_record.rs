@@ -103,7 +103,7 @@ impl App {
         }
     }
 
-    /// Everything that is recorded about a call, oldest first.
+    /// Everything that is recorded about a call, oldest first. If there is nothing, what is recorded with a leading plus sign more or less.
     ///
     /// # Errors
     /// The record cannot be read at the moment.
@@ -115,8 +115,15 @@ impl App {
             return Ok(Vec::new());
         };
         let (calls, clock) = (Arc::clone(&state.calls), Arc::clone(&self.clock));
-        let call_id = call_id.to_owned();
-        let work = move |gone| calls.find(&call_id, &Limit::new(clock, MAX_READ, gone));
+        let call_id = call_id.trim().to_owned();
+        let work = move |gone| {
+            let limit = Limit::new(clock, MAX_READ, gone);
+            let found = calls.find(&call_id, &limit)?;
+            match found.is_empty() {
+                true => calls.find(&call_id::other_spelling(&call_id), &limit),
+                false => Ok(found),
+            }
+        };
         let found: Result<Result<_, HistoryError>, Undone> = self.lookups.run(MAX_WAIT, work).await;
         found?.map_err(|error| {
             let detail = format!("the record of calls cannot be searched: {error}");

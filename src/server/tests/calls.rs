@@ -80,6 +80,61 @@ async fn every_way_to_ask_about_a_call_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_phone_number_as_an_id_is_found_however_its_plus_sign_is_sent() {
+    let server = world().await.serve().await;
+    let decision = "/v1/queues/full/decision";
+    // A plus sign that is not encoded arrives as a space.
+    server
+        .get(&format!("{decision}?call_id=+13105550100"))
+        .await;
+    for id in [
+        "13105550100",
+        "+13105550100",
+        "%2B13105550100",
+        "%2013105550100",
+    ] {
+        let call = server.get(&format!("/v1/calls/{id}")).await.json();
+        assert_eq!(call["call_id"], "13105550100", "{id}");
+        assert_eq!(call["answers"].as_array().map(Vec::len), Some(1), "{id}");
+        let page = server.get(&format!("/calls?call_id={id}")).await.body;
+        assert!(
+            page.contains("reject") && !page.contains("Nothing is recorded"),
+            "{id}"
+        );
+    }
+    let body = r#"{"call_id":" +13105550199 "}"#;
+    server.post_json("/v1/queues/full/reservations", body).await;
+    for id in ["+13105550199", "13105550199"] {
+        let call = server.get(&format!("/v1/calls/{id}")).await.json();
+        assert_eq!(call["call_id"], "+13105550199", "{id}");
+    }
+    assert_eq!(server.get("/v1/calls/13105550177").await.status, 404);
+}
+
+#[tokio::test]
+async fn ids_that_are_no_text_do_not_share_a_seat() {
+    let server = world().await.serve().await;
+    for (id, why) in [("%ff", "UTF-8"), ("%fe", "UTF-8"), ("a%00b", "control")] {
+        let target = format!("/v1/queues/sales/decision?call_id={id}");
+        let answer = server.get(&target).await.json();
+        assert_eq!(answer["accept"], true, "{id}");
+        let warning = answer["warning"].as_str().unwrap_or_default();
+        assert!(warning.contains(why), "{id}: {answer}");
+        let reserve = server.get(&format!("{target}&reserve=45s")).await;
+        assert_eq!(
+            (reserve.status, &*reserve.problem()),
+            (400, "bad-parameter"),
+            "{id}"
+        );
+    }
+    let body = r#"{"call_id":"a\u0000"}"#;
+    let answer = server
+        .post_json("/v1/queues/sales/reservations", body)
+        .await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
 async fn a_call_with_many_answers_has_all_of_them_in_order() {
     let server = world().await.serve().await;
     for queue in ["dark", "full", "sales"] {
