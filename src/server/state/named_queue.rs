@@ -20,7 +20,8 @@ pub const MAX_QUEUES: usize = 100;
 /// a hundred times a second must not notice.
 const MAX_COMPARED: usize = 250;
 
-/// The queue that a path names: `…/{queue}/…` or `…/{account}/{queue}/…`, each percent-encoded.
+/// The queue that a path names: `…/{queue}/…` or `…/{account}/{queue}/…`, each percent-encoded. A client that encodes the slash, too, names the
+/// account in one segment, as in a query.
 pub struct NamedQueue(pub Arc<Queue>);
 
 impl FromRequestParts<Arc<App>> for NamedQueue {
@@ -31,7 +32,7 @@ impl FromRequestParts<Arc<App>> for NamedQueue {
         let Path(names) = names.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
         let queue = match names.as_slice() {
             [account, queue] => app.find(Some(account), queue),
-            [queue] => app.find(None, queue),
+            [queue] => app.find_named(queue),
             _ => return Err(Problem::no_such_path()),
         };
         let Ok(rights) = Rights::from_request_parts(parts, app).await;

@@ -184,6 +184,40 @@ async fn a_wrong_parameter_is_named_in_the_detail() {
 }
 
 #[tokio::test]
+async fn a_threshold_below_0_is_refused_for_seats() {
+    let mut world = World::with(&["main/sales", "main/own"]);
+    world.own_criteria.insert(key("main/own"));
+    world.account("main", TOKEN);
+    for queue in ["main/sales", "main/own"] {
+        world.publish(queue, available(0));
+    }
+    let server = world.serve().await;
+    for threshold in ["-1", "-0.5", "-1e300"] {
+        for (method, path) in [
+            ("GET", "decision"),
+            ("POST", "decision"),
+            ("POST", "refresh"),
+            ("POST", "reservations"),
+        ] {
+            let target = format!("/v1/queues/sales/{path}?threshold={threshold}");
+            let answer = server.ask(method, &target, "").await;
+            let found = (answer.status, &*answer.problem());
+            assert_eq!(found, (400, "bad-parameter"), "{method} {target}");
+            let detail = answer.json()["detail"].to_string();
+            let expected = "and a count of seats is never below 0, so every call would be accepted; write 0 to ask for one seat";
+            assert!(detail.contains(expected), "{detail}");
+        }
+    }
+    for target in ["sales/decision?threshold=-0", "own/decision?threshold=-1"] {
+        let answer = server.get(&format!("/v1/queues/{target}")).await;
+        assert_eq!(answer.status, 200, "{target}");
+    }
+    let detail = server.get("/v1/queues/sales/decision?threshold=-1").await;
+    let detail = detail.json()["detail"].to_string();
+    assert!(detail.contains("\\\"threshold\\\" is -1, and"), "{detail}");
+}
+
+#[tokio::test]
 async fn criteria_without_a_number_to_compare_ignore_the_threshold() {
     let mut world = World::with(&["main/texts"]);
     world.policy("main/texts").threshold = None;
@@ -216,6 +250,13 @@ async fn a_queue_is_found_by_name_or_id_with_or_without_its_account() {
         ("/v1/queues/main/sales/decision", "main", "sales"),
         ("/v1/queues/second/sales/decision", "second", "sales"),
         ("/v1/queues/main/a%2Fb/decision", "main", "a/b"),
+        ("/v1/queues/main%2Fsales/decision", "main", "sales"),
+        (
+            "/v1/queues/second%2fsales/decision?format=json",
+            "second",
+            "sales",
+        ),
+        ("/v1/queues/main%2Fa%2Fb/decision", "main", "a/b"),
         (
             "/v1/queues/Vertrieb%20S%C3%BCd/decision",
             "second",
@@ -236,6 +277,7 @@ async fn a_queue_is_found_by_name_or_id_with_or_without_its_account() {
     let not_found = [
         ("/v1/queues/Sales/decision", 404, "unknown-queue"),
         ("/v1/queues/third/sales/decision", 404, "unknown-queue"),
+        ("/v1/queues/third%2Fsales/decision", 404, "unknown-queue"),
         ("/v1/queues/sales/decision", 409, "ambiguous-queue"),
         ("/v1/queues/%ff/decision", 400, "bad-request"),
         ("/v1/queues//decision", 404, "unknown-queue"),

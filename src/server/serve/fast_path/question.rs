@@ -87,7 +87,7 @@ pub fn spellings(query: &str) -> impl Iterator<Item = &str> {
 pub fn find_in_path(app: &App, spelling: &str) -> Option<Arc<Queue>> {
     let decode = |segment| percent_decode_str(segment).decode_utf8().ok();
     match spelling.split_once('/') {
-        None => app.find(None, &decode(spelling)?).ok(),
+        None => app.find_named(&decode(spelling)?).ok(),
         Some((_, queue)) if queue.contains('/') => None,
         Some((account, queue)) => app.find(Some(&decode(account)?), &decode(queue)?).ok(),
     }
