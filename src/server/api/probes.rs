@@ -17,6 +17,7 @@ use crate::{
         http::{
             params::{Parameter, Params, Shape},
             problem::Problem,
+            rule::VERBOSE,
         },
         state::app::{AccountHandle, App, Queue},
     },
@@ -24,7 +25,7 @@ use crate::{
 
 /// The parameters of a readiness probe.
 pub const READINESS_PARAMETERS: &[Parameter] = &[Parameter {
-    name: "verbose",
+    name: VERBOSE,
     meaning: "Also lists every account and every queue; the value does not matter. Requires the bearer token, if one is configured",
     shape: Shape::Text,
     example: "1",
@@ -38,7 +39,7 @@ pub async fn get_liveness() -> &'static str {
 /// `GET /readyz`: every queue has a snapshot, has a known fault or is closed, and openseat is not stopping.
 pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), READINESS_PARAMETERS)?;
-    let verbose = params.one("verbose")?.is_some();
+    let verbose = params.one(VERBOSE)?.is_some();
     let states = app.queues().iter().map(|queue| (queue, app.state(queue)));
     let states: Vec<_> = states.collect();
     let (status, summary) = if app.stopping.is_cancelled() {

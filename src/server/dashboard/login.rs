@@ -85,7 +85,7 @@ pub(super) async fn log_in(
     let is_right = || bearer.open_for(token.trim());
     let source = Source::new(arrival, &headers);
     let guesses = &app.sessions.guesses;
-    match guesses.look(source, app.clock.now(), is_right) {
+    match guesses.look(source, token.trim(), app.clock.now(), is_right) {
         Ok(true) => {}
         Ok(false) => {
             tracing::warn!(client = %source, "a login with a wrong token was refused");

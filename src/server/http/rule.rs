@@ -6,12 +6,15 @@
 /// Where browsers log in.
 pub const LOGIN: &str = "/login";
 
+/// The parameter of a probe with which the answer names accounts and queues.
+pub const VERBOSE: &str = "verbose";
+
 /// The credentials that callers must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// None. These routes say nothing about queues.
     Open,
-    /// None while the query is empty; otherwise the bearer token.
+    /// None, except with [`VERBOSE`]: then the bearer token.
     Probe,
     /// The bearer token, if one is configured. For looking, the session of a logged-in browser is enough.
     Bearer,

@@ -245,7 +245,10 @@ fn header(meaning: &str) -> Value {
 /// The header that comes with a problem, if any.
 fn header_of(problem: ProblemType) -> Option<(&'static str, &'static str)> {
     match problem.status.as_u16() {
-        401 => Some(("WWW-Authenticate", "`Bearer`")),
+        401 => Some((
+            "WWW-Authenticate",
+            "`Bearer`, and for callers that are not browsers also `Basic realm=\"openseat\"`",
+        )),
         429 | 503 => Some(("Retry-After", "Seconds to wait, if known")),
         _ => None,
     }

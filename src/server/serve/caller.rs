@@ -15,12 +15,17 @@ use crate::{
             problem::Problem,
             problem_types,
             rights::Rights,
-            rule::{Guard, LOGIN, Rule},
+            rule::{Guard, LOGIN, Rule, VERBOSE},
         },
         net::{arrival::Arrival, listen::Via},
         state::{app::App, guesses::Source},
     },
 };
+
+/// The challenge of HTTP Basic.
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"openseat\"");
+
+const TOO_MANY_KEYS: &str = "too many wrong keys came from this address, so keys from it are not checked for a moment; see Retry-After";
 
 /// Why a request is not admitted.
 pub(super) enum Denied {
@@ -61,7 +66,7 @@ impl Caller<'_> {
     pub fn check(&self, app: &App, rule: Rule) -> Result<Rights, Denied> {
         let wants_bearer = match rule.guard {
             Guard::Bearer | Guard::Page => true,
-            Guard::Probe => self.uri.query().is_some(),
+            Guard::Probe => is_verbose(self.uri.query()),
             Guard::Open | Guard::Token => false,
         };
         let Some(bearer) = bearer(app, self.via).filter(|_| wants_bearer) else {
@@ -79,12 +84,12 @@ impl Caller<'_> {
         }
         match is_visit(rule, self.method, self.headers) {
             true => Err(Denied::LogIn),
-            false => Err(unauthorized().into()),
+            false => Err(self.unauthorized().into()),
         }
     }
 
-    /// Finds the configured client that shows its token, in a header or, if allowed, in the URL. Wrong keys in URLs are slowed down for each
-    /// address, since guessing by URL is easier than by header.
+    /// Finds the configured client that shows its token, in a header or, if allowed, in the URL. Different wrong keys in URLs are slowed down for
+    /// each address, since guessing by URL is easier than by header.
     fn client(&self, app: &App, shown: &str) -> Result<Option<usize>, Problem> {
         let by_header = app.clients.by_header(shown);
         let key = params::key(self.uri.query()).filter(|_| app.clients.any_in_url());
@@ -97,22 +102,46 @@ impl Caller<'_> {
             found.is_some()
         };
         let source = Source::new(arrival, self.headers);
-        let looked = app.sessions.guesses.look(source, app.clock.now(), is_right);
-        match looked {
+        let guesses = &app.sessions.guesses;
+        match guesses.look(source, &key, app.clock.now(), is_right) {
             Ok(_) => Ok(found),
-            Err(wait) => Err(unauthorized().with(header::RETRY_AFTER, wait.as_secs().max(1))),
+            Err(wait) => Err(self
+                .challenge(Problem::new(problem_types::UNAUTHORIZED, TOO_MANY_KEYS))
+                .with(header::RETRY_AFTER, wait.as_secs().max(1))),
+        }
+    }
+
+    /// The answer to missing and wrong tokens alike.
+    fn unauthorized(&self) -> Problem {
+        self.challenge(Problem::from_type(problem_types::UNAUTHORIZED))
+    }
+
+    /// Adds how to show a token. Many HTTP clients send a password only after they were asked for one; a browser would open a window for it.
+    fn challenge(&self, problem: Problem) -> Problem {
+        let bearer = HeaderValue::from_static("Bearer");
+        let problem = problem.with(header::WWW_AUTHENTICATE, bearer);
+        match is_browser(self.headers) {
+            true => problem,
+            false => problem.with(header::WWW_AUTHENTICATE, BASIC),
         }
     }
 }
 
 /// Returns what a configured client may do on a route, if anything.
 fn check_client(app: &App, rule: Rule, place: usize) -> Result<Rights, Denied> {
-    let client = app.clients.get(place).ok_or_else(unauthorized)?;
+    let client = app.clients.get(place);
+    let client = client.ok_or_else(|| Problem::from_type(problem_types::UNAUTHORIZED))?;
     app.metrics.client_request(&client.name);
     match client.may_use(rule) {
         true => Ok(Rights::Client(place)),
         false => Err(Problem::from_type(problem_types::MAY_NOT).into()),
     }
+}
+
+/// Whether a probe asks for every account and queue. Other parameters, such as one against caches, change nothing.
+fn is_verbose(query: Option<&str>) -> bool {
+    let mut names = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    names.any(|(name, _)| name == VERBOSE)
 }
 
 /// Whether a person asks for a page.
@@ -143,10 +172,13 @@ fn shown(headers: &HeaderMap) -> Cow<'_, str> {
     shown.unwrap_or_default()
 }
 
-/// The answer to missing and wrong tokens alike.
-fn unauthorized() -> Problem {
-    Problem::from_type(problem_types::UNAUTHORIZED)
-        .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+/// Whether a browser sends the request. Every browser says in which language it wants the answer, and most say what it is for; over plain HTTP
+/// they leave the latter out.
+fn is_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ACCEPT_LANGUAGE)
+        || headers
+            .keys()
+            .any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
 /// Returns the password of HTTP Basic, for callers that can send nothing else; the user's name is ignored.

@@ -1,10 +1,11 @@
 //! Limits how fast each address can guess the token, without slowing anybody else down.
 //!
 //! Each address may send a few wrong tokens, and one more every second. After that, requests are rejected before their token is checked, so the wait
-//! says nothing about the token.
+//! says nothing about the token. Only different tokens count: a caller that repeats one stale token learns nothing, and must not lock out another
+//! caller behind the same address.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fmt,
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
@@ -12,9 +13,11 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName};
+use subtle::Choice;
 
 use crate::{
     clock::Moment,
+    model::digest::Digest,
     server::net::arrival::{Arrival, network},
 };
 
@@ -25,8 +28,14 @@ const AT_ONCE: u32 = 4;
 /// token.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The most addresses to remember, in about 100 kB. A forgotten address gets its first few guesses back.
+/// The most addresses to remember, in about 500 kB. A forgotten address gets its first few guesses back.
 const MAX_SOURCES: usize = 1024;
+
+/// How many wrong tokens to remember for each address: its callers with a stale one. One more, and the oldest counts again.
+const MAX_REMEMBERED: usize = 8;
+
+/// The most addresses that the log names at a time, to keep it short.
+const MAX_LOGGED: usize = 16;
 
 /// The client's address, as a proxy reports it.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -59,50 +68,98 @@ fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub struct Guesses {
-    /// When each address will have all its guesses back, as boot time. Past entries may be forgotten.
-    settled: Mutex<HashMap<Source, Duration>>,
+pub struct Guesses(Mutex<HashMap<Source, Wrong>>);
+
+/// What is known about the wrong tokens of an address.
+#[derive(Debug, Default)]
+struct Wrong {
+    /// When the address will have all its guesses back, as boot time. After that the entry may be forgotten.
+    settled: Duration,
+    /// The last different ones, oldest first.
+    tokens: VecDeque<Digest>,
+    /// Whether the log says that the address has to wait.
+    is_logged: bool,
 }
 
 impl Guesses {
-    /// Checks a token, unless this source has used up its guesses. A wrong token uses one.
+    /// Checks a token, unless this source has used up its guesses. A wrong token uses one, unless the source has shown it before.
     ///
     /// # Errors
     /// How long the source has to wait.
     pub fn look(
         &self,
         source: Source,
+        token: &str,
         now: Moment,
         is_right: impl FnOnce() -> bool,
     ) -> Result<bool, Duration> {
-        // Each change is one step, so a panic leaves nothing half changed.
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        let owed = settled.get(&source).copied().unwrap_or_default();
-        let owed = owed.max(now.boot) + PERIOD;
+        // A panic leaves at most a guess that was not counted.
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = sources.get(&source).map(|wrong| wrong.settled);
+        let owed = settled.unwrap_or_default().max(now.boot) + PERIOD;
         if let Some(wait) = owed.checked_sub(now.boot + AT_ONCE * PERIOD)
             && !wait.is_zero()
         {
+            log_wait(&mut sources, source);
             return Err(wait);
         }
         let is_right = is_right();
         if !is_right {
-            make_room(&mut settled, source, now);
-            settled.insert(source, owed);
+            make_room(&mut sources, source, now);
+            sources.entry(source).or_default().add(token, owed, now);
         }
         Ok(is_right)
     }
 }
 
-fn make_room(settled: &mut HashMap<Source, Duration>, source: Source, now: Moment) {
-    if settled.len() < MAX_SOURCES || settled.contains_key(&source) {
+impl Wrong {
+    /// Counts a wrong token, unless it is known.
+    fn add(&mut self, token: &str, owed: Duration, now: Moment) {
+        let token = Digest::new(token);
+        let none = Choice::from(0);
+        let known = self
+            .tokens
+            .iter()
+            .fold(none, |known, one| known | one.same(&token));
+        if known.into() {
+            return;
+        }
+        // Only an address that stopped guessing for a while is named again.
+        self.is_logged &= self.settled > now.boot;
+        self.settled = owed;
+        if self.tokens.len() == MAX_REMEMBERED {
+            self.tokens.pop_front();
+        }
+        self.tokens.push_back(token);
+    }
+}
+
+/// Logs once that an address has to wait.
+fn log_wait(sources: &mut HashMap<Source, Wrong>, source: Source) {
+    let is_logged = |source: &Source| sources.get(source).is_some_and(|wrong| wrong.is_logged);
+    let logged = || sources.values().filter(|wrong| wrong.is_logged).count();
+    if is_logged(&source) || logged() >= MAX_LOGGED {
         return;
     }
-    settled.retain(|_, owed| *owed > now.boot);
-    if settled.len() >= MAX_SOURCES {
+    if let Some(wrong) = sources.get_mut(&source) {
+        wrong.is_logged = true;
+        tracing::warn!(
+            client = %source,
+            "too many wrong keys or tokens from this address: those that it sends next are not checked for a moment, also if they are right"
+        );
+    }
+}
+
+fn make_room(sources: &mut HashMap<Source, Wrong>, source: Source, now: Moment) {
+    if sources.len() < MAX_SOURCES || sources.contains_key(&source) {
+        return;
+    }
+    sources.retain(|_, wrong| wrong.settled > now.boot);
+    if sources.len() >= MAX_SOURCES {
         // The entry that would be forgotten next anyway.
-        let first = settled.iter().min_by_key(|(_, owed)| **owed);
+        let first = sources.iter().min_by_key(|(_, wrong)| wrong.settled);
         if let Some(first) = first.map(|(source, _)| *source) {
-            settled.remove(&first);
+            sources.remove(&first);
         }
     }
 }
@@ -110,7 +167,7 @@ fn make_room(settled: &mut HashMap<Source, Duration>, source: Source, now: Momen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Clock, fixtures::Still};
+    use crate::{clock::Clock, fixtures::Still, logged::listen};
 
     fn source(address: &str) -> Source {
         let peer = Some(address.parse().expect("an address"));
@@ -121,21 +178,54 @@ mod tests {
     fn only_a_source_that_guesses_waits() {
         let (guesses, clock) = (Guesses::default(), Still::new());
         let (guesser, person) = (source("203.0.113.7"), source("203.0.113.8"));
-        for _ in 0..AT_ONCE {
-            assert_eq!(guesses.look(guesser, clock.now(), || false), Ok(false));
+        let wrong = |token: &str| guesses.look(guesser, token, clock.now(), || false);
+        let right = |source| guesses.look(source, "right", clock.now(), || true);
+        for n in 0..AT_ONCE {
+            assert_eq!(wrong(&n.to_string()), Ok(false));
         }
-        let looked = guesses.look(guesser, clock.now(), || {
+        let looked = guesses.look(guesser, "x", clock.now(), || {
             panic!("the token must not be checked")
         });
         assert_eq!(looked, Err(PERIOD));
-        assert_eq!(guesses.look(person, clock.now(), || true), Ok(true));
+        assert_eq!(right(person), Ok(true));
         clock.pass(PERIOD);
-        assert_eq!(guesses.look(guesser, clock.now(), || false), Ok(false));
-        assert_eq!(guesses.look(guesser, clock.now(), || true), Err(PERIOD));
+        assert_eq!(wrong("another"), Ok(false));
+        assert_eq!(right(guesser), Err(PERIOD));
         clock.pass(PERIOD);
         for _ in 0..20 {
-            assert_eq!(guesses.look(guesser, clock.now(), || true), Ok(true));
+            assert_eq!(right(guesser), Ok(true));
         }
+    }
+
+    #[test]
+    fn a_stale_token_does_not_lock_out_another_caller_of_its_address() {
+        let (logged, _guard) = listen();
+        let (guesses, clock) = (Guesses::default(), Still::new());
+        let office = source("203.0.113.7");
+        let wrong = |token: &str| guesses.look(office, token, clock.now(), || false);
+        let right = || guesses.look(office, "right", clock.now(), || true);
+        for _ in 0..100 {
+            assert_eq!(wrong("stale"), Ok(false));
+            assert_eq!(wrong("stale too"), Ok(false));
+            assert_eq!(right(), Ok(true));
+        }
+        assert_eq!(logged.lines(), [""; 0]);
+        // Guessing still ends, and is reported once until it has stopped for a while.
+        for round in 0..3 {
+            for n in 0..20 {
+                let _ = wrong(&format!("guess {round} {n}"));
+            }
+            assert_eq!(right(), Err(PERIOD));
+            clock.pass(PERIOD);
+        }
+        assert_eq!(logged.lines().len(), 1, "{:?}", logged.lines());
+        assert!(logged.lines()[0].contains("client=203.0.113.7"));
+        let sources = guesses.0.lock().expect("no panic");
+        assert!(
+            sources
+                .values()
+                .all(|wrong| wrong.tokens.len() <= MAX_REMEMBERED)
+        );
     }
 
     #[test]
@@ -143,11 +233,11 @@ mod tests {
         let (guesses, clock) = (Guesses::default(), Still::new());
         for n in 0..3 * MAX_SOURCES as u32 {
             let source = source(&std::net::Ipv4Addr::from_bits(n).to_string());
-            assert_eq!(guesses.look(source, clock.now(), || false), Ok(false));
+            assert_eq!(guesses.look(source, "x", clock.now(), || false), Ok(false));
         }
-        assert!(guesses.settled.lock().expect("no panic").len() <= MAX_SOURCES);
+        assert!(guesses.0.lock().expect("no panic").len() <= MAX_SOURCES);
         let person = source("203.0.113.8");
-        assert_eq!(guesses.look(person, clock.now(), || true), Ok(true));
+        assert_eq!(guesses.look(person, "x", clock.now(), || true), Ok(true));
     }
 
     #[test]

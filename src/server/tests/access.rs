@@ -128,6 +128,18 @@ async fn with_a_bearer_token_only_probes_and_the_drop_in_are_open() {
                 (401, "unauthorized"),
                 "{target} {headers}"
             );
+            assert_eq!(
+                answer.header("www-authenticate"),
+                Some("Bearer, Basic realm=\"openseat\"")
+            );
+        }
+        // A browser would open a window for the password.
+        for browser in [
+            "Sec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\n",
+            "Accept-Language: de\r\n",
+        ] {
+            let answer = server.ask("GET", target, browser).await;
+            assert_eq!(answer.status, 401, "{target}");
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
         let answer = server
@@ -137,6 +149,18 @@ async fn with_a_bearer_token_only_probes_and_the_drop_in_are_open() {
     }
     assert_eq!(server.get("/livez").await.status, 200);
     assert_eq!(server.get("/readyz").await.status, 200);
+    // A parameter against caches asks for nothing.
+    for target in [
+        "/livez?_=1",
+        "/readyz?cb=1",
+        "/readyz?",
+        "/readyz?x=verbose",
+    ] {
+        assert_eq!(server.get(target).await.status, 200, "{target}");
+    }
+    for target in ["/readyz?_=1&verbose=0", "/readyz?%76erbose"] {
+        assert_eq!(server.get(target).await.status, 401, "{target}");
+    }
     assert_eq!(
         server.get("/api/queues/").await.header("www-authenticate"),
         Some("Token")

@@ -185,6 +185,8 @@ async fn a_key_in_the_url_works_only_for_its_client_and_wrong_ones_are_slowed_do
         (slowed.status, slowed.header("retry-after")),
         (401, Some("1"))
     );
+    let detail = slowed.json()["detail"].to_string();
+    assert!(detail.contains("too many wrong keys"), "{detail}");
     // A caller with a token in a header does not wait because of others' guesses.
     let answer = server
         .ask("GET", "/v1/queues/sales/decision", &bearer_of("asks"))
@@ -192,6 +194,19 @@ async fn a_key_in_the_url_works_only_for_its_client_and_wrong_ones_are_slowed_do
     assert_eq!(answer.status, 200);
     server.clock.pass(Duration::from_secs(5));
     assert_eq!(decide("key=token-of-url").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stale_key_in_a_url_does_not_lock_out_another_caller() {
+    let server = world().serve().await;
+    let decide = async |key: &str| {
+        let target = format!("/v1/queues/sales/decision?key={key}");
+        server.get(&target).await.status
+    };
+    for _ in 0..20 {
+        assert_eq!(decide("token-of-last-month").await, 401);
+        assert_eq!(decide("token-of-url").await, 200);
+    }
 }
 
 #[tokio::test]

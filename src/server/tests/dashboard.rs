@@ -163,7 +163,7 @@ async fn guessing_is_slow_only_for_the_guesser() {
     for second in 0..5 {
         let mut looked_at = 0;
         for n in 0..50 {
-            let guess = try_token(&router, "203.0.113.7", &format!("wrong{n}")).await;
+            let guess = try_token(&router, "203.0.113.7", &format!("wrong{second}-{n}")).await;
             match guess.status().as_u16() {
                 401 => looked_at += 1,
                 429 => assert!(guess.headers().contains_key(header::RETRY_AFTER)),
@@ -196,8 +196,13 @@ async fn a_guesser_behind_a_local_proxy_locks_out_no_other_client_of_it() {
         let server = &server;
         async move { server.submit("/login", &headers, &form).await.status }
     };
-    for _ in 0..4 {
-        assert_eq!(submit("203.0.113.7", "wrong").await, 401);
+    for n in 0..4 {
+        let wrong = format!("wrong{n}");
+        assert_eq!(submit("203.0.113.7", &wrong).await, 401);
+        assert_eq!(
+            submit("203.0.113.7", "wrong0").await,
+            if n < 3 { 401 } else { 429 }
+        );
     }
     assert_eq!(submit("203.0.113.7", "wrong").await, 429);
     assert_eq!(submit("203.0.113.7", BEARER).await, 429);

@@ -53,8 +53,8 @@ fn rows() -> Vec<Row> {
 /// The status that each caller gets if a token is configured. The callers are: no token, a wrong token, the bearer token, a browser's session,
 /// the account's CallTools token, and `control.sock`. After the bar: the status of a caller without a token if none is configured.
 ///
-/// 401 comes from the guard; all other statuses come from the handler. No caller fills in the log-in form, and after four wrong tokens an address
-/// must wait.
+/// 401 comes from the guard; all other statuses come from the handler. No caller fills in the log-in form, and the same wrong token again is no
+/// further guess.
 const ANSWERS: &str = "\
 GET    /v1/queues/{queue}/decision                        401 401 200 200 401 200 | 200
 POST   /v1/queues/{queue}/decision                        401 401 200 401 401 200 | 200
@@ -95,7 +95,7 @@ GET    /queues/{queue}                                    401 401 200 200 401 20
 GET    /calls                                             401 401 200 200 401 200 | 200
 GET    /queues/{account}/{queue}                          401 401 200 200 401 200 | 200
 GET    /login                                             200 200 200 303 200 200 | 303
-POST   /login                                             401 401 401 401 429 401 | 303
+POST   /login                                             401 401 401 401 401 401 | 303
 POST   /logout                                            303 303 303 303 303 303 | 303
 GET    /assets/openseat.css                               200 200 200 200 200 200 | 200
 GET    /assets/openseat.js                                200 200 200 200 200 200 | 200
