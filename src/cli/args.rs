@@ -83,7 +83,7 @@ Exit codes:
   0   stopped on request
   1   failed; trying again may help
   77  this user may not use a secret, the state folder or an address
-  78  the configuration is wrong")]
+  78  the configuration is wrong, or the command line or a variable such as $OPENSEAT_LOG")]
     Run(ConfigFile),
     /// Ask CallTools now and show the agents, the count, the decision and why
     #[command(after_help = "Examples:

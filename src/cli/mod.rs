@@ -12,6 +12,7 @@ mod health;
 mod init;
 mod man;
 mod notify;
+mod parse;
 mod plan;
 mod queues;
 mod reload;
@@ -22,6 +23,7 @@ mod status;
 mod terminal;
 
 use std::{
+    env,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -30,7 +32,6 @@ use std::{
 pub use self::daemon::Address;
 
 use anyhow::Context as _;
-use clap::Parser;
 use serde::Serialize;
 
 use crate::{
@@ -53,12 +54,9 @@ pub const EXIT_USAGE: u8 = 2;
 
 /// Runs the command, and returns the exit code.
 pub fn dispatch() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse::parse(env::args_os()) {
         Ok(cli) => cli,
-        // Help and the version are such errors too, and go to standard output.
-        Err(message) => {
-            return exit_after(message.print(), ExitCode::from(message.exit_code() as u8));
-        }
+        Err(exit) => return exit,
     };
     log::start(
         &cli.log.log_level.clone().unwrap_or_default(),

@@ -100,6 +100,27 @@ async fn log_levels_are_checked_with_a_suggestion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_variable_is_unset_and_a_wrong_one_is_named() {
+    let fixture = Fixture::open().await;
+    for variable in ["OPENSEAT_CONFIG", "OPENSEAT_LOG", "OPENSEAT_LOG_FORMAT"] {
+        let output = run(fixture.home.path(), &["plan"], &[(variable, "")]).await;
+        output.exits(0);
+    }
+    for (variable, value) in [("OPENSEAT_LOG", "debgu"), ("OPENSEAT_LOG_FORMAT", "jsn")] {
+        for (command, code) in [("plan", 2), ("run", 78)] {
+            let output = run(fixture.home.path(), &[command], &[(variable, value)]).await;
+            let output = output.exits(code);
+            let named = format!("The value comes from the environment variable {variable}.");
+            output.stderr_has(&[value, &named]);
+        }
+    }
+    let flag = ["--log-level", "debgu", "plan"];
+    let output = run(fixture.home.path(), &flag, &[("OPENSEAT_LOG", "info")]).await;
+    let output = output.exits(2);
+    assert!(!output.err.contains("environment variable"), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mistakes_that_prevent_any_request_exit_with_2() {
     let fixture = Fixture::open().await;
     let output = fixture.check(&["sales-quene", "xyz"]).await.exits(2);
