@@ -146,6 +146,9 @@ pub(super) const NOTIFY: Kind = Kind {
     ],
 };
 
+/// How many letters of a key of another table may be wrong.
+const MAX_SLIPS: usize = 2;
+
 /// Keys that people write in `[[notify]]` for the address itself.
 const NAMES_OF_AN_ADDRESS: [&str; 4] = ["url", "webhook", "webhook_url", "address"];
 
@@ -193,6 +196,11 @@ impl Kind {
             home.welcome(unknown)
         } else if let Some(nearest) = nearest(unknown, self.keys.iter().map(|key| key.name)) {
             format!("did you mean `{nearest}`?")
+        } else if let Some((home, nearest)) = elsewhere(unknown) {
+            format!(
+                "did you mean `{nearest}`? {}",
+                sentence(&home.welcome(&nearest))
+            )
         } else {
             format!("{} may have {}", self.title(), self.list())
         }
@@ -281,6 +289,24 @@ fn is_secret(key: &str) -> bool {
     seems && !ALL.iter().any(|kind| kind.has(key))
 }
 
+/// Returns the key of any table that `wrong` most likely stands for, with its table. It must be nearly the same: many tables have many keys.
+fn elsewhere(wrong: &str) -> Option<(&'static Kind, String)> {
+    let names = ALL.iter().flat_map(|kind| kind.keys).map(|key| key.name);
+    let is_usual = |name: &&str| ALL.iter().any(|kind| kind.is_home_of(name));
+    let nearest = nearest(wrong, names.filter(is_usual))?;
+    if strsim::damerau_levenshtein(wrong, &nearest) > MAX_SLIPS {
+        return None;
+    }
+    let home = ALL.into_iter().find(|kind| kind.is_home_of(&nearest))?;
+    Some((home, nearest))
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
 /// Returns the name that `wrong` most likely stands for.
 pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let nearest = spelling::nearest(&normal(wrong), names.into_iter());
@@ -325,6 +351,21 @@ mod tests {
             (&QUEUE, "name", "write `queue`, for"),
             (&ACCOUNT, "threshold", "it belongs under [[account.queue]]"),
             (&ACCOUNT, "server", "write it as [server]"),
+            (
+                &ACCOUNT,
+                "treshold",
+                "did you mean `threshold`? It belongs under [[account.queue]]",
+            ),
+            (
+                &QUEUE,
+                "requests-per-hours",
+                "did you mean `requests_per_hour`? It belongs under [[account]]",
+            ),
+            (
+                &STATE,
+                "acount",
+                "did you mean `account`? Write it as [[account]]",
+            ),
             (&ACCOUNT, "token_fil", "did you mean `token_file`?"),
             (&ACCOUNT, "my_token", "secrets do not belong in this file"),
             (&SERVER, "password", "secrets do not belong in this file"),

@@ -16,7 +16,8 @@ use crate::{
     decision::{
         OnUnknown, Patience,
         criteria::{
-            Condition, Criteria, Definition, Literal, Measure, SeatRule, threshold_of_seats,
+            Condition, Criteria, Definition, DefinitionError, Literal, Measure, SeatRule,
+            threshold_of_seats,
         },
         soon::rule::Terms,
     },
@@ -247,13 +248,17 @@ fn custom(
     Ok((Rule::Custom(Arc::new(criteria)), threshold))
 }
 
-/// Reads the rule as written. A `threshold` means the same as a `value`, so it can replace one but not stand beside one.
+/// Reads the rule as written. A `threshold` means the same as a `value`, so it can replace one but not stand beside one. What can be wrong by
+/// itself is reported even if another key is wrong.
 fn definition(
     section: &Section<'_>,
     accept: &Section<'_>,
     threshold: Checked<Option<Quantity>>,
 ) -> Checked<Definition> {
-    let field = field(accept);
+    let field = field(accept).and_then(|field| match Criteria::check_field(&field) {
+        Ok(()) => Ok(field),
+        Err(error) => Err(unfit(section, accept, error)),
+    });
     let measure = accept.optional("measure", |value| value.one_of::<Measure>());
     let condition = accept.required("condition", condition);
     let value = accept.optional("value", |value| literal(value, condition));
@@ -263,12 +268,19 @@ fn definition(
         }
         _ => Ok(()),
     };
-    let threshold = threshold?.map(Literal::Number);
+    let value = clash
+        .and(value)
+        .and_then(|value| Ok(value.or(threshold?.map(Literal::Number))));
+    let fits = match (condition, &value) {
+        (Ok(condition), Ok(value)) => Criteria::check_condition(condition, value.as_ref())
+            .map_err(|error| unfit(section, accept, error)),
+        _ => Ok(()),
+    };
     Ok(Definition {
         field: field?,
         measure: measure?,
-        condition: condition?,
-        value: clash.and(value)?.or(threshold),
+        condition: fits.and(condition)?,
+        value: value?,
     })
 }
 
@@ -282,15 +294,19 @@ fn compile(
         value.warn("counts everybody in the queue, including people who are offline; leave out [account.queue.accept] to count those who can take a call");
     }
     match (Criteria::compile(definition), section.value("threshold")) {
-        (Err(error), Some(threshold)) if error.key == "value" => Err(incomparable(&threshold)),
         (Ok(criteria), Some(threshold)) if criteria.threshold().is_none() => {
             Err(incomparable(&threshold))
         }
-        (Err(error), _) => Err(match accept.value(error.key) {
-            Some(value) => value.wrong_because(error.message),
-            None => accept.wrong(format_args!("`{}`: {}", error.key, error.message)),
-        }),
-        (Ok(criteria), _) => Ok(criteria),
+        (compiled, _) => compiled.map_err(|error| unfit(section, accept, error)),
+    }
+}
+
+/// Reports a mistake of the rule at the key that it names.
+fn unfit(section: &Section<'_>, accept: &Section<'_>, error: DefinitionError) -> Reported {
+    match (section.value("threshold"), accept.value(error.key)) {
+        (Some(threshold), _) if error.key == "value" => incomparable(&threshold),
+        (_, Some(value)) => value.wrong_because(error.message),
+        (_, None) => accept.wrong(format_args!("`{}`: {}", error.key, error.message)),
     }
 }
 

@@ -58,6 +58,11 @@ pub enum SecretFault {
     /// The file cannot be read.
     #[error("cannot be read: {0}{next}", next = next_step(.0))]
     Unreadable(#[from] FileError),
+    /// The file is missing, and its content is no token.
+    #[error(
+        "cannot be read: there is no such file; check the path, or write the {0} into it and chmod 600 it"
+    )]
+    Missing(&'static str),
     /// systemd passes it to the service, which is not running.
     #[error(
         "is not there: it exists while the service runs; start the service, or set token_file or token_env"
@@ -177,7 +182,7 @@ impl fmt::Display for TokenSource {
 /// [`SecretError`]: the file cannot be read, or is empty.
 pub fn read_password(path: &Path) -> Result<SecretString, SecretError> {
     let password = || {
-        let text = read(path)?;
+        let text = read_as("password", path)?;
         let first = text.expose_secret().lines().next().unwrap_or_default();
         match first.is_empty() {
             true => Err(SecretFault::Flaw(Flaw::Empty)),
@@ -302,9 +307,21 @@ fn bearer(text: &str) -> Result<&str, SecretFault> {
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<SecretString, SecretFault> {
+fn read(path: &Path) -> Result<SecretString, SecretFault> {
     let bytes = file::read(path, MAX_SECRET_FILE)?;
     Ok(file::text(&bytes)?.into())
+}
+
+/// Reads a secret that is no token; an error about a missing file says `what` to write into it.
+pub(super) fn read_as(what: &'static str, path: &Path) -> Result<SecretString, SecretFault> {
+    read(path).map_err(|fault| match fault {
+        SecretFault::Unreadable(FileError::System(error))
+            if error.kind() == io::ErrorKind::NotFound =>
+        {
+            SecretFault::Missing(what)
+        }
+        fault => fault,
+    })
 }
 
 /// The longest wait for a file's mode. A file that hangs is reported when it is read.

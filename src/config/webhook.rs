@@ -21,7 +21,12 @@ impl WebhookUrl {
     /// # Errors
     /// [`SecretError`]: there is none, or others on the network could read it although `plain_http` is false.
     pub fn read(path: &Path, plain_http: bool) -> Result<Self, SecretError> {
-        let address = || Self::parse(secret::read(path)?.expose_secret(), plain_http);
+        let address = || {
+            Self::parse(
+                secret::read_as("address", path)?.expose_secret(),
+                plain_http,
+            )
+        };
         address()
             .map_err(|cause| SecretError::at(format!("the url file {}", path.display()), cause))
     }
@@ -79,5 +84,15 @@ mod tests {
             assert!(!format!("{address:?}").contains("secret"), "{address:?}");
         }
         assert!(WebhookUrl::parse("http://hooks.example/secret", true).is_ok());
+    }
+
+    #[test]
+    fn a_missing_file_should_get_an_address_and_no_token() {
+        let error = WebhookUrl::read(Path::new("/nowhere/slack.url"), false);
+        let error = error.expect_err("it is missing").to_string();
+        assert_eq!(
+            error,
+            "the url file /nowhere/slack.url cannot be read: there is no such file; check the path, or write the address into it and chmod 600 it"
+        );
     }
 }

@@ -56,10 +56,7 @@ impl Criteria {
     /// # Errors
     /// A path that does not parse, or a measure, condition and value that do not fit together.
     pub fn compile(definition: &Definition) -> Result<Self, DefinitionError> {
-        let path = Path::parse(&definition.field).map_err(|message| DefinitionError {
-            key: "field",
-            message,
-        })?;
+        let path = path_of(&definition.field)?;
         let check = Check::new(definition.condition, definition.value.as_ref())?;
         let usual = check.usual_measure(path.names_one_node());
         let measure = definition.measure.unwrap_or(usual);
@@ -77,6 +74,25 @@ impl Criteria {
             measure,
             check,
         })
+    }
+
+    /// Checks the path of a rule, whatever the rest of it is.
+    ///
+    /// # Errors
+    /// It does not parse.
+    pub fn check_field(field: &str) -> Result<(), DefinitionError> {
+        path_of(field).map(drop)
+    }
+
+    /// Checks that a condition and its value fit together, whatever the rest of the rule is.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn check_condition(
+        condition: Condition,
+        value: Option<&Literal>,
+    ) -> Result<(), DefinitionError> {
+        Check::new(condition, value).map(drop)
     }
 
     /// Returns the rule as it was written.
@@ -178,6 +194,13 @@ impl Criteria {
             kind(node)
         ))
     }
+}
+
+fn path_of(field: &str) -> Result<Path, DefinitionError> {
+    Path::parse(field).map_err(|message| DefinitionError {
+        key: "field",
+        message,
+    })
 }
 
 /// Counts nodes, except `null` and `false`.
