@@ -84,6 +84,8 @@ pub enum Dropped {
     SlowReader,
     /// The TLS handshake failed: plain HTTP, a client that does not trust our certificate, or no common version.
     TlsFailed,
+    /// The client did not send a request that could be parsed.
+    BadRequest,
 }
 
 impl Dropped {

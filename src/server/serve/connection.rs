@@ -65,9 +65,11 @@ const NEW_CLIENT_TIME: Duration = Duration::from_millis(200);
 /// [`Limits::drain`](crate::server::Limits::drain).
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
     let fast_path = Arc::<FastPath>::default();
+    let name: Arc<str> = listener.to_string().into();
     let serve_client = |stream, via, closing| {
         let tls = current.site().app.tls.clone();
         let connection = Connection {
+            listener: Arc::clone(&name),
             via,
             arrival: arrival(&stream, tls.is_some()),
             current: Arc::clone(&current),
@@ -99,6 +101,7 @@ pub(crate) async fn serve_control_client(
     closing: Arc<Closing>,
 ) {
     let connection = Connection {
+        listener: "the control socket".into(),
         via: Via::Control,
         arrival: Arrival::UNIX,
         current,
@@ -109,6 +112,8 @@ pub(crate) async fn serve_control_client(
 
 /// One connection, from accept to close, with the data that its requests share.
 struct Connection {
+    /// The address of the listener, for the log.
+    listener: Arc<str>,
     via: Via,
     arrival: Arrival,
     current: Arc<Current>,
@@ -151,6 +156,7 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     {
         let app = self.current.app();
+        let (listener, arrival) = (Arc::clone(&self.listener), self.arrival);
         let timeouts = Timeouts::new(app.limits);
         let io = TokioIo::new(TimedStream::new(stream, timeouts.clone()));
         let answers = Answers {
@@ -168,8 +174,15 @@ impl Connection {
         tokio::select! {
             // In this order, since the timeouts follow what the connection has just done.
             biased;
-            // A broken connection does not matter here.
-            _ = until_end(connection, &timeouts, closing) => {}
+            ended = until_end(connection, &timeouts, closing) => match ended {
+                // hyper has answered 400 or 431 without a body.
+                Err(error) if error.is_parse() => {
+                    app.metrics.connection_dropped(Dropped::BadRequest);
+                    app.connections.log_malformed(&listener, arrival, &error.to_string());
+                }
+                // A broken connection does not matter here.
+                _ => {}
+            },
             cause = timeouts.expired() => {
                 if let Some(cause) = cause {
                     app.metrics.connection_dropped(cause);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::available;
+use crate::{fixtures::available, logged::listen};
 
 #[tokio::test]
 async fn ambiguous_requests_are_rejected() {
@@ -40,6 +40,52 @@ async fn ambiguous_requests_are_rejected() {
     let long = "x".repeat(20_000);
     let request = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n");
     assert_eq!(server.raw(&request).await.status, 431);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_counted_and_logged_once() {
+    let (logged, _guard) = listen();
+    let world = World::with(&["main/sales"]);
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let long = "x".repeat(20_000);
+    for (request, status) in [
+        (
+            "GET /v1/queues/sales/decision?name=J Doe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            400,
+        ),
+        (
+            &*format!("GET /livez?{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            431,
+        ),
+        ("\u{16}\u{3}\u{1}\r\n\r\n", 400),
+    ] {
+        assert_eq!(server.raw(request).await.status, status, "{request:.60}");
+    }
+    // What is parsed and refused has an answer with words.
+    let refused = "GET /livez HTTP/1.1\r\n\r\n";
+    assert_eq!(server.raw(refused).await.problem(), "bad-request");
+    assert!(
+        dropped(&metrics, "bad_request", 3),
+        "{}",
+        metrics_text(&metrics)
+    );
+    let lines = logged.lines();
+    let said: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("cannot be parsed"))
+        .collect();
+    let [said] = *said else {
+        panic!("{lines:?}");
+    };
+    for part in [
+        "WARN",
+        "client=this machine",
+        "listener=127.0.0.1:",
+        "cause=",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@
 //! - One address on another machine gets at most a quarter.
 //! - The listener for agent-checks gets at most a quarter, and clients on this machine count too. A check takes seconds at most.
 //!
-//! The log has one line when a limit is reached, and one when that ends. The metric counts each refusal.
+//! The log has one line when a limit is reached, and one when that ends. The metric counts each refusal. In the same way, the log has one line for
+//! a client whose requests cannot be parsed.
 
 mod refusals;
 #[cfg(test)]
@@ -53,7 +54,7 @@ impl ListenerId {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Client {
     Unix,
     Loopback,
@@ -106,13 +107,15 @@ impl Reason {
     }
 }
 
-/// A limit that was reached. Each has its own line in the log.
+/// A limit that was reached, or a client that goes wrong. Each has its own line in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Limit {
     All,
     Kept,
     Listener(Arc<str>),
     Address(IpAddr),
+    /// What a client at a listener sends is no request.
+    Malformed(Arc<str>, Client),
 }
 
 impl fmt::Display for Limit {
@@ -122,6 +125,9 @@ impl fmt::Display for Limit {
             Limit::Kept => f.write_str("kept for this machine"),
             Limit::Listener(listener) => write!(f, "listener {listener}"),
             Limit::Address(address) => write!(f, "address {address}"),
+            Limit::Malformed(listener, client) => {
+                write!(f, "malformed requests from {client} at {listener}")
+            }
         }
     }
 }
@@ -196,7 +202,24 @@ impl ConnectionLimits {
     pub(crate) fn log_ended(&self) {
         let ended = self.taken().refusals.ended();
         for (limit, refused) in ended {
-            tracing::info!(%limit, refused, "connections are no longer refused");
+            match limit {
+                Limit::Malformed(listener, client) => {
+                    tracing::info!(%listener, %client, refused, "no more malformed requests");
+                }
+                limit => tracing::info!(%limit, refused, "connections are no longer refused"),
+            }
+        }
+    }
+
+    /// Logs a request that cannot be parsed, unless the log says so already about this client at this listener.
+    pub(crate) fn log_malformed(&self, listener: &Arc<str>, arrival: Arrival, cause: &str) {
+        let client = Client::from_arrival(arrival);
+        let limit = Limit::Malformed(Arc::clone(listener), client);
+        if self.taken().refusals.record(&limit) {
+            tracing::warn!(
+                %listener, %client, cause,
+                "a request cannot be parsed; further ones are counted in openseat_connections_dropped_total"
+            );
         }
     }
 
