@@ -12,14 +12,14 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
-    EXIT_USAGE,
+    EXIT_FAILURE, EXIT_USAGE,
     args::ConfigFile,
     complain,
     daemon::{Unreached, command},
     exit_after, exit_with, failed, file_of, print, warn,
 };
 use crate::{
-    config::Config,
+    config::{Config, first_folder, probable_folder},
     process::{log::Levels, runtime::block_on},
     server::reload_request::Reloaded,
 };
@@ -33,15 +33,38 @@ pub fn run(file: &ConfigFile, levels: Option<&Levels>) -> ExitCode {
         Ok(folders) => folders,
         Err(error) => return exit_with(EXIT_USAGE, &error.to_string()),
     };
-    match block_on(reload(&folders, levels)) {
-        Ok(reloaded) => {
+    match block_on(reload(&folders.paths, levels)) {
+        Ok(Ok(reloaded)) => {
             for warning in &reloaded.warnings {
                 warn(warning);
             }
             exit_after(print(&text(&reloaded)), ExitCode::SUCCESS)
         }
+        Ok(Err(Nobody(path))) => match folders.mistakes {
+            // The folder was a guess, and the mistakes in the file are what can be mended.
+            Some(mistakes) => exit_with(EXIT_USAGE, &mistakes),
+            None => exit_with(EXIT_FAILURE, &nobody(&path)),
+        },
         Err(error) => failed(&error),
     }
+}
+
+/// No daemon answers at this socket.
+struct Nobody(PathBuf);
+
+fn nobody(path: &Path) -> String {
+    format!(
+        "no daemon answers at {}; is it running? If [state] dir was changed, restart it: until then it answers in its former folder",
+        path.display()
+    )
+}
+
+/// Where the daemon's state folder may be.
+struct Folders {
+    /// At least one.
+    paths: Vec<PathBuf>,
+    /// What is wrong with the file, if anything.
+    mistakes: Option<String>,
 }
 
 /// Describes what has changed.
@@ -67,35 +90,41 @@ fn text(reloaded: &Reloaded) -> String {
 
 /// Returns where the daemon's state folder may be. The file may be broken or name a new one, so the folder that systemd gave the service is a
 /// second guess; if there is none, the file's mistakes are reported.
-fn folders(file: &ConfigFile) -> anyhow::Result<Vec<PathBuf>> {
-    let loaded = file_of(file).and_then(|path| Config::load_beside_the_service(&path));
-    let configured = loaded
-        .as_ref()
-        .ok()
-        .and_then(|config| config.state_dir.clone());
-    let given = std::env::var_os("STATE_DIRECTORY").filter(|given| !given.is_empty());
-    let mut folders: Vec<_> = configured.into_iter().collect();
-    folders.extend(given.map(PathBuf::from));
-    match (folders.is_empty(), loaded) {
-        (false, _) => Ok(folders),
-        (true, Err(error)) => Err(anyhow!("{error}")),
-        (true, Ok(_)) => bail!(
+fn folders(file: &ConfigFile) -> anyhow::Result<Folders> {
+    let found = file_of(file);
+    let probable = found.as_deref().ok().and_then(probable_folder);
+    let loaded = found.and_then(|path| Config::load_beside_the_service(&path));
+    let configured = match &loaded {
+        Ok(config) => config.state_dir.clone(),
+        Err(_) => probable,
+    };
+    let given = std::env::var("STATE_DIRECTORY").ok();
+    let given = given.as_deref().and_then(first_folder);
+    let paths: Vec<_> = configured.into_iter().chain(given).collect();
+    let mistakes = loaded.err().map(|error| error.to_string());
+    match (paths.is_empty(), mistakes) {
+        (false, mistakes) => Ok(Folders { paths, mistakes }),
+        (true, Some(mistakes)) => Err(anyhow!("{mistakes}")),
+        (true, None) => bail!(
             "without a state folder there is no control socket; send SIGHUP to the daemon, or POST /v1/reload to its address"
         ),
     }
 }
 
-async fn reload(folders: &[PathBuf], levels: Option<&Levels>) -> anyhow::Result<Reloaded> {
+async fn reload(
+    folders: &[PathBuf],
+    levels: Option<&Levels>,
+) -> anyhow::Result<Result<Reloaded, Nobody>> {
     let mut nobody = None;
     for folder in folders {
         match reload_at(folder, levels).await {
             Err(Unreached::Nobody(path)) => nobody = nobody.or(Some(path)),
             Err(Unreached::Failed(error)) => return Err(error),
-            Ok(reloaded) => return Ok(reloaded),
+            Ok(reloaded) => return Ok(Ok(reloaded)),
         }
     }
     let path = nobody.expect("there is at least one folder");
-    bail!("no daemon answers at {}; is it running?", path.display())
+    Ok(Err(Nobody(path)))
 }
 
 async fn reload_at(folder: &Path, levels: Option<&Levels>) -> Result<Reloaded, Unreached> {

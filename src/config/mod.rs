@@ -26,7 +26,6 @@ use crate::{
         soon,
     },
     model::{hours::OpeningHours, quantity::Quantity},
-    process::file,
 };
 
 mod account;
@@ -54,13 +53,14 @@ pub use notify::{Condition, Notify, Subscription};
 pub use problem::{ConfigError, Problem};
 pub use schedule::ScheduleOptions;
 pub use secret::{BearerTokens, SecretError, SecretFault, TokenSource, WRAPPED, read_password};
+pub use state::{first_folder, probable_folder};
 pub use webhook::WebhookUrl;
 
 pub(crate) use server::MAX_SOCKET_PATH;
 
 use section::Section;
-use source::{Checked, Source};
-use state::StateDir;
+use source::{Checked, Source, read};
+use state::{NO_STATE, StateDir};
 
 /// Where systemd puts the credentials of our unit while it runs.
 const SERVICE_CREDENTIALS: &str = "/run/credentials/openseat.service";
@@ -89,9 +89,6 @@ pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", SERVICE_CONFIG];
 
 /// The path that the service reads.
 const SERVICE_CONFIG: &str = "/etc/openseat/openseat.toml";
-
-/// A thousand queues take some 100 kB. A larger file is not a config.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// Looks up environment variables; tests have their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -221,21 +218,6 @@ impl Config {
             .chain(self.notify.iter().map(|notify| notify.url_file.as_path()))
             .chain((self.cluster.as_ref()).and_then(|cluster| cluster.password_file.as_deref()))
     }
-}
-
-const NO_STATE: &str = "no [state] dir is set, nor $STATE_DIRECTORY, $XDG_STATE_HOME or $HOME to find one by: what was spent of the hour's requests is forgotten at every restart, and restarts in a row can spend more than CallTools allows; set [state] dir, or dir = false to keep it in memory on purpose";
-
-fn read(path: &Path) -> Result<String, ConfigError> {
-    let path = || path.to_owned();
-    let bytes = file::read(&path(), MAX_FILE).map_err(|source| ConfigError::Unreadable {
-        path: path(),
-        source,
-    })?;
-    let text = file::text(&bytes).map_err(|source| ConfigError::NotText {
-        path: path(),
-        source,
-    })?;
-    Ok(text.to_owned())
 }
 
 /// The server: its addresses, and who may ask.

@@ -15,6 +15,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{ConfigError, Environment, Problem};
+use crate::process::file;
 
 /// How many mistakes are listed. Further ones are only counted.
 const MAX_PROBLEMS: usize = 100;
@@ -176,6 +177,26 @@ impl<'a> Source<'a> {
             }),
         }
     }
+}
+
+/// A thousand queues take some 100 kB. A larger file is not a config.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// Reads a file.
+///
+/// # Errors
+/// The system's, or it is no text.
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+    let path = || path.to_owned();
+    let bytes = file::read(&path(), MAX_FILE).map_err(|source| ConfigError::Unreadable {
+        path: path(),
+        source,
+    })?;
+    let text = file::text(&bytes).map_err(|source| ConfigError::NotText {
+        path: path(),
+        source,
+    })?;
+    Ok(text.to_owned())
 }
 
 /// Returns the parser's message, which never quotes the file.

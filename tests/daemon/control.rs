@@ -363,10 +363,13 @@ async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
         );
         program.logs(words).await;
     }
-    // Without systemd's variable, the broken file is reported.
-    fs::write(&config, good.replace("[server]", "[sever]")).expect("the file can be written");
-    let output = openseat(&home, &["reload"]).await.exits(2);
-    assert!(output.err.contains("did you mean"), "{output:?}");
+    // Without systemd's variable, the broken file still names the folder.
+    for broken in ["[sever]", "[server"] {
+        fs::write(&config, good.replace("[server]", broken)).expect("the file can be written");
+        let output = openseat(&home, &["reload"]).await.exits(1);
+        let refused = "the old one stays in force";
+        assert!(output.err.contains(refused), "{output:?}");
+    }
     fs::write(&config, &good).expect("the file can be written");
     fs::write(home.path().join("main.token"), "no token at all\n").expect("a file");
     let output = openseat(&home, &["reload"]).await.exits(1);
@@ -384,6 +387,13 @@ async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
         output.err.contains("no daemon answers at") && output.err.contains("control.sock"),
         "{output:?}"
     );
+    assert!(
+        output.err.contains("If [state] dir was changed, restart"),
+        "{output:?}"
+    );
+    fs::write(&config, good.replace("[server]", "[sever]")).expect("the file can be written");
+    let output = openseat(&home, &["reload"]).await.exits(2);
+    assert!(output.err.contains("did you mean"), "{output:?}");
 }
 
 #[tokio::test]
