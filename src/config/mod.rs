@@ -4,7 +4,7 @@
 //! The file has no secrets: it names where they are ([`TokenSource`], [`BearerTokens`], [`WebhookUrl`]). `config.example.toml` has every key.
 //!
 //! `source` holds the text and collects the mistakes; `section` and `value` walk through it, with their `place` for messages; `keys` lists what
-//! may be written; `server`, `account`, `upstream`, `queue` and `notify` build the checked types.
+//! may be written; `server`, `account`, `upstream`, `queue` and `notify` build the checked types, and `names` compares what they name.
 
 use std::{
     fmt,
@@ -32,6 +32,7 @@ mod account;
 mod client;
 mod cluster;
 mod keys;
+mod names;
 mod notify;
 pub mod pasted;
 mod place;
@@ -49,6 +50,7 @@ mod value;
 mod webhook;
 
 pub use cluster::Cluster;
+pub use names::NamedQueue;
 pub use notify::{Condition, Notify, Subscription};
 pub use problem::{ConfigError, Problem};
 pub use schedule::ScheduleOptions;
@@ -167,6 +169,7 @@ impl Config {
         });
         let (mut config, remarks) = source.finish(config)?;
         config.warnings.splice(0..0, remarks.warnings);
+        config.warnings.extend(names::unknown(&config));
         config.notes = remarks.notes;
         Ok(config)
     }

@@ -50,8 +50,8 @@ use crate::{
     process::{authorities::Trust, heartbeat::Heartbeats},
     server::{
         AccountHandle, App, Bound, Current, Detached, Exposed, Listener, bind_all, check::Reach,
-        reload_request::ReloadRequest, serve, serve_agent_checks, serve_control, serve_on_threads,
-        status_line, watch_decisions,
+        check_spellings, reload_request::ReloadRequest, serve, serve_agent_checks, serve_control,
+        serve_on_threads, status_line, watch_decisions,
     },
     state::{LAST_WRITES, State, history::Watched},
 };
@@ -228,11 +228,7 @@ impl Daemon {
             let serving = serve_control(folder, Arc::clone(&self.current), stop.clone());
             tasks.spawn(until_stopped(serving));
         }
-        let current = Arc::clone(&self.current);
-        tasks.spawn(until_stopped(watch_decisions(
-            move || current.app(),
-            stop.clone(),
-        )));
+        watch(&self.current, &stop, &mut tasks);
         let current = Arc::clone(&self.current);
         tasks.spawn(until_stopped(notify::run(
             move || current.app(),
@@ -382,6 +378,18 @@ impl Work {
             }
         }
     }
+}
+
+/// Starts the tasks that look at the decisions and names of each config.
+fn watch(current: &Arc<Current>, stop: &CancellationToken, tasks: &mut Tasks) {
+    let newest = |current: &Arc<Current>| {
+        let current = Arc::clone(current);
+        move || current.app()
+    };
+    let decisions = watch_decisions(newest(current), stop.clone());
+    tasks.spawn(until_stopped(decisions));
+    let spellings = check_spellings(newest(current), stop.clone());
+    tasks.spawn(until_stopped(spellings));
 }
 
 /// Wraps work that may end by itself, because it was asked to.

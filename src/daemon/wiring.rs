@@ -283,6 +283,7 @@ impl Wiring {
             state: Some(Arc::clone(&self.state)),
             bearer: callers.bearer,
             clients: callers.clients,
+            named_queues: config.named_queues(),
             allowed_hosts: config.server.allowed_hosts.clone(),
             tls: callers.tls,
             limits: Limits::with_connections(descriptors::connections(config)),

@@ -54,6 +54,7 @@ pub use self::{
         app::{AccountHandle, App, Deps, Queue},
         decision_log::Gist,
         reload_request,
+        spelling_check::check_spellings,
         status_line::status_line,
         watch_task::watch_decisions,
     },

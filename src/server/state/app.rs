@@ -134,6 +134,8 @@ pub struct Deps {
     pub(crate) bearer: Option<BearerTokens>,
     /// Further callers, with their tokens.
     pub(crate) clients: Vec<(config::Client, BearerTokens)>,
+    /// The queues that the config names for clients and recipients.
+    pub named_queues: Vec<config::NamedQueue>,
     /// Names of this server, as in [the config](crate::config::Server::allowed_hosts).
     pub(crate) allowed_hosts: Vec<String>,
     /// TLS for TCP connections; `None` if they are plain.
@@ -163,6 +165,7 @@ pub struct App {
     pub(super) state: Option<Arc<State>>,
     pub(crate) bearer: Option<BearerTokens>,
     pub(in crate::server) clients: Clients,
+    pub(super) named_queues: Vec<config::NamedQueue>,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Limits,
@@ -287,6 +290,7 @@ impl App {
             state: deps.state,
             bearer: deps.bearer,
             clients: Clients::new(deps.clients),
+            named_queues: deps.named_queues,
             allowed_hosts: deps.allowed_hosts,
             tls: deps.tls,
             limits: deps.limits,

@@ -73,17 +73,20 @@ fn allowed(
     }
 }
 
+/// Returns the names of the config that are nearest to this one.
+pub(super) fn near(app: &App, asked: &str) -> Vec<String> {
+    let names = app.queues().iter().map(|queue| match asked.contains('/') {
+        true => queue.key.to_string(),
+        false => queue.key.queue.to_string(),
+    });
+    let names: Vec<_> = names.collect();
+    nearest(asked, names.iter().map(String::as_str))
+}
+
 /// Adds the nearest names to the error, with their accounts if the request seems to name one.
 fn explained(app: &App, error: NotOnBoard) -> Problem {
     let near = match &error {
-        NotOnBoard::Unknown { asked } if app.queues().len() <= MAX_COMPARED => {
-            let names = app.queues().iter().map(|queue| match asked.contains('/') {
-                true => queue.key.to_string(),
-                false => queue.key.queue.to_string(),
-            });
-            let names: Vec<_> = names.collect();
-            nearest(asked, names.iter().map(String::as_str))
-        }
+        NotOnBoard::Unknown { asked } if app.queues().len() <= MAX_COMPARED => near(app, asked),
         _ => Vec::new(),
     };
     if near.is_empty() {

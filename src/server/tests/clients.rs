@@ -252,3 +252,54 @@ async fn a_key_in_the_url_reaches_no_log_no_metric_and_no_answer() {
         assert!(!line.contains("token-of"), "{line}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn queues_that_the_config_names_wrongly_are_reported_once_their_names_are_known() {
+    let (logged, _guard) = listen_to(tracing::Level::WARN);
+    let mut world = World::with(&["main/sales", "main/5450"]);
+    let ends = world.account("main", TOKEN);
+    let named = |place: &str, queue: &str| config::NamedQueue {
+        place: place.to_owned(),
+        queue: queue.into(),
+    };
+    world.named_queues = vec![
+        named("a", "sales"),
+        named("b", "slaes"),
+        named("c", "main/support"),
+        named("d", "main/suport"),
+        named("e", "7"),
+        named("f", "8"),
+    ];
+    let app = world.app();
+    let current = Current::new(Arc::clone(&app));
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(super::super::check_spellings(
+        move || current.app(),
+        stop.clone(),
+    ));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    app.board
+        .identify(&key("main/sales"), 7, Some("sales".into()));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(logged.lines(), [""; 0], "not all names are known");
+    ends.names.send_replace(Arc::new(Names {
+        queues: Some(Vec::new()),
+        ..Names::default()
+    }));
+    app.board
+        .identify(&key("main/5450"), 5450, Some("support".into()));
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    app.board.notify();
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let lines = logged.lines();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for (line, place, meant) in [
+        (&lines[0], "place=\"b\"", "did_you_mean=\"sales\""),
+        (&lines[1], "place=\"d\"", "queue=\"main/suport\""),
+        (&lines[2], "place=\"f\"", "no queue"),
+    ] {
+        assert!(line.contains(place) && line.contains(meant), "{line}");
+    }
+    stop.cancel();
+    task.await.expect("it ends");
+}
