@@ -306,6 +306,38 @@ async fn every_answer_can_come_from_a_pipe_or_a_flag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn paths_in_flags_are_relative_to_where_the_command_runs() {
+    let fixture = Fixture::open().await;
+    let (folder, url) = new_user(&fixture);
+    fs::create_dir(folder.path().join("etc")).expect("a folder");
+    fs::write(folder.path().join("my.token"), CANARY).expect("a file");
+    let arguments = [
+        "--config",
+        "etc/openseat.toml",
+        "--silo",
+        &url,
+        "--token-file",
+        "my.token",
+        "--state-dir",
+        "state",
+        "--queue",
+        "1",
+        "--threshold",
+        "0",
+    ];
+    let (code, text) = piped(folder.path(), &arguments, "").await;
+    assert_eq!(code, 0, "{text}");
+    let text = fs::read_to_string(folder.path().join("etc/openseat.toml"));
+    let text = text.expect("the file exists");
+    let here = fs::canonicalize(folder.path()).expect("a folder");
+    for (key, name) in [("dir", "state"), ("token_file", "my.token")] {
+        let line = format!("{key} = \"{}\"", here.join(name).display());
+        assert!(text.contains(&line), "{line} is not in:\n{text}");
+    }
+    assert!(folder.path().join("state").is_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_cannot_work_are_rejected_with_advice_and_nothing_is_written() {
     let fixture = Fixture::open().await;
     let (folder, url) = new_user(&fixture);

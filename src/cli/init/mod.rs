@@ -81,6 +81,11 @@ fn connect(
     files: &mut Files,
     asker: &mut Asker,
 ) -> Result<(Account, Vec<ListedQueue>), ExitCode> {
+    // Both paths are relative to where the command runs; those in the config would be relative to its own folder.
+    let state_dir = options.state_dir.as_deref().map(std::path::absolute);
+    let state_dir = state_dir
+        .transpose()
+        .map_err(|error| usage(format!("--state-dir: {error}")))?;
     let mut tries = 0;
     loop {
         let address = match &options.silo {
@@ -96,7 +101,7 @@ fn connect(
             name: options.name.clone(),
             place: address,
             token_file: files.token_path(),
-            state_dir: options.state_dir.clone(),
+            state_dir: state_dir.clone(),
         };
         tries += 1;
         match account.queues(files, &token) {
