@@ -53,7 +53,7 @@ pub struct NodeStatus {
     pub name: String,
     /// Whether it leads the account.
     pub leads: bool,
-    /// How many entries it was behind the log's end when it last published its position.
+    /// How many entries it was behind the log's end when it last published its position, at least.
     pub behind: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Tracks which nodes live, and reports on them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{cmp, collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -147,7 +147,6 @@ impl Task {
     pub(super) fn report(&self) {
         let now = self.now().boot;
         let (leads, epoch) = (self.leads(), self.last_epoch.max(self.position.epoch));
-        let last = self.position;
         let holder = self.candidate.holder();
         let living = self
             .nodes
@@ -157,10 +156,7 @@ impl Task {
             .map(|(id, node)| NodeStatus {
                 name: node.info.name.clone(),
                 leads: holder.as_ref() == Some(id),
-                behind: match node.info.epoch == last.epoch {
-                    true => last.number.saturating_sub(node.info.number),
-                    false => 0,
-                },
+                behind: self.behind(&node.info),
             })
             .collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
@@ -173,5 +169,16 @@ impl Task {
             nodes,
         };
         self.parts.status.send_replace(status);
+    }
+
+    /// Returns how many entries a node is behind this one, at least: the numbers of older epochs are not known, so a node that has read nothing of
+    /// this epoch is behind by all entries of it.
+    fn behind(&self, node: &Info) -> u64 {
+        let last = self.position;
+        match node.epoch.cmp(&last.epoch) {
+            cmp::Ordering::Less => last.number,
+            cmp::Ordering::Equal => last.number.saturating_sub(node.number),
+            cmp::Ordering::Greater => 0,
+        }
     }
 }

@@ -6,6 +6,7 @@ mod gap;
 mod logged;
 mod lost_ledger;
 mod member;
+mod nodes;
 mod scripts;
 mod silence;
 mod simulated;
