@@ -87,6 +87,17 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Returns whether the engine just did not answer, without a reason that a person could remove.
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::Silent => true,
+            Self::Redis(error) => {
+                error.is_timeout() || error.is_connection_dropped() || error.is_connection_refusal()
+            }
+            _ => false,
+        }
+    }
+
     /// Returns the node of a cluster that has the account, if the asked node named it instead of running the command.
     fn moved_to(&self) -> Option<String> {
         match self {
@@ -351,12 +362,12 @@ impl RedisEngine {
         }
     }
 
-    /// Logs why the engine cannot be used, once until it works again.
+    /// Logs why the engine cannot be used, once until it works again. A lost connection shows in several ways, one after the other; only another
+    /// reason is news.
     fn log(&self, error: &EngineError, was_up: bool) {
         let text = error.to_string();
         let mut last = lock(&self.last_logged);
-        // Silence between two equal errors is not news.
-        if was_up || (!matches!(error, EngineError::Silent) && *last != text) {
+        if was_up || last.is_empty() || (!error.is_silence() && *last != text) {
             tracing::warn!(
                 %error,
                 "the cluster's engine is lost; this node answers from memory until it is back"
