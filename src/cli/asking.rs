@@ -134,5 +134,6 @@ pub(super) fn reach(
         transport: Arc::new(daemon::transport(&account.upstream, token)?),
         token: None,
         health: None,
+        member: None,
     })
 }

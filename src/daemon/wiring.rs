@@ -105,6 +105,7 @@ impl Prepared {
             transport: Arc::clone(&self.transport) as Arc<dyn Transport>,
             token: Some(Arc::clone(&self.token)),
             health: Some(self.handle.health.clone()),
+            member: self.handle.member.clone(),
         }
     }
 }
