@@ -20,6 +20,7 @@ use crate::{
 
 mod alone;
 mod clocks;
+mod fresh;
 mod guests;
 mod messages;
 mod rules;
