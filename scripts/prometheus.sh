@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lets a real Prometheus scrape a running openseat, with the rules of deploy/. Every rule must evaluate, and every expression of the
-# Grafana dashboard must return a series.
+# Grafana dashboard must return a series, except those about clusters.
 #
 #   scripts/prometheus.sh URL     the address of a daemon that needs no token
 #
@@ -75,10 +75,11 @@ while IFS= read -r expression; do
         echo "Prometheus does not understand $expression" >&2
         exit 1
     fi
-    if ((count == 0)); then
+    # A daemon without [cluster] has no such metrics.
+    if ((count == 0)) && [[ $expression != *openseat_cluster_* ]]; then
         silent=$((silent + 1))
         echo "no series: $expression" >&2
     fi
 done < <(jq -r '.panels[].targets[].expr' deploy/grafana/openseat.json)
 ((silent == 0)) || exit 1
-echo "scraped; all rules are healthy; all $total expressions of the dashboard return series"
+echo "scraped; all rules are healthy; all $total expressions of the dashboard work"
