@@ -73,6 +73,13 @@ impl CallTools {
         home.start(time, &[self.account()]).await
     }
 
+    /// Adds an agent with a seat to `sales`.
+    pub fn add_agent(&self, name: &str) {
+        self.simulator.world(|world| {
+            world.add_agent(name, &QUEUE_IDS[..1]);
+        });
+    }
+
     /// Sets an agent of `sales` to another status, by its name.
     pub fn set_status(&self, agent: usize, status: &str) {
         self.simulator.world(|world| {

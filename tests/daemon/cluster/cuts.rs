@@ -58,7 +58,6 @@ async fn a_held_seat_and_the_hour_survive_an_engine_restart_with_and_without_its
     let nodes = three(&redis, &calltools, "").await;
     let body = "{\"call_id\":\"call\",\"ttl\":\"5m\"}";
     assert!(holds(&reserve(nodes[1].address, body).await));
-    let used = "openseat_budget_used_requests{account=\"main\"}";
     for is_emptied in [false, true] {
         let spent = calltools.simulator.requests() as f64;
         if is_emptied {
@@ -77,7 +76,7 @@ async fn a_held_seat_and_the_hour_survive_an_engine_restart_with_and_without_its
         .await;
         for node in &nodes {
             soon("the seat is held and the hour is known", async || {
-                node.decision().await["capacity"] == 1 && node.metric(used).await > Some(spent)
+                node.decision().await["capacity"] == 1 && node.metric(USED).await > Some(spent)
             })
             .await;
         }
@@ -195,9 +194,8 @@ async fn the_named_node_goes_on_while_the_engine_is_stopped_and_tells_what_it_se
     assert!(spent > before);
 
     signal(&redis, Signal::CONT);
-    let used = "openseat_budget_used_requests{account=\"main\"}";
     soon("the other node knows what was sent", async || {
-        nodes[0].metric(used).await >= Some(spent as f64)
+        nodes[0].metric(USED).await >= Some(spent as f64)
     })
     .await;
     let _ = leader(&nodes).await;
@@ -225,7 +223,6 @@ async fn a_follower_that_lost_its_ledger_learns_the_hour_and_slows_nobody_down()
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let mut nodes = three(&redis, &calltools, "requests_per_hour = 1000").await;
-    let used = "openseat_budget_used_requests{account=\"main\"}";
     nodes[2].kill();
     let folder = nodes[2].home.state();
     std::fs::write(folder.join("budget.sqlite3"), "").expect("the ledger is there");
@@ -234,7 +231,7 @@ async fn a_follower_that_lost_its_ledger_learns_the_hour_and_slows_nobody_down()
     let log = nodes[2].program.as_ref().expect("the process runs");
     log.logs("the budget ledger is lost").await;
     log.logs("the cluster knows the hour").await;
-    assert!(nodes[2].metric(used).await < Some(500.0));
+    assert!(nodes[2].metric(USED).await < Some(500.0));
     // Its mirror has been read by now.
     let epoch = nodes[1]
         .metric("openseat_cluster_epoch{account=\"main\"}")
@@ -249,6 +246,6 @@ async fn a_follower_that_lost_its_ledger_learns_the_hour_and_slows_nobody_down()
     .await;
     polls_on(&nodes[1..], &calltools).await;
     for node in &nodes[1..] {
-        assert!(node.metric(used).await < Some(500.0));
+        assert!(node.metric(USED).await < Some(500.0));
     }
 }

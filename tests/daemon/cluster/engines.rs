@@ -30,7 +30,7 @@ fn port() -> u16 {
 const TRIES: usize = 5;
 
 /// Starts something at a free port, given the port. If another process has taken the port meanwhile, it returns `None` and gets another.
-async fn at_a_port<T>(start: impl AsyncFn(u16) -> Option<T>) -> (T, u16) {
+pub async fn at_a_port<T>(start: impl AsyncFn(u16) -> Option<T>) -> (T, u16) {
     for _ in 0..TRIES {
         let port = port();
         if let Some(started) = start(port).await {
@@ -58,7 +58,7 @@ async fn server(more: &str) -> (LocalEngine, u16) {
 }
 
 /// Waits until a process answers. Returns false if it ends instead: its port was taken.
-async fn is_up(process: u32, answers: impl Fn() -> bool) -> bool {
+pub async fn is_up(process: u32, answers: impl Fn() -> bool) -> bool {
     let mut up = false;
     soon("a server answers or ends", async || {
         up = answers();
@@ -83,7 +83,7 @@ async fn until_it_says(server: &LocalEngine, command: &[&str], words: &str) {
 }
 
 /// A server's answer, as `redis-cli` prints it.
-fn redis_cli(server: &LocalEngine, command: &[&str]) -> Option<String> {
+pub fn redis_cli(server: &LocalEngine, command: &[&str]) -> Option<String> {
     let mut cli = Command::new("redis-cli");
     cli.arg("-s").arg(server.socket()).args(command);
     let output = cli.stderr(Stdio::null()).output().expect("redis-cli");
@@ -196,6 +196,7 @@ async fn polls_continue(nodes: &[Node], calltools: &CallTools, limit: usize) {
     }
     assert!(calltools.simulator.requests() as usize <= limit);
     assert_eq!(calltools.simulator.throttled(), 0);
+    leader_counts_all(nodes, calltools).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::support::ask;
 
 /// A lease that leaves time to ask everything while nobody leads, on a busy machine as well.
 const LONG_LEASE: &str = "lease = \"10s\"";
