@@ -26,6 +26,7 @@ use tokio_rustls::rustls::{
 };
 use url::Url;
 
+pub(crate) use self::failure::tls_message;
 use self::{
     coding::{Packed, unpack},
     failure::{kind, message},

@@ -15,6 +15,7 @@ pub use client::{
     RosterPage,
 };
 pub(crate) use client::{ORDERING_FIELD, PAGE_SIZE};
+pub(crate) use http::tls_message;
 pub use http::{HttpSettings, HttpTransport, SetupError, trust};
 pub(crate) use http::{cause, resolver};
 pub use list::Tally;

@@ -6,6 +6,7 @@ mod cuts;
 mod engines;
 mod leaders;
 mod password;
+mod secure;
 mod shared;
 mod spent;
 mod way;

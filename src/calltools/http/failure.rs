@@ -65,7 +65,8 @@ pub(super) fn message(error: &reqwest::Error) -> String {
     }
 }
 
-fn tls_message(error: &rustls::Error) -> String {
+/// Describes why TLS failed.
+pub fn tls_message(error: &rustls::Error) -> String {
     use rustls::Error as E;
     match error {
         E::InvalidCertificate(error) => certificate(error),

@@ -8,7 +8,8 @@ mod place;
 
 use std::{
     collections::HashMap,
-    fmt,
+    error::Error,
+    fmt, io,
     sync::{
         Arc, Mutex as StdMutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -20,6 +21,7 @@ use futures_util::future::BoxFuture;
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::OnceCell, time::timeout};
+use tokio_rustls::rustls;
 
 use self::link::Link;
 pub use self::listening::Heard;
@@ -29,6 +31,7 @@ use super::{
     replies::{self, Foreign},
     scripts,
 };
+use crate::calltools::tls_message;
 
 /// The timeout for connecting: well below a third of the shortest lease.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -53,7 +56,12 @@ pub enum EngineError {
     Silent,
     /// The engine returned an error.
     #[error("the engine: {0}")]
-    Redis(#[from] RedisError),
+    Redis(#[source] RedisError),
+    /// Its TLS cannot be used.
+    #[error(
+        "the engine: {0}. openseat trusts this machine's authorities, or those in the file that SSL_CERT_FILE names"
+    )]
+    Tls(String),
     /// The data is not openseat's.
     #[error(transparent)]
     Foreign(#[from] Foreign),
@@ -84,6 +92,20 @@ pub enum EngineError {
     /// The engine is too old.
     #[error("the engine is Redis {0}; openseat needs Redis 6.2 or later, or Valkey")]
     TooOld(String),
+}
+
+impl From<RedisError> for EngineError {
+    fn from(error: RedisError) -> Self {
+        let source = error.source();
+        let shared =
+            source.and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+        let io = shared.and_then(|shared| shared.downcast_ref::<io::Error>());
+        let inner = io.and_then(io::Error::get_ref);
+        match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(tls) => Self::Tls(tls_message(tls)),
+            None => Self::Redis(error),
+        }
+    }
 }
 
 impl EngineError {
