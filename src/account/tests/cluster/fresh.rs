@@ -83,19 +83,20 @@ async fn many_fresh_questions_on_followers_cost_one_poll_whatever_happens_to_the
     let (fixture, exchange, _leader, followers) = many().await;
     for mishaps in [&[][..], &all_doubled, &half_lost] {
         rest(&fixture, &followers[0]).await;
-        let before: Vec<_> = followers.iter().map(|one| one.as_of(&fixture)).collect();
         *exchange.mishaps.lock().unwrap() = mishaps.iter().copied().collect();
         let begun = tokio::time::Instant::now();
         let callers = followers
             .iter()
             .flat_map(|node| (0..CALLERS).map(move |_| node));
-        join_all(callers.map(|node| node.wait(&fixture, OF_MEMBERSHIP, PATIENCE))).await;
+        join_all(callers.map(async |node| {
+            let before = node.as_of(&fixture);
+            node.wait(&fixture, OF_MEMBERSHIP, PATIENCE).await;
+            // A caller whose question is lost gets the newer answer as well: it is in the log.
+            assert!(node.as_of(&fixture) > before, "{mishaps:?}");
+        }))
+        .await;
         if !mishaps.contains(&Lost) {
             assert!(begun.elapsed() < SECOND * 2, "{:?}", begun.elapsed());
-        }
-        // Callers whose question is lost get the newer answer as well: it is in the log.
-        for (node, before) in followers.iter().zip(before) {
-            assert!(node.as_of(&fixture) > before, "{mishaps:?}");
         }
         exchange.mishaps.lock().unwrap().clear();
         sleep(PATIENCE).await;
