@@ -19,8 +19,10 @@ use crate::{
     budget::{Budget, BudgetOwner, Ledger, Purpose, SharedBudget, Witness},
     clock::{Clock, Moment},
     cluster::{
-        command::{Command, Listener, Reply},
+        codec::{self, Writing},
+        command::{Command, Listener, Log, Logged, Reply},
         engine::{Engine, EngineError, Heard},
+        entry::Entry,
         member::{Member, Role},
         model::Model,
         node::{Node, Settings},
@@ -49,6 +51,8 @@ struct Faults {
     splits: bool,
     /// Nodes are killed and restarted with their ledgers.
     restarts: bool,
+    /// What nodes read from the log lacks its requests. This must break the limit: otherwise the simulation would prove nothing.
+    empty_log: bool,
 }
 
 /// The clock of one machine, which follows the runtime's.
@@ -190,6 +194,27 @@ impl Link {
     }
 }
 
+/// Returns a log whose entries say nothing.
+fn emptied(mut log: Log) -> Log {
+    let writing = Writing {
+        now: Moment {
+            boot: Duration::ZERO,
+            wall: Duration::ZERO,
+        },
+        engine: log.time,
+    };
+    let empty = |whole, logged: &mut Logged| {
+        let entry = Entry {
+            whole,
+            ..Entry::default()
+        };
+        logged.data = codec::encode(&entry, &writing);
+    };
+    log.entries.iter_mut().for_each(|one| empty(false, one));
+    log.checkpoint.iter_mut().for_each(|one| empty(true, one));
+    log
+}
+
 impl Engine for Link {
     fn run<'a>(
         &'a self,
@@ -224,6 +249,9 @@ impl Engine for Link {
             });
             self.wait_while_frozen().await;
             match reply {
+                Some(Reply::Log(log)) if !is_lost && self.faults.empty_log => {
+                    Ok(Reply::Log(emptied(log)))
+                }
                 Some(reply) if !is_lost => Ok(reply),
                 _ => {
                     sleep(Duration::from_millis(400)).await;
@@ -483,6 +511,7 @@ const ALL: Faults = Faults {
     jumps: true,
     splits: true,
     restarts: true,
+    empty_log: false,
 };
 
 fn mixes() -> [(&'static str, Faults); 8] {
@@ -551,6 +580,18 @@ fn holds(name: &str, seed: u64, simulated: &Simulated) {
     assert!(simulated.most <= LIMIT as usize, "{case}");
     assert_eq!(simulated.twice, 0, "{case}");
     assert!(simulated.all >= LIMIT as usize, "{case}");
+}
+
+#[test]
+fn without_the_requests_in_the_log_the_limit_breaks() {
+    let faults = Faults {
+        empty_log: true,
+        ..ALL
+    };
+    for seed in 0..2 {
+        let simulated = simulate(seed, &["main"], faults, 3);
+        assert!(simulated.most > LIMIT as usize, "{seed}: {simulated:?}");
+    }
 }
 
 #[test]
