@@ -8,7 +8,7 @@
 //! for its first page. Pure.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
@@ -18,7 +18,9 @@ use super::{
     dates::{Dates, distinct},
     doubt::Doubt,
     lag::Lag,
+    lengths::Lengths,
     misses::Misses,
+    omitted::Omitted,
     page::DeltaPage,
 };
 use crate::{
@@ -118,13 +120,14 @@ pub struct Delta {
     page_size: usize,
     /// The longest delay, and when it was seen.
     late: Option<(SignedDuration, Moment)>,
-    /// The pages of the last ten complete readings.
-    took: VecDeque<u32>,
     /// Agents that the list omits, and since when.
     absent: HashMap<AgentId, Moment>,
+    omitted: Omitted,
     misses: Misses,
     /// The lag of the last reading.
     pub lag: Lag,
+    /// The lengths of complete readings.
+    pub lengths: Lengths,
 }
 
 impl Delta {
@@ -139,11 +142,17 @@ impl Delta {
         });
     }
 
-    /// Forgets the chain and the proof.
+    /// Forgets everything but where dated rows begin. The next trial shows how long readings are then.
     pub fn end(&mut self) {
-        let took = std::mem::take(&mut self.took);
+        self.forget_chain();
+        self.lengths = Lengths::default();
+    }
+
+    /// Forgets the chain and the proof.
+    pub fn forget_chain(&mut self) {
+        let lengths = std::mem::take(&mut self.lengths);
         *self = Self {
-            took,
+            lengths,
             undated: self.undated,
             page_size: self.page_size,
             ..Self::default()
@@ -180,10 +189,7 @@ impl Delta {
 
     /// Returns the mean number of pages of the last readings.
     pub fn pages(&self) -> f64 {
-        match self.took.len() {
-            0 => 1.0,
-            readings => f64::from(self.took.iter().sum::<u32>()) / readings as f64,
-        }
+        self.lengths.mean()
     }
 
     /// Returns agents that the last readings omitted. Their queues should be polled soon.
@@ -228,6 +234,7 @@ impl Delta {
             self.undated = self.undated.saturating_sub(self.page_size.max(1));
             return Step::ReadOn(page.page - 1);
         }
+        self.omitted.listed(page.rows);
         let reading = self.reading.get_or_insert_with(|| Reading::new(page.as_of));
         if page.as_of.boot < reading.as_of.boot {
             reading.as_of = page.as_of; // A cache had kept it.
@@ -255,7 +262,7 @@ impl Delta {
     pub fn compare(&mut self, rows: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
         let chain = self.chain.filter(|_| self.proved)?;
         let due = chain.high? - self.overlap();
-        let (mut compared, mut missed) = (0, 0);
+        let (mut compared, mut missed, mut left_out) = (0, 0, false);
         for row in rows {
             let Some(known) = roster.newest(&row.id) else {
                 continue;
@@ -274,8 +281,13 @@ impl Delta {
                 || row.status != known.agent.status || row.available != known.agent.available;
             let is_missed = was_due && (date > was || date == was && differs());
             missed += u32::from(is_missed);
+            left_out |= is_missed && date > was && self.omitted.add(&row.id, as_of);
         }
-        self.misses.add(compared, missed).then_some(Doubt::Missed)
+        let misses = self.misses.add(compared, missed);
+        match left_out {
+            true => Some(Doubt::LeftOut),
+            false => misses.then_some(Doubt::Missed),
+        }
     }
 
     fn overlap(&self) -> SignedDuration {
@@ -320,10 +332,7 @@ impl Delta {
         let Some(reading) = self.reading.take() else {
             return Step::Failed;
         };
-        self.took.push_back(reading.pages.max(1));
-        if self.took.len() > 10 {
-            self.took.pop_front();
-        }
+        self.lengths.add(reading.pages, reading.as_of);
         let chain = self.chain.get_or_insert(Chain {
             base: reading.as_of,
             as_of: reading.as_of,

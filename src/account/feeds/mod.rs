@@ -14,8 +14,10 @@ mod delta;
 mod doubt;
 mod feed;
 mod lag;
+mod lengths;
 mod listed;
 mod misses;
+mod omitted;
 mod page;
 mod request;
 mod standing;
@@ -390,8 +392,9 @@ impl Feeds {
     /// Forgets a list of changes that is not in use and was not read for a while.
     fn forget_old_changes(&mut self, now: Moment) {
         let is_old = |as_of: Moment| now.longest_since(as_of) >= CHANGES_FORGOTTEN;
+        self.delta.lengths.forget_old(now);
         if self.in_use() != Feed::Delta && self.delta.as_of().is_some_and(is_old) {
-            self.delta.end();
+            self.delta.forget_chain();
             self.choice.forget(Feed::Delta);
         }
     }

@@ -268,3 +268,56 @@ fn changes_that_only_other_lists_show_end_its_trust() {
     }
     assert_eq!(delta.compare(&changed, at(45), &board), Some(Doubt::Missed));
 }
+
+/// Compares with a list on which agent 10 changed at `since`, and lets the board take it.
+fn change(delta: &mut Delta, board: &mut Roster, since: i64) -> Option<Doubt> {
+    let seen = since as u64 + 30;
+    let row = || rows(10, &[Some(since)]);
+    let doubt = delta.compare(&row(), at(seen), board);
+    see(board, seen, row());
+    doubt
+}
+
+#[test]
+fn an_agent_whose_changes_are_missed_twice_in_a_row_ends_its_trust() {
+    for is_listed_between in [false, true] {
+        let mut delta = begun(0);
+        let now = rows(0, &newest_first(30));
+        delta.take(page(1, 31, true, &now), &Roster::new(1));
+        let mut board = roster(31, now);
+        let omit = |rows: &mut Vec<Agent>| drop(rows.remove(10));
+        for (since, expected) in [
+            (40, None),
+            (80, (!is_listed_between).then_some(Doubt::LeftOut)),
+        ] {
+            let mut later = rows(0, &newest_first(since + 20));
+            if !(is_listed_between && since == 80) {
+                omit(&mut later);
+            }
+            let sent = since as u64 + 21;
+            delta.take(page(1, sent, true, &later), &board);
+            assert_eq!(change(&mut delta, &mut board, since), expected, "{since}");
+        }
+    }
+}
+
+#[test]
+fn the_length_of_readings_is_forgotten_after_an_hour_or_a_failure() {
+    let read = || {
+        let mut delta = begun(0);
+        let nobody = Roster::new(1);
+        delta.take(page(1, 31, false, &rows(0, &newest_first(30))), &nobody);
+        delta.take(page(2, 31, false, &rows(20, &newest_first(10))), &nobody);
+        delta
+    };
+    let mut delta = read();
+    assert_eq!(delta.pages(), 2.0);
+    delta.forget_chain();
+    delta.lengths.forget_old(at(31 + 3_599));
+    assert_eq!(delta.pages(), 2.0);
+    delta.lengths.forget_old(at(31 + 3_600));
+    assert_eq!(delta.pages(), 1.0);
+    let mut delta = read();
+    delta.end();
+    assert_eq!(delta.pages(), 1.0);
+}
