@@ -42,6 +42,8 @@ pub struct Quirks {
     pub nulls: NullOrder,
     /// How many agents in a hundred have no `agent_status_modified_on`.
     pub undated_percent: u8,
+    /// How many agents in a hundred have an `agent_status_modified_on` that does not change with their status.
+    pub still_dates_percent: u8,
     /// Lists never end: a page past the end is the first page again, with a `next`.
     pub endless_pages: bool,
     /// The name of `agent_status_modified_on` in `ordering=`, if it differs.

@@ -290,9 +290,14 @@ impl<'a> View<'a> {
 
     /// `agent_status_modified_on`, with the account's precision.
     pub(super) fn modified_on(&self, person: &Person) -> Option<Timestamp> {
-        // Agents without a date are spread over the roster.
-        if person.number * 37 % 100 < u64::from(self.quirks.undated_percent) {
+        // Agents with such a date are spread over the roster.
+        let is_one_of = |percent: u8| person.number * 37 % 100 < u64::from(percent);
+        if is_one_of(self.quirks.undated_percent) {
             return None;
+        }
+        if is_one_of(self.quirks.still_dates_percent) {
+            let before = SignedDuration::from_secs(-(person.number as i64 % 1_000));
+            return Some(self.moment(before));
         }
         let apart = SignedDuration::try_from(self.quirks.clocks_apart).unwrap_or_default();
         let since = match person.number.is_multiple_of(2) {

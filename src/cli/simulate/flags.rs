@@ -86,6 +86,9 @@ pub struct Flags {
     /// How many agents in a hundred have no date of change
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, help_heading = "Lists")]
     pub undated: u8,
+    /// How many agents in a hundred have a date of change that stays when their status changes
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, help_heading = "Rows")]
+    pub still_dates: u8,
     /// Whether the filter agent_status= works
     #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = on_or_off, help_heading = "Lists")]
     pub filter: bool,
@@ -219,6 +222,7 @@ impl Flags {
             ordering: self.ordering,
             nulls: self.nulls,
             undated_percent: self.undated,
+            still_dates_percent: self.still_dates,
             endless_pages: self.endless_pages,
             lag: self.lag,
             lag_spares: 100 - self.lag_share,
