@@ -35,7 +35,7 @@ fn with(quirk: impl FnOnce(&mut Quirks), setting: Setting) -> Fixture {
     fixture
 }
 
-fn feed(fixture: &Fixture) -> Feed {
+pub(super) fn feed(fixture: &Fixture) -> Feed {
     fixture.health.borrow().feed
 }
 
@@ -46,7 +46,7 @@ fn standings(fixture: &Fixture) -> Vec<Standing> {
 }
 
 /// Returns the log lines about feeds.
-fn feed_lines(logged: &Logged) -> Vec<String> {
+pub(super) fn feed_lines(logged: &Logged) -> Vec<String> {
     let lines = logged.lines().into_iter();
     lines.filter(|line| line.contains("feed")).collect()
 }
@@ -385,7 +385,7 @@ async fn rows_are_no_older_than_the_snapshot_says() {
 }
 
 /// Changes the body of an answer.
-fn edit(answer: &mut Result<Reply, Fault>, change: impl FnOnce(&mut Value)) {
+pub(super) fn edit(answer: &mut Result<Reply, Fault>, change: impl FnOnce(&mut Value)) {
     let reply = answer.as_mut().unwrap();
     let mut body = serde_json::from_slice(&reply.body).unwrap();
     change(&mut body);
@@ -404,7 +404,7 @@ fn fails(answer: &mut Result<Reply, Fault>) {
     *answer = Err(Fault::down(Down::ServerError, "502"));
 }
 
-fn lie(fixture: &Fixture, lie: Option<Lie>) {
+pub(super) fn lie(fixture: &Fixture, lie: Option<Lie>) {
     *fixture.wire.lie.lock().unwrap() = lie;
 }
 

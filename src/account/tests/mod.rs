@@ -42,6 +42,7 @@ mod floods;
 mod foresight;
 mod fresh;
 mod handover;
+mod lies;
 mod naming;
 mod opening;
 mod outages;
@@ -50,6 +51,7 @@ mod reload;
 mod start;
 mod steps;
 mod sweeps;
+mod truth;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -297,6 +297,14 @@ impl World {
         })
     }
 
+    /// Returns everybody who was ever in the account, in the same order each time: their id, their status by its place in the list, and since
+    /// when, in the world's time.
+    #[cfg(test)]
+    pub(crate) fn stays(&self) -> impl Iterator<Item = (&AgentId, usize, SignedDuration)> {
+        let people = self.people.iter();
+        people.map(|person| (&person.id, person.status, person.status_since))
+    }
+
     pub(super) fn is_available(&self, person: &Person) -> bool {
         self.statuses[person.status].queue_action == QueueAction::SetReady
     }

@@ -1,0 +1,335 @@
+//! Tests that lists which mislead the feeds do not mislead the board.
+
+use super::{
+    feeds::{edit, feed, feed_lines, large, lie},
+    truth::Truth,
+    *,
+};
+use crate::{
+    account::feeds::Feed,
+    logged::listen,
+    simulator::{DateForm, NullOrder, Quirks, Ties, World},
+};
+
+/// A way in which an account's lists can mislead, and what is expected of the board.
+struct Case {
+    name: &'static str,
+    world: fn(&mut WorldSettings),
+    page_limit: usize,
+    quirks: fn(&mut Quirks),
+    lie: Option<Lie>,
+    /// Changes the world after this many minutes.
+    each_minute: fn(&Fixture, u64),
+    /// How much older than they say CallTools' lists may be.
+    lag: Duration,
+    /// For how long the list of changes may be used although it omits changes. Statuses may be wrong while it is used.
+    found_within: Duration,
+    /// The feed at the end.
+    feed: Feed,
+    /// How many log lines about feeds there may be.
+    lines: usize,
+}
+
+const HONEST: Case = Case {
+    name: "honest",
+    world: |_| {},
+    page_limit: 50,
+    quirks: |_| {},
+    lie: None,
+    each_minute: |_, _| {},
+    lag: Duration::ZERO,
+    found_within: Duration::ZERO,
+    feed: Feed::Delta,
+    lines: 1,
+};
+
+/// Lives 20 minutes in a world with this case, and 2 more in which nobody changes.
+async fn lived(case: &Case, seed: u64) -> Fixture {
+    let (logged, _guard) = listen();
+    let mut setting = large(seed);
+    setting.page_limit = NonZeroUsize::new(case.page_limit);
+    // The available agents fit on one page. With several, a reading can miss an agent between two pages, which the next reading corrects.
+    setting.world.mean_idle = 40 * SECOND;
+    (case.world)(&mut setting.world);
+    let fixture = setting.start();
+    fixture.simulator.quirks(case.quirks);
+    lie(&fixture, case.lie);
+    let mut truth = Truth::of(&fixture);
+    let told = || {
+        let feed = feed(&fixture);
+        format!("{}: {feed:?}, {:?}", case.name, feed_lines(&logged))
+    };
+    let mut places = fixture.places().cycle();
+    let (omits, mut used) = (!case.found_within.is_zero(), Duration::ZERO);
+    let mut look = |fixture: &Fixture, truth: &Truth| {
+        let is_delta = feed(fixture) == Feed::Delta;
+        used += if is_delta { SECOND } else { Duration::ZERO };
+        for place in places.by_ref().take(5) {
+            let shown = truth.shown_too_new(fixture, place, case.lag);
+            let may_be_wrong = omits && is_delta;
+            assert!(shown.is_none() || may_be_wrong, "{}: {shown:?}", told());
+        }
+    };
+    for minute in 0..20 {
+        (case.each_minute)(&fixture, minute);
+        truth.follow(&fixture, MINUTE, &mut look).await;
+    }
+    let names = feed(&fixture) != Feed::Available;
+    let wrong = truth.wrong(&fixture, 2 * MINUTE, names);
+    assert!(wrong.is_empty(), "{}: {wrong:?}", told());
+    fixture.simulator.world(|world| world.freeze());
+    truth.follow(&fixture, 2 * MINUTE, &mut look).await;
+    let wrong = truth.wrong(&fixture, Duration::ZERO, names);
+    assert!(wrong.is_empty(), "frozen, {}: {wrong:?}", told());
+
+    assert_eq!(feed(&fixture), case.feed, "{}", told());
+    assert!(!omits || used <= case.found_within, "{used:?}, {}", told());
+    assert!(feed_lines(&logged).len() <= case.lines, "{}", told());
+    assert!(
+        logged.lines().len() <= case.lines + 3,
+        "{:?}",
+        logged.lines()
+    );
+    assert_eq!(fixture.distrusted(), 0, "{}", told());
+    assert_eq!(fixture.simulator.throttled(), 0);
+    assert!(fixture.simulator.worst_sliding_hour() <= 1000);
+    fixture
+}
+
+#[tokio::test(start_paused = true)]
+async fn odd_dates_do_not_end_the_trust_in_changes() {
+    for case in [
+        Case {
+            name: "whole seconds, ties in any order",
+            quirks: |quirks| {
+                (quirks.dates, quirks.ties) = (DateForm::Seconds, Ties::Random);
+            },
+            ..HONEST
+        },
+        Case {
+            name: "two clocks",
+            quirks: |quirks| quirks.clocks_apart = 3 * SECOND,
+            ..HONEST
+        },
+        Case {
+            name: "local time",
+            quirks: |quirks| quirks.dates_ahead = 300 * MINUTE,
+            ..HONEST
+        },
+        Case {
+            name: "calls without a change of status",
+            world: |world| world.calls_without_status = 60,
+            ..HONEST
+        },
+    ] {
+        lived(&case, 21).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_at_home_without_a_date_fill_the_first_pages() {
+    // As 600 agents of 2,000 with pages of 250 rows.
+    let case = Case {
+        name: "600 of 2,000 have no date",
+        // The first page that has dates has only twenty of them.
+        world: |world| world.mean_call = 900 * SECOND,
+        page_limit: 33,
+        quirks: |quirks| quirks.undated_percent = 30,
+        each_minute: |fixture, minute| {
+            if minute > 0 {
+                return;
+            }
+            let home = fixture.status("Gone for the Day");
+            fixture.simulator.world(|world| {
+                for id in world.agents() {
+                    if world.agent(&id).unwrap().number * 37 % 100 < 30 {
+                        world.set_status(&id, home);
+                    }
+                }
+            });
+        },
+        ..HONEST
+    };
+    let fixture = lived(&case, 22).await;
+    let sent = fixture.sent();
+    let changes = sent.iter().filter(|path| path.contains("ordering="));
+    let third = changes.clone().filter(|path| path.contains("page=3"));
+    let (third, all) = (third.count(), changes.count());
+    assert!(third * 10 > all * 9, "{third} of {all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_answers_make_statuses_old_but_not_wrong() {
+    for case in [
+        Case {
+            name: "late commits",
+            quirks: |quirks| quirks.late_commits = 5 * SECOND,
+            lag: 5 * SECOND,
+            ..HONEST
+        },
+        Case {
+            name: "a replica that lags",
+            quirks: |quirks| (quirks.lag, quirks.lag_spares) = (20 * SECOND, 67),
+            lag: 20 * SECOND,
+            feed: Feed::Available,
+            lines: 3,
+            ..HONEST
+        },
+        Case {
+            name: "a cache",
+            quirks: |quirks| quirks.cache = 30 * SECOND,
+            lag: SECOND,
+            feed: Feed::Available,
+            lines: 3,
+            ..HONEST
+        },
+        Case {
+            name: "rows that move between pages",
+            quirks: |quirks| quirks.rows_move = true,
+            ..HONEST
+        },
+    ] {
+        lived(&case, 23).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_without_a_date_end_the_trust_in_changes() {
+    let undated = Case {
+        found_within: 3 * MINUTE,
+        feed: Feed::Available,
+        lines: 3,
+        ..HONEST
+    };
+    for case in [
+        Case {
+            name: "a third without a date, first",
+            quirks: |quirks| quirks.undated_percent = 30,
+            ..undated
+        },
+        Case {
+            name: "a third without a date, last",
+            quirks: |quirks| (quirks.undated_percent, quirks.nulls) = (30, NullOrder::Smallest),
+            ..undated
+        },
+        Case {
+            name: "more pages without a date than are read",
+            quirks: |quirks| quirks.undated_percent = 85,
+            ..undated
+        },
+        Case {
+            // The lists of available agents are checked by dates as well.
+            name: "dates that stand still",
+            quirks: |quirks| quirks.still_dates_percent = 30,
+            feed: Feed::Sweep,
+            lines: 4,
+            ..undated
+        },
+    ] {
+        lived(&case, 24).await;
+    }
+}
+
+/// Returns whether an answer is a page of the list of changes.
+fn is_of_changes(path: &str) -> bool {
+    path.contains("ordering=")
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_who_are_missing_from_the_list_of_changes_are_noticed() {
+    for case in [
+        Case {
+            name: "one agent is omitted for ever",
+            lie: Some(|path, answer| {
+                if is_of_changes(path) {
+                    edit(answer, |body| {
+                        let rows = body["results"].as_array_mut().unwrap();
+                        rows.retain(|row| row["extension"] != "1007");
+                    });
+                }
+            }),
+            each_minute: |fixture, minute| {
+                let name = ["Available", "Not Available"][minute as usize % 2];
+                let status = fixture.status(name);
+                let omitted = |world: &World| {
+                    let agents = world.agents().into_iter();
+                    let mut agents = agents.filter_map(|id| world.agent(&id));
+                    agents.find(|agent| agent.number == 31_007).unwrap().id
+                };
+                fixture
+                    .simulator
+                    .world(|world| world.set_status(&omitted(world), status));
+            },
+            found_within: 10 * MINUTE,
+            feed: Feed::Available,
+            lines: 3,
+            ..HONEST
+        },
+        Case {
+            name: "one agent is deleted",
+            each_minute: |fixture, minute| {
+                if minute == 10 {
+                    let (agent, _) = fixture.busy_agent();
+                    fixture.simulator.world(|world| world.remove_agent(&agent));
+                }
+            },
+            ..HONEST
+        },
+    ] {
+        lived(&case, 25).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_floor_that_changes_too_fast_is_not_read_by_its_changes() {
+    let case = Case {
+        name: "too fast",
+        world: |world| {
+            world.mean_idle = SECOND;
+            world.mean_call = 24 * SECOND;
+            world.mean_wrap_up = 6 * SECOND;
+        },
+        page_limit: 20,
+        feed: Feed::Available,
+        lines: 5,
+        ..HONEST
+    };
+    lived(&case, 26).await;
+}
+
+/// Logs twenty members in to a queue or out of it.
+fn flip_log_ins(fixture: &Fixture, minute: u64) {
+    if !(3..10).contains(&minute) {
+        return;
+    }
+    fixture.simulator.world(|world| {
+        let agents = world.agents().into_iter();
+        for id in agents.skip(minute as usize).step_by(13) {
+            let (queue, logged_in) = world.agent(&id).unwrap().queues[0];
+            world.set_logged_in(queue, &id, !logged_in);
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_ins_that_change_without_a_date_come_from_polls() {
+    let case = Case {
+        name: "log-ins",
+        each_minute: flip_log_ins,
+        ..HONEST
+    };
+    let fixture = lived(&case, 27).await;
+    // Each queue has its turn.
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Delta);
+    for place in fixture.places() {
+        let snapshot = fixture.state(place).snapshot.clone().unwrap();
+        for row in snapshot.agents.iter() {
+            let agent = fixture.simulator.world(|world| world.agent(&row.id));
+            let of_queue = (fixture.ids[place], row.queue_logged_in);
+            let is_true = agent.unwrap().queues.contains(&of_queue);
+            assert!(is_true, "{place}: {} {}", row.id, row.queue_logged_in);
+        }
+    }
+    fixture.assert_true();
+}
