@@ -6,6 +6,7 @@ use super::{
     Account,
     foresight::{AtZero, Decided},
     roster::{KnownStay, Roster, earlier},
+    schedule_time,
 };
 use crate::{
     clock::Moment,
@@ -57,18 +58,29 @@ impl Account {
         let Some(stored) = handed.or_else(stored) else {
             return;
         };
-        if !self.foresight.recall(&stored, self.deps.clock.now()) {
-            tracing::warn!(
+        let now = self.deps.clock.now();
+        match self.foresight.recall(&stored, now) {
+            Some(busy) => self
+                .schedule
+                .recall_busy_hours(&busy, schedule_time(now), now.wall),
+            None => tracing::warn!(
                 account = &*self.name,
                 "the stored knowledge about agents' statuses cannot be read; it is learnt again"
-            );
+            ),
         }
+    }
+
+    /// Returns the knowledge in its stored form.
+    pub(super) fn foresight_to_store(&self) -> String {
+        let now = self.deps.clock.now();
+        let busy = self.schedule.busy_hours(schedule_time(now), now.wall);
+        self.foresight.to_stored(busy, now)
     }
 
     /// Stores the knowledge.
     pub(super) fn keep_foresight(&self) {
         if let Some(store) = &self.deps.store {
-            let stored = self.foresight.to_stored(self.deps.clock.now());
+            let stored = self.foresight_to_store();
             store.keep(Note::Learnt(self.deps.owner.clone(), stored));
         }
     }

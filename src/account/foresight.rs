@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::roster::StayPassed;
+use super::{roster::StayPassed, schedule::BusyHours};
 use crate::{
     clock::Moment,
     decision::soon::{
@@ -76,6 +76,9 @@ struct Stored {
     learnt: StoredLearnt,
     sums: (f64, f64),
     record: Record,
+    /// It is the account's, and is stored with the rest. Earlier versions did not store it.
+    #[serde(default)]
+    busy_hours: BusyHours,
 }
 
 impl Foresight {
@@ -92,31 +95,32 @@ impl Foresight {
         }
     }
 
-    /// Continues from what an earlier process stored. Returns whether that was valid.
-    pub fn recall(&mut self, stored: &str, now: Moment) -> bool {
+    /// Continues from what an earlier process stored. Returns the busy hours that were stored with it; `None` if it is not valid.
+    pub fn recall(&mut self, stored: &str, now: Moment) -> Option<BusyHours> {
         let read = serde_json::from_str(stored).ok().and_then(|stored| {
             let Stored {
                 learnt,
                 sums,
                 record,
+                busy_hours,
             } = stored;
             let learnt = Learnt::from_stored(learnt, now)?;
             let calibration = Calibration::from_sums(sums, now)?;
-            record.is_sound().then_some((learnt, calibration, record))
+            let is_sound = record.is_sound();
+            is_sound.then_some(((learnt, calibration, record), busy_hours))
         });
-        let Some(read) = read else {
-            return false;
-        };
-        (self.learnt, self.calibration, self.record) = read;
-        true
+        let (knowledge, busy_hours) = read?;
+        (self.learnt, self.calibration, self.record) = knowledge;
+        Some(busy_hours)
     }
 
-    /// Returns what outlives the process.
-    pub fn to_stored(&self, now: Moment) -> String {
+    /// Returns what outlives the process, with the busy hours.
+    pub fn to_stored(&self, busy_hours: BusyHours, now: Moment) -> String {
         let stored = Stored {
             learnt: self.learnt.to_stored(now),
             sums: self.calibration.sums(),
             record: self.record.clone(),
+            busy_hours,
         };
         serde_json::to_string(&stored).expect("texts and numbers can be written")
     }

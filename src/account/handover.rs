@@ -79,7 +79,7 @@ impl Account {
         Known {
             queues: queues.collect(),
             agents: self.roster.known_beside_polls(None),
-            learnt: Some(self.foresight.to_stored(self.deps.clock.now())),
+            learnt: Some(self.foresight_to_store()),
             presences: self
                 .roster
                 .presences()

@@ -166,8 +166,7 @@ impl Account {
 
     fn add_learnt(&mut self, entry: &mut Entry) {
         if !std::mem::replace(&mut self.told.learnt, true) {
-            let learnt = self.foresight.to_stored(self.deps.clock.now());
-            entry.learnt = Some(learnt.into());
+            entry.learnt = Some(self.foresight_to_store().into());
         }
     }
 

@@ -33,7 +33,8 @@ pub struct Known {
     pub agents: Vec<Sighting>,
     /// Whether agents were available when last counted: a departure that ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,
-    /// What was learnt about how long agents stay in each status, in its stored form; `None` if it must be read from the store.
+    /// What was learnt about how long agents stay in each status, and how busy the last week was, in its stored form; `None` if it must be read from
+    /// the store.
     pub learnt: Option<String>,
 }
 

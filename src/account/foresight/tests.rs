@@ -123,13 +123,16 @@ fn stored_knowledge_is_read_back_but_nonsense_is_not() {
     let clock = Still::new();
     let now = clock.now().later(seconds(8_000));
     let before = closed_loop(false);
-    let stored = before.to_stored(now);
+    let stored = before.to_stored(BusyHours::default(), now);
     assert!(stored.len() < 16 * 1024, "{}", stored.len());
     let mut after = Foresight::new(1, now);
-    assert!(after.recall(&stored, now));
+    assert!(after.recall(&stored, now).is_some());
     assert_eq!(after.may_act(true, now), Ok(()));
     assert_eq!(after.record, before.record);
     assert_eq!(after.learnt.short_stays(), before.learnt.short_stays());
+    // Earlier versions did not store the busy hours.
+    let (earlier, _) = stored.rsplit_once(",\"busy_hours\"").unwrap();
+    assert!(after.recall(&format!("{earlier}}}"), now).is_some());
     for nonsense in [
         String::new(),
         "{}".to_owned(),
@@ -137,7 +140,8 @@ fn stored_knowledge_is_read_back_but_nonsense_is_not() {
         stored.replace("\"returns\":", "\"returns\":1e9"),
         stored.replacen("\"reached\":[", "\"reached\":[1,", 1),
     ] {
-        assert!(!Foresight::new(1, now).recall(&nonsense, now), "{nonsense}");
+        let read = Foresight::new(1, now).recall(&nonsense, now);
+        assert!(read.is_none(), "{nonsense}");
     }
 }
 

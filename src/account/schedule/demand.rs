@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Expected, Queue, Schedule, jobs::Job};
+use super::{Expected, Queue, Schedule, jobs::Job, on_demand::BusyHours};
 
 /// A queue that was never polled is as overdue as one whose membership has the maximum age.
 const NEVER: Duration = crate::decision::MAX_MEMBERS_AGE;
@@ -84,6 +84,16 @@ impl Schedule {
     /// Returns whether each question that waits gets a poll.
     pub fn is_on_demand(&self) -> bool {
         self.on_demand.is_on()
+    }
+
+    /// Returns the busiest hours of the last week, to store at `now`, which is `wall` in wall time.
+    pub fn busy_hours(&self, now: Duration, wall: Duration) -> BusyHours {
+        self.on_demand.busy_hours(now, wall)
+    }
+
+    /// Continues from the busiest hours that an earlier task or process stored.
+    pub fn recall_busy_hours(&mut self, stored: &BusyHours, now: Duration, wall: Duration) {
+        self.on_demand.recall(stored, now, wall);
     }
 
     /// Saves up some permits from now on, because a caller waits for a fresh answer.

@@ -28,6 +28,7 @@ mod turns;
 
 use std::time::Duration;
 
+pub use self::on_demand::BusyHours;
 pub(super) use self::sweeping::TRUST_AGAIN;
 use self::{buckets::Saved, on_demand::OnDemand, retry::Attempts, sweeping::Sweeping};
 pub use self::{

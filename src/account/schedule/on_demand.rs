@@ -5,6 +5,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -33,12 +35,21 @@ struct Minute {
     patient: u64,
 }
 
+/// What outlives the process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct BusyHours {
+    /// For how long questions have been counted, up to an hour.
+    counted_ms: u64,
+    /// For each hour of the last week, its start in wall time, and the maximum of questions that waited in any hour that ended within it.
+    hours: Vec<(u64, u64)>,
+}
+
 /// See the [module](self).
 #[derive(Clone, Debug, Default)]
 pub(super) struct OnDemand {
     /// The minutes of the last hour.
     minutes: VecDeque<Minute>,
-    /// For each hour of the last week, the maximum of questions that waited in any hour that ended within it.
+    /// For each hour of the last week, until when it is remembered, and the maximum of questions that waited in any hour that ended within it.
     hours: VecDeque<(Duration, u64)>,
     begun: Option<Duration>,
     /// How many requests polling may send per hour.
@@ -85,17 +96,38 @@ impl OnDemand {
         self.per_hour / left.max(BACKGROUND)
     }
 
+    /// Returns what to store at `now`, which is `wall` in wall time.
+    pub fn busy_hours(&self, now: Duration, wall: Duration) -> BusyHours {
+        let counted = self.begun.map_or(Duration::ZERO, |begun| now - begun);
+        let stored = |(until, most): &(Duration, u64)| {
+            let begun = wall + until.saturating_sub(now);
+            (begun.saturating_sub(REMEMBERED).as_millis() as u64, *most)
+        };
+        BusyHours {
+            counted_ms: counted.min(HOUR).as_millis() as u64,
+            hours: self.hours.iter().map(stored).collect(),
+        }
+    }
+
+    /// Continues from what an earlier task or process stored. Questions that it counted within the last hour are not known.
+    pub fn recall(&mut self, stored: &BusyHours, now: Duration, wall: Duration) {
+        let counted = Duration::from_millis(stored.counted_ms).min(HOUR);
+        self.begun = Some(now.saturating_sub(counted));
+        let hours = stored.hours.iter().filter_map(|&(begun, most)| {
+            let age = wall.saturating_sub(Duration::from_millis(begun));
+            let left = REMEMBERED.checked_sub(age)?;
+            Some((now + left, most))
+        });
+        self.hours = hours.collect();
+    }
+
     fn remember(&mut self, now: Duration) {
         let patient: u64 = self.minutes.iter().map(|minute| minute.patient).sum();
         match self.hours.back_mut() {
-            Some((begun, most)) if now < *begun + HOUR => *most = patient.max(*most),
-            _ => self.hours.push_back((now, patient)),
+            Some((until, most)) if now + REMEMBERED < *until + HOUR => *most = patient.max(*most),
+            _ => self.hours.push_back((now + REMEMBERED, patient)),
         }
-        while self
-            .hours
-            .front()
-            .is_some_and(|(begun, _)| *begun + REMEMBERED <= now)
-        {
+        while self.hours.front().is_some_and(|(until, _)| *until <= now) {
             self.hours.pop_front();
         }
     }

@@ -26,7 +26,7 @@ async fn save_up(fixture: &Fixture) {
 }
 
 impl Fixture {
-    async fn wait(&self, place: usize, staleness: Staleness, longest: Duration) {
+    pub(super) async fn wait(&self, place: usize, staleness: Staleness, longest: Duration) {
         wait_for_newer(&self.asks, &self.keys[place], staleness, longest).await;
     }
 

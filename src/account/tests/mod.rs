@@ -34,6 +34,7 @@ use crate::{
     metrics::{Format, Scrape},
     model::{agent::AgentId, fault::Down, hours::OpeningHours, known::Known, quantity::Quantity},
     simulator::{InjectedFault, Settings, Simulator, SweepQuirk, TOKEN, WorldSettings},
+    state::store::Store,
 };
 
 mod cluster;
@@ -44,6 +45,7 @@ mod fresh;
 mod handover;
 mod lies;
 mod naming;
+mod on_demand;
 mod opening;
 mod outages;
 mod pace;
@@ -75,6 +77,7 @@ struct Fixture {
     queues: Vec<QueueSettings>,
     options: ScheduleOptions,
     asks: mpsc::Sender<Ask>,
+    store: Option<Arc<Store>>,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -188,6 +191,7 @@ impl Setting {
             keys,
             health: watch::channel(Health::default()).1,
             asks: mpsc::channel(1).0,
+            store: None,
         };
         fixture.start_task(Known::default());
         fixture
@@ -217,7 +221,7 @@ impl Fixture {
             board: self.board.clone(),
             metrics: self.metrics.clone(),
             reservations: self.reservations.clone(),
-            store: None,
+            store: self.store.clone(),
             cluster: None,
             known,
             clock: self.clock.clone(),
