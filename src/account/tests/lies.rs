@@ -235,6 +235,16 @@ fn is_of_changes(path: &str) -> bool {
     path.contains("ordering=")
 }
 
+fn delete_who_changed_last(fixture: &Fixture) {
+    fixture.simulator.world(|world| {
+        let agents = world.agents();
+        let stays = world.stays().filter(|(id, ..)| agents.contains(id));
+        let last = stays.max_by_key(|(.., since)| *since);
+        let id = last.unwrap().0.clone();
+        world.remove_agent(&id);
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn agents_who_are_missing_from_the_list_of_changes_are_noticed() {
     for case in [
@@ -266,11 +276,10 @@ async fn agents_who_are_missing_from_the_list_of_changes_are_noticed() {
             ..HONEST
         },
         Case {
-            name: "one agent is deleted",
+            name: "now and then an agent is deleted",
             each_minute: |fixture, minute| {
-                if minute == 10 {
-                    let (agent, _) = fixture.busy_agent();
-                    fixture.simulator.world(|world| world.remove_agent(&agent));
+                if (3..18).contains(&minute) {
+                    delete_who_changed_last(fixture);
                 }
             },
             ..HONEST

@@ -80,8 +80,9 @@ impl Truth {
     pub fn shown_too_new(&self, fixture: &Fixture, place: usize, lag: Duration) -> Option<String> {
         let snapshot = fixture.state(place).snapshot.clone()?;
         let since = self.time(snapshot.as_of) - SignedDuration::try_from(lag).unwrap();
-        let mut agents = snapshot.agents.iter().filter(|row| row.queue_logged_in);
-        let row = agents.find(|row| !self.was_so(row, since))?;
+        let agents = snapshot.agents.iter().filter(|row| row.queue_logged_in);
+        let mut wrong = agents.filter(|row| !self.was_so(row, since));
+        let row = wrong.find(|row| is_there(fixture, row))?;
         Some(format!("{} as of {since:?}", self.described(row)))
     }
 
@@ -95,12 +96,7 @@ impl Truth {
             let (name, is_ready) = &self.statuses[status];
             let has_name = row.status.as_deref().is_none_or(|shown| shown == name);
             let is_right = row.available == Some(*is_ready) && (has_name || !names);
-            let is_there = || {
-                fixture
-                    .simulator
-                    .world(|world| world.agent(&row.id).is_some())
-            };
-            !is_right && now - since > settled && is_there()
+            !is_right && now - since > settled && is_there(fixture, row)
         };
         let snapshots = fixture
             .places()
@@ -141,4 +137,10 @@ impl Truth {
         }
         false
     }
+}
+
+/// Returns whether an agent was not deleted. Queues show deleted agents until they are polled.
+fn is_there(fixture: &Fixture, row: &Agent) -> bool {
+    let simulator = &fixture.simulator;
+    simulator.world(|world| world.agent(&row.id).is_some())
 }
