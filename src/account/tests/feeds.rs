@@ -619,3 +619,76 @@ async fn a_page_of_the_full_list_that_always_fails_does_not_hold_up_another_feed
     let lines = lines.filter(|line| line.contains("cannot be read"));
     assert_eq!(lines.count(), 1, "{:?}", logged.lines());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_changes_that_was_distrusted_is_used_again_once_it_is_in_order() {
+    let (logged, _guard) = listen();
+    // The available agents take more than a page, so the list of changes is worth a trial.
+    let world = WorldSettings {
+        mean_idle: 4 * MINUTE,
+        ..WorldSettings::still(40, 130)
+    };
+    let quirk = |quirks: &mut Quirks| quirks.ordering = SimulatedOrdering::Off;
+    let setting = Setting {
+        page_limit: NonZeroUsize::new(25),
+        ..Setting::new(world)
+    };
+    let fixture = with(quirk, setting);
+    let until = || {
+        let delta = fixture.health.borrow().feeds[0].clone();
+        assert_eq!(delta.standing, Standing::Distrusted);
+        assert_eq!(delta.why, "the list is not ordered by the date of change");
+        delta.until.unwrap().boot
+    };
+    let changes = || {
+        let sent = fixture.sent().into_iter();
+        sent.filter(|path| path.contains("ordering=")).count()
+    };
+    let began = fixture.clock.now().boot;
+    sleep(10 * MINUTE).await;
+    let first = until();
+    assert!(first < began + 63 * MINUTE, "an hour after the first trial");
+    changes();
+    sleep(first - MINUTE - fixture.clock.now().boot).await;
+    assert_eq!(changes(), 0);
+    // The first trial shows that nothing has changed.
+    sleep(6 * MINUTE).await;
+    assert_eq!(changes(), 1, "{:?}", standings(&fixture));
+    let second = until();
+    assert!((59 * MINUTE..65 * MINUTE).contains(&(second - first)));
+    fixture
+        .simulator
+        .quirks(|quirks| quirks.ordering = SimulatedOrdering::On);
+    sleep(second - MINUTE - fixture.clock.now().boot).await;
+    assert_eq!(feed(&fixture), Feed::Available);
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Delta, "{:?}", standings(&fixture));
+    // Two trials, and two feeds in use.
+    assert_eq!(feed_lines(&logged).len(), 4, "{:?}", feed_lines(&logged));
+    assert!(fixture.simulator.worst_sliding_hour() <= 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_changes_that_was_too_long_is_used_again_ten_minutes_later() {
+    let mut setting = large(12);
+    setting.page_limit = NonZeroUsize::new(20);
+    setting.world.mean_call = 24 * SECOND;
+    setting.world.mean_wrap_up = 6 * SECOND;
+    let fixture = setting.start();
+    sleep(5 * MINUTE).await;
+    let delta = fixture.health.borrow().feeds[0].clone();
+    assert_eq!(delta.standing, Standing::Resting);
+    fixture.simulator.world(|world| {
+        world.change_behaviour(|settings| {
+            (settings.mean_idle, settings.mean_call) = (5 * MINUTE, 5 * MINUTE);
+        });
+    });
+    fixture.sent();
+    let rest = delta.until.unwrap().boot - fixture.clock.now().boot;
+    assert!((5 * MINUTE..10 * MINUTE).contains(&rest), "{rest:?}");
+    sleep(rest).await;
+    let sent = fixture.sent();
+    assert!(!sent.iter().any(|path| path.contains("ordering=")));
+    sleep(5 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Delta, "{:?}", standings(&fixture));
+}
