@@ -45,7 +45,7 @@ pub enum NoCallId {
     Placeholder(String),
     #[error("\"call_id\" has more than {MAX_CALL_ID_LENGTH} characters")]
     TooLong,
-    #[error("\"call_id\" is not UTF-8, as it was percent-encoded")]
+    #[error("\"call_id\" does not decode to UTF-8 text")]
     NotText,
     #[error("\"call_id\" contains a control character")]
     Control,
