@@ -293,4 +293,29 @@ mod tests {
         assert!(shown.contains(standing), "{shown}");
         assert!(shown.contains("the engine is gone: start it"), "{shown}");
     }
+
+    #[test]
+    fn a_distrusted_feed_is_named_with_the_reason_and_the_time() {
+        let accounts = r#"{"accounts": [{
+            "account": "main", "requests_per_hour": 1000, "reserve": 50, "used": 3, "share": 1.0, "throttled_until": null,
+            "request_every_ms": 3800, "sweeps": true, "feed": "available", "feeds": [
+                {"feed": "delta", "standing": "distrusted", "why": "the list is not ordered by the date of change",
+                    "until": "2026-11-22T11:00:00.123Z", "requests": 1},
+                {"feed": "available", "standing": "in_use", "why": "it takes the fewest requests", "until": null, "requests": 2},
+                {"feed": "sweep", "standing": "no_gain", "why": "it takes more", "until": null, "requests": 6},
+                {"feed": "queues", "standing": "no_gain", "why": "it takes more", "until": null, "requests": null}
+            ]
+        }]}"#;
+        let seen = Seen::read(accounts, r#"{"queues": []}"#).expect("a valid answer of the daemon");
+        let shown = text(&seen);
+        let unused: Vec<_> = shown
+            .lines()
+            .filter(|line| line.contains("not used"))
+            .collect();
+        let [line] = unused[..] else {
+            panic!("{shown}");
+        };
+        let expected = "delta is not used until 2026-11-22T11:00:00Z (distrusted): the list is not ordered by the date of change";
+        assert!(line.contains(expected), "{shown}");
+    }
 }

@@ -130,6 +130,25 @@ async fn lists_that_are_all_empty_show_when_it_happened_and_how_many_agents_ther
 }
 
 #[tokio::test]
+async fn the_metric_shows_which_feed_is_in_use() {
+    let mut world = World::with(&["main/a"]);
+    let ends = world.account("main", "t");
+    let server = world.serve().await;
+    for in_use in [Feed::Delta, Feed::Available, Feed::Sweep, Feed::Queues] {
+        ends.health.send_modify(|health| health.feed = in_use);
+        let metrics = server.get("/metrics").await.body;
+        let samples = metrics.lines();
+        let samples = samples.filter(|line| line.starts_with("openseat_feed{"));
+        let expected = [Feed::Delta, Feed::Available, Feed::Sweep, Feed::Queues].map(|feed| {
+            let value = if feed == in_use { "1.0" } else { "0.0" };
+            let feed = feed.as_str();
+            format!("openseat_feed{{account=\"main\",feed=\"{feed}\"}} {value}")
+        });
+        assert_eq!(samples.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test]
 async fn each_feed_is_shown_with_its_standing_and_why() {
     let mut world = World::with(&["main/a"]);
     let ends = world.account("main", "t");
