@@ -20,7 +20,7 @@ use crate::{
     clock::{Clock, Moment},
     cluster::{
         codec::{self, Writing},
-        command::{Command, Listener, Log, Logged, Reply},
+        command::{Command, Listener, Log, Reply},
         engine::{Engine, EngineError, Heard},
         entry::Entry,
         member::{Member, Role},
@@ -203,15 +203,19 @@ fn emptied(mut log: Log) -> Log {
         },
         engine: log.time,
     };
-    let empty = |whole, logged: &mut Logged| {
+    let empty = |whole| {
         let entry = Entry {
             whole,
             ..Entry::default()
         };
-        logged.data = codec::encode(&entry, &writing);
+        codec::encode(&entry, &writing)
     };
-    log.entries.iter_mut().for_each(|one| empty(false, one));
-    log.checkpoint.iter_mut().for_each(|one| empty(true, one));
+    for entry in &mut log.entries {
+        entry.data = empty(false);
+    }
+    if let Some(checkpoint) = &mut log.checkpoint {
+        checkpoint.parts = vec![empty(true)];
+    }
     log
 }
 
