@@ -11,7 +11,7 @@ use openseat::{
     config::Soon,
     decision::{
         Decision, DecisionInput, Reason, decide_with,
-        reservations::Reserved,
+        reservations::{DEFAULT_TTL, Reserved},
         soon::{
             rule::{Held, Terms},
             week::Tenths,
@@ -387,7 +387,7 @@ impl Life {
         let now = self.setup.clock.now();
         let holds = self.setup.reservations.queue(&queue.key);
         let decide = |held| decide_with(&state, &POLICY, held, now);
-        let reserved = holds.reserve(call_id, self.setting.lead + PATIENCE, now, decide);
+        let reserved = holds.reserve(call_id, DEFAULT_TTL, now, decide);
         let decision = *reserved.decision().expect("no two calls share an id");
         self.count(place, &decision);
         let meets = match &reserved {

@@ -85,13 +85,28 @@ impl Account {
         }
     }
 
-    /// Learns from the stays that lists have shown since the last call.
+    /// Learns from the stays that lists have shown since the last call. An agent who went onto a call without having been seen free may have taken one
+    /// that counted on that; its seat need not be held any longer.
     pub(super) fn learn_stays(&mut self) {
         for change in self.roster.take_stays() {
-            let agent = change.agent.clone();
-            self.foresight
-                .learn(change, || self.roster.queues_of(&agent).to_vec());
+            let mut places = Vec::new();
+            if change.onto_call {
+                places = self.roster.logged_in_places(&change.agent);
+                let (queues, now) = (self.keys(&places), self.deps.clock.now());
+                let ended = self.deps.reservations.took_call(&queues, change.at, now);
+                if let Some((queue, made)) = ended {
+                    self.deps.board.notify();
+                    self.call_has_arrived(&queue, change.at.saturating_sub(made.boot));
+                }
+            }
+            self.foresight.learn(change, || places);
         }
+    }
+
+    /// Returns the queues at these places.
+    pub(super) fn keys(&self, places: &[usize]) -> Vec<QueueKey> {
+        let key = |place: &usize| self.deps.queues[*place].key.clone();
+        places.iter().map(key).collect()
     }
 
     /// Renames statuses that CallTools has renamed.
@@ -198,14 +213,13 @@ impl Account {
         })
     }
 
-    /// Records that a call with a reservation made at `made` got its agent, who was seen to leave at `gone`.
-    pub(super) fn call_has_arrived(&mut self, key: &QueueKey, made: Moment, gone: Moment) {
+    /// Records that a call got its agent this long after its reservation was made.
+    pub(super) fn call_has_arrived(&mut self, key: &QueueKey, after: Duration) {
         let mut queues = self.deps.queues.iter();
         let Some(place) = queues.position(|queue| queue.key == *key) else {
             return;
         };
         let terms = self.deps.queues[place].soon.terms;
-        let after = gone.shortest_since(made);
         if let Some(within) = self.foresight.arrived(place, after, terms)
             && self.deps.queues[place].soon.is_on
         {

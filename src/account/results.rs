@@ -140,13 +140,12 @@ impl Account {
     /// shows that the agent is gone, so no seat looks open in between.
     fn end_reservations(&mut self) {
         for departure in self.roster.take_departures() {
-            let key = |place: &usize| self.deps.queues[*place].key.clone();
-            let queues: Vec<_> = departure.places.iter().map(key).collect();
+            let queues = self.keys(&departure.places);
             let (made_by, now) = (departure.made_by, self.deps.clock.now());
             let ended = self.deps.reservations.departed(&queues, made_by, now);
             if let Some((queue, made)) = ended {
                 self.deps.board.notify();
-                self.call_has_arrived(&queue, made, departure.seen.at);
+                self.call_has_arrived(&queue, departure.seen.at.shortest_since(made));
             }
         }
     }

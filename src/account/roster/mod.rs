@@ -342,21 +342,24 @@ impl Roster {
     /// Takes the departures since the last call.
     pub fn take_departures(&mut self) -> Vec<Departure> {
         let departed = std::mem::take(&mut self.departed);
-        let of_agent = |(agent, gone): (AgentId, presence::Gone)| {
-            let is_logged_in = |place: &usize| {
-                let membership = self.queues[*place].as_ref();
-                let mut polled = membership.into_iter().flat_map(|queue| &*queue.polled);
-                polled.any(|polled| polled.id == agent && polled.queue_logged_in)
-            };
-            let places = self.queues_of(&agent).iter().copied();
-            Departure {
-                places: places.filter(is_logged_in).collect(),
-                agent,
-                made_by: gone.made_by,
-                seen: gone.seen,
-            }
+        let of_agent = |(agent, gone): (AgentId, presence::Gone)| Departure {
+            places: self.logged_in_places(&agent),
+            agent,
+            made_by: gone.made_by,
+            seen: gone.seen,
         };
         departed.into_iter().map(of_agent).collect()
+    }
+
+    /// Returns the places of the queues that an agent is logged in to.
+    pub fn logged_in_places(&self, agent: &AgentId) -> Vec<usize> {
+        let is_logged_in = |place: &usize| {
+            let membership = self.queues[*place].as_ref();
+            let mut polled = membership.into_iter().flat_map(|queue| &*queue.polled);
+            polled.any(|polled| polled.id == *agent && polled.queue_logged_in)
+        };
+        let places = self.queues_of(agent).iter().copied();
+        places.filter(is_logged_in).collect()
     }
 
     /// Returns the places of an agent's queues.

@@ -6,10 +6,14 @@ use super::*;
 use crate::{
     account::feeds::Feed,
     config::Soon,
-    decision::soon::{
-        report::{AccountReport, State},
-        rule::Prediction,
-        week::Calls,
+    decision::{
+        decide_with,
+        reservations::{DEFAULT_TTL, Reserved},
+        soon::{
+            report::{AccountReport, State},
+            rule::{Prediction, Terms},
+            week::Calls,
+        },
     },
     simulator::{Ordering, Quirks, StatusForm, World},
 };
@@ -137,6 +141,56 @@ async fn knowledge_survives_a_restart_and_a_reload() {
     );
 }
 
+const ON: Soon = Soon {
+    is_on: true,
+    terms: Terms::DEFAULT,
+};
+
+/// Agents whose wrap-ups all take 20 s, and who take only calls that are offered to them.
+fn exact() -> Setting {
+    Setting {
+        soon: ON,
+        ..Setting::new(WorldSettings {
+            mean_idle: Duration::from_secs(100 * 86_400),
+            wrap_up_parts: 0,
+            ..busy(3).world
+        })
+    }
+}
+
+impl Fixture {
+    /// Decides about a call, which holds a seat if it is accepted.
+    fn reserve(&self, call_id: &str) -> Reserved {
+        let (state, now) = (self.state(0), self.clock.now());
+        let policy = Policy {
+            threshold: Some(Quantity::ZERO),
+            max_age: None,
+            on_unknown: OnUnknown::Reject,
+            hours: None,
+        };
+        let decide = |held| decide_with(&state, &policy, held, now);
+        let holds = self.reservations.queue(&self.keys[0]);
+        let reserved = holds.reserve(call_id, DEFAULT_TTL, now, decide);
+        let meters = self.metrics.queue(&self.keys[0]).unwrap();
+        let decision = reserved.decision().expect("each call asks once");
+        self.metrics.decision(&meters, decision, Duration::ZERO);
+        reserved
+    }
+
+    /// Offers a call that arrives after the lead, and waits for an agent who takes it. Returns whether one does within the patience.
+    async fn arrives(&self) -> bool {
+        sleep(Terms::DEFAULT.lead()).await;
+        for _ in 0..50 {
+            let taken = |world: &mut World| world.offer_call(self.ids[0]);
+            if self.simulator.world(taken).is_some() {
+                return true;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        false
+    }
+}
+
 /// When the row of each agent was read that the account knows.
 fn rows_seen(known: &Known) -> HashMap<AgentId, Moment> {
     let polls = known.queues.iter().flat_map(|(_, poll)| {
@@ -177,11 +231,7 @@ async fn nobody_is_expected_whose_status_is_too_old() {
     });
     sleep(10 * MINUTE).await;
     assert_eq!(fixture.health.borrow().feed, Feed::Available);
-    let any = Prediction {
-        likely: 0.0,
-        needed: 0.0,
-        taken: 0,
-    };
+    let any = Prediction::from_percent(0, Terms::DEFAULT);
     let (mut expected, mut are_some_old) = (0, false);
     for _ in 0..60 {
         sleep(5 * SECOND).await;
@@ -247,4 +297,31 @@ async fn a_queue_whose_criteria_count_no_agents_is_not_measured() {
     let report = fixture.report();
     assert_eq!(report.queues[0].state, State::OtherRule);
     assert_eq!(report.queues[0].calls, Calls::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_goes_from_wrap_up_onto_the_call_ends_its_reservation() {
+    let fixture = exact().start();
+    let holds = fixture.reservations.queue(&fixture.keys[0]);
+    let (mut bets, mut taken, mut late) = (0, 0, 0);
+    for call in 0..600 {
+        sleep(4 * SECOND).await;
+        let Reserved::Made(made, _) = fixture.reserve(&format!("call-{call}")) else {
+            continue;
+        };
+        let came = fixture.arrives().await;
+        if came {
+            // Long before its time is up, and after the next looks.
+            sleep(12 * SECOND).await;
+        }
+        let is_held = holds.list(fixture.clock.now()).contains(&made);
+        let is_bet = made.prediction.is_some();
+        bets += u32::from(is_bet);
+        taken += u32::from(is_bet && came);
+        late += u32::from(is_bet && came && is_held);
+        let now = fixture.clock.now();
+        let _ = fixture.reservations.release(&made.id, now);
+    }
+    assert!(bets > 20 && taken > bets * 2 / 3, "{taken} of {bets}");
+    assert!(late <= taken / 20, "{late} of {taken} are still held");
 }

@@ -115,7 +115,7 @@ impl Reserved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum End {
-    /// An agent was seen leaving *available* after it was made, so the call has arrived.
+    /// An agent was seen leaving *available* after it was made, or the agent that it counted on was seen on a call: the call has arrived.
     Answered,
     /// The router released it.
     Released,
@@ -162,7 +162,8 @@ impl Holds {
         count(&self.current(now))
     }
 
-    /// Holds a seat for a call if `decide` accepts with the number of seats held now. No other call can take it in between.
+    /// Holds a seat for a call if `decide` accepts with the number of seats held now. No other call can take it in between. A seat that counts on
+    /// an agent who is not free yet is held at least until the call gives up.
     pub fn reserve(
         &self,
         call_id: &str,
@@ -181,11 +182,13 @@ impl Holds {
         if held.len() >= MAX_PER_QUEUE {
             return Reserved::Full(decision);
         }
+        // If it ended while the call is on its way, another call would bet on the same wrap-up.
+        let least = decision.prediction.map(Prediction::within);
         let reservation = Reservation {
             id: ReservationId::random(),
             call_id: call_id.into(),
             made: now,
-            ttl,
+            ttl: ttl.max(least.unwrap_or_default()),
             prediction: decision.prediction,
         };
         self.push(&mut held, reservation.clone());
@@ -200,10 +203,14 @@ impl Holds {
         })
     }
 
-    /// Returns the oldest reservation that was made by `at`.
-    pub(super) fn oldest(&self, at: Moment, now: Moment) -> Option<Reservation> {
+    /// Returns the oldest reservation that may be `the_one`.
+    pub(super) fn oldest(
+        &self,
+        the_one: impl Fn(&Reservation) -> bool,
+        now: Moment,
+    ) -> Option<Reservation> {
         let held = self.current(now);
-        held.iter().find(|one| one.made.boot <= at.boot).cloned()
+        held.iter().find(|one| the_one(one)).cloned()
     }
 
     /// Returns everything held now, oldest first.

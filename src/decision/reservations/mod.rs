@@ -2,7 +2,7 @@
 //!
 //! The decision to send a call and its reservation are one step: with three seats and a hundred simultaneous requests, exactly three succeed. A
 //! reservation ends when an agent of the queue is seen leaving *available* after it was made, when it is released, or when it expires,
-//! whichever is first. Every reservation expires, so no seat stays held forever.
+//! whichever is first. One that counts on an agent who was not free also ends when such an agent is seen on a call. Every reservation expires, so no seat stays held forever.
 //!
 //! [`Holds`] are the seats held in one queue, [`Reservations`] those of all queues. Neither knows HTTP or files: a [`Journal`] keeps
 //! what outlives a restart.
@@ -258,8 +258,30 @@ impl Reservations {
         if before.is_some_and(|before| at.boot <= before.boot) {
             return None;
         }
+        self.answered(queues, |one| one.made.boot <= at.boot, now)
+    }
+
+    /// An agent of these queues went onto a call at `at`, a boot time, and was not available before: that was the oldest call that counts on such an
+    /// agent. No look saw the agent free in between, so this call ends by no departure.
+    pub fn took_call(
+        &self,
+        queues: &[QueueKey],
+        at: Duration,
+        now: Moment,
+    ) -> Option<(QueueKey, Moment)> {
+        let is_bet = |one: &Reservation| one.prediction.is_some() && one.made.boot <= at;
+        self.answered(queues, is_bet, now)
+    }
+
+    /// Ends the oldest reservation in these queues that may be `the_one`, because an agent has its call.
+    fn answered(
+        &self,
+        queues: &[QueueKey],
+        the_one: impl Fn(&Reservation) -> bool,
+        now: Moment,
+    ) -> Option<(QueueKey, Moment)> {
         let holds = || queues.iter().map(|key| (key, self.queue(key)));
-        let oldest = |(key, holds): (_, Arc<Holds>)| Some((key, holds.oldest(at, now)?));
+        let oldest = |(key, holds): (_, Arc<Holds>)| Some((key, holds.oldest(&the_one, now)?));
         let (key, reservation) = holds()
             .filter_map(oldest)
             .min_by_key(|(_, one)| one.made.boot)?;

@@ -11,7 +11,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock::Clock,
-    decision::{OnUnknown, Policy, board::QueueState, decide, decide_with},
+    decision::{
+        Decision, OnUnknown, Policy,
+        board::QueueState,
+        decide, decide_with,
+        soon::rule::{Prediction, Terms},
+    },
     fixtures::{Still, available, snapshot},
     model::quantity::Quantity,
 };
@@ -108,6 +113,37 @@ fn released_seats_are_open_again_and_only_once() {
         (0, (1, [0, 1, 0])),
         "released"
     );
+}
+
+#[test]
+fn an_agent_who_goes_straight_onto_a_call_ends_the_oldest_reservation_that_counts_on_one() {
+    let clock = Still::new();
+    let reservations = Reservations::new();
+    let reserve = |call: &str, prediction| {
+        clock.pass(Duration::from_secs(1));
+        let now = clock.now();
+        let decide = |held| Decision {
+            prediction,
+            ..decide_with(&seats(9, now), &POLICY, held, now)
+        };
+        let holds = reservations.queue(&key("sales"));
+        made(holds.reserve(call, DEFAULT_TTL, now, decide))
+    };
+    reserve("a seat", None);
+    let bet = Some(Prediction::from_percent(90, Terms::DEFAULT));
+    let (first, second) = (reserve("first", bet), reserve("second", bet));
+    let took_call = |queue, at: Moment| {
+        let ended = reservations.took_call(&[key(queue)], at.boot, clock.now());
+        ended.map(|(_, made)| made)
+    };
+    let before = first.made.earlier(Duration::from_millis(1));
+    assert_eq!(took_call("sales", before), None);
+    assert_eq!(took_call("support", clock.now()), None);
+    assert_eq!(took_call("sales", clock.now()), Some(first.made));
+    assert_eq!(took_call("sales", clock.now()), Some(second.made));
+    assert_eq!(took_call("sales", clock.now()), None, "a seat stays held");
+    let counts = reservations.queue(&key("sales")).counts();
+    assert_eq!(counts, (3, [2, 0, 0]), "two are answered");
 }
 
 #[test]

@@ -103,6 +103,8 @@ pub struct Prediction {
     pub needed: f64,
     /// Calls on their way count on this many of the likeliest members, and this call on the others.
     pub taken: u8,
+    /// The call gives up after this time. In milliseconds, so that a decision stays as small as without it.
+    pub(super) within_ms: u32,
 }
 
 impl Default for Terms {
@@ -185,7 +187,13 @@ impl Prediction {
             likely: HUNDREDTHS[usize::from(likely.min(100))],
             needed: terms.needed(),
             taken: 0,
+            within_ms: (terms.lead + terms.patience).as_millis() as u32,
         }
+    }
+
+    /// Returns how long a call that counts on it is on its way at most.
+    pub fn within(self) -> Duration {
+        Duration::from_millis(self.within_ms.into())
     }
 
     /// Returns the probability in percent.

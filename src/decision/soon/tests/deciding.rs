@@ -172,6 +172,21 @@ fn two_calls_never_bet_on_the_same_wrap_up() {
 }
 
 #[test]
+fn a_seat_that_counts_on_a_wrap_up_is_held_until_the_call_gives_up() {
+    let (holds, state) = (Holds::default(), queue(0, steady(&[0.9])));
+    let reserve = |call: &str, ttl, at| {
+        let decide = |held| decide_with(&state, &POLICY, held, moment(at));
+        holds.reserve(call, Duration::from_secs(ttl), moment(at), decide)
+    };
+    assert!(matches!(reserve("a", 1, 1.0), Reserved::Made(..)));
+    assert!(matches!(reserve("b", 1, 10.9), Reserved::Refused(_)));
+    let Reserved::Made(made, _) = reserve("b", 45, 11.0) else {
+        panic!("the first call has given up");
+    };
+    assert_eq!(made.ttl, Duration::from_secs(45), "a longer time stays");
+}
+
+#[test]
 fn a_rejection_says_when_it_ends() {
     let state = queue(0, growing());
     let before = decide(&state, Held::default(), 3.0);
