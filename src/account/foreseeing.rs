@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Account,
-    foresight::{AtZero, Decided},
+    foresight::Decided,
     roster::{KnownStay, Roster, earlier},
     schedule_time,
 };
@@ -18,9 +18,10 @@ use crate::{
         decide_with,
         snapshot::Snapshot,
         soon::{
+            calibration::{AtZero, Free},
             outlook::{Expected, Outlook},
             report::State,
-            rule::{Off, Seats, Terms, likely},
+            rule::{Held, Off, Seats, Terms, likely},
             stay::{AsOf, Stay},
             week::tenth,
         },
@@ -128,8 +129,16 @@ impl Account {
         self.told.learnt = false;
     }
 
-    /// Settles situations that waited for a list that shows this queue.
-    pub(super) fn settle(&mut self, place: usize, snapshot: &Snapshot) {
+    /// Settles situations that waited for the newest list. By now it is known which calls have their agents.
+    pub(super) fn settle(&mut self) {
+        for place in self.foresight.waiting() {
+            if let Some(snapshot) = self.deps.board.snapshot(&self.deps.queues[place].key) {
+                self.settle_queue(place, &snapshot);
+            }
+        }
+    }
+
+    fn settle_queue(&mut self, place: usize, snapshot: &Snapshot) {
         let queue = &self.deps.queues[place];
         let (Rule::Seats(rule), Some(threshold), Ok(_)) =
             (&queue.rule, queue.threshold, &snapshot.measured)
@@ -137,34 +146,38 @@ impl Account {
             return;
         };
         let now = self.deps.clock.now();
-        let held = self.deps.reservations.queue(&queue.key).held(now);
-        // Calls that bet on an agent take one of these seats as well, so bets do not reduce them.
-        let taken = f64::from(held.all - held.bets);
-        let taken = threshold.get() + taken;
-        let seat_since = || seat_since(&self.roster, snapshot, *rule, taken);
+        let holds = self.deps.reservations.queue(&queue.key);
+        let free = || {
+            let since = free_since(&self.roster, snapshot, *rule);
+            let since = since.into_iter().skip(threshold.get() as usize);
+            Free {
+                since: since.collect(),
+                held: holds.held_since(now),
+            }
+        };
         let ids = &self.ids;
-        let settled =
-            self.foresight
-                .look(place, |place| ids[place], (snapshot.as_of, seat_since), now);
+        let settled = self
+            .foresight
+            .look(place, |place| ids[place], (snapshot.as_of, free), now);
         for outcome in settled {
             let key = &self.deps.queues[outcome.queue].key;
             self.deps
                 .metrics
-                .soon(key, tenth(outcome.corrected), outcome.seen);
+                .soon(key, tenth(outcome.corrected), outcome.seen());
         }
     }
 
     /// Examines queues without a seat once a second. From time to time it stores the knowledge, for this node and the others, and updates the report.
     pub(super) fn foresee(&mut self) {
         let now = self.deps.clock.now();
-        if !self.foresight.is_time_to_predict(now) {
+        let Some(before) = self.foresight.time_to_predict(now) else {
             return;
-        }
+        };
         for place in 0..self.deps.queues.len() {
             let (rejected, accepted) = self.questions[place].0.at_zero_seats();
             let decided = Decided { rejected, accepted };
             let calls = self.foresight.new_calls(place, decided);
-            let at_zero = self.predict(place, now);
+            let at_zero = self.predict(place, before, now);
             self.foresight
                 .count_calls((place, self.ids[place]), calls, at_zero, now);
         }
@@ -177,14 +190,22 @@ impl Account {
         }
     }
 
-    /// Returns the prediction for a queue if it has no seat and nothing about it is in doubt.
-    fn predict(&self, place: usize, now: Moment) -> Option<AtZero> {
+    /// Returns the prediction for a queue if it has no seat and nothing about it is in doubt. It is the prediction with which calls were accepted
+    /// since `before`, so the agents that these take are not left out.
+    fn predict(&self, place: usize, before: Duration, now: Moment) -> Option<AtZero> {
         let queue = &self.deps.queues[place];
         let (Rule::Seats(_), Some(threshold)) = (&queue.rule, queue.threshold) else {
             return None;
         };
         let state = self.deps.board.get(&queue.key)?;
-        let held = self.deps.reservations.queue(&queue.key).held(now);
+        let holds = self.deps.reservations.queue(&queue.key);
+        let held = holds.held_since(now);
+        let bets = held.bets.iter().filter(|made| **made <= before);
+        let bets = bets.count() as u32;
+        let held = Held {
+            all: held.seats.len() as u32 + bets,
+            bets,
+        };
         let policy = Policy {
             threshold: queue.threshold,
             max_age: queue.max_age,
@@ -210,6 +231,7 @@ impl Account {
         Some(AtZero {
             likely: likely(chances, taken),
             terms: queue.soon.terms,
+            before,
         })
     }
 
@@ -343,13 +365,8 @@ impl Account {
     }
 }
 
-/// Returns since when, as boot time, a queue has had more seats than `taken`; `None` if it has no more.
-fn seat_since(
-    roster: &Roster,
-    snapshot: &Snapshot,
-    rule: SeatRule,
-    taken: f64,
-) -> Option<Duration> {
+/// Returns since when, as boot times, each agent of a queue has been free, in this order.
+fn free_since(roster: &Roster, snapshot: &Snapshot, rule: SeatRule) -> Vec<Duration> {
     let agents = snapshot.agents.iter();
     let open = agents.filter(|agent| seat(agent, rule, snapshot.as_of) == Seat::Open);
     let began = |agent: &Arc<Agent>| {
@@ -360,5 +377,5 @@ fn seat_since(
         .map(|agent| began(agent).unwrap_or(snapshot.as_of.boot))
         .collect();
     since.sort();
-    since.get(taken as usize).copied()
+    since
 }

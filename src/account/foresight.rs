@@ -2,7 +2,7 @@
 //!
 //! Pure. It uses data that was read for other reasons, and requests none of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::{
     clock::Moment,
     decision::soon::{
         arrivals::Arrivals,
-        calibration::{Calibration, Outcome},
+        calibration::{AtZero, Calibration, Free, Outcome},
         learnt::{Learnt, StoredLearnt},
         report::{AccountReport, QueueReport, State},
         rule::{Off, Prediction, Terms, may_act},
@@ -59,15 +59,6 @@ pub struct Decided {
     pub rejected: u64,
     /// Accepted by the rule.
     pub accepted: u64,
-}
-
-/// The prediction for a queue without a seat.
-#[derive(Clone, Copy, Debug)]
-pub struct AtZero {
-    /// The probability that an agent will be free, before correction.
-    pub likely: f64,
-    /// The operator's settings.
-    pub terms: Terms,
 }
 
 /// The stored form.
@@ -134,13 +125,10 @@ impl Foresight {
         is_time
     }
 
-    /// Returns whether it is time to examine queues without a seat, and restarts that interval if so.
-    pub fn is_time_to_predict(&mut self, now: Moment) -> bool {
+    /// If it is time to examine queues without a seat, restarts that interval and returns the boot time at which it began.
+    pub fn time_to_predict(&mut self, now: Moment) -> Option<Duration> {
         let is_time = now.boot >= self.predicted + PREDICT_EVERY;
-        if is_time {
-            self.predicted = now.boot;
-        }
-        is_time
+        is_time.then(|| std::mem::replace(&mut self.predicted, now.boot))
     }
 
     /// Returns whether it is time to update the report, and restarts that interval if so.
@@ -168,13 +156,17 @@ impl Foresight {
 
     /// Learns from time in a status. `places` returns the queues of the agent.
     pub fn learn(&mut self, mut change: StayPassed, places: impl FnOnce() -> Vec<usize>) {
-        let took_call = change.onto_call && self.calibration.has_bets();
-        if let (true, Some(ended)) = (took_call, &mut change.passed.ended) {
-            let mut places = places().into_iter();
+        if let (true, Some(ended)) = (change.onto_call, &mut change.passed.ended) {
             // The rule sent this call, so the agent was free for it, if only briefly.
-            ended.available |= places.any(|place| self.calibration.took_call(place, change.at));
+            ended.available |= self.took_call(&places(), change.at);
         }
         self.learnt.learn(&change.passed);
+    }
+
+    /// Records that an agent of the queues at these places went onto a call at `at`, a boot time. Returns whether the rule has accepted that call.
+    pub fn took_call(&mut self, places: &[usize], at: Duration) -> bool {
+        let mut places = places.iter();
+        self.calibration.has_bets() && places.any(|place| self.calibration.took_call(*place, at))
     }
 
     /// Renames statuses, as CallTools did: from the first name to the second.
@@ -216,14 +208,15 @@ impl Foresight {
             accepted,
             ..Calls::default()
         };
-        if let Some(AtZero { likely, terms }) = at_zero {
+        if let Some(at_zero) = at_zero {
             calls.came = calls.came.saturating_add(rejected);
-            if self.prediction(likely, terms).accepts() {
+            // If it accepts, it acts, and has rejected the others.
+            if accepted == 0 && self.prediction(at_zero.likely, at_zero.terms).accepts() {
                 calls.would = rejected;
             }
             let chosen = calls.would.saturating_add(accepted);
             self.calibration
-                .predict(place, likely, (chosen, accepted), terms, now);
+                .predict(place, at_zero, (chosen, accepted), now);
         }
         if let Some(id) = id.filter(|_| calls != Calls::default()) {
             self.record.came(id, calls, now);
@@ -240,15 +233,20 @@ impl Foresight {
         Prediction::new(likely * self.calibration.factor(), terms)
     }
 
-    /// Records a look at a queue, which `seat_since` describes as for [`Calibration::look`]. Returns the situations that this settles.
+    /// Returns the places of the queues with situations that wait for a look.
+    pub fn waiting(&self) -> BTreeSet<usize> {
+        self.calibration.waiting().collect()
+    }
+
+    /// Records a look at a queue, as for [`Calibration::look`]. Returns the situations that this settles.
     pub fn look(
         &mut self,
         place: usize,
         id_of: impl Fn(usize) -> Option<u64>,
-        (at, seat_since): (Moment, impl FnOnce() -> Option<Duration>),
+        (at, free): (Moment, impl FnOnce() -> Free),
         now: Moment,
     ) -> Vec<Outcome> {
-        let settled = self.calibration.look(place, at, seat_since);
+        let settled = self.calibration.look(place, at, free);
         for outcome in &settled {
             self.record.settled(id_of(outcome.queue), outcome, now);
         }

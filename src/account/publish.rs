@@ -15,7 +15,6 @@ impl Account {
         let Some(snapshot) = self.snapshot(place) else {
             return;
         };
-        self.settle(place, &snapshot);
         let key = &self.deps.queues[place].key;
         let was = self.deps.board.get(key).unwrap_or_default();
         if let (Err(mismatch), false) = (&snapshot.measured, measured_badly(&was.snapshot)) {
@@ -44,7 +43,6 @@ impl Account {
                 None => self.measured(place, joined),
             };
             self.faults.renewed(place, snapshot.as_of);
-            self.settle(place, &snapshot);
             self.deps
                 .board
                 .renew(&self.deps.queues[place].key, snapshot);

@@ -38,6 +38,7 @@ impl Account {
         }
         self.learn_stays();
         self.end_reservations();
+        self.settle();
         let is_beside = |fault: &Fault| !was_in_use && concerns_a_list_of_statuses(job, fault);
         let ending = match &result {
             Ok(requests) => Ending::Well {
@@ -140,6 +141,13 @@ impl Account {
     /// shows that the agent is gone, so no seat looks open in between.
     fn end_reservations(&mut self) {
         for departure in self.roster.take_departures() {
+            let newest = self.roster.newest(&departure.agent);
+            if newest.is_some_and(|newest| newest.agent.on_call) {
+                let stay = self.roster.stay(&departure.agent);
+                let began = stay.and_then(|known| known.stay.began());
+                let at = began.unwrap_or(departure.seen.at.boot);
+                self.foresight.took_call(&departure.places, at);
+            }
             let queues = self.keys(&departure.places);
             let (made_by, now) = (departure.made_by, self.deps.clock.now());
             let ended = self.deps.reservations.departed(&queues, made_by, now);

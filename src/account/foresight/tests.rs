@@ -29,13 +29,14 @@ fn wrap_up(available: bool, onto_call: bool, at: Moment) -> StayPassed {
 
 /// Looks at a queue where no agent is free. Returns whether the settled predictions came true.
 fn look(foresight: &mut Foresight, now: Moment) -> Vec<bool> {
-    let settled = foresight.look(0, |_| Some(7), (now, || None), now);
-    settled.iter().map(|one| one.seen).collect()
+    let settled = foresight.look(0, |_| Some(7), (now, Free::default), now);
+    settled.iter().map(Outcome::seen).collect()
 }
 
 const LIKELY: AtZero = AtZero {
     likely: 0.9,
     terms: Terms::DEFAULT,
+    before: Duration::ZERO,
 };
 
 /// Simulates calls every 20 s, each accepted by the rule and taken by its agent at once, so that no agent is ever seen free. If `others`, agents

@@ -153,6 +153,7 @@ fn exact() -> Setting {
         ..Setting::new(WorldSettings {
             mean_idle: Duration::from_secs(100 * 86_400),
             wrap_up_parts: 0,
+            calls_without_status: 0,
             ..busy(3).world
         })
     }
@@ -324,4 +325,10 @@ async fn an_agent_who_goes_from_wrap_up_onto_the_call_ends_its_reservation() {
     }
     assert!(bets > 20 && taken > bets * 2 / 3, "{taken} of {bets}");
     assert!(late <= taken / 20, "{late} of {taken} are still held");
+    let Calls { judged, found, .. } = fixture.report().queues[0].calls;
+    let (seen, met) = (
+        f64::from(found) / f64::from(judged),
+        f64::from(taken) / f64::from(bets),
+    );
+    assert!((seen - met).abs() < 0.15, "{seen} {met}");
 }

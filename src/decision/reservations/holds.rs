@@ -17,7 +17,7 @@ use crate::{
     clock::Moment,
     decision::{
         Decision,
-        soon::rule::{Held, Prediction},
+        soon::rule::{Held, HeldSince, Prediction},
     },
 };
 
@@ -160,6 +160,20 @@ impl Holds {
             return Held::default();
         }
         count(&self.current(now))
+    }
+
+    /// Returns when the seats held now were reserved.
+    pub fn held_since(&self, now: Moment) -> HeldSince {
+        let mut since = HeldSince::default();
+        if self.number.load(Ordering::Acquire) > 0 {
+            for one in &*self.current(now) {
+                match one.prediction {
+                    None => since.seats.push(one.made.boot),
+                    Some(_) => since.bets.push(one.made.boot),
+                }
+            }
+        }
+        since
     }
 
     /// Holds a seat for a call if `decide` accepts with the number of seats held now. No other call can take it in between. A seat that counts on

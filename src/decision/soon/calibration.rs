@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::rule::Terms;
+use super::rule::{HeldSince, Terms};
 use crate::clock::Moment;
 
 /// Situations closer together than this count as one.
@@ -36,11 +36,43 @@ pub struct Calibration {
     open: VecDeque<Situation>,
 }
 
+/// The prediction for a queue without a seat.
+#[derive(Clone, Copy, Debug)]
+pub struct AtZero {
+    /// The probability that an agent will be free, before correction.
+    pub likely: f64,
+    /// The operator's settings.
+    pub terms: Terms,
+    /// Calls on their way that were accepted by this boot time at zero seats take agents whom the probability leaves out.
+    pub before: Duration,
+}
+
+/// Who is free in a queue, as a look shows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Free {
+    /// Since when the agents beyond the threshold are free, as boot times.
+    pub since: Vec<Duration>,
+    /// The calls on their way.
+    pub held: HeldSince,
+}
+
+impl Free {
+    /// Returns how many agents are left for the calls of a situation by the calls before. Calls that came later come second.
+    fn left_for(&self, one: &Situation) -> u32 {
+        let by = |times: &[Duration], end| times.iter().filter(|at| **at <= end).count();
+        let free = by(&self.since, one.until);
+        let taken = by(&self.held.seats, one.taken) + by(&self.held.bets, one.before);
+        free.saturating_sub(taken) as u32
+    }
+}
+
 /// A moment at which nobody was free, with its prediction.
 #[derive(Clone, Copy, Debug)]
 struct Situation {
     queue: usize,
     likely: f64,
+    /// As in [`AtZero`].
+    before: Duration,
     /// With the factor.
     corrected: f64,
     /// Calls that the rule accepts here, or would accept.
@@ -51,7 +83,10 @@ struct Situation {
     taken: Duration,
     from: Duration,
     until: Duration,
-    seat: Option<bool>,
+    /// The most agents that a look has shown to be free for its calls; `None` without a look in time.
+    free: Option<u32>,
+    /// Agents who took its calls, before any look could see them free or after it.
+    took: u32,
 }
 
 /// How a situation ended.
@@ -65,8 +100,15 @@ pub struct Outcome {
     pub corrected: f64,
     /// Calls that the rule accepted, or would have accepted.
     pub calls: u32,
+    /// How many agents were seen who were free for them, or who took them; at least.
+    pub came: u32,
+}
+
+impl Outcome {
     /// Whether a seat was seen, or the agent who took the call.
-    pub seen: bool,
+    pub fn seen(&self) -> bool {
+        self.came > 0
+    }
 }
 
 impl Calibration {
@@ -75,32 +117,41 @@ impl Calibration {
     pub fn predict(
         &mut self,
         queue: usize,
-        likely: f64,
+        at_zero: AtZero,
         (calls, bets): (u32, u32),
-        terms: Terms,
         now: Moment,
     ) {
-        let mut open = self.open.iter_mut().rev();
-        let last = open.find(|one| one.queue == queue);
-        if let Some(last) = last.filter(|last| now.boot < last.taken + APART) {
-            last.calls = last.calls.saturating_add(calls);
-            last.bets = last.bets.saturating_add(bets);
-            return;
-        }
-        if self.open.len() >= MAX_OPEN {
-            return;
-        }
-        self.open.push_back(Situation {
+        let AtZero {
+            likely,
+            terms,
+            before,
+        } = at_zero;
+        let new = Situation {
             queue,
             likely,
+            before,
             corrected: likely * self.factor(),
             calls,
             bets,
             taken: now.boot,
             from: now.boot + terms.lead(),
             until: terms.until(now),
-            seat: None,
-        });
+            free: None,
+            took: 0,
+        };
+        let has_room = self.open.len() < MAX_OPEN;
+        let mut open = self.open.iter_mut().rev();
+        let last = open.find(|one| one.queue == queue);
+        match last.filter(|last| now.boot < last.taken + APART) {
+            // The moment of its first call is the one that counts.
+            Some(last) if last.calls == 0 && calls > 0 => *last = new,
+            Some(last) => {
+                last.calls = last.calls.saturating_add(calls);
+                last.bets = last.bets.saturating_add(bets);
+            }
+            None if has_room => self.open.push_back(new),
+            None => {}
+        }
     }
 
     /// Whether there are accepted calls whose agent has not been seen yet.
@@ -108,8 +159,8 @@ impl Calibration {
         self.open.iter().any(|one| one.bets > 0)
     }
 
-    /// Records that an agent of this queue went from a status without calls onto a call. If the rule has accepted a call that arrives about now,
-    /// this is the agent that it counted on, whom no look saw free in between. Returns whether it was so; each call explains one such agent.
+    /// Records that an agent of this queue went onto a call. If the rule has accepted a call that arrives about now, this is the agent that it
+    /// counted on, whom perhaps no look saw free while the call was due. Returns whether it was so; each call explains one such agent.
     pub fn took_call(&mut self, queue: usize, at: Duration) -> bool {
         let ours = |one: &&mut Situation| {
             one.queue == queue && one.bets > 0 && (one.taken..=one.until).contains(&at)
@@ -117,43 +168,43 @@ impl Calibration {
         match self.open.iter_mut().find(ours) {
             Some(one) => {
                 one.bets -= 1;
-                one.seat = Some(true);
+                one.took += 1;
+                one.free = one.free.or(Some(0));
                 true
             }
             None => false,
         }
     }
 
-    /// Records a look at a queue. `seat_since` is called if a situation of the queue waits, and returns since when, as boot time, the queue has had a
-    /// seat above its threshold, if it has one. Returns the situations that are settled now.
-    pub fn look(
-        &mut self,
-        queue: usize,
-        at: Moment,
-        seat_since: impl FnOnce() -> Option<Duration>,
-    ) -> Vec<Outcome> {
+    /// Returns the queues of situations that wait for a look.
+    pub fn waiting(&self) -> impl Iterator<Item = usize> {
+        self.open.iter().map(|one| one.queue)
+    }
+
+    /// Records a look at a queue. `free` is called if a situation of the queue waits. Returns the situations that are settled now.
+    pub fn look(&mut self, queue: usize, at: Moment, free: impl FnOnce() -> Free) -> Vec<Outcome> {
         let waits = self.open.iter().any(|one| one.queue == queue);
-        let seat_since = if waits { seat_since() } else { None };
+        let free = if waits { free() } else { Free::default() };
         for one in self.open.iter_mut().filter(|one| one.queue == queue) {
-            let had_seat = seat_since.is_some_and(|since| since <= one.until);
+            let left = free.left_for(one);
             if (one.from..=one.until).contains(&at.boot) {
-                one.seat = Some(had_seat || one.seat == Some(true));
+                one.free = one.free.max(Some(left));
             } else if at.boot > one.until {
                 // Without a look in time, only good outcomes would count.
-                one.seat = one.seat.map(|seen| seen || had_seat);
+                one.free = one.free.map(|free| free.max(left));
             }
         }
         let mut settled = Vec::new();
         self.open.retain(|one| {
             let is_over = at.boot > one.until && at.boot >= one.taken + APART;
             let is_settled = is_over && (one.queue == queue || at.boot > one.until + LATE);
-            if let (true, Some(seen)) = (is_settled, one.seat) {
+            if let (true, Some(free)) = (is_settled, one.free) {
                 settled.push(Outcome {
                     queue: one.queue,
                     likely: one.likely,
                     corrected: one.corrected,
                     calls: one.calls,
-                    seen,
+                    came: free.max(one.took),
                 });
             }
             !is_settled
@@ -172,7 +223,7 @@ impl Calibration {
         let kept = (-halves).exp2();
         self.faded = self.faded.max(at.boot);
         self.predicted = self.predicted * kept + outcome.likely;
-        self.seen = self.seen * kept + f64::from(u8::from(outcome.seen));
+        self.seen = self.seen * kept + f64::from(u8::from(outcome.seen()));
     }
 
     /// Returns the factor that corrects probabilities, so that no more agents are predicted than are seen; at most 1.

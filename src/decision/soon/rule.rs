@@ -87,6 +87,15 @@ pub struct Held {
     pub bets: u32,
 }
 
+/// When the seats that are held now were reserved, as boot times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldSince {
+    /// Those for which there was an agent.
+    pub seats: Vec<Duration>,
+    /// Those that count on an agent who was not free.
+    pub bets: Vec<Duration>,
+}
+
 impl Held {
     /// Returns this many seats, none of which counts on an agent who was not free.
     pub fn seats(all: u32) -> Self {

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use super::{
     arrivals::Arrivals,
-    calibration::{Calibration, MAX_OPEN},
+    calibration::{AtZero, Calibration, Free, MAX_OPEN},
     learnt::{Learnt, MAX_NAME, MAX_STATUSES},
-    rule::{BadCost, Held, Off, Seats, Terms, likely, may_act},
+    rule::{BadCost, Held, HeldSince, Off, Seats, Terms, likely, may_act},
     stay::{AsOf, Ended, Passed, Stay, follow},
     week::{Calls, DAYS, MAX_QUEUES, Tenths},
 };
@@ -403,32 +403,49 @@ fn a_call_on_its_way_uses_up_the_likeliest_wrap_up() {
     assert_eq!(likely([], 0), 0.0);
 }
 
+/// A prediction without the agents who take calls that were accepted by `before`.
+fn at_zero(likely: f64, before: f64) -> AtZero {
+    AtZero {
+        likely,
+        terms: terms(5.0, 5.0),
+        before: moment(before).boot,
+    }
+}
+
+/// One agent is free since then.
+fn free(since: Option<f64>) -> Free {
+    Free {
+        since: since.into_iter().map(|since| moment(since).boot).collect(),
+        ..Free::default()
+    }
+}
+
 #[test]
 fn predictions_are_compared_with_looks_between_lead_and_patience() {
-    let (mut calibration, terms) = (Calibration::default(), terms(5.0, 5.0));
+    let mut calibration = Calibration::default();
     let look_at = |calibration: &mut Calibration, at, seat: bool| {
-        let settled = calibration.look(0, moment(at), || seat.then_some(moment(at).boot));
-        settled.iter().map(|one| one.seen).collect::<Vec<_>>()
+        let settled = calibration.look(0, moment(at), || free(seat.then_some(at)));
+        settled.iter().map(|one| one.seen()).collect::<Vec<_>>()
     };
     let none: [bool; 0] = [];
     let is_asked = || panic!("nothing waits for this look");
     assert_eq!(calibration.look(0, moment(0.0), is_asked), []);
-    calibration.predict(0, 0.8, (0, 0), terms, moment(0.0));
-    calibration.predict(0, 0.8, (0, 0), terms, moment(3.9)); // Nearly the same situation.
+    calibration.predict(0, at_zero(0.8, 0.0), (0, 0), moment(0.0));
+    calibration.predict(0, at_zero(0.8, 0.0), (0, 0), moment(3.9)); // Nearly the same situation.
     assert_eq!(look_at(&mut calibration, 4.0, true), none); // Too early for the call.
     assert_eq!(look_at(&mut calibration, 7.0, true), none);
     assert_eq!(look_at(&mut calibration, 9.0, false), none); // The call has found its agent.
     assert_eq!(look_at(&mut calibration, 11.0, false), [true]);
     // No look in time, so the outcome is unknown.
-    calibration.predict(0, 0.8, (0, 0), terms, moment(20.0));
+    calibration.predict(0, at_zero(0.8, 0.0), (0, 0), moment(20.0));
     assert_eq!(look_at(&mut calibration, 40.0, true), none);
-    let seat_since = Some(moment(30.0).boot);
-    calibration.predict(0, 0.8, (0, 0), terms, moment(25.0));
-    assert_eq!(calibration.look(0, moment(40.0), || seat_since), []);
+    let seat_since = Some(30.0);
+    calibration.predict(0, at_zero(0.8, 0.0), (0, 0), moment(25.0));
+    assert_eq!(calibration.look(0, moment(40.0), || free(seat_since)), []);
     assert_eq!(calibration.factor(), 1.0);
     for n in 0..200 {
         let at = 60.0 + 20.0 * f64::from(n);
-        calibration.predict(0, 0.9, (0, 0), terms, moment(at));
+        calibration.predict(0, at_zero(0.9, 0.0), (0, 0), moment(at));
         look_at(&mut calibration, at + 7.0, false);
         look_at(&mut calibration, at + 11.0, false);
     }
@@ -437,33 +454,62 @@ fn predictions_are_compared_with_looks_between_lead_and_patience() {
 
 #[test]
 fn a_look_after_the_call_gave_up_shows_whether_a_seat_came_in_time() {
-    let (mut calibration, terms) = (Calibration::default(), terms(5.0, 5.0));
+    let mut calibration = Calibration::default();
     for (n, came, seen) in [(0, 9.0, true), (1, 10.0, true), (2, 10.1, false)] {
         let begin = 100.0 * f64::from(n);
-        let seat_since = Some(moment(begin + came).boot);
-        calibration.predict(0, 0.8, (0, 0), terms, moment(begin));
-        assert_eq!(calibration.look(0, moment(begin + 7.0), || None), []);
-        let settled = calibration.look(0, moment(begin + 11.0), || seat_since);
-        let settled: Vec<_> = settled.iter().map(|one| one.seen).collect();
+        let seat_since = Some(begin + came);
+        calibration.predict(0, at_zero(0.8, 0.0), (0, 0), moment(begin));
+        assert_eq!(calibration.look(0, moment(begin + 7.0), || free(None)), []);
+        let settled = calibration.look(0, moment(begin + 11.0), || free(seat_since));
+        let settled: Vec<_> = settled.iter().map(|one| one.seen()).collect();
         assert_eq!(settled, [seen], "{came}");
     }
 }
 
 #[test]
 fn a_situation_has_the_probability_that_callers_were_told() {
-    let (mut calibration, terms) = (Calibration::default(), terms(5.0, 5.0));
+    let mut calibration = Calibration::default();
     let mut last = 1.0;
     for n in 0..100 {
         let begin = 20.0 * f64::from(n);
         let factor = calibration.factor();
-        calibration.predict(0, 0.9, (0, 0), terms, moment(begin));
-        calibration.look(0, moment(begin + 7.0), || None);
-        for outcome in calibration.look(0, moment(begin + 11.0), || None) {
+        calibration.predict(0, at_zero(0.9, 0.0), (0, 0), moment(begin));
+        calibration.look(0, moment(begin + 7.0), || free(None));
+        for outcome in calibration.look(0, moment(begin + 11.0), || free(None)) {
             assert_eq!((outcome.likely, outcome.corrected), (0.9, 0.9 * factor));
             last = outcome.corrected;
         }
     }
     assert!(last < 0.3, "{last}");
+}
+
+#[test]
+fn agents_who_take_calls_that_came_before_do_not_count() {
+    let boot = |at: &[f64]| at.iter().map(|at| moment(*at).boot).collect::<Vec<_>>();
+    // Since when agents are free, when calls on their way got a seat or counted on an agent, and how many agents are left for a call at 10.5 s.
+    for (since, seats, bets, came) in [
+        (&[16.0][..], &[][..], &[5.0, 10.5][..], 0),
+        (&[16.0, 17.0], &[], &[5.0, 10.5], 1),
+        // The call before has its agent.
+        (&[16.0], &[], &[10.5], 1),
+        (&[16.0, 17.0, 25.0], &[], &[5.0], 1),
+        (&[16.0], &[9.0], &[10.5], 0),
+        // A later call.
+        (&[16.0], &[12.0], &[10.5], 1),
+    ] {
+        let mut calibration = Calibration::default();
+        calibration.predict(0, at_zero(0.8, 10.0), (1, 1), moment(11.0));
+        let free = || Free {
+            since: boot(since),
+            held: HeldSince {
+                seats: boot(seats),
+                bets: boot(bets),
+            },
+        };
+        calibration.look(0, moment(18.0), free);
+        let settled = calibration.look(0, moment(30.0), Free::default);
+        assert_eq!(settled[0].came, came, "{since:?} {seats:?} {bets:?}");
+    }
 }
 
 /// One agent's statuses, with the length of each.

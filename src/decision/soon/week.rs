@@ -111,11 +111,11 @@ impl Record {
     /// Counts a settled situation of this queue.
     pub fn settled(&mut self, queue: Option<u64>, outcome: &Outcome, now: Moment) {
         let day = day(now);
-        let count = &mut self.tenths.on(day)[tenth(outcome.corrected)][usize::from(outcome.seen)];
+        let count = &mut self.tenths.on(day)[tenth(outcome.corrected)][usize::from(outcome.seen())];
         *count = count.saturating_add(1);
         let Some(queue) = queue else { return };
         if outcome.calls > 0 {
-            let found = if outcome.seen { outcome.calls } else { 0 };
+            let found = if outcome.seen() { outcome.calls } else { 0 };
             let judged = Calls {
                 judged: outcome.calls,
                 found,
