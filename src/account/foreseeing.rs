@@ -21,7 +21,7 @@ use crate::{
             calibration::{AtZero, Free},
             outlook::{Expected, Outlook},
             report::State,
-            rule::{Held, Off, Seats, Terms, likely},
+            rule::{Held, HeldSince, Off, Seats, Terms, likely},
             stay::{AsOf, Stay},
             week::tenth,
         },
@@ -176,8 +176,13 @@ impl Account {
         for place in 0..self.deps.queues.len() {
             let (rejected, accepted) = self.questions[place].0.at_zero_seats();
             let decided = Decided { rejected, accepted };
-            let calls = self.foresight.new_calls(place, decided);
-            let at_zero = self.predict(place, before, now);
+            let key = &self.deps.queues[place].key;
+            let held = self.deps.reservations.queue(key).held_since(now);
+            let reserved = held.bets.iter().filter(|made| **made > before).count();
+            let calls = self
+                .foresight
+                .new_calls(place, decided, reserved as u32, now);
+            let at_zero = self.predict(place, &held, before, now);
             self.foresight
                 .count_calls((place, self.ids[place]), calls, at_zero, now);
         }
@@ -192,14 +197,18 @@ impl Account {
 
     /// Returns the prediction for a queue if it has no seat and nothing about it is in doubt. It is the prediction with which calls were accepted
     /// since `before`, so the agents that these take are not left out.
-    fn predict(&self, place: usize, before: Duration, now: Moment) -> Option<AtZero> {
+    fn predict(
+        &self,
+        place: usize,
+        held: &HeldSince,
+        before: Duration,
+        now: Moment,
+    ) -> Option<AtZero> {
         let queue = &self.deps.queues[place];
         let (Rule::Seats(_), Some(threshold)) = (&queue.rule, queue.threshold) else {
             return None;
         };
         let state = self.deps.board.get(&queue.key)?;
-        let holds = self.deps.reservations.queue(&queue.key);
-        let held = holds.held_since(now);
         let bets = held.bets.iter().filter(|made| **made <= before);
         let bets = bets.count() as u32;
         let held = Held {

@@ -11,7 +11,7 @@ use crate::{
     clock::Moment,
     decision::soon::{
         arrivals::Arrivals,
-        calibration::{AtZero, Calibration, Free, Outcome},
+        calibration::{APART, AtZero, Calibration, Free, Outcome},
         learnt::{Learnt, StoredLearnt},
         report::{AccountReport, QueueReport, State},
         rule::{Off, Prediction, Terms, may_act},
@@ -48,6 +48,8 @@ pub struct Foresight {
 struct Watched {
     /// The decisions at the last count; `None` before the first one.
     counted: Option<Decided>,
+    /// When a call was last counted that was rejected, and one that was accepted, as boot times.
+    called: [Option<Duration>; 2],
     arrivals: Arrivals,
     has_warned: bool,
 }
@@ -184,18 +186,31 @@ impl Foresight {
         self.learnt.free_by(stay, as_of)
     }
 
-    /// Returns the decisions about a queue since the last call, as (rejected, accepted by the rule).
-    pub fn new_calls(&mut self, place: usize, decided: Decided) -> (u32, u32) {
-        let before = self.queues[place].counted.replace(decided);
-        let before = before.unwrap_or(decided);
-        let since = |now: u64, before: u64| now.saturating_sub(before).min(u32::MAX.into()) as u32;
-        (
-            since(decided.rejected, before.rejected),
-            since(decided.accepted, before.accepted),
-        )
+    /// Returns the calls since the last time, as (rejected, accepted by the rule). Routers ask again about a call, or all the time, so questions with
+    /// the same answer count as one call within four seconds. Each of the accepted calls that `reserved` a seat counts.
+    pub fn new_calls(
+        &mut self,
+        place: usize,
+        decided: Decided,
+        reserved: u32,
+        now: Moment,
+    ) -> (u32, u32) {
+        let watched = &mut self.queues[place];
+        let before = watched.counted.replace(decided).unwrap_or(decided);
+        let mut once = |last: usize, is_asked: bool| {
+            let last = &mut watched.called[last];
+            let is_new = is_asked && last.is_none_or(|last| now.boot >= last + APART);
+            if is_new {
+                *last = Some(now.boot);
+            }
+            u32::from(is_new)
+        };
+        let rejected = once(0, decided.rejected > before.rejected);
+        let accepted = once(1, decided.accepted > before.accepted);
+        (rejected, accepted.max(reserved))
     }
 
-    /// Counts questions about a queue. `at_zero` is set if it has no seat now. `id` is CallTools' id of the queue.
+    /// Counts calls to a queue. `at_zero` is set if it has no seat now. `id` is CallTools' id of the queue.
     pub fn count_calls(
         &mut self,
         (place, id): (usize, Option<u64>),

@@ -53,6 +53,8 @@ pub struct QueueMeters {
     pub(super) skipped_rows: AtomicU64,
     /// Situations at zero seats, by predicted likelihood in tenths, and by whether a seat was seen then.
     soon: [[AtomicU64; 2]; 10],
+    /// Answers at zero seats that were given to load balancers, which ask all the time and not about calls: rejected, accepted.
+    checks: [AtomicU64; 2],
     /// Questions that wait for a fresher answer if that helps.
     patient: AtomicU64,
     /// Lists of agents that the drop-in was asked for. No scrape shows them: they are no decisions.
@@ -68,6 +70,7 @@ impl QueueMeters {
             incomplete_snapshots: AtomicU64::new(0),
             skipped_rows: AtomicU64::new(0),
             soon: Default::default(),
+            checks: Default::default(),
             patient: AtomicU64::new(0),
             listed: AtomicU64::new(0),
         }
@@ -84,13 +87,23 @@ impl QueueMeters {
         self.soon[tenth][usize::from(seen)].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a decision for a load balancer, which was also counted as a decision.
+    pub fn count_check(&self, decision: &Decision) {
+        use Reason::{BelowThreshold, Reserved, Soon};
+        if matches!(decision.reason, BelowThreshold | Reserved | Soon) {
+            self.checks[usize::from(decision.accept)].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// How many decisions have rejected a call because there was no seat, and how many have accepted one at zero seats.
     pub fn at_zero_seats(&self) -> (u64, u64) {
         let count = |reason: Reason, accept: bool| {
             self.decisions[reason as usize][usize::from(accept)].load(Ordering::Relaxed)
         };
         let rejected = count(Reason::BelowThreshold, false) + count(Reason::Reserved, false);
-        (rejected, count(Reason::Soon, true))
+        let [checked, checked_soon] = [0, 1].map(|one| self.checks[one].load(Ordering::Relaxed));
+        let accepted = count(Reason::Soon, true).saturating_sub(checked_soon);
+        (rejected.saturating_sub(checked), accepted)
     }
 
     /// Counts a question that waits for a fresher answer if that helps.

@@ -168,3 +168,46 @@ fn a_lead_longer_than_calls_take_is_reported_once() {
     assert!(report.queues[0].warning().unwrap().contains("within 3 s"));
     assert_eq!(report.queues[1].warning(), None);
 }
+
+#[test]
+fn many_questions_within_four_seconds_are_one_call_unless_they_reserve() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    let mut decided = Decided {
+        rejected: 100,
+        accepted: 100,
+    };
+    let mut ask = |rejected, accepted, reserved| {
+        decided.rejected += rejected;
+        decided.accepted += accepted;
+        clock.pass(seconds(1));
+        foresight.new_calls(0, decided, reserved, clock.now())
+    };
+    assert_eq!(ask(5, 5, 0), (0, 0), "asked before this process counted");
+    for _ in 0..2 {
+        assert_eq!(ask(5, 0, 0), (1, 0));
+        for _ in 0..3 {
+            assert_eq!(ask(5, 0, 0), (0, 0));
+        }
+    }
+    assert_eq!(ask(0, 5, 0), (0, 1), "another answer");
+    assert_eq!(ask(0, 5, 0), (0, 0));
+    assert_eq!(ask(0, 2, 2), (0, 2), "two calls");
+}
+
+#[test]
+fn no_more_calls_find_an_agent_than_agents_come() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    foresight.count_calls((0, Some(7)), (0, 3), Some(LIKELY), clock.now());
+    for later in [7, 4] {
+        clock.pass(seconds(later));
+        let free = || Free {
+            since: vec![clock.now().boot - seconds(1)],
+            ..Free::default()
+        };
+        foresight.look(0, |_| Some(7), (clock.now(), free), clock.now());
+    }
+    let calls = foresight.record.calls(7, clock.now());
+    assert_eq!((calls.judged, calls.found), (3, 1));
+}

@@ -10,7 +10,7 @@ use super::rule::{HeldSince, Terms};
 use crate::clock::Moment;
 
 /// Situations closer together than this count as one.
-const APART: Duration = Duration::from_secs(4);
+pub const APART: Duration = Duration::from_secs(4);
 
 /// After this time an observation counts half, because agents' habits change during a day.
 const HALF_LIFE: Duration = Duration::from_secs(2 * 3_600);

@@ -117,7 +117,7 @@ impl QueueReport {
             _ => "arrived",
         };
         format!(
-            "in the last 7 days {} {what} at zero seats; {chosen}{ended}",
+            "in the last 7 days {} {what} at zero seats (equal answers within 4 s count once); {chosen}{ended}",
             calls(came)
         )
     }

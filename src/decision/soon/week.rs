@@ -15,7 +15,7 @@ pub const MAX_QUEUES: usize = 96;
 
 const DAY_SECONDS: u64 = 86_400;
 
-/// Calls to one queue while it had no seat.
+/// Calls to one queue while it had no seat. Answers that are alike count once in four seconds, because they may be about the same call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calls {
     /// All calls.
@@ -115,10 +115,9 @@ impl Record {
         *count = count.saturating_add(1);
         let Some(queue) = queue else { return };
         if outcome.calls > 0 {
-            let found = if outcome.seen() { outcome.calls } else { 0 };
             let judged = Calls {
                 judged: outcome.calls,
-                found,
+                found: outcome.calls.min(outcome.came),
                 ..Calls::default()
             };
             self.came(queue, judged, now);

@@ -29,7 +29,7 @@ pub struct SoonJson {
     patience_ms: u64,
     /// How likely a free agent has to be for a call to be accepted.
     needed: f64,
-    /// Calls at zero seats in the last seven days.
+    /// Calls at zero seats in the last seven days. Equal answers to requests within four seconds count once.
     calls: u32,
     /// Accepted because an agent was likely to be free.
     accepted: u32,

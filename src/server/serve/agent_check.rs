@@ -78,7 +78,11 @@ async fn read_line(stream: &mut BufReader<Stream>) -> Option<String> {
 
 fn answer(app: &App, asked: &str) -> String {
     match app.find_named(asked) {
-        Ok(queue) => format!("{}\n", Line(&app.decide_and_count(&queue, &queue.policy).1)),
+        Ok(queue) => {
+            let (_, decision) = app.decide_and_count(&queue, &queue.policy);
+            queue.meters.count_check(&decision);
+            format!("{}\n", Line(&decision))
+        }
         Err(error) => refuse(&error),
     }
 }

@@ -130,3 +130,18 @@ async fn checks_and_requests_share_the_connections() {
     });
     assert_eq!(answer.await, "up 100%\n");
 }
+
+#[tokio::test]
+async fn a_check_at_zero_seats_is_no_call() {
+    let world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(0));
+    let agent = Agent::with_world(world).await;
+    assert_eq!(agent.check("sales\n").await, "up 0%\n");
+    let at_zero_seats = || {
+        let meters = agent.server.app.metrics.queue(&key("main/sales"));
+        meters.expect("the queue is counted").at_zero_seats()
+    };
+    assert_eq!(at_zero_seats(), (0, 0));
+    agent.server.get("/v1/queues/sales/decision").await;
+    assert_eq!(at_zero_seats(), (1, 0));
+}

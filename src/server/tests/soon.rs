@@ -298,7 +298,7 @@ async fn the_measurement_is_shown_in_words_and_figures() {
     let soon = server.get("/v1/queues").await.json()["queues"][0]["soon"].clone();
     assert_eq!(
         soon["outcome"],
-        "in the last 7 days 412 calls were rejected at zero seats; soon would have accepted 131, of which 84 % found an agent within 10 s"
+        "in the last 7 days 412 calls were rejected at zero seats (equal answers within 4 s count once); soon would have accepted 131, of which 84 % found an agent within 10 s"
     );
     assert_eq!((&soon["on"], &soon["acts"]), (&false.into(), &false.into()));
     assert_eq!(
