@@ -139,6 +139,12 @@ impl Learnt {
         short.map(|status| status.stays).sum()
     }
 
+    /// Returns how many stays were learnt in the status with the most, while none has enough to tell whether it is short.
+    pub fn too_few_stays(&self) -> Option<u64> {
+        let most = self.statuses.iter().map(|status| status.stays).max();
+        Some(most.unwrap_or_default()).filter(|most| *most < MIN_STAYS)
+    }
+
     /// Returns the names of the short statuses.
     #[cfg(test)]
     pub fn short_statuses(&self) -> impl Iterator<Item = &str> {

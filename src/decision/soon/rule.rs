@@ -49,7 +49,7 @@ pub enum Off {
     /// The account is too new.
     #[error("it has learnt for {} of 60 minutes", .0.as_secs() / 60)]
     TooNew(Duration),
-    /// No status is short, or no stays in one were seen.
+    /// No status is short, although enough stays were seen to tell.
     #[error(
         "no status is short enough: agents seem to have no wrap-up status, or stay in it for more than two minutes"
     )]
@@ -229,6 +229,9 @@ pub fn may_act(
     let lasted = learnt.lasted(now);
     if lasted < LEARN_FOR {
         return Err(Off::TooNew(lasted));
+    }
+    if let Some(stays) = learnt.too_few_stays() {
+        return Err(Off::FewStays(stays));
     }
     match learnt.short_stays() {
         0 => return Err(Off::NoShortStatus),

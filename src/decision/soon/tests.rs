@@ -338,10 +338,11 @@ fn the_rule_acts_after_an_hour_and_a_hundred_stays_in_a_short_status() {
         may_act(&learnt(&[20.0; 99]), 1.0, true, now),
         Err(Off::FewStays(99))
     );
-    assert_eq!(
-        may_act(&learnt(&[]), 1.0, true, now),
-        Err(Off::NoShortStatus)
-    );
+    for stays in [0, 19] {
+        let few = learnt(&vec![250.0; stays]);
+        let off = Err(Off::FewStays(stays as u64));
+        assert_eq!(may_act(&few, 1.0, true, now), off, "too early to tell");
+    }
     assert_eq!(
         may_act(&learnt(&[250.0; 200]), 1.0, true, now),
         Err(Off::NoShortStatus)
