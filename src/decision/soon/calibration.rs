@@ -59,11 +59,25 @@ pub struct Free {
 impl Free {
     /// Returns how many agents are left for the calls of a situation by the calls before. Calls that came later come second.
     fn left_for(&self, one: &Situation) -> u32 {
-        let by = |times: &[Duration], end| times.iter().filter(|at| **at <= end).count();
         let free = by(&self.since, one.until);
         let taken = by(&self.held.seats, one.taken) + by(&self.held.bets, one.before);
         free.saturating_sub(taken) as u32
     }
+
+    /// Returns the same for a look that comes too late. An agent whom the last look in time did not show, although they seem to have been free for longer, has
+    /// ended a call since, or logged in, and it is not known when.
+    fn left_in_time(&self, one: &Situation) -> u32 {
+        let left = self.left_for(one);
+        let Some((at, shown)) = one.looked else {
+            return left;
+        };
+        let came_later = by(&self.since, at).saturating_sub(shown);
+        left.saturating_sub(came_later as u32)
+    }
+}
+
+fn by(times: &[Duration], end: Duration) -> usize {
+    times.iter().filter(|at| **at <= end).count()
 }
 
 /// A moment at which nobody was free, with its prediction.
@@ -85,6 +99,8 @@ struct Situation {
     until: Duration,
     /// The most agents that a look has shown to be free for its calls; `None` without a look in time.
     free: Option<u32>,
+    /// The last look in time, and how many agents it showed to be free.
+    looked: Option<(Duration, usize)>,
     /// Agents who took its calls, before any look could see them free or after it.
     took: u32,
 }
@@ -137,6 +153,7 @@ impl Calibration {
             from: now.boot + terms.lead(),
             until: terms.until(now),
             free: None,
+            looked: None,
             took: 0,
         };
         let has_room = self.open.len() < MAX_OPEN;
@@ -186,11 +203,12 @@ impl Calibration {
         let waits = self.open.iter().any(|one| one.queue == queue);
         let free = if waits { free() } else { Free::default() };
         for one in self.open.iter_mut().filter(|one| one.queue == queue) {
-            let left = free.left_for(one);
             if (one.from..=one.until).contains(&at.boot) {
-                one.free = one.free.max(Some(left));
+                one.free = one.free.max(Some(free.left_for(one)));
+                one.looked = Some((at.boot, free.since.len()));
             } else if at.boot > one.until {
                 // Without a look in time, only good outcomes would count.
+                let left = free.left_in_time(one);
                 one.free = one.free.map(|free| free.max(left));
             }
         }

@@ -456,7 +456,14 @@ fn predictions_are_compared_with_looks_between_lead_and_patience() {
 #[test]
 fn a_look_after_the_call_gave_up_shows_whether_a_seat_came_in_time() {
     let mut calibration = Calibration::default();
-    for (n, came, seen) in [(0, 9.0, true), (1, 10.0, true), (2, 10.1, false)] {
+    let (on_a_call_at_7, long_before) = (6.0, -500.0);
+    for (n, came, seen) in [
+        (0, 9.0, true),
+        (1, 10.0, true),
+        (2, 10.1, false),
+        (3, on_a_call_at_7, false),
+        (4, long_before, false),
+    ] {
         let begin = 100.0 * f64::from(n);
         let seat_since = Some(begin + came);
         calibration.predict(0, at_zero(0.8, 0.0), (0, 0), moment(begin));
