@@ -25,6 +25,9 @@ const ASSUMED_RETURNS: f64 = 10.0;
 const RARE: f64 = 0.001;
 const OVERDUE_SECONDS: f64 = 30.0;
 
+/// Returns from a status are taken to have been seen over this much more time, so that the first one predicts little.
+const UNSEEN_SECONDS: f64 = 600.0;
+
 /// A status is short if three quarters of its stays end within two minutes, and half of them in available. Every lead is shorter than that.
 const SHORT_SECONDS: f64 = 120.0;
 const STAY_ON_AT_MOST: f64 = 0.25;
@@ -368,10 +371,7 @@ impl Status {
 
     /// Returns how likely an agent in this status becomes available within this time, whenever the stay began.
     fn returning(&self, within: Duration) -> f64 {
-        if self.seen_seconds <= 0.0 {
-            return 0.0;
-        }
-        let rate = self.seen_returns / self.seen_seconds;
+        let rate = self.seen_returns / (self.seen_seconds + UNSEEN_SECONDS);
         1.0 - (-rate * within.as_secs_f64()).exp()
     }
 }

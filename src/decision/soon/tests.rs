@@ -266,6 +266,15 @@ fn rows_that_show_a_new_name_before_the_list_of_statuses_lose_nothing() {
 }
 
 #[test]
+fn the_first_return_from_a_rare_status_predicts_little() {
+    let mut learnt = learnt(&[20.0; 100]);
+    learnt.learn(&passed("Meeting", 3.0, true));
+    let until = moment(25.0).boot;
+    let chance = learnt.chance(&stay("Meeting", 0.0, 10.0), until);
+    assert!(chance > 0.0 && chance < 0.05, "{chance}");
+}
+
+#[test]
 fn two_statuses_can_swap_their_names() {
     let mut learnt = learnt(&[20.0; 100]);
     for _ in 0..40 {
