@@ -147,6 +147,8 @@ impl Account {
         }
         let sightings = news.seen.iter().filter_map(|seen| sighting(seen, &names));
         sightings.for_each(|sighting| self.roster.recall(sighting));
+        // The leader learns from them. A node that led before would keep them for good.
+        drop(self.roster.take_stays());
         if !(news.polls.is_empty() && news.seen.is_empty()) {
             (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));
             self.keep_statuses_now_and_then();

@@ -206,7 +206,7 @@ pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
         stay.since = stay.since.or(look.since);
         stay.available = look.available;
         stay.status = look.status.clone().unwrap_or_default();
-        let counts = !stay.available && !stay.stored;
+        let counts = !stay.available && !stay.stored && !look.stored;
         return counts.then(|| Passed {
             status: Arc::clone(&stay.status),
             time,
