@@ -298,11 +298,12 @@ impl Foresight {
     ) -> AccountReport {
         let queue = |(place, (queue, id, terms, state)): (usize, (_, Option<u64>, _, _))| {
             let calls = id.map(|id| self.record.calls(id, now));
+            let calls = calls.unwrap_or(Some(Calls::default()));
             QueueReport {
                 queue,
                 terms,
                 state,
-                calls: calls.unwrap_or_default(),
+                calls,
                 arrives_within: self.arrives_within(place, terms),
             }
         };

@@ -39,6 +39,11 @@ const LIKELY: AtZero = AtZero {
     before: Duration::ZERO,
 };
 
+fn came(foresight: &Foresight, now: Moment) -> u32 {
+    let calls = foresight.record.calls(7, now);
+    calls.expect("the queue is counted").came
+}
+
 /// Simulates calls every 20 s, each accepted by the rule and taken by its agent at once, so that no agent is ever seen free. If `others`, agents
 /// also go from wrap-up straight to calls of other software.
 fn closed_loop(others: bool) -> Foresight {
@@ -68,7 +73,7 @@ fn an_agent_who_takes_the_call_at_once_was_free_for_it() {
         Ok(()),
         "its own success does not switch it off"
     );
-    let calls = foresight.record.calls(7, later);
+    let calls = foresight.record.calls(7, later).unwrap();
     assert_eq!((calls.accepted, calls.judged, calls.found), (400, 400, 400));
 }
 
@@ -105,18 +110,19 @@ fn the_report_covers_a_week() {
         foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), clock.now());
         clock.pass(seconds(86_400));
     }
-    let calls = foresight.record.calls(7, clock.now());
+    let calls = foresight.record.calls(7, clock.now()).unwrap();
     assert_eq!(
         (calls.came, calls.would),
         (12, 12),
         "the day that has just begun has no calls"
     );
     clock.pass(seconds(6 * 86_400));
-    assert_eq!(foresight.record.calls(7, clock.now()), Calls::default());
+    let calls = foresight.record.calls(7, clock.now());
+    assert_eq!(calls, Some(Calls::default()));
     // Counting continues after the wall clock was set back.
     clock.step_wall_back(seconds(3 * 86_400));
     foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), clock.now());
-    assert_eq!(foresight.record.calls(7, clock.now()).came, 2 + 6);
+    assert_eq!(came(&foresight, clock.now()), 2 + 6);
 }
 
 #[test]
@@ -208,6 +214,47 @@ fn no_more_calls_find_an_agent_than_agents_come() {
         };
         foresight.look(0, |_| Some(7), (clock.now(), free), clock.now());
     }
-    let calls = foresight.record.calls(7, clock.now());
+    let calls = foresight.record.calls(7, clock.now()).unwrap();
     assert_eq!((calls.judged, calls.found), (3, 1));
+}
+
+#[test]
+fn counting_begins_anew_after_a_clock_was_far_in_the_future() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    let year = seconds(365 * 86_400);
+    let wrong = Moment {
+        wall: clock.now().wall + year,
+        ..clock.now()
+    };
+    foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), wrong);
+    assert_eq!(came(&foresight, wrong), 2);
+    assert_eq!(came(&foresight, clock.now()), 0);
+    for _ in 0..9 {
+        foresight.count_calls((0, Some(7)), (1, 0), Some(LIKELY), clock.now());
+        clock.pass(seconds(86_400));
+    }
+    assert_eq!(came(&foresight, clock.now()), 6, "the last days");
+}
+
+#[test]
+fn a_queue_without_room_is_reported_as_not_counted() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    let outcome = |foresight: &Foresight, id: u64| {
+        let state = State::Measured(Ok(()));
+        let queue = ("a".into(), Some(id), Terms::DEFAULT, state);
+        let report = foresight.report([queue].into_iter(), clock.now());
+        report.queues[0].outcome()
+    };
+    for id in 0..96 {
+        assert!(outcome(&foresight, id).contains("no call arrived"));
+        foresight.count_calls((0, Some(id)), (1, 0), Some(LIKELY), clock.now());
+    }
+    foresight.count_calls((0, Some(96)), (1, 0), Some(LIKELY), clock.now());
+    assert!(outcome(&foresight, 95).contains("1 call was rejected"));
+    assert!(outcome(&foresight, 96).contains("not counted"));
+    assert!(outcome(&foresight, 97).contains("not counted"));
+    clock.pass(seconds(8 * 86_400));
+    assert!(outcome(&foresight, 97).contains("no call arrived"));
 }

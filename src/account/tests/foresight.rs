@@ -65,7 +65,7 @@ async fn situations_at_zero_seats_are_predicted_followed_and_reported() {
         would,
         judged,
         found,
-    } = queue.calls;
+    } = queue.calls.unwrap();
     assert!(
         came > 500 && would > 50 && would < came && accepted == 0,
         "{queue:?}"
@@ -134,7 +134,10 @@ async fn knowledge_survives_a_restart_and_a_reload() {
     assert_eq!(after.queues[0].state, State::Measured(Ok(())));
     let situations = |report: &AccountReport| report.tenths.iter().flatten().sum::<u32>();
     assert!(situations(&before) > 0 && situations(&after) >= situations(&before));
-    let (was, is) = (before.queues[0].calls, after.queues[0].calls);
+    let (was, is) = (
+        before.queues[0].calls.unwrap(),
+        after.queues[0].calls.unwrap(),
+    );
     assert!(
         was.came > 0 && is.came >= was.came && is.judged >= was.judged,
         "{was:?} {is:?}"
@@ -297,7 +300,7 @@ async fn a_queue_whose_criteria_count_no_agents_is_not_measured() {
     fixture.calls(10 * MINUTE).await;
     let report = fixture.report();
     assert_eq!(report.queues[0].state, State::OtherRule);
-    assert_eq!(report.queues[0].calls, Calls::default());
+    assert_eq!(report.queues[0].calls, Some(Calls::default()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,7 +328,7 @@ async fn an_agent_who_goes_from_wrap_up_onto_the_call_ends_its_reservation() {
     }
     assert!(bets > 20 && taken > bets * 2 / 3, "{taken} of {bets}");
     assert!(late <= taken / 20, "{late} of {taken} are still held");
-    let Calls { judged, found, .. } = fixture.report().queues[0].calls;
+    let Calls { judged, found, .. } = fixture.report().queues[0].calls.unwrap();
     let (seen, met) = (
         f64::from(found) / f64::from(judged),
         f64::from(taken) / f64::from(bets),

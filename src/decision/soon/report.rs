@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     rule::{Off, Terms},
-    week::{Calls, Tenths},
+    week::{Calls, MAX_QUEUES, Tenths},
 };
 
 /// The rule's measurement in an account.
@@ -27,8 +27,8 @@ pub struct QueueReport {
     pub terms: Terms,
     /// Whether the rule acts.
     pub state: State,
-    /// Calls without a seat in the last seven days.
-    pub calls: Calls,
+    /// Calls without a seat in the last seven days; `None` if they are not counted, because the account has too many queues.
+    pub calls: Option<Calls>,
     /// The usual time from a reservation to the agent who took the call, if that is shorter than the lead.
     pub arrives_within: Option<Duration>,
 }
@@ -76,13 +76,18 @@ impl QueueReport {
 
     /// Says what happened at zero seats.
     pub fn outcome(&self) -> String {
+        let Some(calls) = self.calls else {
+            return format!(
+                "calls at zero seats are not counted here: {MAX_QUEUES} other queues of the account had some in the last 7 days, and there is no room for more"
+            );
+        };
         let Calls {
             came,
             accepted,
             would,
             judged,
             found,
-        } = self.calls;
+        } = calls;
         if came == 0 {
             return "in the last 7 days no call arrived at zero seats".to_owned();
         }

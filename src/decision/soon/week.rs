@@ -69,8 +69,12 @@ struct Week<T> {
 }
 
 impl<T: Copy + Default> Week<T> {
-    /// Returns the count of a day. Days that were skipped begin empty. After a wall clock was set back, the newest day keeps counting.
+    /// Returns the count of a day. Days that were skipped begin empty. After a wall clock was set back, the newest day keeps counting. If that is
+    /// more than a week ahead, the clock was wrong then, and counting begins anew.
     fn on(&mut self, day: u64) -> &mut T {
+        if self.is_ahead(day) {
+            *self = Self::default();
+        }
         let day = day.max(self.newest);
         for passed in (self.newest + 1..=day).rev().take(DAYS) {
             self.days[passed as usize % DAYS] = T::default();
@@ -80,10 +84,15 @@ impl<T: Copy + Default> Week<T> {
     }
 
     fn until(&self, day: u64) -> impl Iterator<Item = T> {
-        let newest = self.newest;
+        // What was counted on days that are yet to come says nothing about the last ones.
+        let newest = if self.is_ahead(day) { 0 } else { self.newest };
         let counted = (0..DAYS as u64).filter_map(move |back| newest.checked_sub(back));
         let recent = counted.filter(move |one| one + DAYS as u64 > day);
         recent.map(|one| self.days[one as usize % DAYS])
+    }
+
+    fn is_ahead(&self, day: u64) -> bool {
+        self.newest > day + DAYS as u64
     }
 
     fn is_over(&self, day: u64) -> bool {
@@ -124,11 +133,15 @@ impl Record {
         }
     }
 
-    /// Returns the calls of the last seven days.
-    pub fn calls(&self, queue: u64, now: Moment) -> Calls {
+    /// Returns the calls of the last seven days; `None` if the queue is not counted because there is no room.
+    pub fn calls(&self, queue: u64, now: Moment) -> Option<Calls> {
         let found = self.queues.iter().find(|(id, _)| *id == queue);
+        let in_use = |(_, week): &&(u64, Week<Calls>)| !week.is_over(day(now));
+        if found.is_none() && self.queues.iter().filter(in_use).count() >= MAX_QUEUES {
+            return None;
+        }
         let days = found.map(|(_, week)| week.until(day(now)));
-        days.into_iter().flatten().fold(Calls::default(), Add::add)
+        Some(days.into_iter().flatten().fold(Calls::default(), Add::add))
     }
 
     /// Returns the situations of the last seven days.

@@ -49,7 +49,7 @@ impl SoonJson {
             would,
             judged,
             found,
-        } = report.calls;
+        } = report.calls.unwrap_or_default();
         Self {
             on: matches!(report.state, State::Asked(_)),
             acts: report.state.acts(),

@@ -276,7 +276,7 @@ fn report(state: State) -> AccountReport {
             queue: "sales".into(),
             terms: Terms::DEFAULT,
             state,
-            calls,
+            calls: Some(calls),
             arrives_within: Some(Duration::from_secs(3)),
         }],
     }
