@@ -135,6 +135,8 @@ impl Roster {
         let id = sighting.agent.id.clone();
         let (who, person) = self.people.meet(&id);
         let (agent, at) = (Arc::clone(&sighting.agent), sighting.at);
+        let newest = person.newest.as_ref();
+        let lasted = newest.map(|newest| self.confirmed.status(newest.at).boot);
         if let Some(shown) = person.show(sighting) {
             for place in &person.queues {
                 if let Some(membership) = &mut self.queues[*place] {
@@ -145,7 +147,7 @@ impl Roster {
         let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
             return;
         };
-        if let Some(passed) = stays::follow(&mut person.stay, &agent, &seen)
+        if let Some(passed) = stays::follow(&mut person.stay, &agent, &seen, lasted)
             && self.stays.len() < stays::MAX_UNTAKEN
         {
             self.stays.push(passed);

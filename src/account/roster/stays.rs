@@ -41,15 +41,36 @@ pub struct KnownStay<'r> {
     pub away: Moment,
 }
 
+/// If nothing was known about an agent for longer than this, other statuses may have come in between.
+const MAX_GAP: Duration = Duration::from_secs(60);
+
 /// Applies a row. A row without a status only shows that the agent is not available, and ends no named stay.
+///
+/// Until `lasted`, a boot time, the current stay is known to have lasted. A stay with a call in it is none that could end soon, and is not reported.
+/// Neither is one whose end is not known well enough.
 pub(super) fn follow(
     known: &mut Option<Stay>,
     agent: &Agent,
     seen: &Presence,
+    lasted: Option<Duration>,
 ) -> Option<StayPassed> {
     seen.status.as_ref()?;
-    let passed = stay::follow(known, seen)?;
-    let began = known.as_ref().and_then(Stay::began);
+    let had_call = known.as_ref().is_some_and(Stay::had_call);
+    let lasted = lasted.max(known.as_ref().map(Stay::seen));
+    let passed = stay::follow(known, seen);
+    let stay = known.as_mut()?;
+    if agent.on_call && stay.seen() == seen.at.boot {
+        stay.saw_call();
+    }
+    // Without a date, the change may be as late as the look.
+    let began = stay.began();
+    let end = began.filter(|_| seen.since.is_some());
+    let end = end.unwrap_or(seen.at.boot);
+    let is_known = |passed: &Passed| {
+        let gap = end.saturating_sub(lasted.unwrap_or_default());
+        !had_call && (passed.ended.is_none() || gap <= MAX_GAP)
+    };
+    let passed = passed.filter(is_known)?;
     Some(StayPassed {
         agent: agent.id.clone(),
         onto_call: passed.ended.is_some() && agent.on_call && !seen.available,

@@ -25,6 +25,7 @@ pub struct Stay {
     /// The boot time of the last look before it began.
     before: Option<Duration>,
     stored: bool,
+    had_call: bool,
 }
 
 /// When a stay began, as boot time, and by how much that may be wrong.
@@ -89,6 +90,16 @@ impl Stay {
         self.seen
     }
 
+    /// Whether a look showed the agent on a call in it.
+    pub fn had_call(&self) -> bool {
+        self.had_call
+    }
+
+    /// Records that the newest look shows the agent on a call.
+    pub fn saw_call(&mut self) {
+        self.had_call = true;
+    }
+
     /// What the newest look alone shows.
     pub fn as_seen(&self) -> AsOf {
         AsOf {
@@ -125,6 +136,7 @@ impl Stay {
             seen: look.at.boot,
             before,
             stored: look.stored,
+            had_call: false,
         }
     }
 

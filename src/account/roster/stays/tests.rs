@@ -73,10 +73,7 @@ fn a_change_shown_by_several_lists_is_counted_once() {
     list(&mut roster, 60, ann("On a Call", 50));
     list(&mut roster, 95, ann("Post Call", 90));
     list(&mut roster, 112, ann("On a Call", 110));
-    assert_eq!(
-        ends(&mut roster),
-        [(Some(40), false, false), (Some(20), false, true)]
-    );
+    assert_eq!(ends(&mut roster), [(Some(20), false, true)]);
 }
 
 #[test]
@@ -124,4 +121,34 @@ fn a_stay_lasts_for_an_agent_who_is_not_on_a_list_of_changes() {
     assert_eq!(known(&roster), (at(5).boot, at(18).boot));
     roster.forget_available();
     assert_eq!(known(&roster), (at(5).boot, at(5).boot));
+}
+
+#[test]
+fn time_on_a_call_is_not_learnt() {
+    let mut roster = Roster::new(1);
+    list(&mut roster, 5, ann("On a Call", 0));
+    list(&mut roster, 15, ann("On a Call", 0));
+    list(&mut roster, 30, ann("Available", 28));
+    assert_eq!(roster.take_stays(), []);
+}
+
+#[test]
+fn a_stay_that_ended_unseen_long_after_the_last_look_is_not_learnt() {
+    let mut roster = Roster::new(1);
+    list(&mut roster, 5, ann("Post Call", 0));
+    list(&mut roster, 200, ann("Available", 190));
+    assert_eq!(
+        ends(&mut roster),
+        [],
+        "other statuses may have come between"
+    );
+    // Looks are far apart, but the change is dated soon after the last of them.
+    list(&mut roster, 400, ann("Post Call", 390));
+    list(&mut roster, 600, ann("Available", 430));
+    assert_eq!(ends(&mut roster), [(Some(40), true, false)]);
+    // Lists of changes show that nothing came between.
+    list(&mut roster, 610, ann("Post Call", 605));
+    roster.confirm_changes(at(600), at(700));
+    list(&mut roster, 720, ann("Available", 715));
+    assert_eq!(ends(&mut roster), [(Some(110), true, false)]);
 }
