@@ -6,6 +6,8 @@
 //!
 //! `benches/cluster.sh` measures decisions on a follower, and many accounts.
 
+#![allow(clippy::print_stdout)] // A benchmark prints its results.
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -303,11 +303,10 @@ impl Board {
             self.unspell(name, key);
         }
         self.update(key, "it is another queue", |state| {
-            // These belong to the config. In a cluster, only the leader plans.
+            // Its plan belongs to the config. In a cluster, only the leader plans.
             *state = QueueState {
                 planned_max_age: state.planned_max_age,
                 planned_members_max_age: state.planned_members_max_age,
-                on_demand: state.on_demand,
                 ..QueueState::default()
             };
         });
