@@ -39,7 +39,7 @@ use crate::{
 const THRESHOLD: Parameter = Parameter {
     name: "threshold",
     meaning: "Accept if there are more seats than this, instead of the configured threshold; not below 0, except for criteria of your own",
-    shape: Shape::Number,
+    shape: Shape::Count,
     example: "2",
 };
 

@@ -44,7 +44,8 @@ pub fn duration(text: &str) -> Option<Duration> {
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     Text,
-    Number,
+    /// A number of seats: 0 or more. Criteria of the config may count something else, which may be below 0.
+    Count,
     OneOf(&'static [&'static str]),
     /// Exactly what this regular expression matches.
     Pattern(&'static str),

@@ -157,7 +157,7 @@ fn parameter(parameter: &Parameter, place: &str) -> Value {
     let schema = schema_of(parameter.shape);
     let text = || Value::from(parameter.example);
     let example = match parameter.shape {
-        Shape::Number => serde_json::from_str(parameter.example).unwrap_or_else(|_| text()),
+        Shape::Count => serde_json::from_str(parameter.example).unwrap_or_else(|_| text()),
         Shape::Repeated(_) | Shape::MayRepeat(_) => json!([parameter.example]),
         Shape::Text | Shape::OneOf(_) | Shape::Pattern(_) => text(),
     };
@@ -174,7 +174,7 @@ fn parameter(parameter: &Parameter, place: &str) -> Value {
 pub(super) fn schema_of(shape: Shape) -> Value {
     match shape {
         Shape::Text => json!({ "type": "string" }),
-        Shape::Number => json!({ "type": "number" }),
+        Shape::Count => json!({ "type": "number", "minimum": 0 }),
         Shape::OneOf(values) => json!({ "type": "string", "enum": values }),
         Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::Repeated(max) => repeated(1, max),
