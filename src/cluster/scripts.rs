@@ -57,6 +57,7 @@ local parts = #ARGV - 5
 if parts > 0 then
   local before = tonumber(redis.call('HGET', KEYS[4], 'parts') or 0)
   redis.call('HSET', KEYS[4], 'at', ARGV[3], 't', at, 'parts', parts)
+  redis.call('HDEL', KEYS[4], 'data')
   for part = 1, parts do redis.call('HSET', KEYS[4], part, ARGV[part + 5]) end
   for part = parts + 1, before do redis.call('HDEL', KEYS[4], part) end
   redis.call('XTRIM', KEYS[3], 'MINID', ARGV[3])
@@ -66,15 +67,17 @@ return {1, time}
 ";
 
 /// KEYS: generation, lease, log, checkpoint. ARGV: position, 1 for the checkpoint, the maximum of entries.
+///
+/// Earlier versions wrote a checkpoint in one piece, as `data`.
 const READ: &str = "
 local after = ARGV[1]
 local checkpoint = {}
 if ARGV[2] == '1' then
-  local at = redis.call('HMGET', KEYS[4], 'at', 't', 'parts')
+  local at = redis.call('HMGET', KEYS[4], 'at', 't', 'parts', 'data')
   after = at[1] or '0-0'
   if at[1] then
-    checkpoint = {at[1], at[2]}
-    for part = 1, tonumber(at[3]) do checkpoint[part + 2] = redis.call('HGET', KEYS[4], part) end
+    checkpoint = {at[1], at[2], at[4] or nil}
+    for part = 1, tonumber(at[3] or 0) do checkpoint[part + 2] = redis.call('HGET', KEYS[4], part) end
   end
 end
 local entries = redis.call('XRANGE', KEYS[3], '(' .. after, '+', 'COUNT', ARGV[3])

@@ -119,6 +119,9 @@ impl OnDemand {
             Some((now + left, most))
         });
         self.hours = hours.collect();
+        if self.hours.is_empty() {
+            self.begun = None; // Nothing is known about the last week.
+        }
     }
 
     fn remember(&mut self, now: Duration) {

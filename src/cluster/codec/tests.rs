@@ -291,6 +291,19 @@ fn a_checkpoint_ends_where_others_would_stop_reading() {
 }
 
 #[test]
+fn knowledge_that_is_too_long_costs_nothing_else() {
+    let long = |length: usize| Entry {
+        learnt: Some("x".repeat(length).into()),
+        ..entry(100)
+    };
+    for (length, is_kept) in [(256 * 1024, true), (256 * 1024 + 1, false)] {
+        let read = decode(&encode(&long(length), &writing(100)), &reading(100)).unwrap();
+        assert_eq!(read.learnt.is_some(), is_kept);
+        assert_eq!(read.polls.len(), 1);
+    }
+}
+
+#[test]
 fn foreign_data_is_an_error() {
     let data = encode(&entry(100), &writing(100));
     for wrong in [&b""[..], b"{}", &data[..data.len() / 2]] {

@@ -21,8 +21,8 @@ use crate::{
 /// The maximum of requests: no window has more.
 const MAX_REQUESTS: usize = 100_000;
 
-/// The maximum length of the knowledge in bytes: four times that of an account with many statuses.
-const MAX_LEARNT: usize = 64 * 1024;
+/// The maximum length of the knowledge in bytes: more than twice that of an account with a hundred queues and many statuses.
+const MAX_LEARNT: usize = 256 * 1024;
 
 /// See the [module](self). Absent parts of an entry are omitted.
 #[derive(Serialize, Deserialize)]
@@ -233,15 +233,6 @@ impl Wire {
         if self.requests.len() > MAX_REQUESTS {
             return Err(BadEntry::Content("it has more requests than any hour"));
         }
-        if self
-            .learnt
-            .as_ref()
-            .is_some_and(|one| one.len() > MAX_LEARNT)
-        {
-            return Err(BadEntry::Content(
-                "its knowledge about statuses is too long",
-            ));
-        }
         let written = reading.written(&self);
         let over = reading.over(&self);
         let at = |age: u64| written.earlier(Duration::from_millis(age));
@@ -297,7 +288,11 @@ impl Wire {
             fault: self.fault.map(fault),
             held: held.collect::<Result<_, _>>()?,
             ended: ended.map(|id| ReservationId::from_text(id)).collect(),
-            learnt: self.learnt.map(Into::into),
+            // Requests and seats do not depend on it.
+            learnt: self
+                .learnt
+                .filter(|one| one.len() <= MAX_LEARNT)
+                .map(Into::into),
             requests: requests.filter(|one| !one.stays.is_zero()).collect(),
             silences: silences.collect(),
         })

@@ -72,6 +72,8 @@ impl Task {
                 self.keep_the_smallest_limit(self.now().boot);
             }
             Order::Repeat if self.leads() => {}
+            // Without the engine, what it says about faults is out of date. The next news come with everything.
+            Order::Repeat if !self.is_up => self.has_lost_news = true,
             Order::Repeat => {
                 let whole = self.standing.whole(self.now());
                 self.tell(whole);

@@ -220,3 +220,53 @@ async fn foreign_data_in_the_engine_is_an_error_but_no_panic() {
         .unwrap();
     assert!(engine.run("a", &read).await.is_err());
 }
+
+#[tokio::test]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_checkpoint_in_one_piece_is_read_until_the_next_replaces_it() {
+    let server = start();
+    let engine = engine(&server, "p");
+    until_it_answers(&engine).await;
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let fields = ["at", "1-1", "t", "1 2", "data", "old"];
+    let _: () = redis::cmd("HSET")
+        .arg("p:{a}:checkpoint")
+        .arg(&fields)
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    let read = Command::Read {
+        after: Position::default(),
+        checkpoint: true,
+    };
+    let parts = async || match engine.run("a", &read).await.unwrap() {
+        Reply::Log(log) => log.checkpoint.unwrap().parts,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(parts().await, [b"old"]);
+    let look = Command::Look {
+        node: "n".to_owned(),
+        info: Vec::new(),
+        generation: "g".to_owned(),
+    };
+    let take = Command::Take {
+        generation: "g".to_owned(),
+        seen: String::new(),
+        lease: "n 1 1".to_owned(),
+    };
+    let publish = Command::Publish {
+        generation: "g".to_owned(),
+        holder: "n".to_owned(),
+        position: Position {
+            epoch: 2,
+            number: 1,
+        },
+        entry: Vec::new(),
+        checkpoint: Some(vec![b"new".to_vec()]),
+    };
+    for command in [look, take, publish] {
+        engine.run("a", &command).await.unwrap();
+    }
+    assert_eq!(parts().await, [b"new"]);
+}
