@@ -52,6 +52,7 @@ impl World {
         let clock = Arc::new(VirtualClock::default());
         let settings = Settings {
             latency: Duration::ZERO,
+            requests_per_hour: u32::MAX,
             ..Settings::new(WorldSettings {
                 queues,
                 agents,
