@@ -100,7 +100,7 @@ impl Guesses {
         if let Some(wait) = owed.checked_sub(now.boot + AT_ONCE * PERIOD)
             && !wait.is_zero()
         {
-            log_wait(&mut sources, source);
+            log_wait(&mut sources, source, now);
             return Err(wait);
         }
         let is_right = is_right();
@@ -135,9 +135,11 @@ impl Wrong {
 }
 
 /// Logs once that an address has to wait.
-fn log_wait(sources: &mut HashMap<Source, Wrong>, source: Source) {
+fn log_wait(sources: &mut HashMap<Source, Wrong>, source: Source, now: Moment) {
     let is_logged = |source: &Source| sources.get(source).is_some_and(|wrong| wrong.is_logged);
-    let logged = || sources.values().filter(|wrong| wrong.is_logged).count();
+    // Addresses that have stopped guessing must not keep others out of the log.
+    let is_guessing = |wrong: &&Wrong| wrong.is_logged && wrong.settled > now.boot;
+    let logged = || sources.values().filter(is_guessing).count();
     if is_logged(&source) || logged() >= MAX_LOGGED {
         return;
     }
@@ -226,6 +228,23 @@ mod tests {
                 .values()
                 .all(|wrong| wrong.tokens.len() <= MAX_REMEMBERED)
         );
+    }
+
+    #[test]
+    fn sources_that_have_stopped_do_not_keep_others_out_of_the_log() {
+        let (logged, _guard) = listen();
+        let (guesses, clock) = (Guesses::default(), Still::new());
+        let guess = |address: u32| {
+            let source = source(&std::net::Ipv4Addr::from_bits(address).to_string());
+            for n in 0..=AT_ONCE {
+                let _ = guesses.look(source, &n.to_string(), clock.now(), || false);
+            }
+        };
+        (0..100).for_each(guess);
+        assert_eq!(logged.lines().len(), MAX_LOGGED);
+        clock.pass(AT_ONCE * PERIOD);
+        guess(100);
+        assert_eq!(logged.lines().len(), MAX_LOGGED + 1);
     }
 
     #[test]

@@ -146,6 +146,8 @@ struct Taken {
     /// Only addresses with an open connection, so no more than there are connections.
     by_address: HashMap<IpAddr, usize>,
     refusals: Refusals,
+    /// Apart from the refusals, so that clients that send nonsense do not use up the lines for limits.
+    malformed: Refusals,
 }
 
 impl ConnectionLimits {
@@ -200,7 +202,10 @@ impl ConnectionLimits {
 
     /// Logs which limits are no longer reached.
     pub(crate) fn log_ended(&self) {
-        let ended = self.taken().refusals.ended();
+        let mut taken = self.taken();
+        let mut ended = taken.refusals.ended();
+        ended.append(&mut taken.malformed.ended());
+        drop(taken);
         for (limit, refused) in ended {
             match limit {
                 Limit::Malformed(listener, client) => {
@@ -215,7 +220,7 @@ impl ConnectionLimits {
     pub(crate) fn log_malformed(&self, listener: &Arc<str>, arrival: Arrival, cause: &str) {
         let client = Client::from_arrival(arrival);
         let limit = Limit::Malformed(Arc::clone(listener), client);
-        if self.taken().refusals.record(&limit) {
+        if self.taken().malformed.record(&limit) {
             tracing::warn!(
                 %listener, %client, cause,
                 "a request cannot be parsed; further ones are counted in openseat_connections_dropped_total"

@@ -139,3 +139,24 @@ async fn the_limits_for_all_clients_are_logged_too() {
             && lines[1].contains("limit=max_connections")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_send_nonsense_do_not_use_up_the_lines_for_limits() {
+    let (logged, _guard) = listen();
+    let limits = Arc::new(ConnectionLimits::new(8));
+    let lan = listener("0.0.0.0:7717", Purpose::Requests);
+    for n in 0..100 {
+        let client = by_tcp(&std::net::Ipv4Addr::from_bits(n).to_string());
+        limits.log_malformed(&lan.address, client, "no request");
+    }
+    let nonsense = logged.lines().len();
+    assert!(nonsense < 20, "{nonsense} lines");
+    let _far = fill(&limits, &lan, |_| by_tcp("10.0.0.7"));
+    let lines = logged.lines().split_off(nonsense);
+    assert!(!with(&lines, "is refused").is_empty(), "{lines:#?}");
+    tokio::time::advance(refusals::QUIET).await;
+    limits.log_ended();
+    let ended = logged.lines();
+    assert_eq!(with(&ended, "no more malformed").len(), nonsense);
+    assert_eq!(with(&ended, "no longer refused").len(), lines.len());
+}
