@@ -68,7 +68,8 @@ impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match whole(self.0) {
             Some(integer) => integer.fmt(f),
-            None => self.0.fmt(f),
+            // With an exponent instead of hundreds of digits.
+            None => write!(f, "{:?}", self.0),
         }
     }
 }
@@ -107,7 +108,10 @@ mod tests {
         assert_eq!(json(-0.0), "0");
         assert_eq!(json(2.5), "2.5");
         assert_eq!(json(0.1), "0.1");
-        assert_eq!(Quantity(7.0).to_string(), "7");
+        for (number, printed) in [(7.0, "7"), (2.5, "2.5"), (-1e300, "-1e300"), (1e-7, "1e-7")] {
+            assert_eq!(Quantity(number).to_string(), printed);
+            assert_eq!(json(number).parse(), Ok(Quantity(number)));
+        }
     }
 
     #[test]
