@@ -331,7 +331,6 @@ impl Account {
     ) -> HashSet<usize> {
         agents
             .flat_map(|agent| self.roster.queues_of(agent))
-            .copied()
             .collect()
     }
 

@@ -6,6 +6,7 @@ use super::{
     Roster, earlier,
     people::People,
     person::{MAX_LAG, Shown},
+    published::Published,
 };
 use crate::{
     clock::Moment,
@@ -25,8 +26,8 @@ pub struct Membership {
     pub(super) polled: Arc<[Arc<Agent>]>,
     /// The agents of these rows, in the same order.
     pub(super) members: Vec<Member>,
-    /// The rows at the last join. They are published again while nothing changes, and otherwise copied with what has changed.
-    joined: Arc<[Arc<Agent>]>,
+    /// The rows at the last join, which are published again while nothing changes.
+    joined: Published,
 }
 
 /// What each join reads of an agent. These are copies: each answer leads to a walk through the members of all queues, which would take most of its
@@ -70,7 +71,7 @@ impl Membership {
             as_of: poll.as_of,
             took: poll.took,
             complete: poll.complete,
-            joined: Arc::clone(&polled),
+            joined: Published::new(Arc::clone(&polled)),
             polled,
             members,
         }
@@ -94,12 +95,19 @@ impl Membership {
         })
     }
 
-    /// Records what a row has changed about a member.
-    pub(super) fn show(&mut self, who: usize, shown: Shown) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.who == who) {
+    /// Records what a newer row has changed about the member in this row of the poll.
+    pub(super) fn show(&mut self, row: usize, shown: Shown) {
+        if let Some(member) = self.members.get_mut(row) {
             member.seen = shown.at;
             member.is_outdated |= !shown.is_same;
         }
+    }
+
+    /// Returns whether the member in this row of the poll was logged in to the queue.
+    pub(super) fn is_logged_in(&self, row: usize) -> bool {
+        self.members
+            .get(row)
+            .is_some_and(|member| member.queue_logged_in)
     }
 
     /// Records what is known about the members, after their newest rows were taken back.
@@ -114,6 +122,7 @@ impl Membership {
     /// Returns the rows of the poll, each replaced by the newest one with the log-in to this queue.
     fn join(&mut self, people: &People) -> Arc<[Arc<Agent>]> {
         let outdated = |(_, member): &(_, &mut Member)| member.is_outdated;
+        let mut changed = Vec::new();
         for (place, member) in self.members.iter_mut().enumerate().filter(outdated) {
             member.is_outdated = false;
             let polled = &self.polled[place];
@@ -124,11 +133,12 @@ impl Membership {
                 }
                 _ => Arc::clone(polled),
             };
-            if !Arc::ptr_eq(&row, &self.joined[place]) {
-                Arc::make_mut(&mut self.joined)[place] = row;
+            if !Arc::ptr_eq(&row, &self.joined.rows()[place]) {
+                changed.push((place, row));
             }
         }
-        Arc::clone(&self.joined)
+        self.joined.replace(changed);
+        Arc::clone(self.joined.rows())
     }
 }
 

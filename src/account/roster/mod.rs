@@ -21,6 +21,7 @@ mod membership;
 mod people;
 mod person;
 mod presence;
+mod published;
 mod revision;
 mod stays;
 mod strangers;
@@ -33,7 +34,7 @@ use self::{
     confirmed::Confirmed,
     membership::{Member, later},
     people::People,
-    person::MAX_LAG,
+    person::{Listed, MAX_LAG},
 };
 pub use self::{
     membership::{Joined, Membership},
@@ -100,10 +101,11 @@ impl Roster {
         for person in self.people.values_mut() {
             person.queues.clear();
         }
-        for (place, membership) in self.queues.iter().enumerate() {
-            for member in membership.iter().flat_map(|queue| &queue.members) {
+        for (queue, membership) in self.queues.iter().enumerate() {
+            let members = membership.iter().flat_map(|queue| &queue.members);
+            for (row, member) in members.enumerate() {
                 if let Some(person) = self.people.at_mut(member.who) {
-                    person.join(place);
+                    person.join(Listed { queue, row });
                 }
             }
         }
@@ -133,14 +135,14 @@ impl Roster {
     fn take_row(&mut self, mut sighting: Sighting, source: Source) {
         self.share_memory(&mut sighting.agent);
         let id = sighting.agent.id.clone();
-        let (who, person) = self.people.meet(&id);
+        let (_, person) = self.people.meet(&id);
         let (agent, at) = (Arc::clone(&sighting.agent), sighting.at);
         let newest = person.newest.as_ref();
         let lasted = newest.map(|newest| self.confirmed.status(newest.at).boot);
         if let Some(shown) = person.show(sighting) {
-            for place in &person.queues {
-                if let Some(membership) = &mut self.queues[*place] {
-                    membership.show(who, shown);
+            for Listed { queue, row } in &person.queues {
+                if let Some(membership) = &mut self.queues[*queue] {
+                    membership.show(*row, shown);
                 }
             }
         }
@@ -243,14 +245,14 @@ impl Roster {
             self.take_row(sighting, source);
         }
         self.leave(place);
-        let member = |polled: &Arc<Agent>| {
+        let member = |(row, polled): (usize, &Arc<Agent>)| {
             let (who, person) = self.people.meet(&polled.id);
-            person.join(place);
+            person.join(Listed { queue: place, row });
             let newest = person.newest.as_ref();
             let seen = newest.map_or(poll.as_of, |newest| newest.at);
             Member::new(who, polled, seen)
         };
-        let members = poll.agents.iter().map(member).collect();
+        let members = poll.agents.iter().enumerate().map(member).collect();
         self.queues[place] = Some(Membership::new(poll, members));
     }
 
@@ -259,7 +261,7 @@ impl Roster {
         let membership = self.queues[place].take();
         for member in membership.iter().flat_map(|queue| &queue.members) {
             if let Some(person) = self.people.at_mut(member.who) {
-                person.queues.retain(|one| *one != place);
+                person.queues.retain(|one| one.queue != place);
             }
         }
     }
@@ -355,17 +357,20 @@ impl Roster {
 
     /// Returns the places of the queues that an agent is logged in to.
     pub fn logged_in_places(&self, agent: &AgentId) -> Vec<usize> {
-        let is_logged_in = |place: &usize| {
-            let membership = self.queues[*place].as_ref();
-            let mut polled = membership.into_iter().flat_map(|queue| &*queue.polled);
-            polled.any(|polled| polled.id == *agent && polled.queue_logged_in)
+        let is_logged_in = |listed: &&Listed| {
+            let membership = self.queues[listed.queue].as_ref();
+            membership.is_some_and(|membership| membership.is_logged_in(listed.row))
         };
-        let places = self.queues_of(agent).iter().copied();
-        places.filter(is_logged_in).collect()
+        let listed = self.listed(agent).iter().filter(is_logged_in);
+        listed.map(|listed| listed.queue).collect()
     }
 
     /// Returns the places of an agent's queues.
-    pub fn queues_of(&self, id: &AgentId) -> &[usize] {
+    pub fn queues_of(&self, id: &AgentId) -> impl Iterator<Item = usize> {
+        self.listed(id).iter().map(|listed| listed.queue)
+    }
+
+    fn listed(&self, id: &AgentId) -> &[Listed] {
         let person = self.people.get(id);
         person.map_or(&[], |person| &person.queues)
     }

@@ -45,6 +45,15 @@ impl Mark {
     }
 }
 
+/// A queue whose last poll lists a person.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    /// The queue's place.
+    pub(super) queue: usize,
+    /// The person's row in that poll.
+    pub(super) row: usize,
+}
+
 /// What a row changed about an agent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shown {
@@ -63,8 +72,8 @@ pub(super) struct Person {
     pub(super) latest: Option<Timestamp>,
     /// Whether the agent was available at the last look; not taken back with the rows.
     pub(super) presence: Option<Presence>,
-    /// The places of the queues whose last poll lists the agent, in order.
-    pub(super) queues: Vec<usize>,
+    /// The queues whose last poll lists the agent, in the order of their places.
+    pub(super) queues: Vec<Listed>,
     /// The agent's current stay in a status; not taken back either.
     pub(super) stay: Option<Stay>,
 }
@@ -97,10 +106,14 @@ impl Person {
         Some(Shown { at, is_same })
     }
 
-    /// Records that the last poll of the queue at this place lists the agent.
-    pub(super) fn join(&mut self, queue: usize) {
-        if let Err(between) = self.queues.binary_search(&queue) {
-            self.queues.insert(between, queue);
+    /// Records that the last poll of a queue lists the agent.
+    pub(super) fn join(&mut self, listed: Listed) {
+        let place = self
+            .queues
+            .binary_search_by_key(&listed.queue, |one| one.queue);
+        match place {
+            Ok(known) => self.queues[known] = listed,
+            Err(between) => self.queues.insert(between, listed),
         }
     }
 

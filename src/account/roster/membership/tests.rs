@@ -177,7 +177,7 @@ fn assert_joined(roster: &mut Roster) {
         let id = AgentId(name.into());
         let mine = roster.members().filter(|(_, agent)| agent.id == id);
         let mine: Vec<_> = mine.map(|((place, _), _)| place).collect();
-        assert_eq!(roster.queues_of(&id), mine);
+        assert_eq!(roster.queues_of(&id).collect::<Vec<_>>(), mine);
     }
     let everybody: HashSet<_> = roster.members().map(|(_, agent)| &agent.id).collect();
     assert!(
