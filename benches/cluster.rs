@@ -23,7 +23,10 @@ use openseat::{
         entry::{Entry, Rows, SeenRow, Standing},
         local::LocalEngine,
     },
-    model::{agent::AgentId, raw::RawRow},
+    model::{
+        agent::AgentId,
+        raw::{Pattern, RawRow},
+    },
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 use serde_json::value::RawValue;
@@ -43,8 +46,8 @@ struct World {
     transport: Arc<dyn Transport>,
     queues: Vec<u64>,
     clock: Arc<VirtualClock>,
-    /// The row that the others are kept as differences from.
-    first: Option<RawRow>,
+    /// What the rows share memory with.
+    pattern: Pattern,
 }
 
 impl World {
@@ -68,7 +71,7 @@ impl World {
             transport: simulator.transport(TOKEN),
             queues,
             clock,
-            first: None,
+            pattern: Pattern::default(),
         }
     }
 
@@ -85,9 +88,7 @@ impl World {
             }
             let read: Page = serde_json::from_slice(&reply.body).expect("a page of rows");
             for row in read.results {
-                let row = RawRow::from(row);
-                let first = self.first.get_or_insert_with(|| row.clone());
-                rows.push(row.sharing_with(first));
+                rows.push(self.pattern.share(&row.into()));
             }
             if read.next.is_none() {
                 return rows;

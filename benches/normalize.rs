@@ -10,6 +10,7 @@ use openseat::{
     model::{
         agent::Agent,
         names::{Names, Status},
+        raw::Pattern,
     },
 };
 use serde_json::{Value, json, value::RawValue};
@@ -88,8 +89,10 @@ fn names() -> Names {
 
 fn normalize(reply: &Reply, names: &Names) -> Vec<Agent> {
     let page = Page::read(reply, ASK, NOW).expect("the reply is a page");
-    let agent = |raw| Row::read(raw, names).expect("the row is valid").agent;
-    page.rows.into_iter().map(agent).collect()
+    let mut pattern = Pattern::default();
+    let rows = page.rows.iter();
+    let rows = rows.map(|row| Row::read(row, names, &mut pattern).expect("the row is valid"));
+    rows.map(|row| row.agent).collect()
 }
 
 fn benches(c: &mut Criterion) {

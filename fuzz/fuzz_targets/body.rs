@@ -9,7 +9,7 @@ use openseat::{
     calltools::{Ask, Page, Reply, Row, joined_response},
     clock::Moment,
     decision::criteria::{SeatRule, seats},
-    model::names::Names,
+    model::{names::Names, raw::Pattern},
 };
 
 const NOW: Moment = Moment {
@@ -32,9 +32,13 @@ fuzz_target!(|body: &[u8]| {
         return;
     };
     assert!(page.next.is_none_or(|next| next > ASK.page));
-    let rows = page.rows.into_iter();
-    let agents: Vec<_> = rows
-        .filter_map(|row| Some(Row::read(row, &Names::default()).ok()?.agent))
+    let (names, mut pattern) = (Names::default(), Pattern::default());
+    let agents: Vec<_> = (page.rows.iter())
+        .filter_map(|row| {
+            let agent = Row::read(row, &names, &mut pattern).ok()?.agent;
+            assert_eq!(agent.raw.json().get(), row);
+            Some(agent)
+        })
         .collect();
     let _ = seats(&agents, SeatRule::default(), NOW);
     if let Ok(response) = joined_response(&agents) {

@@ -396,14 +396,14 @@ async fn changed(board: &Board, queue: &QueueKey, before: u64) {
 fn agents(rows: &Rows, names: &Names) -> Option<Vec<Arc<Agent>>> {
     let rows = rows.rows.iter();
     let mut rows: Vec<Row> = rows
-        .map(|row| Row::read(row.json().into_owned(), names).ok())
+        .map(|row| Row::read_again(row, names).ok())
         .collect::<Option<_>>()?;
     settle_queue_logins(&mut rows).ok()?;
     Some(rows.into_iter().map(|row| Arc::new(row.agent)).collect())
 }
 
 fn sighting(seen: &SeenRow, names: &Names) -> Option<Sighting> {
-    let row = Row::read(seen.row.json().into_owned(), names).ok()?;
+    let row = Row::read_again(&seen.row, names).ok()?;
     Some(Sighting {
         agent: Arc::new(row.agent),
         at: seen.at,

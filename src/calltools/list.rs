@@ -6,6 +6,7 @@ mod tests;
 use std::{
     collections::{HashMap, HashSet, hash_map},
     hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::value::RawValue;
@@ -20,6 +21,7 @@ use crate::model::{
     agent::AgentId,
     fault::{Down, Fault},
     field::BadRow,
+    raw::Pattern,
 };
 
 /// One row in ten may be unreadable. A single odd row should not take down a queue, but an API that has changed must not read as "no agents".
@@ -44,8 +46,8 @@ pub(super) trait Entry: Sized {
     /// The word for the entries in messages.
     const NOUN: &'static str;
 
-    /// Parses a row. `names` are the account's names known so far.
-    fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow>;
+    /// Parses a row. `names` are the account's names known so far; rows of agents share memory with `pattern`.
+    fn read(json: &str, names: &Names, pattern: &mut Pattern) -> Result<Self, BadRow>;
 
     /// Returns the key of this entry.
     fn key(&self) -> Self::Key;
@@ -65,8 +67,8 @@ impl Entry for Row {
     type Key = AgentId;
     const NOUN: &'static str = "agents";
 
-    fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow> {
-        Row::read(raw, names)
+    fn read(json: &str, names: &Names, pattern: &mut Pattern) -> Result<Self, BadRow> {
+        Row::read(json, names, pattern)
     }
 
     fn key(&self) -> AgentId {
@@ -86,8 +88,8 @@ impl Entry for NamedQueue {
     type Key = u64;
     const NOUN: &'static str = "queues";
 
-    fn read(raw: Box<RawValue>, _: &Names) -> Result<Self, BadRow> {
-        NamedQueue::from_row(raw)
+    fn read(json: &str, _: &Names, _: &mut Pattern) -> Result<Self, BadRow> {
+        NamedQueue::from_row(boxed(json)?)
     }
 
     fn key(&self) -> u64 {
@@ -99,13 +101,18 @@ impl Entry for Status {
     type Key = u64;
     const NOUN: &'static str = "statuses";
 
-    fn read(raw: Box<RawValue>, _: &Names) -> Result<Self, BadRow> {
-        Status::from_row(raw)
+    fn read(json: &str, _: &Names, _: &mut Pattern) -> Result<Self, BadRow> {
+        Status::from_row(boxed(json)?)
     }
 
     fn key(&self) -> u64 {
         self.id
     }
+}
+
+fn boxed(json: &str) -> Result<Box<RawValue>, BadRow> {
+    let row = RawValue::from_string(json.to_owned());
+    row.map_err(|_| BadRow("a row is not JSON"))
 }
 
 /// How much of a list has been read. A list beyond these limits is a loop, or cannot be polled.
@@ -125,7 +132,7 @@ impl Extent {
         Self {
             pages: 1,
             rows: page.rows.len(),
-            bytes: page.rows.iter().map(|row| row.get().len()).sum(),
+            bytes: page.rows.bytes(),
             count: page.count,
             is_a_circle: page.leads_back,
         }
@@ -176,18 +183,20 @@ pub(super) struct List<'a, T: Entry> {
     /// The number of rows that could not be read.
     pub skipped: usize,
     names: &'a Names,
+    pattern: Arc<Mutex<Pattern>>,
     places: HashMap<T::Key, usize>,
     extent: Extent,
     problem: Option<BadRow>,
 }
 
 impl<'a, T: Entry> List<'a, T> {
-    /// Creates an empty list. `names` are the account's names known so far.
-    pub fn new(names: &'a Names) -> Self {
+    /// Creates an empty list. `names` are the account's names known so far; `pattern` is for its rows.
+    pub fn new(names: &'a Names, pattern: &Arc<Mutex<Pattern>>) -> Self {
         Self {
             entries: Vec::new(),
             skipped: 0,
             names,
+            pattern: Arc::clone(pattern),
             places: HashMap::new(),
             extent: Extent::default(),
             problem: None,
@@ -205,8 +214,11 @@ impl<'a, T: Entry> List<'a, T> {
             .add(&Extent::from_page(&page), page.next.is_some())?;
         let (known, skipped) = (self.entries.len(), self.skipped);
         let mut again = 0;
-        for row in page.rows {
-            match T::read(row, self.names) {
+        let pattern = Arc::clone(&self.pattern);
+        // A panic leaves a pattern that is as good as any.
+        let mut pattern = pattern.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in page.rows.iter() {
+            match T::read(row, self.names, &mut pattern) {
                 Ok(entry) => again += usize::from(self.keep(entry)),
                 Err(bad) => {
                     self.skipped += 1;

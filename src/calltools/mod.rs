@@ -19,7 +19,7 @@ pub(crate) use http::tls_message;
 pub use http::{HttpSettings, HttpTransport, SetupError, trust};
 pub(crate) use http::{cause, resolver};
 pub use list::Tally;
-pub use page::{Ask, Page};
+pub use page::{Ask, Page, Rows};
 pub use response::joined_response;
 pub use row::{QueueLogin, Row};
 pub(crate) use row::{settle_queue_logins, timestamp};

@@ -35,8 +35,8 @@ pub struct Ask {
 /// One page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The rows as received, except for bytes that are not UTF-8. Each is JSON without deep nesting; nothing else is checked here.
-    pub rows: Vec<Box<RawValue>>,
+    /// The rows as received, except for bytes that are not UTF-8.
+    pub rows: Rows,
     /// CallTools' count of the rows on all pages; `None` if it sends none, and past the end of the list.
     pub count: Option<u64>,
     /// The number of the next page; `None` on the last. Always greater than this page's.
@@ -77,7 +77,7 @@ impl Page {
         let text = text(body);
         match text.trim_start().as_bytes().first() {
             Some(b'[') => Ok(Self {
-                rows: read::<Rows>(&text)?.whole()?,
+                rows: read::<Found<'_>>(&text)?.whole()?,
                 ..Self::default()
             }),
             Some(b'{') => read::<Envelope<'_>>(&text)?.open(ask.page),
@@ -115,7 +115,8 @@ pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
 /// A list in CallTools' envelope. Some deployments answer with a bare list of all rows.
 #[derive(serde::Deserialize)]
 struct Envelope<'a> {
-    results: Option<Rows>,
+    #[serde(borrow)]
+    results: Option<Found<'a>>,
     #[serde(borrow)]
     count: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -139,18 +140,66 @@ impl Envelope<'_> {
     }
 }
 
+/// The rows of a page, in one text. Each is JSON without deep nesting; nothing else is known about it.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    text: String,
+    /// Where each row ends in the text. It begins where the one before ends.
+    ends: Vec<usize>,
+}
+
+impl Rows {
+    /// Returns each row's JSON.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let begins = [0].into_iter().chain(self.ends.iter().copied());
+        begins
+            .zip(&self.ends)
+            .map(|(begin, end)| &self.text[begin..*end])
+    }
+
+    /// Returns how many rows there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Returns the length of all rows in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
+impl<'a> FromIterator<&'a RawValue> for Rows {
+    fn from_iter<I: IntoIterator<Item = &'a RawValue>>(found: I) -> Self {
+        let found: Vec<&str> = found.into_iter().map(RawValue::get).collect();
+        let mut rows = Self {
+            text: String::with_capacity(found.iter().map(|row| row.len()).sum()),
+            ends: Vec::with_capacity(found.len()),
+        };
+        for row in found {
+            rows.text.push_str(row);
+            rows.ends.push(rows.text.len());
+        }
+        rows
+    }
+}
+
 /// The value of `results`.
-enum Rows {
-    These(Vec<Box<RawValue>>),
+enum Found<'a> {
+    These(Vec<&'a RawValue>),
     /// More than [`MAX_ROWS`]: an array of a million ones is a small body, but takes much memory.
     TooMany,
 }
 
-impl Rows {
-    fn whole(self) -> Result<Vec<Box<RawValue>>, Fault> {
+impl Found<'_> {
+    fn whole(self) -> Result<Rows, Fault> {
         match self {
-            Rows::These(rows) => Ok(rows),
-            Rows::TooMany => Err(Fault::down(
+            Found::These(rows) => Ok(rows.into_iter().collect()),
+            Found::TooMany => Err(Fault::down(
                 Down::TooLarge,
                 format!("CallTools answered with more than {MAX_ROWS} rows"),
             )),
@@ -158,34 +207,34 @@ impl Rows {
     }
 }
 
-impl<'de> Deserialize<'de> for Rows {
+impl<'de: 'a, 'a> Deserialize<'de> for Found<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_any(RowsVisitor)
+        reader.deserialize_any(FoundVisitor)
     }
 }
 
-struct RowsVisitor;
+struct FoundVisitor;
 
-impl<'de> Visitor<'de> for RowsVisitor {
-    type Value = Rows;
+impl<'de> Visitor<'de> for FoundVisitor {
+    type Value = Found<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of rows")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Rows, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Found<'de>, A::Error> {
         let mut rows = Vec::new();
         while rows.len() < MAX_ROWS {
             match elements.next_element()? {
                 Some(row) => rows.push(row),
-                None => return Ok(Rows::These(rows)),
+                None => return Ok(Found::These(rows)),
             }
         }
         match elements.next_element::<IgnoredAny>()? {
-            None => Ok(Rows::These(rows)),
+            None => Ok(Found::These(rows)),
             Some(_) => {
                 while elements.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Rows::TooMany)
+                Ok(Found::TooMany)
             }
         }
     }

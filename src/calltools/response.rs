@@ -29,7 +29,9 @@ mod tests {
 
     fn agent(text: &str) -> Agent {
         let raw = RawValue::from_string(text.to_owned()).unwrap();
-        Row::read(raw, &Names::default()).unwrap().agent
+        Row::read_again(&raw.into(), &Names::default())
+            .unwrap()
+            .agent
     }
 
     #[test]

@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::model::field::{self, BadRow, Field};
 use crate::model::{
     agent::{Agent, AgentId},
     names::{Names, Status},
+    raw::{Pattern, RawRow},
 };
 
 /// An agent, and what the row revealed about the account.
@@ -70,13 +70,32 @@ struct Fields<'a> {
 }
 
 impl Row {
-    /// Normalizes a row. `names` says what the account's statuses do, if known.
+    /// Normalizes a row. `names` says what the account's statuses do, if known. The row shares memory with `pattern`.
     ///
     /// # Errors
     /// [`BadRow`] if the row does not say who it is about, has nothing about their status, or has a login that is not a truth
     /// value.
-    pub fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow> {
-        let fields: Fields<'_> = field::read(&raw)?;
+    pub fn read(json: &str, names: &Names, pattern: &mut Pattern) -> Result<Self, BadRow> {
+        Self::read_and(json, names, || {
+            let row = pattern.keep(json);
+            row.map_err(|_| BadRow("a row is not JSON"))
+        })
+    }
+
+    /// Normalizes a row that is kept already.
+    ///
+    /// # Errors
+    /// Like [`read`](Self::read).
+    pub fn read_again(row: &RawRow, names: &Names) -> Result<Self, BadRow> {
+        Self::read_and(row.json().get(), names, || Ok(row.clone()))
+    }
+
+    fn read_and(
+        json: &str,
+        names: &Names,
+        keep: impl FnOnce() -> Result<RawRow, BadRow>,
+    ) -> Result<Self, BadRow> {
+        let fields: Fields<'_> = field::read(json)?;
         let id = agent_id(&fields.app_user)?;
         let login = Login::from_fields(&fields)?;
         let standing = standing(&fields, names)?;
@@ -96,7 +115,7 @@ impl Row {
                 .is_some_and(|calls| calls > 0),
             ready: fields.ready.truth("").ok().flatten(),
             status_since,
-            raw: raw.into(),
+            raw: keep()?,
         };
         Ok(Self {
             agent,

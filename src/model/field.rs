@@ -3,7 +3,6 @@
 use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 /// A row that cannot be read. Names the field at fault, never its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,12 +75,12 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 /// Reads a row's fields into a struct of [`Field`]s.
-pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, BadRow> {
+pub(crate) fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, BadRow> {
     // A derived struct would also read an array, by position.
-    if !raw.get().starts_with('{') {
+    if !json.starts_with('{') {
         return Err(BadRow("a row is not an object"));
     }
-    serde_json::from_str(raw.get()).map_err(|_| BadRow("a row cannot be read"))
+    serde_json::from_str(json).map_err(|_| BadRow("a row cannot be read"))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {

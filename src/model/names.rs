@@ -74,7 +74,7 @@ impl NamedQueue {
     /// # Errors
     /// [`BadRow`] if it has no id or no name.
     pub fn from_row(raw: Box<RawValue>) -> Result<Self, BadRow> {
-        let fields: Fields<'_> = field::read(&raw)?;
+        let fields: Fields<'_> = field::read(raw.get())?;
         let (id, name) = (fields.id()?, fields.name()?);
         Ok(Self { id, name, raw })
     }
@@ -86,7 +86,7 @@ impl Status {
     /// # Errors
     /// [`BadRow`] if it has no id or no name.
     pub fn from_row(raw: Box<RawValue>) -> Result<Self, BadRow> {
-        let fields: Fields<'_> = field::read(&raw)?;
+        let fields: Fields<'_> = field::read(raw.get())?;
         let (id, name) = (fields.id()?, fields.name()?);
         let queue_action = fields.queue_action.text().map(str::to_owned);
         Ok(Self {

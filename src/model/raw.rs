@@ -76,15 +76,9 @@ impl RawRow {
         matches!(&*self.0, Form::Whole(_))
     }
 
-    /// Returns the same row, kept as its difference from `other` if that saves memory.
-    pub fn sharing_with(&self, other: &RawRow) -> Self {
-        match (&*self.0, &*other.0) {
-            (Form::Whole(json), Form::Whole(whole)) if !Arc::ptr_eq(&self.0, &other.0) => {
-                let difference = Difference::between(json.get(), whole.get(), other);
-                difference.map_or_else(|| self.clone(), |one| Self(Arc::new(Form::Differs(one))))
-            }
-            _ => self.clone(),
-        }
+    /// Returns whether two rows have the same memory.
+    fn is(&self, other: &RawRow) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Returns this row with the login of `other`.
@@ -120,12 +114,10 @@ impl RawRow {
 impl PartialEq for RawRow {
     fn eq(&self, other: &Self) -> bool {
         match (&*self.0, &*other.0) {
-            (Form::Differs(one), Form::Differs(other))
-                if Arc::ptr_eq(&one.from.0, &other.from.0) =>
-            {
+            (Form::Differs(one), Form::Differs(other)) if one.from.is(&other.from) => {
                 one.places == other.places && one.pieces == other.pieces
             }
-            _ => Arc::ptr_eq(&self.0, &other.0) || self.json().get() == other.json().get(),
+            _ => self.is(other) || self.json().get() == other.json().get(),
         }
     }
 }
@@ -142,9 +134,51 @@ impl Serialize for RawRow {
     }
 }
 
+/// The whole row of an account from which the others are kept as differences.
+#[derive(Clone, Debug, Default)]
+pub struct Pattern(Option<RawRow>);
+
+impl Pattern {
+    /// Keeps the text of a row. One that has too little in common with the pattern is kept whole, and becomes the pattern.
+    ///
+    /// # Errors
+    /// It is not JSON.
+    pub fn keep(&mut self, json: &str) -> serde_json::Result<RawRow> {
+        if let Some(row) = self.difference(json) {
+            return Ok(row);
+        }
+        let row = RawRow::from(RawValue::from_string(json.to_owned())?);
+        self.0 = Some(row.clone());
+        Ok(row)
+    }
+
+    /// Returns the same row in as little memory as possible.
+    pub fn share(&mut self, row: &RawRow) -> RawRow {
+        let Form::Whole(json) = &*row.0 else {
+            return row.clone(); // It shares memory already.
+        };
+        let is_this = self.0.as_ref().is_some_and(|pattern| pattern.is(row));
+        if !is_this && let Some(shared) = self.difference(json.get()) {
+            return shared;
+        }
+        self.0 = Some(row.clone());
+        row.clone()
+    }
+
+    fn difference(&self, json: &str) -> Option<RawRow> {
+        let from = self.0.as_ref()?;
+        let difference = Difference::between(json, from)?;
+        Some(RawRow(Arc::new(Form::Differs(difference))))
+    }
+}
+
 impl Difference {
-    /// Returns the difference of `row` from `whole`, the text of `from`; `None` if it saves too little memory.
-    fn between(row: &str, whole: &str, from: &RawRow) -> Option<Self> {
+    /// Returns the difference of `row` from a whole row; `None` if it saves too little memory.
+    fn between(row: &str, from: &RawRow) -> Option<Self> {
+        let Form::Whole(whole) = &*from.0 else {
+            return None;
+        };
+        let whole = whole.get();
         let (mut places, mut pieces) = (0, String::new());
         let (mut place, mut ours, mut theirs) = (0, row, whole);
         loop {
@@ -339,6 +373,8 @@ mod tests {
     #[test]
     fn a_row_reads_the_same_when_it_shares_memory_with_another() {
         let other = wide(r#""status":"Lunch","queue_logged_in":true,"calls":1"#);
+        let mut pattern = Pattern::default();
+        assert_eq!(pattern.share(&other), other);
         for (fields, shares) in [
             (r#""status":"Lunch","queue_logged_in":true,"calls":1"#, true),
             (r#""status":"Lunch","queue_logged_in":true,"calls":2"#, true),
@@ -356,15 +392,30 @@ mod tests {
             (r#""other":{"a":[1,2,3]}"#, true),
         ] {
             let sent = wide(fields);
-            let kept = sent.sharing_with(&other);
+            let kept = pattern.clone().share(&sent);
+            assert_eq!(pattern.clone().keep(sent.json().get()).expect("JSON"), kept);
             assert_eq!(kept.json().get(), sent.json().get());
             assert_eq!(kept.is_whole(), !shares, "{fields}");
             assert_eq!(kept, sent);
             assert_eq!(kept == other, sent.json().get() == other.json().get());
         }
         let long = wide(&format!(r#""status":"{}""#, "long".repeat(1_000)));
-        assert!(long.sharing_with(&other).is_whole());
-        assert!(row(r#"{"a":1}"#).sharing_with(&other).is_whole());
+        assert!(pattern.clone().share(&long).is_whole());
+        assert!(pattern.share(&row(r#"{"a":1}"#)).is_whole());
+    }
+
+    #[test]
+    fn a_row_unlike_the_pattern_becomes_the_pattern() {
+        let mut pattern = Pattern::default();
+        let one = pattern.keep(wide(r#""a":1"#).json().get()).expect("JSON");
+        let other = r#"{"x":"another row, with nothing in common, and long enough to be worth it: one, two, three, four, five"}"#;
+        let is_whole = |row: &RawRow| row.is_whole();
+        let again = pattern.keep(wide(r#""a":2"#).json().get()).expect("JSON");
+        let kept = [other, other].map(|text| pattern.keep(text).expect("JSON"));
+        assert!(is_whole(&one) && !is_whole(&again));
+        assert!(is_whole(&kept[0]) && !is_whole(&kept[1]));
+        assert_eq!(kept[1].json().get(), other);
+        assert!(pattern.keep("no JSON").is_err());
     }
 
     #[test]
@@ -381,7 +432,9 @@ mod tests {
             without.json().get(),
             marked.replace(", \"field", ",\"field")
         );
-        assert!(!without.sharing_with(&nulls).is_whole());
+        let mut pattern = Pattern::default();
+        assert!(pattern.share(&nulls).is_whole());
+        assert!(!pattern.share(&without).is_whole());
     }
 
     proptest! {
@@ -392,7 +445,10 @@ mod tests {
             third in any_row(),
         ) {
             let whole = row(&other);
-            let [kept, kept_third] = [&one, &third].map(|text| row(text).sharing_with(&whole));
+            let mut pattern = Pattern::default();
+            pattern.share(&whole);
+            let [kept, kept_third] = [&one, &third].map(|text| pattern.clone().share(&row(text)));
+            prop_assert_eq!(&pattern.keep(&one).expect("JSON"), &kept);
             let json = kept.json();
             prop_assert_eq!(json.get(), &one);
             prop_assert_eq!(kept == kept_third, one == third);

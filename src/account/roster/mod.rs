@@ -46,7 +46,7 @@ use crate::{
     model::{
         agent::{Agent, AgentId},
         known::{Poll, Presence, Sighting},
-        raw::RawRow,
+        raw::Pattern,
     },
 };
 
@@ -74,8 +74,8 @@ pub struct Roster {
     confirmed: Confirmed,
     /// The time of the newest row that was recalled. Until later looks, rows may be older than the times that came with them.
     recalled: Option<Moment>,
-    /// A row that the others share memory with.
-    pattern: Option<RawRow>,
+    /// What rows share memory with that come from an earlier task, or from another node.
+    pattern: Pattern,
 }
 
 impl Roster {
@@ -90,7 +90,7 @@ impl Roster {
             tidied: None,
             confirmed: Confirmed::default(),
             recalled: None,
-            pattern: None,
+            pattern: Pattern::default(),
         }
     }
 
@@ -167,12 +167,7 @@ impl Roster {
         if let Some(newest) = self.newest(&agent.id) {
             agent.share_texts(&newest.agent);
         }
-        if let Some(pattern) = &self.pattern {
-            agent.raw = agent.raw.sharing_with(pattern);
-        }
-        if agent.raw.is_whole() {
-            self.pattern = Some(agent.raw.clone());
-        }
+        agent.raw = self.pattern.share(&agent.raw);
     }
 
     /// Applies a presence that an earlier task or process has counted.

@@ -42,7 +42,7 @@ impl Roster {
     /// Reads every row again, because the account's statuses have other meanings. No agent departs by that.
     pub fn read_again(&mut self, names: &Names) {
         let again = |agent: &mut Arc<Agent>| {
-            let read = Row::read(agent.raw.json().into_owned(), names);
+            let read = Row::read_again(&agent.raw, names);
             let Ok(Row { agent: read, .. }) = read else {
                 return; // It could be read before, so it can be read now.
             };

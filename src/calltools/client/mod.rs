@@ -39,6 +39,7 @@ use crate::{
         agent::Agent,
         fault::Fault,
         names::{NamedQueue, Names, Status},
+        raw::Pattern,
     },
 };
 
@@ -135,6 +136,8 @@ pub struct Client {
     /// The habits of lists that are read repeatedly: one per configured queue, and those of the account.
     habits: Arc<Mutex<HashMap<ListId, Habits>>>,
     ordering_field: Arc<str>,
+    /// What the account's rows share memory with.
+    pattern: Arc<Mutex<Pattern>>,
 }
 
 impl Client {
@@ -152,6 +155,7 @@ impl Client {
             observer,
             habits: Arc::default(),
             ordering_field: ORDERING_FIELD.into(),
+            pattern: Arc::default(),
         }
     }
 
@@ -202,7 +206,7 @@ impl Client {
         let (cached, extent) = (page.age, Extent::from_page(&page));
         // It is one page of many, so its row count cannot match.
         (page.count, page.leads_back) = (None, false);
-        let mut list: List<'_, Row> = List::new(names);
+        let mut list: List<'_, Row> = List::new(names, &self.pattern);
         let next = list.add(page)?;
         list.check()?;
         Ok(RosterPage {

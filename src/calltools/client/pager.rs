@@ -137,7 +137,7 @@ impl<'a> Pager<'a> {
             as_of: self.client.clock.now(),
             is_cached: false,
             took: Duration::ZERO,
-            list: List::new(names),
+            list: List::new(names, &self.client.pattern),
         };
         let mut next = self.page(1, permit, &mut reading).await?;
         while let Some(number) = next {

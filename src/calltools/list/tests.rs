@@ -10,7 +10,7 @@ fn bad() -> Box<RawValue> {
 
 fn page(rows: Vec<Box<RawValue>>, count: Option<u64>, next: Option<u32>) -> Page {
     Page {
-        rows,
+        rows: rows.iter().map(|row| &**row).collect(),
         count,
         next,
         ..Page::default()
@@ -18,7 +18,7 @@ fn page(rows: Vec<Box<RawValue>>, count: Option<u64>, next: Option<u32>) -> Page
 }
 
 fn list(names: &Names, pages: Vec<Page>) -> Result<List<'_, NamedQueue>, Fault> {
-    let mut list = List::new(names);
+    let mut list = List::new(names, &Arc::default());
     for page in pages {
         list.add(page)?;
     }
@@ -65,7 +65,7 @@ fn the_later_date_of_two_rows_of_one_agent_counts_or_else_the_later_row() {
     ] {
         let rows = vec![row("first", first), row("second", second)];
         let names = Names::default();
-        let mut list: List<'_, Row> = List::new(&names);
+        let mut list: List<'_, Row> = List::new(&names, &Arc::default());
         list.add(page(rows, Some(1), None)).unwrap();
         list.check().unwrap();
         let seen: Vec<_> = list
@@ -83,7 +83,7 @@ fn a_list_without_any_log_in_field_is_not_an_empty_queue() {
         RawValue::from_string(format!(r#"{{"app_user":{id},"status":"Available"}}"#)).unwrap()
     };
     let names = Names::default();
-    let mut list: List<'_, Row> = List::new(&names);
+    let mut list: List<'_, Row> = List::new(&names, &Arc::default());
     list.add(page(vec![row(1), row(2)], None, None)).unwrap();
     let fault = list.check().unwrap_err().to_string();
     assert!(fault.starts_with("2 of 2 rows cannot be read"), "{fault}");
@@ -151,7 +151,7 @@ fn pages_that_begin_again_end_the_list() {
         // A row that moved is not a new beginning.
         (vec![first(), vec![raw(2, "b"), raw(3, "c")]], Some(9)),
     ] {
-        let mut list = List::<NamedQueue>::new(&names);
+        let mut list = List::<NamedQueue>::new(&names, &Arc::default());
         let mut went_on = Some(9);
         for rows in pages {
             assert_eq!(went_on, Some(9));

@@ -50,7 +50,7 @@ fn an_envelope_and_a_bare_array_are_pages() {
     let envelope = r#"{"count":3,"next":"http://x/api/?page=2&queue=1","previous":null,"results":[{"a": 1},{}]}"#;
     let page = read(200, envelope, FIRST).unwrap();
     assert_eq!((page.count, page.next), (Some(3), Some(2)));
-    assert_eq!(page.rows[0].get(), r#"{"a": 1}"#);
+    assert_eq!(page.rows.iter().next().unwrap(), r#"{"a": 1}"#);
     let page = read(200, " [{},{}]", FIRST).unwrap();
     assert_eq!((page.rows.len(), page.count, page.next), (2, None, None));
     let page = read(200, r#"{"results":[]}"#, FIRST).unwrap();
@@ -102,7 +102,7 @@ fn a_body_with_an_odd_character_is_still_a_page() {
         (br#"[{"a":1,"a":2}]"#, r#"{"a":1,"a":2}"#),
     ] {
         let page = read(200, body.to_vec(), FIRST).unwrap();
-        assert_eq!(page.rows[0].get(), row);
+        assert_eq!(page.rows.iter().next().unwrap(), row);
     }
 }
 

@@ -247,7 +247,7 @@ impl StatusFilter<'_> {
     fn takes(self, agent: &Agent) -> Result<bool, DropInError> {
         let json = agent.raw.json();
         let unreadable = |_| DropInError::not_read("statuses");
-        let row: StatusFields<'_> = field::read(&json).map_err(unreadable)?;
+        let row: StatusFields<'_> = field::read(json.get()).map_err(unreadable)?;
         if let Some(id) = row.agent_status.number() {
             return Ok(id == self.id);
         }

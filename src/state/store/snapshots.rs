@@ -193,14 +193,16 @@ fn polled(
 fn agents(rows: &[u8], names: &Names) -> Option<Vec<Arc<Agent>>> {
     let rows = rows_codec::unpack(rows).ok()?.into_iter();
     let mut rows: Vec<Row> = rows
-        .map(|raw| Row::read(raw, names).ok())
+        .map(|raw| Row::read_again(&raw.into(), names).ok())
         .collect::<Option<_>>()?;
     settle_queue_logins(&mut rows).ok()?;
     Some(rows.into_iter().map(|row| Arc::new(row.agent)).collect())
 }
 
 fn agent(raw: Box<RawValue>, names: &Names) -> Option<Arc<Agent>> {
-    Row::read(raw, names).ok().map(|row| Arc::new(row.agent))
+    Row::read_again(&raw.into(), names)
+        .ok()
+        .map(|row| Arc::new(row.agent))
 }
 
 fn sightings(

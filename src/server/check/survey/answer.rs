@@ -146,7 +146,9 @@ const MAX_COUNT: u64 = 1_000_000;
 
 impl AnsweredRow {
     fn new(value: Value, names: &Names) -> Self {
-        let agent = Row::read(raw(&value), names).ok().map(|row| row.agent);
+        let agent = Row::read_again(&raw(&value).into(), names)
+            .ok()
+            .map(|row| row.agent);
         Self { value, agent }
     }
 
