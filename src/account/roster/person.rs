@@ -93,7 +93,7 @@ impl Person {
                 self.latest = None;
             }
             // The same row again: keep the old allocation, and with it the rows that it was joined to.
-            is_same = same_row(&known.agent, &sighting.agent);
+            is_same = is_same_row(&known.agent, &sighting.agent);
             if is_same {
                 (known.at, known.by_sweep) = (sighting.at, sighting.by_sweep);
             } else {
@@ -128,7 +128,7 @@ impl Person {
     }
 }
 
-pub(super) fn same_row(one: &Agent, other: &Agent) -> bool {
+fn is_same_row(one: &Agent, other: &Agent) -> bool {
     // The status' meaning comes from another list, and may change while the row stays the same.
     one.available == other.available
         && one.status == other.status
