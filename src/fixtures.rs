@@ -158,7 +158,6 @@ pub(crate) async fn surveyed(
         transport: simulator.transport(TOKEN),
         token: None,
         health: None,
-        member: None,
     };
     let targets = select(&config, &[]).expect("the config has a queue");
     survey(&targets[0], &reach, clock).await

@@ -210,6 +210,9 @@ impl Account {
         else {
             return;
         };
+        if question.what.is_about_a_request() {
+            return member.count_for(question).await;
+        }
         let Question { id, node, what } = question;
         let again = match self.told.heard.hear(&node, id) {
             Fate::New => None,
@@ -255,7 +258,7 @@ impl Account {
                 queues,
                 asked,
             } => self.take_wish(asker, digest, queues, &asked),
-            // A budget's member answers these.
+            // The member's task has answered these.
             What::Spend { .. } | What::Answered { .. } | What::Silenced { .. } => Said::Unlogged,
         };
         let (node, answer) = remote.answer(said);

@@ -156,11 +156,11 @@ pub struct Budget {
     member: Arc<Member>,
     /// Of this node's config. The hour may have a smaller one.
     allowance: Allowance,
-    pace: Pace,
+    pace: Arc<Pace>,
     /// How many accounts spend from the hour. Each polls at its part of the pace.
     accounts: u32,
     /// Keeps the account tied to those that it shares its budget with.
-    _tie: Option<Member>,
+    _tie: Option<Arc<Member>>,
     /// Tells the other nodes of a cluster; `None` without one.
     witness: Option<Arc<dyn Witness>>,
 }
@@ -207,11 +207,11 @@ impl Budget {
         let capacity = bucket_capacity(allowance.for_polling() / accounts);
         Self {
             account: owner.account,
-            pace: Pace::new(Arc::clone(&clock), capacity, rate),
+            pace: Arc::new(Pace::new(Arc::clone(&clock), capacity, rate)),
             member: Arc::new(member(id)),
             allowance,
             accounts,
-            _tie: tie.map(member),
+            _tie: tie.map(member).map(Arc::new),
             witness: None,
         }
     }

@@ -104,6 +104,19 @@ impl Budget {
         }
     }
 
+    /// Returns the same budget, with another witness of the requests that are sent with it.
+    pub fn witnessed_by(&self, witness: Arc<dyn Witness>) -> Self {
+        Self {
+            account: self.account.clone(),
+            member: Arc::clone(&self.member),
+            allowance: self.allowance,
+            pace: Arc::clone(&self.pace),
+            accounts: self.accounts,
+            _tie: self._tie.clone(),
+            witness: Some(witness),
+        }
+    }
+
     pub(super) fn not_leading(&self) -> Refusal {
         Refusal {
             until: self.member.clock.now().later(LOOK_FOR_LEASE),

@@ -15,7 +15,7 @@ use crate::{
     budget::{Budget, Ledger, LedgerError},
     calltools::Token,
     clock::{Clock, SystemClock},
-    config::{Account, TokenSource, WRAPPED},
+    config::{Account, Config, TokenSource, WRAPPED},
     daemon,
     server::check::{By, Reach},
     state::keep_ledger,
@@ -27,13 +27,20 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const UNRECORDED: &str =
     "no request was sent, because requests are recorded there; run it as the daemon's user";
 
+/// In a cluster, the other nodes would not know what a command spends.
+const UNCOUNTED: &str = "nothing was asked: in a cluster the running daemon sends a command's requests, so that all nodes count them, and no daemon answers in the folder that [state] dir names; start it";
+
 /// Returns the daemon's answer to a POST of `target`; if no daemon runs with this state folder, that of `alone`.
 pub(super) async fn ask(
-    folder: Option<&Path>,
+    config: &Config,
     target: &str,
     alone: impl AsyncFnOnce(Ledger, By) -> Result<String, ExitCode>,
 ) -> Result<String, ExitCode> {
-    let Some(folder) = folder else {
+    let alone = async |ledger, by| match &config.cluster {
+        None => alone(ledger, by).await,
+        Some(_) => Err(exit_with(EXIT_FAILURE, UNCOUNTED)),
+    };
+    let Some(folder) = config.state_dir.as_deref() else {
         let ledger = Ledger::in_memory(&SystemClock::new());
         return alone(ledger, By::CommandAlone).await;
     };
@@ -134,6 +141,34 @@ pub(super) fn reach(
         transport: Arc::new(daemon::transport(&account.upstream, token)?),
         token: None,
         health: None,
-        member: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn in_a_cluster_no_command_asks_without_the_daemon() {
+        let folder = tempfile::tempdir().unwrap();
+        let dirs = [
+            "false".to_owned(),
+            format!("\"{}\"", folder.path().display()),
+        ];
+        for (dir, cluster) in dirs.iter().flat_map(|dir| [(dir, false), (dir, true)]) {
+            let text = format!(
+                "{}[state]\ndir = {dir}\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\nqueue = [{{ queue = 1 }}]\n",
+                if cluster {
+                    "[cluster]\nurl = \"unix:///run/redis.sock\"\n"
+                } else {
+                    ""
+                }
+            );
+            let config = Config::parse(&text, "openseat.toml".as_ref(), &|_| None).unwrap();
+            let alone = async |_, _| Ok("asked".to_owned());
+            let answer = ask(&config, "/v1/check", alone).await.ok();
+            let expected = (!cluster).then(|| "asked".to_owned());
+            assert_eq!(answer, expected, "{text}");
+        }
+    }
 }

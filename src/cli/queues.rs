@@ -25,8 +25,7 @@ pub fn run(options: &args::Queues) -> ExitCode {
     let target = format!("/v1/list?seats={}&yes={}", options.seats, options.yes);
     let wanted = Count::wanted(options.seats, options.yes);
     let alone = async |ledger, _| ask(&config, ledger, wanted).await;
-    let json =
-        block_on(async { Ok(asking::ask(config.state_dir.as_deref(), &target, alone).await) });
+    let json = block_on(async { Ok(asking::ask(&config, &target, alone).await) });
     match json {
         Ok(Ok(json)) => tell(&json, options),
         Ok(Err(exit)) => exit,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     entry::{Entry, Silence},
-    message::{Answer, Said, What},
+    message::{Answer, Question, Said, What},
 };
 use crate::{
     budget::{Admitted, Budget, Mirrored, Witness},
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long after its admission a request may be sent.
-const SEND_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const SEND_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many orders may wait for the member's task: as many as a busy router causes in a second. More fail.
 pub(super) const ORDERS: usize = 1_024;
@@ -83,6 +83,10 @@ pub(super) enum Order {
     Ask(u64, What),
     /// Answer a node.
     Answer(String, Answer),
+    /// Answer a question about a request that another node sends.
+    Spender(Box<Question>),
+    /// Claim the account's key, and report whether this node has it.
+    Claim(oneshot::Sender<bool>),
     /// Count with the limits of a new config.
     Count(Arc<Budget>),
     /// Tell the account's task everything again.
@@ -307,6 +311,17 @@ impl Member {
     /// Answers a question of another node.
     pub async fn answer(&self, node: String, answer: Answer) {
         let _ = self.orders.send(Order::Answer(node, answer)).await;
+    }
+
+    /// Counts a request that another node sends, and answers that node.
+    pub async fn count_for(&self, question: Question) {
+        let _ = self.orders.send(Order::Spender(question.into())).await;
+    }
+
+    /// Returns whether the account's key is this node's own. Otherwise its token is perhaps another account's.
+    pub(super) async fn has_claim(&self) -> bool {
+        let (done, claimed) = oneshot::channel();
+        self.orders.try_send(Order::Claim(done)).is_ok() && claimed.await.unwrap_or(false)
     }
 
     /// Tells the account's task everything that is known, because it follows queues that it did not before.

@@ -53,7 +53,8 @@ pub enum What {
         /// How often each queue was asked about since the last wish, in the same order.
         asked: Vec<u64>,
     },
-    /// Send a request of an account that shares its budget: the budget's leader counts it.
+    /// Count a request that the asking node is about to send: one of an account that shares its budget, or of a check. The leader of the account's or
+    /// the budget's log counts it.
     Spend {
         /// Identifies the request in the cluster.
         mark: (u64, u64),
@@ -67,7 +68,7 @@ pub enum What {
         /// Sent by background polling rather than on demand.
         polling: bool,
     },
-    /// Record that CallTools asked an account that shares its budget for a pause. This question needs no answer.
+    /// Record that CallTools asked the asking node for a pause. This question needs no answer.
     Silenced {
         /// Whether it was a 429.
         throttled: bool,
@@ -83,6 +84,16 @@ pub enum What {
         /// The part of that probability that only a poll of the queue reduces.
         of_membership: f64,
     },
+}
+
+impl What {
+    /// Returns whether it is about a request that the asking node sends.
+    pub fn is_about_a_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Spend { .. } | Self::Answered { .. } | Self::Silenced { .. }
+        )
+    }
 }
 
 /// The leader's answer.

@@ -9,6 +9,7 @@
 //! - [`member`]: an account's place in the cluster, with its `task`; [`node`] has all members of a process;
 //! - [`seats`]: seats that the leader gives to calls, once the log has them;
 //! - [`sharer`]: an account that shares its budget, which has a lease and a log of its own;
+//! - [`guest`]: requests that a node sends although another one leads, such as those of a check;
 //! - [`trouble`]: what is wrong with the cluster.
 //!
 //! The promise: no hour ever has more requests than the account allows, as long as one of these survives: the engine with what its replicas
@@ -19,6 +20,7 @@ pub mod codec;
 pub mod command;
 pub mod engine;
 pub mod entry;
+pub mod guest;
 pub mod lease;
 pub mod local;
 pub mod member;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::budget::{Admitted, Witness};
 
-/// How long the budget's leader may take to answer. A request is sent within two seconds of its admission, or never.
+/// How long the leader may take to answer. A request is sent within two seconds of its admission, or never.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// See the [module](self).
@@ -28,16 +28,41 @@ impl Sharer {
     pub fn new(account: Arc<Member>, budget: Arc<Member>) -> Self {
         Self { account, budget }
     }
+}
 
-    async fn is_granted(&self, admitted: &Admitted) -> bool {
+impl Member {
+    /// Counts a request of this process, or has the leader count it. Returns whether it is in the log.
+    pub(super) async fn counts(&self, admitted: &Admitted) -> bool {
         if admitted.decided {
-            return self.budget.admitted(*admitted).await;
+            return self.admitted(*admitted).await;
         }
         let what = What::Spend {
             mark: (self.process(), admitted.number),
             polling: admitted.polling,
         };
-        self.budget.ask(what, TIMEOUT).await == Some(Said::Done)
+        self.ask(what, TIMEOUT).await == Some(Said::Done)
+    }
+
+    /// Records the answer to such a request.
+    pub(super) fn counts_answered(&self, admitted: &Admitted) {
+        match self.leads() {
+            true => self.answered(admitted),
+            false => self.tell(What::Answered {
+                mark: (self.process(), admitted.number),
+                polling: admitted.polling,
+            }),
+        }
+    }
+
+    /// Records that such a request met a pause.
+    pub(super) fn counts_silence(&self, throttled: bool, wait: Option<Duration>) {
+        match self.leads() {
+            true => self.silenced(throttled, wait),
+            false => self.tell(What::Silenced {
+                throttled,
+                wait_ms: wait.map(|wait| wait.as_millis() as u64),
+            }),
+        }
     }
 }
 
@@ -55,7 +80,7 @@ impl Witness for Sharer {
     }
 
     fn admitted(&self, admitted: Admitted) -> BoxFuture<'_, bool> {
-        Box::pin(async move { self.is_granted(&admitted).await && self.may_send(&admitted) })
+        Box::pin(async move { self.budget.counts(&admitted).await && self.may_send(&admitted) })
     }
 
     fn may_send(&self, admitted: &Admitted) -> bool {
@@ -63,13 +88,7 @@ impl Witness for Sharer {
     }
 
     fn answered(&self, admitted: &Admitted) {
-        match self.budget.leads() {
-            true => self.budget.answered(admitted),
-            false => self.budget.tell(What::Answered {
-                mark: (self.process(), admitted.number),
-                polling: admitted.polling,
-            }),
-        }
+        self.budget.counts_answered(admitted);
     }
 
     fn goes_on_as(&self, identity: &str) {
@@ -77,12 +96,6 @@ impl Witness for Sharer {
     }
 
     fn silenced(&self, throttled: bool, wait: Option<Duration>) {
-        match self.budget.leads() {
-            true => self.budget.silenced(throttled, wait),
-            false => self.budget.tell(What::Silenced {
-                throttled,
-                wait_ms: wait.map(|wait| wait.as_millis() as u64),
-            }),
-        }
+        self.budget.counts_silence(throttled, wait);
     }
 }

@@ -219,7 +219,7 @@ impl Task {
                 () = stop.cancelled(), if !self.is_stopping => self.stop().await,
                 () = tokio::time::sleep(wait) => self.turn().await,
                 Some(order) = self.parts.orders.recv() => self.obey(order).await,
-                Some(question) = next(&mut self.parts.spenders) => self.answer_spender(&question).await,
+                Some(question) = next(&mut self.parts.spenders) => self.hear_spender(&question).await,
                 () = bell.notified() => {
                     if !self.leads() {
                         self.read().await;

@@ -58,34 +58,18 @@ fn refusal(why: String) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, why).into_response()
 }
 
-/// Refuses if other nodes of the cluster lead all of these accounts. The command exits with a failure.
-fn elsewhere<'a>(reaches: impl Iterator<Item = &'a Reach>) -> Option<Response> {
-    let led: Vec<_> = reaches.map(Reach::led_elsewhere).collect();
-    let led: Vec<_> = led.into_iter().collect::<Option<_>>()?;
-    let why = led.join("\n");
-    (!led.is_empty()).then(|| (StatusCode::BAD_GATEWAY, why).into_response())
-}
-
 /// `POST /v1/check?queue=a&queue=b`: returns the report.
 async fn answer_check(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     let targets = match select(&desk.config, &values(&uri, "queue")) {
         Ok(targets) => targets,
         Err(unknown) => return refusal(unknown.to_string()),
     };
-    let names: Vec<_> = targets.iter().map(|target| &target.account.name).collect();
-    let asked = desk.accounts.iter();
-    if let Some(refused) = elsewhere(asked.filter(|one| names.contains(&&one.config.name))) {
-        return refused;
-    }
     let report = check(&targets, &desk.accounts, By::Daemon, &desk.clock, &|| ()).await;
     ([(header::CONTENT_TYPE, "application/json")], report.json).into_response()
 }
 
 /// `POST /v1/list?seats=true`: returns every account's queues, with or without agents and seats. With `yes=true` it may spend more than the reserve.
 async fn answer_list(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
-    if let Some(refused) = elsewhere(desk.accounts.iter()) {
-        return refused;
-    }
     let is_set = |name| values(&uri, name).iter().any(|value| value == "true");
     let wanted = Count::wanted(is_set("seats"), is_set("yes"));
     let mut listings = Vec::with_capacity(desk.accounts.len());
@@ -109,9 +93,6 @@ async fn answer_survey(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     let reach = reaches
         .find(|reach| reach.config.name == target.account.name)
         .expect("the desk has every account of its config");
-    if let Some(refused) = elsewhere(std::iter::once(reach)) {
-        return refused;
-    }
     match survey(target, reach, &desk.clock).await {
         Ok(report) => axum::Json(report).into_response(),
         Err(error) => {

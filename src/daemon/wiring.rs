@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     cluster::{
         engine::{Address, RedisEngine},
+        guest::Guest,
         member::Member,
         node::{Membership, Node, Settings},
         sharer::Sharer,
@@ -97,15 +98,21 @@ impl Prepared {
         self.transport.trust().cloned()
     }
 
-    /// Returns how to ask its CallTools without its task.
+    /// Returns how to ask its CallTools without its task. In a cluster, every node may do that.
     pub fn reach(&self) -> Reach {
+        let budget = &self.handle.budget;
+        let members = self.handle.member.as_ref().zip(self.counter.as_ref());
+        let guest = |(account, counter)| Guest::new(Arc::clone(account), Arc::clone(counter));
+        let budget = match members.map(guest) {
+            Some(guest) => Arc::new(budget.witnessed_by(Arc::new(guest))),
+            None => Arc::clone(budget),
+        };
         Reach {
             config: Arc::clone(&self.config),
-            budget: Arc::clone(&self.handle.budget),
+            budget,
             transport: Arc::clone(&self.transport) as Arc<dyn Transport>,
             token: Some(Arc::clone(&self.token)),
             health: Some(self.handle.health.clone()),
-            member: self.handle.member.clone(),
         }
     }
 }

@@ -327,8 +327,12 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_recovers_by_itself() {
 
     let lag = async || far.metric(LAG).await.expect("it has read the log");
     soon("it is up to date", async || lag().await < 2.0).await;
+    let spent = calltools.simulator.requests();
     let check = openseat(&far, "check");
-    assert!(check.contains("run this command on node-0"), "{check}");
+    assert!(check.contains("sent by the running daemon"), "{check}");
+    assert!(check.contains("accept"), "{check}");
+    assert!(calltools.simulator.requests() > spent);
+    leader_counts_all(std::slice::from_ref(&near), &calltools).await;
 
     way.cut.send_replace(true);
     soon("the cut is seen", async || {

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod alone;
+mod checks;
 mod clocks;
 mod fresh;
 mod guests;

@@ -67,7 +67,7 @@ async fn report(config: &Config, asked: &[String]) -> Result<String, ExitCode> {
     }
     let target = format!("/v1/check?{query}");
     let alone = async |ledger, by| ask(config, asked, ledger, by).await;
-    asking::ask(config.state_dir.as_deref(), &target, alone).await
+    asking::ask(config, &target, alone).await
 }
 
 async fn ask(

@@ -95,7 +95,7 @@ async fn ask(config: &Config, target: &Target<'_>) -> Result<SurveyReport, ExitC
         .finish();
     let path = format!("/v1/survey?{query}");
     let alone = async |ledger, _| ask_alone(target, ledger).await;
-    let json = asking::ask(config.state_dir.as_deref(), &path, alone).await?;
+    let json = asking::ask(config, &path, alone).await?;
     serde_json::from_str(&json).map_err(|error| {
         let why = format!("the daemon's report cannot be read; is it another version? {error}");
         exit_with(EXIT_FAILURE, &why)

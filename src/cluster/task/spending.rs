@@ -44,10 +44,15 @@ impl Task {
     }
 
     /// Answers a question that another node asks the leader of a budget.
-    pub(super) async fn answer_spender(&mut self, question: &[u8]) {
-        let Ok(Question { id, node, what }) = serde_json::from_slice(question) else {
-            return;
-        };
+    pub(super) async fn hear_spender(&mut self, question: &[u8]) {
+        if let Ok(question) = serde_json::from_slice(question) {
+            self.answer_spender(question).await;
+        }
+    }
+
+    /// Answers a question about a request that another node sends.
+    pub(super) async fn answer_spender(&mut self, question: Question) {
+        let Question { id, node, what } = question;
         match what {
             What::Spend { mark, polling } => {
                 let said = self.spend(mirrored(mark, polling)).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::Task;
+use super::{Task, data_set::Claim};
 use crate::{
     clock::Moment,
     cluster::{
@@ -66,6 +66,11 @@ impl Task {
                 let message = serde_json::to_vec(&answer).expect("texts and numbers serialize");
                 let to = Listener::Node(node);
                 self.ask(&Command::Send { to, message }).await;
+            }
+            Order::Spender(question) => self.answer_spender(*question).await,
+            Order::Claim(done) => {
+                // The caller may have given up.
+                let _ = done.send(self.claim().await == Claim::Granted);
             }
             Order::Count(budget) => {
                 self.parts.budget = self.parts.budget.is_some().then_some(budget);

@@ -14,12 +14,11 @@ use tokio::sync::watch;
 use super::select::Target;
 use crate::{
     account::{Health, TokenKeeper, fault_of, feeds::FeedStanding, id_of, polled},
-    budget::{Budget, Purpose, Usage, Witness as _},
+    budget::{Budget, Purpose, Usage},
     calltools::{
         AgentList, Client, Endpoint, Notes, Observer, RequestError, Transport, joined_response,
     },
     clock::{Clock, Moment},
-    cluster::{member::Member, trouble::Trouble},
     config::{self, Rule},
     decision::{
         Decision, Policy,
@@ -49,25 +48,6 @@ pub struct Reach {
     pub token: Option<Arc<TokenKeeper>>,
     /// Its health, if a daemon polls it.
     pub health: Option<watch::Receiver<Health>>,
-    /// Its place in the daemon's cluster, if there is one.
-    pub member: Option<Arc<Member>>,
-}
-
-impl Reach {
-    /// Returns which node to ask instead, if another one of the cluster leads the account: only its leader sends requests.
-    pub fn led_elsewhere(&self) -> Option<String> {
-        let member = self.member.as_ref().filter(|member| !member.leads())?;
-        let account = &self.config.name;
-        Some(match member.status().leader() {
-            Some(leader) => format!(
-                "only the node that leads account \"{account}\" in the cluster asks CallTools: run this command on {leader}"
-            ),
-            None => format!(
-                "no node leads account \"{account}\" in the cluster now, so none asks CallTools: {}",
-                Trouble::NoLeader.advice()
-            ),
-        })
-    }
 }
 
 /// What is needed to ask one account.

@@ -77,7 +77,6 @@ fn report(replies: Vec<Result<Reply, Fault>>) -> SurveyReport {
             transport: Arc::new(Script(Mutex::new(replies.into()))),
             token: None,
             health: None,
-            member: None,
         };
         let targets = select(&config, &[]).expect("a queue");
         survey(&targets[0], &reach, &clock).await.expect("answers")
