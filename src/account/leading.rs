@@ -309,9 +309,9 @@ impl Account {
         else {
             return Said::Unlogged;
         };
-        if !member.is_ready() {
+        let Some(tenure) = member.gives_seats_in() else {
             return Said::Unlogged; // This task must first read what another leader has logged.
-        }
+        };
         let (key, ttl) = (self.key(&queue), Duration::from_millis(ttl_ms));
         let known = self.state_for(asker, &key);
         let Some((state, hours)) = known.filter(|_| TTL.contains(&ttl)) else {
@@ -338,13 +338,13 @@ impl Account {
         let said = match reserved {
             Reserved::Made(made, _) => {
                 self.deps.board.notify();
-                let has_seat = member.log_made(seats, &key, &made).await;
+                let has_seat = member.log_made(tenure, seats, &key, &made).await;
                 let id = made.id.to_string();
                 has_seat.then_some(Said::Made { id })
             }
             // A request of this node's own may have made it, and still wait for the log.
             Reserved::AlreadyHeld(found) => {
-                let has_seat = member.log_found(seats, &key, &found).await;
+                let has_seat = member.log_found(tenure, seats, &key, &found).await;
                 has_seat.then(|| Said::AlreadyHeld {
                     id: found.id.to_string(),
                     age_ms: age(&found),

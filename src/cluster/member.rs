@@ -79,6 +79,8 @@ pub struct Status {
 pub(super) enum Order {
     /// Publish an entry, and report whether it is in the log.
     Publish(Box<Entry>, Option<oneshot::Sender<bool>>),
+    /// The same, unless this node has begun to lead again since it began for this time.
+    PublishIn(u64, Box<Entry>, oneshot::Sender<bool>),
     /// Put the question with this id to the leader.
     Ask(u64, What),
     /// Answer a node.
@@ -107,6 +109,11 @@ pub(super) struct Tenure {
 impl Tenure {
     pub fn begin(&self) {
         self.begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Returns how often the member has begun to lead.
+    pub fn number(&self) -> u64 {
+        self.begun.load(Ordering::Acquire)
     }
 
     pub fn set(&self, until: Duration) {
@@ -197,9 +204,11 @@ impl Member {
         member.tenure.set(until);
         tokio::spawn(async move {
             while let Some(order) = ordered.recv().await {
-                if let Order::Publish(entry, done) = order {
-                    let _ = log.send((*entry, done)).await;
-                }
+                let _ = match order {
+                    Order::Publish(entry, done) => log.send((*entry, done)).await,
+                    Order::PublishIn(_, entry, done) => log.send((*entry, Some(done))).await,
+                    _ => Ok(()),
+                };
             }
         });
         (member, logged)
@@ -262,7 +271,7 @@ impl Member {
 
     /// Returns how often this node has begun to lead.
     pub fn tenures(&self) -> u64 {
-        self.tenure.begun.load(Ordering::Acquire)
+        self.tenure.number()
     }
 
     /// Records that the account's task has applied everything that was read before this node began to lead for the `tenure`th time.
@@ -277,7 +286,14 @@ impl Member {
 
     /// Returns whether this node decides about seats: it leads, and knows all that are held.
     pub fn gives_seats(&self) -> bool {
-        self.leads() && self.is_ready()
+        self.gives_seats_in().is_some()
+    }
+
+    /// Returns for which time this node leads, if it decides about seats. A decision holds only in that tenure.
+    pub fn gives_seats_in(&self) -> Option<u64> {
+        let tenure = self.tenures();
+        let is_ready = self.tenure.ready.load(Ordering::Acquire) == tenure;
+        (is_ready && self.leads()).then_some(tenure)
     }
 
     /// Publishes CallTools' answers. Nothing outside depends on them, so this does not wait for the log.
@@ -291,6 +307,13 @@ impl Member {
     pub async fn publish_and_wait(&self, entry: Entry) -> bool {
         let (done, published) = oneshot::channel();
         let order = Order::Publish(entry.into(), Some(done));
+        self.orders.try_send(order).is_ok() && published.await.unwrap_or(false)
+    }
+
+    /// Publishes an entry that was decided in this tenure, and waits until it is in the log. Between two tenures another node may have decided otherwise.
+    pub(super) async fn publish_in(&self, tenure: u64, entry: Entry) -> bool {
+        let (done, published) = oneshot::channel();
+        let order = Order::PublishIn(tenure, entry.into(), done);
         self.orders.try_send(order).is_ok() && published.await.unwrap_or(false)
     }
 

@@ -2,6 +2,9 @@
 //!
 //! A seat that the log does not take is released. Its router may have repeated the request by then, and the repeated request finds the seat. That
 //! request waits for the log as well. Either it promises the seat first, and the seat stays, or the seat is gone, and the request gets none.
+//!
+//! A process may be paused between the decision and the log, and lead again when it wakes. Meanwhile another node may have given the seat away. So
+//! the log takes a seat only in the tenure in which it was decided.
 
 use std::{
     collections::HashMap,
@@ -21,14 +24,15 @@ use crate::{
 };
 
 impl Member {
-    /// Logs a seat that was just made. Returns whether its call has it; otherwise it is released.
+    /// Logs a seat that was just made in this tenure. Returns whether its call has it; otherwise it is released.
     pub async fn log_made(
         &self,
+        tenure: u64,
         seats: &Reservations,
         queue: &QueueKey,
         made: &Reservation,
     ) -> bool {
-        let has_seat = self.log_seat(queue, made).await || !self.withdraw(seats, &made.id);
+        let has_seat = self.log_seat(tenure, queue, made).await || !self.withdraw(seats, &made.id);
         if !has_seat {
             self.ended(made.id.clone()); // The entry may be in the log, although no confirmation came.
         }
@@ -38,11 +42,12 @@ impl Member {
     /// Logs a seat again that a repeated request has found. Returns whether its call has it.
     pub async fn log_found(
         &self,
+        tenure: u64,
         seats: &Reservations,
         queue: &QueueKey,
         found: &Reservation,
     ) -> bool {
-        let is_logged = self.log_seat(queue, found).await;
+        let is_logged = self.log_seat(tenure, queue, found).await;
         let is_held = match is_logged {
             true => self.promise(seats, queue, found),
             false => is_held(seats, queue, found, self.clock.now()),
@@ -53,15 +58,15 @@ impl Member {
         is_logged && is_held
     }
 
-    async fn log_seat(&self, queue: &QueueKey, reservation: &Reservation) -> bool {
-        self.publish_and_wait(Entry {
+    async fn log_seat(&self, tenure: u64, queue: &QueueKey, reservation: &Reservation) -> bool {
+        let entry = Entry {
             held: vec![HeldSeat {
                 queue: queue.queue.clone(),
                 reservation: reservation.clone(),
             }],
             ..Entry::default()
-        })
-        .await
+        };
+        self.publish_in(tenure, entry).await
     }
 
     /// Promises a seat, unless it has been released. Returns whether it is promised.

@@ -61,6 +61,11 @@ impl Task {
     pub(super) async fn obey(&mut self, order: Order) {
         match order {
             Order::Publish(entry, done) => self.publish_all(*entry, done).await,
+            Order::PublishIn(tenure, entry, done) => {
+                if let Some(entry) = self.in_time(tenure, *entry) {
+                    self.publish_all(entry, Some(done)).await;
+                }
+            }
             Order::Ask(id, what) => self.put_question(id, what).await,
             Order::Answer(node, answer) => {
                 let message = serde_json::to_vec(&answer).expect("texts and numbers serialize");
@@ -97,6 +102,11 @@ impl Task {
         self.ask(&Command::Send { to, message }).await;
     }
 
+    /// Returns an entry that was decided in a tenure, if that lasts. Otherwise its caller gets no answer, which means that it is not in the log.
+    fn in_time(&self, tenure: u64, entry: Entry) -> Option<Entry> {
+        (tenure == self.parts.tenure.number()).then_some(entry)
+    }
+
     /// Publishes this entry and all that wait behind it as one.
     pub(super) async fn publish_all(
         &mut self,
@@ -110,6 +120,12 @@ impl Task {
                 Order::Publish(more, done) => {
                     entry.join(*more);
                     waiting.push(done);
+                }
+                Order::PublishIn(tenure, more, done) => {
+                    if let Some(more) = self.in_time(tenure, *more) {
+                        entry.join(more);
+                        waiting.push(Some(done));
+                    }
                 }
                 other => {
                     next = Some(other);

@@ -45,8 +45,10 @@ pub struct SeatRequest<'a> {
 /// In a cluster: the leader did not answer in time, could not log the seat, or knows nothing about the queue yet.
 pub async fn reserve(app: &App, seat: &SeatRequest<'_>) -> Result<Reserved, Problem> {
     let member = member(app, &seat.queue.key);
-    if member.is_none_or(|member| member.gives_seats())
-        && let Some(reserved) = reserve_here(app, seat, member).await
+    // Read before the decision, which holds only in this tenure.
+    let logged_in = member.and_then(|member| Some((member, member.gives_seats_in()?)));
+    if (member.is_none() || logged_in.is_some())
+        && let Some(reserved) = reserve_here(app, seat, logged_in).await
     {
         return Ok(reserved);
     }
@@ -63,26 +65,27 @@ fn member<'a>(app: &'a App, queue: &QueueKey) -> Option<&'a Member> {
         .and_then(|account| account.member.as_deref())
 }
 
-/// Decides here. Returns `None` if the seat could not be logged.
+/// Decides here; in a cluster, in a tenure of this node. Returns `None` if the seat could not be logged.
 async fn reserve_here(
     app: &App,
     seat: &SeatRequest<'_>,
-    member: Option<&Member>,
+    logged_in: Option<(&Member, u64)>,
 ) -> Option<Reserved> {
     let (queue, now) = (seat.queue, app.clock.now());
     let decide = |held| decide_with(&app.state(queue), seat.policy, held, now);
     let reserved = queue.holds.reserve(seat.call_id, seat.ttl, now, decide);
-    let has_seat = match (&reserved, member) {
-        (Reserved::Made(made, _), member) => {
+    let seats = &app.reservations;
+    let has_seat = match (&reserved, logged_in) {
+        (Reserved::Made(made, _), logged_in) => {
             app.board.notify();
-            match member {
-                Some(member) => member.log_made(&app.reservations, &queue.key, made).await,
+            match logged_in {
+                Some((member, tenure)) => member.log_made(tenure, seats, &queue.key, made).await,
                 None => true,
             }
         }
         // The request that made it may still wait for the log.
-        (Reserved::AlreadyHeld(found), Some(member)) => {
-            member.log_found(&app.reservations, &queue.key, found).await
+        (Reserved::AlreadyHeld(found), Some((member, tenure))) => {
+            member.log_found(tenure, seats, &queue.key, found).await
         }
         _ => return Some(reserved),
     };

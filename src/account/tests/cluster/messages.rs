@@ -183,7 +183,8 @@ async fn gets_a_seat(fixture: &Fixture, leader: &Running, follower: Option<&Runn
     let Reserved::Made(made, _) = reserved else {
         panic!("{reserved:?}")
     };
-    leader.member.log_made(seats, key, &made).await
+    let tenure = leader.member.tenures();
+    leader.member.log_made(tenure, seats, key, &made).await
 }
 
 #[tokio::test(start_paused = true)]

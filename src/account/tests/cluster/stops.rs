@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::{
     cluster::entry::{Entry, HeldSeat},
-    decision::reservations::{Reservation, ReservationId},
+    decision::reservations::{Reservation, ReservationId, Reserved},
 };
 
 /// As long as a call's router waits for its seat.
@@ -187,4 +187,36 @@ async fn a_seat_that_has_ended_stays_so_although_the_engine_goes_back() {
         assert_eq!(held(&follower).len(), 0);
     }
     assert!(follower.member.leads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_was_decided_in_an_earlier_tenure_is_given_to_no_call() {
+    let (fixture, exchange) = frozen(1);
+    let node = Running::start(&fixture, &exchange, "one");
+    node.until_it_leads().await;
+    sleep(MINUTE).await;
+    let (key, seats) = (&fixture.keys[0], &node.reservations);
+    let decided = |call: &str| {
+        let tenure = node.member.gives_seats_in().expect("it leads");
+        let (accepts, now) = (node.decide(&fixture, 0), fixture.clock.now());
+        let reserved = seats
+            .queue(key)
+            .reserve(call, 10 * MINUTE, now, |_| accepts);
+        let Reserved::Made(made, _) = reserved else {
+            panic!("{reserved:?}")
+        };
+        (tenure, made)
+    };
+    let (tenure, made) = decided("paused");
+    // The thread that decided is paused. Meanwhile other nodes could have led, and given the seat to another call.
+    exchange.is_down.store(true, AtomicOrdering::Relaxed);
+    sleep(LEASE).await;
+    exchange.is_down.store(false, AtomicOrdering::Relaxed);
+    node.until_it_leads().await;
+    sleep(SECOND).await;
+    assert!(!node.member.log_made(tenure, seats, key, &made).await);
+    assert_eq!(seats.list(fixture.clock.now()).len(), 0);
+    let (tenure, made) = decided("awake");
+    assert!(node.member.log_made(tenure, seats, key, &made).await);
+    assert_eq!(seats.list(fixture.clock.now()).len(), 1);
 }
