@@ -2,14 +2,14 @@
 //!
 //! A command without an answer in time may or may not have happened. So nothing here is retried: callers know which commands they may repeat.
 
+mod error;
 mod link;
 mod listening;
 mod place;
 
 use std::{
     collections::HashMap,
-    error::Error,
-    fmt, io,
+    fmt,
     sync::{
         Arc, Mutex as StdMutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -18,20 +18,18 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use redis::{ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
+use redis::{Value, aio::MultiplexedConnection};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::OnceCell, time::timeout};
-use tokio_rustls::rustls;
 
+pub use self::error::EngineError;
 use self::link::Link;
 pub use self::listening::Heard;
 pub use self::place::{BadUrl, Place};
 use super::{
     command::{Command, Listener, Look, Position, Reply},
-    replies::{self, Foreign},
-    scripts,
+    replies, scripts,
 };
-use crate::calltools::tls_message;
 
 /// The timeout for connecting: well below a third of the shortest lease.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -47,89 +45,6 @@ const MAX_MOVES: usize = 3;
 
 /// The name of the dummy account on which each script is tried.
 const TRIAL: &str = "trial";
-
-/// Why a command got no usable answer.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// No answer in time, or no connection.
-    #[error("the engine does not answer")]
-    Silent,
-    /// The engine returned an error.
-    #[error("the engine: {0}")]
-    Redis(#[source] RedisError),
-    /// Its TLS cannot be used.
-    #[error(
-        "the engine: {0}. openseat trusts this machine's authorities, or those in the file that SSL_CERT_FILE names"
-    )]
-    Tls(String),
-    /// The data is not openseat's.
-    #[error(transparent)]
-    Foreign(#[from] Foreign),
-    /// Fewer replicas confirmed than the config requires.
-    #[error("{confirmed} of {wanted} replicas confirmed a write")]
-    Unconfirmed {
-        /// How many did.
-        confirmed: i64,
-        /// How many should have.
-        wanted: u32,
-    },
-    /// The engine may discard data that it must keep.
-    #[error(
-        "the engine's maxmemory-policy is {0}, so it may discard leases and requests: set it to noeviction"
-    )]
-    Evicts(String),
-    /// Sentinels do not know the master, or do not answer.
-    #[error("no Sentinel knows where the master \"{0}\" is")]
-    NoMaster(String),
-    /// It is a replica, which refuses writes.
-    #[error(
-        "the engine is a replica: name its master, or let Sentinel name it (redis-sentinel://)"
-    )]
-    Replica,
-    /// It is a cluster, whose accounts are on several nodes.
-    #[error("the engine is a Redis Cluster: begin its url with redis-cluster://")]
-    IsCluster,
-    /// The engine is too old.
-    #[error("the engine is Redis {0}; openseat needs Redis 6.2 or later, or Valkey")]
-    TooOld(String),
-}
-
-impl From<RedisError> for EngineError {
-    fn from(error: RedisError) -> Self {
-        let source = error.source();
-        let shared =
-            source.and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
-        let io = shared.and_then(|shared| shared.downcast_ref::<io::Error>());
-        let inner = io.and_then(io::Error::get_ref);
-        match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(tls) => Self::Tls(tls_message(tls)),
-            None => Self::Redis(error),
-        }
-    }
-}
-
-impl EngineError {
-    /// Returns whether the engine just did not answer, without a reason that a person could remove.
-    fn is_silence(&self) -> bool {
-        match self {
-            Self::Silent => true,
-            Self::Redis(error) => {
-                error.is_timeout() || error.is_connection_dropped() || error.is_connection_refusal()
-            }
-            _ => false,
-        }
-    }
-
-    /// Returns the node of a cluster that has the account, if the asked node named it instead of running the command.
-    fn moved_to(&self) -> Option<String> {
-        match self {
-            Self::Redis(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
-                error.redirect_node().map(|(node, _)| node.to_owned())
-            }
-            _ => None,
-        }
-    }
-}
 
 /// Runs commands: implemented by the real engine, and by simulated ones in tests.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {

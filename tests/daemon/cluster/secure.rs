@@ -37,6 +37,16 @@ async fn secure(folder: &TestFolder, authority: &Authority) -> (LocalEngine, u16
 
 /// A node that trusts this authority and no other.
 async fn trusting(authority: &Authority, port: u16, calltools: &CallTools) -> Node {
+    with_variables(&[], authority, port, calltools).await
+}
+
+/// The same with more environment variables.
+async fn with_variables(
+    variables: &[(&str, &str)],
+    authority: &Authority,
+    port: u16,
+    calltools: &CallTools,
+) -> Node {
     let home = TestFolder::new();
     home.set_token("main", TOKEN);
     home.write("authority.pem", &authority.pem());
@@ -46,6 +56,7 @@ async fn trusting(authority: &Authority, port: u16, calltools: &CallTools) -> No
     let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
     command.args(["run", "--config"]).arg(&config).env_clear();
     command.env("SSL_CERT_FILE", home.path().join("authority.pem"));
+    command.envs(variables.iter().copied());
     let program = Program::launch(&home, command);
     let address = program.address().await;
     Node {
@@ -72,6 +83,16 @@ async fn an_engine_with_tls_is_used_if_its_certificate_is_trusted_and_refused_ot
     ] {
         assert!(log.contains(words), "{log}");
     }
+
+    let missing = [("SSL_CERT_DIR", "/nonexistent")];
+    let misled = with_variables(&missing, &good, port, &calltools).await;
+    let log = misled.program.as_ref().expect("the process runs");
+    let log = log.logs("the cluster's engine is lost").await;
+    assert!(
+        log.contains("/nonexistent") && log.contains("SSL_CERT_DIR"),
+        "{log}"
+    );
+    drop(misled);
 
     let node = trusting(&good, port, &calltools).await;
     soon("it leads and knows the queue", async || {
