@@ -41,6 +41,12 @@ pub enum BadEntry {
     /// It cannot be unpacked.
     #[error("it cannot be unpacked: {0}")]
     Packing(#[from] std::io::Error),
+    /// It has no format.
+    #[error("it is not openseat's: {0}")]
+    Foreign(serde_json::Error),
+    /// It has nothing.
+    #[error("it is empty")]
+    Empty,
     /// It is not the expected JSON.
     #[error("it cannot be read: {0}")]
     Json(#[from] serde_json::Error),
@@ -52,6 +58,13 @@ pub enum BadEntry {
     /// A value in it makes no sense.
     #[error("{0}")]
     Content(&'static str),
+}
+
+impl BadEntry {
+    /// Returns whether no version of openseat can have written it.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::Packing(_) | Self::Foreign(_) | Self::Empty)
+    }
 }
 
 /// The writer's clocks.
@@ -172,12 +185,12 @@ pub async fn decode_all(checkpoint: &Checkpoint, reading: &Reading) -> Result<En
         }
         tokio::task::yield_now().await;
     }
-    whole.ok_or(BadEntry::Content("it is empty"))
+    whole.ok_or(BadEntry::Empty)
 }
 
 fn read(json: &[u8], reading: &Reading) -> Result<Entry, BadEntry> {
     // Read first: the rest of another format may be anything.
-    let Format { format } = serde_json::from_slice(json)?;
+    let Format { format } = serde_json::from_slice(json).map_err(BadEntry::Foreign)?;
     if format != FORMAT {
         return Err(BadEntry::Format(format));
     }

@@ -5,6 +5,14 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+/// The maximum of epochs and counters in the engine: more than a leader could write in a million years. So adding to them cannot overflow.
+pub(super) const MAX_COUNT: u64 = 1 << 53;
+
+/// Parses an epoch or a counter.
+pub(super) fn count(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|count| *count <= MAX_COUNT)
+}
+
 /// A position in an account's log. The leader counts `number` from 1 in each epoch, so readers notice gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -39,8 +47,8 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, NoPosition> {
         let (epoch, number) = text.split_once('-').ok_or(NoPosition)?;
         Ok(Self {
-            epoch: epoch.parse().map_err(|_| NoPosition)?,
-            number: number.parse().map_err(|_| NoPosition)?,
+            epoch: count(epoch).ok_or(NoPosition)?,
+            number: count(number).ok_or(NoPosition)?,
         })
     }
 }
@@ -113,6 +121,13 @@ pub enum Command {
         /// The ids of the nodes whose mirrors go.
         mirrors: Vec<String>,
     },
+    /// Discards all of the account's data, because something in it is spoilt, and begins a new data set, unless another node has just done that.
+    Discard {
+        /// The data set in which it was spoilt; empty if this node does not know it yet.
+        generation: String,
+        /// The mark of the new one.
+        new: String,
+    },
     /// Registers an account's key for all of these claims, unless another key was registered for one of them before. Sent for [`REGISTRY`] instead
     /// of an account.
     Claim {
@@ -154,12 +169,19 @@ pub enum Reply {
     Seen(Look),
     /// Whether the command was done; otherwise the lease or the data set is another one.
     Done(bool),
+    /// To [`Command::Discard`]: the mark of the data set that stays, because it is another one; `None` if the new one has begun.
+    Discarded(Option<String>),
     /// To [`Command::Publish`]: whether the entry is in the log, and the engine's time.
     Published(bool, Duration),
     /// To [`Command::Read`].
     Log(Log),
-    /// To [`Command::Claim`]: the number of the first claim that another key has, from 1; 0 if all are granted.
-    Claimed(usize),
+    /// To [`Command::Claim`].
+    Claimed {
+        /// The number of the first claim that another key has, from 1; 0 if all are granted.
+        refused: usize,
+        /// Whether the register was spoilt, and was discarded first.
+        discarded: bool,
+    },
     /// To [`Command::Mirrors`]: the mirrors, each with its node.
     Mirrors(Vec<(String, Vec<u8>)>),
 }

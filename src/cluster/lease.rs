@@ -8,7 +8,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::command::{Command, Look};
+use super::command::{Command, Look, count};
 
 /// A holder stops this long before its lease ends, and another node takes it this long after. Together they cover the difference of two clocks in
 /// a lease (a minute at 500 ppm is 30 ms), and the look at the clock before each request.
@@ -60,8 +60,8 @@ impl FromStr for Lease {
         let (holder, counter, epoch) = (part()?, part()?, part()?);
         Ok(Self {
             holder: (holder != NOBODY).then(|| holder.to_owned()),
-            counter: counter.parse().map_err(|_| NoLease)?,
-            epoch: epoch.parse().map_err(|_| NoLease)?,
+            counter: count(counter).ok_or(NoLease)?,
+            epoch: count(epoch).ok_or(NoLease)?,
         })
     }
 }
@@ -374,5 +374,11 @@ mod tests {
         );
         let (_, lease) = node.take().unwrap();
         assert_eq!(lease.to_string(), "b 1 42");
+        // Nothing comes after the last number.
+        for text in [format!("a 1 {}", u64::MAX), format!("a {} 1", u64::MAX)] {
+            node.looked(&look(&text), at(1.0));
+            let (_, lease) = node.take().unwrap();
+            assert_eq!(lease.to_string(), "b 1 42", "{text}");
+        }
     }
 }

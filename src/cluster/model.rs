@@ -88,18 +88,39 @@ impl Model {
                 self.mirrors.retain(|node, _| !mirrors.contains(node));
                 Reply::Done(true)
             }
-            Command::Claim { account, claims } => {
-                let is_other = |claim| self.accounts.get(claim).is_some_and(|one| one != account);
-                let refused = claims.iter().position(is_other);
-                if refused.is_none() {
-                    let granted = claims.iter().map(|claim| (claim.clone(), account.clone()));
-                    self.accounts.extend(granted);
-                }
-                Reply::Claimed(refused.map_or(0, |place| place + 1))
-            }
+            Command::Discard { generation, new } => Reply::Discarded(self.discard(generation, new)),
+            Command::Claim { account, claims } => Reply::Claimed {
+                refused: self.claim(account, claims),
+                discarded: false,
+            },
             // The model has no listeners.
             Command::Send { .. } => Reply::Done(false),
         }
+    }
+
+    /// Begins a new data set. Returns the mark of another one, which stays.
+    fn discard(&mut self, generation: &str, new: &str) -> Option<String> {
+        let other = self.generation.clone().filter(|mark| mark != generation);
+        if other.is_none() {
+            *self = Self {
+                generation: Some(new.to_owned()),
+                accounts: std::mem::take(&mut self.accounts),
+                ..Self::default()
+            };
+        }
+        other
+    }
+
+    /// Returns the number of the first claim that is refused, from 1; 0 if all are granted.
+    fn claim(&mut self, account: &str, claims: &[String]) -> usize {
+        let is_other = |claim| self.accounts.get(claim).is_some_and(|one| one != account);
+        let refused = claims.iter().position(is_other);
+        if refused.is_none() {
+            let granted = claims.iter();
+            let granted = granted.map(|claim| (claim.clone(), account.to_owned()));
+            self.accounts.extend(granted);
+        }
+        refused.map_or(0, |place| place + 1)
     }
 
     fn write(&mut self, generation: &str, may: bool, lease: &str) -> bool {

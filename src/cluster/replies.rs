@@ -6,6 +6,9 @@ use redis::Value;
 
 use super::command::{Checkpoint, Command, Log, Logged, Look, Position, Reply};
 
+/// The maximum length of a mark or a lease in bytes. Both have a few dozen.
+const MAX_SHORT: usize = 128;
+
 /// A reply that no script of openseat's gives, for people.
 #[derive(Debug, thiserror::Error)]
 #[error("the engine holds data that is not openseat's: {0}")]
@@ -20,7 +23,17 @@ pub(super) fn read(command: &Command, value: Value) -> Result<Reply, Foreign> {
             Reply::Published(number(done)? == 1, moment(time)?)
         }
         Command::Read { .. } => Reply::Log(log(value)?),
-        Command::Claim { .. } => Reply::Claimed(number(value)?.max(0) as usize),
+        Command::Discard { .. } => Reply::Discarded(match value {
+            Value::Int(_) => None,
+            mark => Some(short(mark)?),
+        }),
+        Command::Claim { .. } => {
+            let [refused, discarded] = array(value)?;
+            Reply::Claimed {
+                refused: number(refused)?.max(0) as usize,
+                discarded: number(discarded)? == 1,
+            }
+        }
         Command::Mirrors => Reply::Mirrors(pairs(value)?),
         Command::Take { .. }
         | Command::Renew { .. }
@@ -33,8 +46,8 @@ pub(super) fn read(command: &Command, value: Value) -> Result<Reply, Foreign> {
 fn look(value: Value) -> Result<Look, Foreign> {
     let [generation, lease, last, time, nodes] = array(value)?;
     Ok(Look {
-        generation: text(generation)?,
-        lease: text(lease)?,
+        generation: short(generation)?,
+        lease: short(lease)?,
         last: position(last)?,
         time: moment(time)?,
         nodes: pairs(nodes)?,
@@ -70,8 +83,8 @@ fn log(value: Value) -> Result<Log, Foreign> {
         })
     });
     Ok(Log {
-        generation: text(generation)?,
-        lease: text(lease)?,
+        generation: short(generation)?,
+        lease: short(lease)?,
         time: moment(time)?,
         checkpoint,
         entries: entries.collect::<Result<_, _>>()?,
@@ -104,6 +117,15 @@ fn bytes(value: Value) -> Result<Vec<u8>, Foreign> {
 
 fn text(value: Value) -> Result<String, Foreign> {
     String::from_utf8(bytes(value)?).map_err(|_| Foreign("a text is not UTF-8"))
+}
+
+/// Parses the mark of a data set or a lease.
+fn short(value: Value) -> Result<String, Foreign> {
+    let text = text(value)?;
+    match text.len() <= MAX_SHORT {
+        true => Ok(text),
+        false => Err(Foreign("a mark or a lease is too long")),
+    }
 }
 
 fn number(value: Value) -> Result<i64, Foreign> {

@@ -103,15 +103,42 @@ end
 return 1
 ";
 
+/// KEYS: all of the account's. ARGV: the generation in which one of them is spoilt, the new generation.
+///
+/// `EXPIRE` deletes a key of any type, and needs no more permissions than the other scripts. A mark that openseat cannot have written is spoilt
+/// itself.
+const DISCARD: &str = "
+local mark = redis.pcall('GET', KEYS[1])
+if type(mark) == 'string' and mark ~= ARGV[1] and #mark <= 64 and string.find(mark, '^%w+$') then return mark end
+for place = 1, #KEYS do redis.call('EXPIRE', KEYS[place], 0) end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+";
+
 /// KEYS: accounts. ARGV: account, its claims.
 const CLAIM: &str = "
+local discarded = 0
+if type(redis.pcall('HGET', KEYS[1], ARGV[1])) == 'table' then
+  redis.call('EXPIRE', KEYS[1], 0)
+  discarded = 1
+end
 for place = 2, #ARGV do
   local registered = redis.call('HGET', KEYS[1], ARGV[place])
-  if registered and registered ~= ARGV[1] then return place - 1 end
+  if registered and registered ~= ARGV[1] then return {place - 1, discarded} end
 end
 for place = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[place], ARGV[1]) end
-return 0
+return {0, discarded}
 ";
+
+/// The names of all keys of an account, the mark of its data set first.
+const ALL_KEYS: [&str; 6] = [
+    "generation",
+    "lease",
+    "log",
+    "checkpoint",
+    "nodes",
+    "mirrors",
+];
 
 struct Scripts {
     look: Script,
@@ -122,6 +149,7 @@ struct Scripts {
     mirror: Script,
     mirrors: Script,
     forget: Script,
+    discard: Script,
     claim: Script,
 }
 
@@ -134,6 +162,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     mirror: Script::new(MIRROR),
     mirrors: Script::new(MIRRORS),
     forget: Script::new(FORGET),
+    discard: Script::new(DISCARD),
     claim: Script::new(CLAIM),
 });
 
@@ -217,6 +246,9 @@ pub(super) fn call(command: &Command, bell: &str) -> Option<Call> {
                 &["nodes", "mirrors"],
                 std::iter::once(number).chain(ids),
             )
+        }
+        Command::Discard { generation, new } => {
+            Call::new(&SCRIPTS.discard, &ALL_KEYS, [text(generation), text(new)])
         }
         Command::Claim { account, claims } => Call::new(
             &SCRIPTS.claim,

@@ -27,13 +27,12 @@ use tokio_util::sync::CancellationToken;
 use self::{
     data_set::Claim,
     missing::{Confirmed, Missed},
-    nodes::{Info, Node},
+    nodes::Node,
     writing::Written,
 };
 use super::{
-    codec,
     command::{Command, Position, Reply},
-    engine::Engine,
+    engine::{Engine, EngineError},
     entry::{Entry, Standing},
     lease::Candidate,
     member::{Order, Role, Status, Tenure},
@@ -149,6 +148,12 @@ pub struct Task {
     /// The data set that was new while it knew them all.
     knows_all_of: Option<String>,
     missed: Option<Missed>,
+    /// What is spoilt in the engine, and in which data set.
+    spoilt: Option<(String, String)>,
+    /// The data set that the engine has named instead of discarding it.
+    mark: Option<String>,
+    /// The claims that were last refused.
+    refused_claims: Vec<String>,
     /// Whether it is decided what counts after a loss of this node's ledger.
     is_settled: bool,
 }
@@ -204,6 +209,9 @@ impl Task {
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
             missed: None,
+            spoilt: None,
+            mark: None,
+            refused_claims: Vec::new(),
             is_settled: false,
         }
     }
@@ -292,13 +300,17 @@ impl Task {
     async fn ask(&mut self, command: &Command) -> Option<Reply> {
         let sent = self.now().boot;
         let answered = self.parts.engine.run(&self.parts.key, command).await;
-        self.is_up = answered.is_ok();
+        let is_spoilt = answered.as_ref().is_err_and(EngineError::is_spoilt);
+        self.is_up = answered.is_ok() || is_spoilt;
+        if self.is_up {
+            self.heard = sent;
+        }
         match answered {
-            Ok(reply) => {
-                self.heard = sent;
-                Some(reply)
-            }
+            Ok(reply) => Some(reply),
             Err(error) => {
+                if is_spoilt {
+                    self.found_spoilt(&error);
+                }
                 tracing::debug!(account = &*self.parts.account, %error, "a command got no answer");
                 None
             }
@@ -323,21 +335,11 @@ impl Task {
         self.next_beat = begun + self.parts.lease / 3;
         self.beats += 1;
         self.note_look(begun);
-        let info = Info {
-            name: self.parts.name.clone(),
-            beat: self.beats,
-            epoch: self.position.epoch.max(self.last_epoch),
-            number: self.position.number,
-            format: codec::FORMAT,
-            limit: self.parts.budget.as_ref().map(|budget| budget.limit()),
-            owes: self.owes,
-            heard_of: self.heard_of(),
-            knows_all_of: self.stored_all_in(),
-        };
+        self.discard_what_is_spoilt().await;
         let look = Command::Look {
             node: self.parts.node.clone(),
-            info: serde_json::to_vec(&info).expect("texts and numbers serialize"),
-            generation: format!("{:032x}", fastrand::u128(..)),
+            info: serde_json::to_vec(&self.info()).expect("texts and numbers serialize"),
+            generation: new_generation(),
         };
         let Some(Reply::Seen(look)) = self.ask(&look).await else {
             return self.go_on_alone();
@@ -346,8 +348,8 @@ impl Task {
         self.end_alone();
         self.note_time(look.time, now);
         self.confirmed.looked(&look);
-        self.see_nodes(&look, now.boot);
         self.candidate.looked(&look, now.boot);
+        self.see_nodes(&look, now.boot);
         if self.leads() && self.candidate.held().is_none() {
             tracing::warn!(
                 account = &*self.parts.account,
@@ -383,6 +385,11 @@ impl Task {
         }
         self.forget_nodes().await;
     }
+}
+
+/// Returns the mark of a new data set.
+fn new_generation() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 async fn next(questions: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {

@@ -78,6 +78,16 @@ impl From<RedisError> for EngineError {
 }
 
 impl EngineError {
+    /// Returns whether the engine answers, but the account's keys hold something that openseat has not written.
+    pub fn is_spoilt(&self) -> bool {
+        match self {
+            Self::Foreign(_) => true,
+            // Older engines report an error in a script by another code, with this one in the text.
+            Self::Redis(error) => error.to_string().contains("WRONGTYPE"),
+            _ => false,
+        }
+    }
+
     /// Returns whether the engine just did not answer, without a reason that a person could remove.
     pub(super) fn is_silence(&self) -> bool {
         match self {

@@ -162,10 +162,9 @@ impl RedisEngine {
                 let asked = timeout(ANSWER, self.ask(&mut connection, account, command));
                 let answered = asked.await.unwrap_or(Err(EngineError::Silent));
                 // Errors such as READONLY count as well: the engine's role has changed.
-                if answered
-                    .as_ref()
-                    .is_err_and(|error| error.moved_to().is_none())
-                {
+                let is_of_connection =
+                    |error: &EngineError| error.moved_to().is_none() && !error.is_spoilt();
+                if answered.as_ref().is_err_and(is_of_connection) {
                     link.drop_connection(number).await;
                 }
                 answered
@@ -189,6 +188,8 @@ impl RedisEngine {
     async fn try_all(&self) -> Result<(), EngineError> {
         let run = |command| async move { self.ask_its_node(TRIAL, &command).await };
         let text = || TRIAL.to_owned();
+        let (generation, new) = (text(), text());
+        run(Command::Discard { generation, new }).await?;
         let look = Command::Look {
             node: text(),
             info: Vec::new(),
@@ -326,11 +327,12 @@ impl Engine for RedisEngine {
                 Ok(()) => self.ask_its_node(account, command).await,
                 Err(error) => Err(error),
             };
-            let was_up = self.up.swap(answered.is_ok(), Ordering::Relaxed);
+            let is_up = answered.as_ref().err().is_none_or(EngineError::is_spoilt);
+            let was_up = self.up.swap(is_up, Ordering::Relaxed);
             match &answered {
-                Err(error) => self.log(error, was_up),
-                Ok(_) if !was_up => tracing::info!("the cluster's engine answers"),
-                Ok(_) => {}
+                Err(error) if !is_up => self.log(error, was_up),
+                _ if !was_up => tracing::info!("the cluster's engine answers"),
+                _ => {}
             }
             answered
         })

@@ -1,13 +1,17 @@
 //! What this node has in the engine's data set: its claim to the account's key, and its mirror.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::Task;
+use super::{Task, new_generation};
 use crate::cluster::{
     codec,
     command::{Command, Look, Position, REGISTRY, Reply},
     entry::Entry,
 };
+
+/// A leader claims again after so many looks, in case the register was lost. With a lease of 10 s these are five minutes; a node that was refused
+/// before, and so does not know the hour, sends nothing for an hour.
+const CLAIM_AGAIN: u64 = 100;
 
 /// Whether the account's key is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +30,36 @@ impl Task {
     pub(super) async fn claim(&mut self) -> Claim {
         // The sender lives as long as the account's member.
         self.is_claimed &= !self.parts.claims.has_changed().unwrap_or(false);
+        self.is_claimed &= !self.beats.is_multiple_of(CLAIM_AGAIN);
         let claims = self.parts.claims.borrow_and_update().clone();
         if self.is_claimed || claims.is_empty() {
             return Claim::Granted;
         }
         let command = Command::Claim {
             account: self.parts.key.clone(),
-            claims,
+            claims: claims.clone(),
         };
-        let refused = match self.parts.engine.run(REGISTRY, &command).await {
-            Ok(Reply::Claimed(0)) => None,
-            Ok(Reply::Claimed(number)) => Some(number),
-            _ => return Claim::Unanswered,
+        let answered = self.parts.engine.run(REGISTRY, &command).await;
+        let Ok(Reply::Claimed { refused, discarded }) = answered else {
+            return Claim::Unanswered;
         };
+        if discarded {
+            tracing::warn!(
+                account = &*self.parts.account,
+                "the cluster's register of accounts was spoilt, so it was discarded; leaders register their accounts again"
+            );
+        }
+        let refused = (refused > 0).then_some(refused);
         self.is_claimed = refused.is_none();
+        match refused {
+            Some(_) => self.refused_claims = claims,
+            // Another key had the account, and this node does not know what was sent under it.
+            None if self.refused_claims == claims => {
+                self.refused_claims.clear();
+                self.note_another_key();
+            }
+            None => {}
+        }
         let was_logged = std::mem::replace(&mut self.logged_refused_claim, refused.is_some());
         if let Some(number) = refused.filter(|_| !was_logged) {
             self.log_refused_claim(number);
@@ -64,6 +84,32 @@ impl Task {
         }
     }
 
+    /// Records that something in the engine was not written by openseat.
+    pub(super) fn found_spoilt(&mut self, why: &dyn fmt::Display) {
+        // Without an answer to any look, the engine has said it when it was asked to discard.
+        let generation = self.candidate.generation().or(self.mark.as_deref());
+        let generation = generation.unwrap_or_default().to_owned();
+        self.spoilt = Some((generation, why.to_string()));
+    }
+
+    /// Begins a new data set if something in this one is spoilt. What the nodes know is not lost: they store it again, as if the engine had lost its
+    /// data.
+    pub(super) async fn discard_what_is_spoilt(&mut self) {
+        let Some((generation, why)) = self.spoilt.take() else {
+            return;
+        };
+        let new = new_generation();
+        match self.ask(&Command::Discard { generation, new }).await {
+            Some(Reply::Discarded(None)) => tracing::warn!(
+                account = &*self.parts.account,
+                why,
+                "the cluster's data about the account was spoilt, so it was discarded; the nodes store again what they know"
+            ),
+            Some(Reply::Discarded(mark)) => self.mark = mark,
+            _ => {}
+        }
+    }
+
     /// Stores a mirror if the data set may lack what this node knows.
     pub(super) async fn see_data_set(&mut self, look: &Look, now: Duration) {
         let is_new = self.generation.as_ref() != Some(&look.generation);
@@ -75,12 +121,13 @@ impl Task {
             (self.checkpoint, self.knows_all_of) = (None, None);
         }
         if is_new {
-            self.is_claimed = false;
+            (self.is_claimed, self.checkpoint) = (false, None);
         }
         if is_new || look.last < self.must_be_kept() {
             self.note_loss(look, is_new, now);
         }
-        if is_new || (went_back && !self.leads()) {
+        // A leader whose lease is still there writes after its last entry.
+        if (is_new || went_back) && !self.leads() {
             (self.position, self.is_synced) = (Position::default(), false);
         }
         if !(is_new || went_back || has_another_leader || self.owes) {

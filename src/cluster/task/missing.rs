@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{Node, Task};
 use crate::cluster::{
-    command::{Look, Position},
+    command::{Look, MAX_COUNT, Position},
     lease::Lease,
 };
 
@@ -119,6 +119,18 @@ impl Task {
     /// Records that the log has an entry at this position.
     pub(super) fn note_entry(&mut self, position: Position) {
         self.missed = self.missed.take().filter(|missed| position <= missed.after);
+    }
+
+    /// Records that the account had another key until now, so that this node does not know the hour.
+    pub(super) fn note_another_key(&mut self) {
+        let last = Position {
+            epoch: MAX_COUNT,
+            number: MAX_COUNT,
+        };
+        self.missed = Some(Missed {
+            after: last,
+            claims_in: None,
+        });
     }
 
     /// Returns the data set in which this node's mirror has everything.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Task;
 use crate::cluster::{
-    command::{Command, Look},
+    codec,
+    command::{Command, Look, MAX_COUNT},
     member::{MAX_NODES, NodeStatus, Status},
 };
 
@@ -49,11 +50,29 @@ pub(super) struct Node {
 }
 
 impl Task {
+    /// Returns what this node publishes about itself.
+    pub(super) fn info(&self) -> Info {
+        Info {
+            name: self.parts.name.clone(),
+            beat: self.beats,
+            epoch: self.position.epoch.max(self.last_epoch),
+            number: self.position.number,
+            format: codec::FORMAT,
+            limit: self.parts.budget.as_ref().map(|budget| budget.limit()),
+            owes: self.owes,
+            heard_of: self.heard_of(),
+            knows_all_of: self.stored_all_in(),
+        }
+    }
+
     pub(super) fn see_nodes(&mut self, look: &Look, now: Duration) {
         for (id, info) in look.nodes.iter().take(MAX_NODES) {
             let Ok(info) = serde_json::from_slice::<Info>(info) else {
                 continue;
             };
+            if info.epoch > MAX_COUNT {
+                continue;
+            }
             self.candidate.heard_of(info.epoch);
             self.note_company(&info);
             match self.nodes.get_mut(id) {

@@ -54,8 +54,8 @@ impl Task {
             };
             let is_last = log.entries.len() < MAX_READ;
             let is_gap = !self.take_in(log, &reading, after_checkpoint).await;
-            if self.unread {
-                return false; // Until a checkpoint replaces what cannot be read.
+            if self.unread || self.spoilt.is_some() {
+                return false; // Until a checkpoint or a new data set replaces what cannot be read.
             }
             if is_gap {
                 (with_checkpoint, after_checkpoint) = (true, true);
@@ -105,6 +105,9 @@ impl Task {
                 if matches!(error, BadEntry::Format(_)) {
                     // The entry may have requests that this node does not know, so it must not lead.
                     (self.unread, self.is_synced) = (true, false);
+                }
+                if error.is_foreign() {
+                    return self.found_spoilt(&error);
                 }
                 if !std::mem::replace(&mut self.logged_bad_entry, true) {
                     tracing::warn!(account = &*self.parts.account, %position, %error, "an entry of the cluster's log cannot be used");
@@ -170,6 +173,10 @@ impl Task {
                     if !held.held.is_empty() {
                         self.tell(held);
                     }
+                }
+                Err(error) if error.is_foreign() => {
+                    self.found_spoilt(&error);
+                    return false;
                 }
                 Err(error) => {
                     tracing::warn!(account = &*self.parts.account, %error, "a node's mirror cannot be used");

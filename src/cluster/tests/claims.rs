@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::{LEASE, start};
+use super::{LEASE, spending, start};
 use crate::{
     budget::Witness as _,
+    clock::VirtualClock,
     cluster::{
         member::claim_of,
         model::{Exchange, Model},
@@ -48,4 +49,29 @@ async fn a_leader_claims_its_new_token_and_stops_if_another_account_has_it() {
     member.goes_on_as("another's");
     assert!(!member.leads(), "although the config has named it before");
     running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_gets_an_account_from_another_key_sends_nothing_for_an_hour() {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let register = || exchange.model.lock().unwrap().accounts.clone();
+    let node = spending::start_account(&exchange, &clock, "one");
+    let others = (claim_of("identity"), "another".to_owned());
+    let accounts = |model: &mut Model| model.accounts.extend([others]);
+    accounts(&mut exchange.model.lock().unwrap());
+    sleep(LEASE * 3).await;
+    assert!(!node.member.leads());
+    // The register is lost, and the other key's leader has not claimed again yet.
+    exchange.model.lock().unwrap().accounts.clear();
+    while !node.member.leads() {
+        sleep(LEASE / 10).await;
+    }
+    assert_eq!(node.budget.usage().used, spending::LIMIT);
+    // A leader claims again now and then.
+    let claimed = register();
+    assert!(claimed.contains_key(&claim_of("identity")));
+    exchange.model.lock().unwrap().accounts.clear();
+    sleep(LEASE * 40).await;
+    assert_eq!(register(), claimed);
+    assert!(node.member.leads());
 }

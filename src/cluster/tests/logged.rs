@@ -10,7 +10,7 @@ use crate::{
     logged::listen,
 };
 
-const BAD_ENTRY: &str = "an entry of the cluster's log cannot be used";
+const SPOILT: &str = "the cluster's data about the account was spoilt";
 const REFUSED: &str = "another node of the cluster has this account";
 
 fn spoil_the_log(exchange: &Exchange) {
@@ -28,7 +28,7 @@ fn have_another_claim(exchange: &Exchange) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unusable_entry_and_a_refused_claim_are_each_logged_once_in_either_order() {
+async fn a_spoilt_log_and_a_refused_claim_are_each_logged_once_in_either_order() {
     for is_entry_first in [true, false] {
         let (logged, _guard) = listen();
         let exchange = Exchange::new();
@@ -44,7 +44,7 @@ async fn an_unusable_entry_and_a_refused_claim_are_each_logged_once_in_either_or
         }
         let lines = logged.lines();
         let line = |words| lines.iter().position(|line| line.contains(words));
-        let (entry, refused) = (line(BAD_ENTRY), line(REFUSED));
+        let (entry, refused) = (line(SPOILT), line(REFUSED));
         assert!(entry.is_some() && refused.is_some(), "{lines:#?}");
         assert_eq!(entry < refused, is_entry_first, "{lines:#?}");
         assert_eq!(lines.len(), 2, "{lines:#?}");

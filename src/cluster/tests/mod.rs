@@ -11,6 +11,7 @@ mod scripts;
 mod silence;
 mod simulated;
 mod spending;
+mod spoilt;
 
 use std::{sync::Arc, time::Duration};
 

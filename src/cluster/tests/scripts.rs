@@ -130,6 +130,8 @@ fn command() -> impl Strategy<Value = Command> {
             prop::collection::vec(text(&["i", "j", "k"]), 1..3)
         )
             .prop_map(|(account, claims)| Command::Claim { account, claims }),
+        (generation(), generation())
+            .prop_map(|(generation, new)| Command::Discard { generation, new }),
     ]
 }
 

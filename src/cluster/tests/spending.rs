@@ -40,12 +40,29 @@ pub(super) fn start(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>, name: &
     start_with(exchange, clock, name, budget)
 }
 
-pub(super) fn start_with(
+/// Starts a node of an account with the identity `identity`, which shares no budget.
+pub(super) fn start_account(
     exchange: &Arc<Exchange>,
     clock: &Arc<VirtualClock>,
     name: &str,
-    budget: Budget,
 ) -> Counter {
+    let node = node(exchange, clock, name);
+    let (member, seat) = node.member(&"main".into(), "origin", "identity");
+    let limit = NonZeroU32::new(LIMIT).unwrap();
+    let budget = Budget::in_memory(limit, 0, clock.clone());
+    let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
+    let mut membership = node.membership(seat.unwrap(), Some(Arc::clone(&budget)));
+    let task = membership.task.take().unwrap();
+    let task = tokio::spawn(task.run(CancellationToken::new()));
+    Counter {
+        budget,
+        member,
+        task,
+        _node: node,
+    }
+}
+
+fn node(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>, name: &str) -> Arc<Node> {
     let settings = Settings {
         name: name.to_owned(),
         lease: LEASE,
@@ -54,6 +71,16 @@ pub(super) fn start_with(
     let engine = Arc::clone(exchange) as Arc<dyn Engine>;
     let node = Arc::new(Node::new(engine, settings, clock.clone()));
     exchange.introduce(&node);
+    node
+}
+
+pub(super) fn start_with(
+    exchange: &Arc<Exchange>,
+    clock: &Arc<VirtualClock>,
+    name: &str,
+    budget: Budget,
+) -> Counter {
+    let node = node(exchange, clock, name);
     let (member, seat) = node.budget(&"acme".into());
     let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
     let task = node.budget_task(seat.unwrap(), Arc::clone(&budget));

@@ -114,22 +114,24 @@ async fn a_pause_that_a_check_meets_is_the_leaders_pause() {
 async fn without_a_leader_or_with_another_accounts_token_a_check_sends_nothing() {
     let (fixture, exchange, leader, follower) = small().await;
     let (_, client) = follower.check(&fixture);
-    let claims = exchange.model.lock().unwrap().accounts.clone();
-    let others = |model: &mut crate::cluster::model::Model| {
-        for account in model.accounts.values_mut() {
-            *account = "another".to_owned();
-        }
-    };
-    others(&mut exchange.model.lock().unwrap());
-    assert_eq!(read(&client).await, Some(Cause::NotLeading));
-    exchange.model.lock().unwrap().accounts = claims;
-    assert_eq!(read(&client).await, None);
     drop(leader);
-    fixture.sent();
     let begun = tokio::time::Instant::now();
     assert_eq!(read(&client).await, Some(Cause::NotLeading));
     assert!(begun.elapsed() <= SECOND * 2, "{:?}", begun.elapsed());
     assert_eq!(fixture.sent().len(), 0);
     follower.until_it_leads().await;
     assert_eq!(read(&client).await, None);
+
+    let late = Running::of(&fixture, &exchange, "three", Known::default(), 1, 60);
+    sleep(MINUTE).await;
+    let others = |model: &mut crate::cluster::model::Model| {
+        for account in model.accounts.values_mut() {
+            *account = "another".to_owned();
+        }
+    };
+    others(&mut exchange.model.lock().unwrap());
+    let (_, client) = late.check(&fixture);
+    let used = follower.budget.usage().used;
+    assert_eq!(read(&client).await, Some(Cause::NotLeading));
+    assert_eq!(follower.budget.usage().used, used);
 }
