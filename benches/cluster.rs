@@ -17,7 +17,7 @@ use openseat::{
     calltools::Transport,
     clock::{Clock, VirtualClock},
     cluster::{
-        codec::{self, Packer, Reading, Writing},
+        codec::{self, FORMAT, Packer, Reading, Writing},
         command::{Checkpoint, Command, Position, Reply},
         engine::{Address, Engine, RedisEngine},
         entry::{Entry, Rows, SeenRow, Standing},
@@ -129,6 +129,7 @@ impl World {
         Writing {
             now,
             engine: now.wall,
+            format: FORMAT,
         }
     }
 
@@ -140,6 +141,7 @@ impl World {
             engine: now.wall,
             suspect_since: None,
             is_old: false,
+            format: FORMAT,
         }
     }
 }

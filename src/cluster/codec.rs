@@ -20,8 +20,11 @@ use self::wire::Wire;
 use super::{command::Checkpoint, entry::Entry};
 use crate::clock::Moment;
 
-/// The format that this version writes and reads.
+/// The newest format that this version reads. It writes the newest one that all living nodes read, and no older one than [`OLDEST`].
 pub const FORMAT: u32 = 1;
+
+/// The oldest format that this version reads and writes.
+pub const OLDEST: u32 = 1;
 
 /// The maximum of packed bytes. The packed rows of 25,000 agents take about 4 MB.
 const MAX_PACKED: usize = 16 * 1024 * 1024;
@@ -74,6 +77,8 @@ pub struct Writing {
     pub now: Moment,
     /// The engine's clock now, or slightly earlier.
     pub engine: Duration,
+    /// The format to write, which all readers know.
+    pub format: u32,
 }
 
 /// The reader's clocks.
@@ -90,6 +95,8 @@ pub struct Reading {
     /// Whether it may be old, like a checkpoint, what follows it, or a mirror. Then its requests, seats and pauses may have ended, if the engine's clock
     /// and the wall clocks agree.
     pub is_old: bool,
+    /// The newest format that it reads.
+    pub format: u32,
 }
 
 impl Reading {
@@ -191,7 +198,7 @@ pub async fn decode_all(checkpoint: &Checkpoint, reading: &Reading) -> Result<En
 fn read(json: &[u8], reading: &Reading) -> Result<Entry, BadEntry> {
     // Read first: the rest of another format may be anything.
     let Format { format } = serde_json::from_slice(json).map_err(BadEntry::Foreign)?;
-    if format != FORMAT {
+    if !(OLDEST..=reading.format).contains(&format) {
         return Err(BadEntry::Format(format));
     }
     let wire: Wire = serde_json::from_slice(json)?;

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    codec,
     engine::{Engine, Heard, RedisEngine},
     entry::Entry,
     member::{Member, ORDERS, Order, Pending, Role, Status, Tenure, claim_of},
@@ -51,6 +52,8 @@ pub struct Node {
     settings: Settings,
     /// The random number of this process, so that no other process is ever mistaken for it.
     process: u64,
+    /// The newest format that it reads.
+    format: u32,
     pending: Arc<Pending>,
     led: Arc<AtomicUsize>,
     members: Mutex<HashMap<String, Arc<Member>>>,
@@ -103,6 +106,7 @@ impl Node {
             clock,
             settings,
             process: fastrand::u64(1..),
+            format: codec::FORMAT,
             pending: Arc::default(),
             led: Arc::default(),
             members: Mutex::default(),
@@ -119,6 +123,12 @@ impl Node {
     #[cfg(test)]
     pub(crate) fn lead_last(&self) {
         self.led.fetch_add(10, Ordering::Relaxed);
+    }
+
+    /// Reads and writes formats up to this one, as another version does.
+    #[cfg(test)]
+    pub(crate) fn with_format(self, format: u32) -> Self {
+        Self { format, ..self }
     }
 
     /// Returns the id of this process in the engine.
@@ -236,6 +246,7 @@ impl Node {
             claims: parts.claims,
             node: self.id(),
             process: self.process,
+            format: self.format,
             name: self.settings.name.clone(),
             lease: self.settings.lease,
             alone: self.settings.alone.clone(),

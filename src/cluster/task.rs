@@ -31,6 +31,7 @@ use self::{
     writing::Written,
 };
 use super::{
+    codec,
     command::{Command, Position, Reply},
     engine::{Engine, EngineError},
     entry::{Entry, Standing},
@@ -57,6 +58,8 @@ pub(super) struct Parts {
     /// The id of this process in the engine.
     pub node: String,
     pub process: u64,
+    /// The newest format that this node reads.
+    pub format: u32,
     /// The name of this node, for people.
     pub name: String,
     pub lease: Duration,
@@ -148,6 +151,8 @@ pub struct Task {
     /// The data set that was new while it knew them all.
     knows_all_of: Option<String>,
     missed: Option<Missed>,
+    /// The format to write.
+    format: u32,
     /// What is spoilt in the engine, and in which data set.
     spoilt: Option<(String, String)>,
     /// The data set that the engine has named instead of discarding it.
@@ -209,6 +214,7 @@ impl Task {
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
             missed: None,
+            format: codec::OLDEST,
             spoilt: None,
             mark: None,
             refused_claims: Vec::new(),
@@ -350,6 +356,7 @@ impl Task {
         self.confirmed.looked(&look);
         self.candidate.looked(&look, now.boot);
         self.see_nodes(&look, now.boot);
+        let changes_format = self.choose_format(now.boot);
         if self.leads() && self.candidate.held().is_none() {
             tracing::warn!(
                 account = &*self.parts.account,
@@ -380,7 +387,7 @@ impl Task {
             self.mirrors_due -= 1;
             self.read_mirrors().await;
         }
-        if self.leads() && !self.untold.is_empty() {
+        if self.leads() && (changes_format || !self.untold.is_empty()) {
             self.publish(Entry::default()).await;
         }
         self.forget_nodes().await;

@@ -40,6 +40,7 @@ fn writing(at: u64) -> Writing {
     Writing {
         now: here(at),
         engine: engine(at),
+        format: FORMAT,
     }
 }
 
@@ -50,6 +51,7 @@ fn reading(at: u64) -> Reading {
         engine: engine(at),
         suspect_since: None,
         is_old: false,
+        format: FORMAT,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{BadEntry, FORMAT, Reading, Writing};
+use super::{BadEntry, Reading, Writing};
 use crate::{
     budget::{MAX_SILENCE, Mark, Mirrored},
     clock::Moment,
@@ -205,7 +205,7 @@ impl Wire {
             fault.collect()
         };
         Self {
-            format: FORMAT,
+            format: writing.format,
             at: ms(writing.engine),
             wall: ms(now.wall),
             whole: entry.whole,

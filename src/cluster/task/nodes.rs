@@ -57,7 +57,7 @@ impl Task {
             beat: self.beats,
             epoch: self.position.epoch.max(self.last_epoch),
             number: self.position.number,
-            format: codec::FORMAT,
+            format: self.parts.format,
             limit: self.parts.budget.as_ref().map(|budget| budget.limit()),
             owes: self.owes,
             heard_of: self.heard_of(),
@@ -128,6 +128,20 @@ impl Task {
             ),
         }
         self.smaller_limit = smaller;
+    }
+
+    /// Chooses the newest format that all living nodes read. Returns whether that is another one. Then the next entry comes with a checkpoint, because
+    /// a node that joins may not read the entries before.
+    pub(super) fn choose_format(&mut self, now: Duration) -> bool {
+        let living = self.nodes.values().filter(|node| !self.is_gone(node, now));
+        let formats = living.map(|node| node.info.format);
+        let format = formats.min().unwrap_or(codec::OLDEST);
+        let format = format.min(self.parts.format).max(codec::OLDEST);
+        let is_other = std::mem::replace(&mut self.format, format) != format;
+        if is_other {
+            self.checkpoint = None;
+        }
+        is_other
     }
 
     pub(super) fn is_gone(&self, node: &Node, now: Duration) -> bool {

@@ -51,6 +51,7 @@ impl Task {
                 engine: log.time,
                 suspect_since: self.suspect_since,
                 is_old: is_late,
+                format: self.parts.format,
             };
             let is_last = log.entries.len() < MAX_READ;
             let is_gap = !self.take_in(log, &reading, after_checkpoint).await;
@@ -158,6 +159,7 @@ impl Task {
             engine: writing.engine,
             suspect_since: None,
             is_old: true,
+            format: self.parts.format,
         };
         for (node, mirror) in mirrors.into_iter().take(MAX_NODES) {
             self.mirrors_seen.entry(node).or_insert(asked.boot);

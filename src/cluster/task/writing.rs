@@ -55,7 +55,11 @@ impl Task {
         let engine = self.engine_time.map_or(Duration::ZERO, |(engine, at)| {
             engine.saturating_add(now.boot.saturating_sub(at))
         });
-        Writing { now, engine }
+        Writing {
+            now,
+            engine,
+            format: self.format,
+        }
     }
 
     pub(super) async fn obey(&mut self, order: Order) {

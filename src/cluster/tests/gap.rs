@@ -18,7 +18,7 @@ use crate::{
     budget::{Budget, Purpose, Witness as _},
     clock::{Clock as _, VirtualClock},
     cluster::{
-        codec::{Writing, encode},
+        codec::{FORMAT, Writing, encode},
         command::{Command, MAX_READ, Position, Reply},
         engine::{Engine, EngineError},
         entry::Entry,
@@ -47,6 +47,7 @@ async fn a_log_that_lacks_entries_is_read_to_its_end() {
         let writing = Writing {
             now: clock.now(),
             engine: Duration::from_secs(1_795_000_000),
+            format: FORMAT,
         };
         let entry = encode(&Entry::default(), &writing);
         let numbers = (1..=last).filter(|number| !lacks.contains(number));

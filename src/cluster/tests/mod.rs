@@ -2,6 +2,7 @@
 
 mod claims;
 mod fail_over;
+mod formats;
 mod gap;
 mod logged;
 mod lost_ledger;

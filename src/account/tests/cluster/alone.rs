@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::cluster::codec::{Reading, decode};
+use crate::cluster::codec::{FORMAT, Reading, decode};
 
 #[tokio::test(start_paused = true)]
 async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() {
@@ -54,6 +54,7 @@ fn mirrored(fixture: &Fixture, exchange: &Exchange) -> usize {
         engine: Duration::from_secs(1_795_000_000),
         suspect_since: None,
         is_old: false,
+        format: FORMAT,
     };
     let model = exchange.model.lock().unwrap();
     let mirrors = model.mirrors.values();

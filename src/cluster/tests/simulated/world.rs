@@ -278,6 +278,7 @@ fn emptied(mut log: Log) -> Log {
             wall: Duration::ZERO,
         },
         engine: log.time,
+        format: codec::FORMAT,
     };
     let empty = |whole| {
         let entry = Entry {
