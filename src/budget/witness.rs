@@ -161,6 +161,12 @@ impl Budget {
         self.member.with(|book| book.has_marks(owner))
     }
 
+    /// Returns the requests that count only because the ledger was lost, with marks of this `process`.
+    pub fn assumed(&self, process: u64) -> Vec<Mirrored> {
+        let owner = self.member.owner();
+        self.member.with(|book| book.assumed(owner, process))
+    }
+
     /// Settles the requests that count because the ledger was lost, once it is clear whether other nodes of the cluster know the hour. If they do, this
     /// node counts only what they know.
     pub fn settle(&self, is_known: bool) {

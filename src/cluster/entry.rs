@@ -45,6 +45,8 @@ pub struct Entry {
     pub requests: Vec<Mirrored>,
     /// Pauses that CallTools asked for.
     pub silences: Vec<Silence>,
+    /// In a mirror: requests that its node counts because it lost its ledger.
+    pub assumed: Vec<Mirrored>,
 }
 
 /// The agents of a polled queue, as CallTools sent them.
@@ -119,6 +121,7 @@ impl Entry {
             && self.learnt.is_none()
             && self.requests.is_empty()
             && self.silences.is_empty()
+            && self.assumed.is_empty()
     }
 
     /// Appends `next` to this change. It is not whole.

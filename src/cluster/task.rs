@@ -151,6 +151,10 @@ pub struct Task {
     /// The data set that was new while it knew them all.
     knows_all_of: Option<String>,
     missed: Option<Missed>,
+    /// Until then nobody may know the whole hour: the log began without one who knew.
+    ignorant_until: Duration,
+    /// No earlier process of this node was in the data set when it joined.
+    is_stranger: bool,
     /// The format to write.
     format: u32,
     /// What is spoilt in the engine, and in which data set.
@@ -214,6 +218,8 @@ impl Task {
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
             missed: None,
+            ignorant_until: Duration::ZERO,
+            is_stranger: true,
             format: codec::OLDEST,
             spoilt: None,
             mark: None,

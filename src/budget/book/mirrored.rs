@@ -72,6 +72,23 @@ impl Book {
         requests.any(|request| request.mark.is_some() && !request.is_assumed())
     }
 
+    /// Returns the requests that count only because the ledger was lost. Once they are settled as sent, they get the same marks of `process`.
+    pub fn assumed(&mut self, id: OwnerId, process: u64) -> Vec<Mirrored> {
+        let now = self.now;
+        let requests = self.hour(id).window.requests();
+        let assumed = requests.filter(|request| request.is_assumed());
+        let assumed = assumed.map(|request| Mirrored {
+            mark: Mark {
+                process,
+                number: request.id,
+            },
+            polling: request.polling,
+            answered: request.answered,
+            stays: request.leaves.saturating_sub(now),
+        });
+        assumed.collect()
+    }
+
     /// Settles the requests that count because the ledger was lost. If other nodes know the hour, they no longer count; otherwise they count as sent,
     /// and for other nodes as well. Returns how many no longer count.
     pub fn settle(&mut self, id: OwnerId, is_known: bool) -> usize {

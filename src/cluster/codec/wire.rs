@@ -53,13 +53,17 @@ pub(super) struct Wire {
     ended: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     learnt: Option<String>,
-    /// Process, number, polling, answered and stay of each request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    requests: Vec<(u64, u64, bool, bool, u64)>,
+    requests: Vec<WireRequest>,
     /// Whether it follows a 429, and its length.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     silences: Vec<(bool, Option<u64>)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    assumed: Vec<WireRequest>,
 }
+
+/// Process, number, polling, answered and stay of a request.
+type WireRequest = (u64, u64, bool, bool, u64);
 
 #[derive(Serialize, Deserialize)]
 struct WirePoll {
@@ -150,6 +154,18 @@ fn age(now: Moment, at: Moment) -> u64 {
     now.longest_since(at).as_micros().div_ceil(1000) as u64
 }
 
+/// Returns the requests that still stay.
+fn requests(requests: Vec<WireRequest>, over: Duration) -> Vec<Mirrored> {
+    let requests = requests.into_iter();
+    let requests = requests.map(|(process, number, polling, answered, stays)| Mirrored {
+        mark: Mark { process, number },
+        polling,
+        answered,
+        stays: Duration::from_millis(stays).saturating_sub(over),
+    });
+    requests.filter(|one| !one.stays.is_zero()).collect()
+}
+
 /// Returns what is left of a pause; `None` if it is over.
 fn pause(throttled: bool, wait: Option<u64>, over: Duration) -> Option<Silence> {
     let wait = wait.map(Duration::from_millis);
@@ -226,11 +242,12 @@ impl Wire {
             silences: (entry.silences.iter())
                 .map(|silence| (silence.throttled, silence.wait.map(ms)))
                 .collect(),
+            assumed: entry.assumed.iter().map(request).collect(),
         }
     }
 
     pub fn entry(self, reading: &Reading) -> Result<Entry, BadEntry> {
-        if self.requests.len() > MAX_REQUESTS {
+        if self.requests.len().max(self.assumed.len()) > MAX_REQUESTS {
             return Err(BadEntry::Content("it has more requests than any hour"));
         }
         let written = reading.written(&self);
@@ -264,13 +281,6 @@ impl Wire {
             .held
             .into_iter()
             .map(|held| held.seat(reading.now, over));
-        let requests = self.requests.into_iter();
-        let requests = requests.map(|(process, number, polling, answered, stays)| Mirrored {
-            mark: Mark { process, number },
-            polling,
-            answered,
-            stays: Duration::from_millis(stays).saturating_sub(over),
-        });
         let silences = self.silences.into_iter();
         let silences = silences.filter_map(|(throttled, wait)| pause(throttled, wait, over));
         let fault = |faults: Vec<WireFault>| {
@@ -293,8 +303,9 @@ impl Wire {
                 .learnt
                 .filter(|one| one.len() <= MAX_LEARNT)
                 .map(Into::into),
-            requests: requests.filter(|one| !one.stays.is_zero()).collect(),
+            requests: requests(self.requests, over),
             silences: silences.collect(),
+            assumed: requests(self.assumed, over),
         })
     }
 }

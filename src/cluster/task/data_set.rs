@@ -140,6 +140,7 @@ impl Task {
         let mirror = Entry {
             held: self.standing.held(),
             requests: self.requests(),
+            assumed: self.assumed(),
             ..Entry::default()
         };
         let command = Command::Mirror {

@@ -79,6 +79,7 @@ impl Task {
             return;
         };
         let epoch = lease.epoch;
+        self.note_beginning();
         self.settle(self.others_know());
         self.count_missed();
         // If this node led before in this epoch, it goes on after all that it has written. That may still arrive.

@@ -6,15 +6,26 @@
 //! A node that lost its own ledger counts requests that were perhaps sent, and keeps them to itself. It forgets them once it has read the log, and
 //! another node lives that follows it. Without such a node, the log's last entries may be lost as well, and all others count them too.
 //!
+//! A fresh node that leads an empty log knows nothing. For an hour, nobody in this data set knows what a node has sent that joins without its ledger,
+//! unless an earlier process of that node was in the data set. Such a node tells what it counts, and the others count it as well.
+//!
 //! A fail-over loses the last entries of the log. If all replicas confirm what counts, nobody has acted on these.
 
 use std::time::Duration;
 
-use super::{Node, Task};
-use crate::cluster::{
-    command::{Look, MAX_COUNT, Position},
-    lease::Lease,
+use super::{Node, Task, nodes::Info};
+use crate::{
+    budget::Mirrored,
+    cluster::{
+        command::{Look, MAX_COUNT, Position},
+        entry::Entry,
+        lease::Lease,
+    },
 };
+
+/// How long a log that began without one who knew the hour may lack requests: those of the hour before, and the minute that a request without an
+/// answer stays longer, and two seconds.
+const IGNORANT_FOR: Duration = Duration::from_secs(3600 + 62);
 
 /// A node acts as the leader until a second before its lease ends, and no other node takes the lease until half a second after its end.
 const ALONE_FOR: Duration = Duration::from_millis(1500);
@@ -133,6 +144,74 @@ impl Task {
         });
     }
 
+    /// Records that this node begins a log. If it was in no cluster before, it does not know what other nodes have sent.
+    pub(super) fn note_beginning(&mut self) {
+        let budget = self.parts.budget.as_ref();
+        if self.position == Position::default()
+            && budget.is_some_and(|budget| !budget.was_in_cluster())
+        {
+            self.ignorant_until = self.now().boot + IGNORANT_FOR;
+        }
+    }
+
+    /// Returns for how long nobody may know the whole hour.
+    pub(super) fn ignorant_for(&self) -> Duration {
+        self.ignorant_until.saturating_sub(self.now().boot)
+    }
+
+    /// Records what another node says about the hour: the leader may not know it. An earlier process of this node was in the data set if a node with
+    /// its name is there.
+    pub(super) fn note_ignorance(&mut self, id: &str, info: &Info, now: Duration) {
+        if id == self.parts.node {
+            return;
+        }
+        self.is_stranger &= info.name != self.parts.name;
+        if self.candidate.holder().as_deref() == Some(id) {
+            let until = now + Duration::from_secs(info.ignorant_s).min(IGNORANT_FOR);
+            self.ignorant_until = self.ignorant_until.max(until);
+        }
+    }
+
+    /// Returns what this node counts for its lost ledger, as long as no other node is known to know better.
+    pub(super) fn assumed(&self) -> Vec<Mirrored> {
+        let budget = self.parts.budget.as_ref();
+        let budget = budget.filter(|_| self.is_stranger && !self.is_settled);
+        budget.map_or_else(Vec::new, |budget| budget.assumed(self.parts.process))
+    }
+
+    /// Settles what this node counts for its lost ledger as sent if the log has it: another node counts it as well.
+    pub(super) fn hear_of_assumed(&mut self, entry: &Entry) {
+        let assumed = self.assumed();
+        let is_own = |one: &Mirrored| one.mark.process == self.parts.process;
+        let is_told = |one: &Mirrored| assumed.iter().any(|assumed| assumed.mark == one.mark);
+        let mut requests = entry.requests.iter();
+        if !assumed.is_empty() && requests.any(|one| is_own(one) && is_told(one)) {
+            self.settle(false);
+            // From now on they have the marks under which the log has them.
+            self.requests();
+        }
+    }
+
+    /// Counts what another node counts for its lost ledger, unless this node knows the hour.
+    pub(super) fn count_assumed(&self, assumed: Vec<Mirrored>) {
+        let Some(budget) = &self.parts.budget else {
+            return;
+        };
+        if assumed.is_empty() || self.ignorant_for().is_zero() {
+            return;
+        }
+        let before = budget.usage().used;
+        budget.mirror(&assumed);
+        let requests = budget.usage().used.saturating_sub(before);
+        if requests > 0 {
+            tracing::warn!(
+                account = &*self.parts.account,
+                requests,
+                "a node has lost its ledger, and the cluster is too new to know what that node has sent: what it may have sent counts, so polling may be slow for an hour"
+            );
+        }
+    }
+
     /// Returns the data set in which this node's mirror has everything.
     pub(super) fn stored_all_in(&self) -> Option<String> {
         let data_set = self.knows_all_of.as_ref();
@@ -154,8 +233,9 @@ impl Task {
     pub(super) fn others_know(&self) -> bool {
         let now = self.now().boot;
         let mut others = self.nodes.iter().filter(|(id, _)| **id != self.parts.node);
-        let lives = |node: &Node| node.lives && !self.is_gone(node, now);
-        self.position != Position::default() && others.any(|(_, node)| lives(node))
+        let knows = |node: &Node| node.info.ignorant_s == 0 || !self.is_stranger;
+        let knows = |node: &Node| knows(node) && node.lives && !self.is_gone(node, now);
+        self.position != Position::default() && others.any(|(_, node)| knows(node))
     }
 
     /// Counts requests that no node may know, before this node leads.

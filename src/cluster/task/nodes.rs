@@ -38,6 +38,13 @@ pub(super) struct Info {
     /// The data set in which its mirror has all requests of the hour.
     #[serde(default)]
     pub(super) knows_all_of: Option<String>,
+    /// For so many seconds, nobody may know the whole hour.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) ignorant_s: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A node, as this one sees it.
@@ -62,6 +69,7 @@ impl Task {
             owes: self.owes,
             heard_of: self.heard_of(),
             knows_all_of: self.stored_all_in(),
+            ignorant_s: self.ignorant_for().as_secs(),
         }
     }
 
@@ -75,6 +83,7 @@ impl Task {
             }
             self.candidate.heard_of(info.epoch);
             self.note_company(&info);
+            self.note_ignorance(id, &info, now);
             match self.nodes.get_mut(id) {
                 Some(node) if node.info.beat == info.beat => {}
                 Some(node) => {

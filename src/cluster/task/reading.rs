@@ -117,6 +117,7 @@ impl Task {
             }
         };
         self.unread &= !entry.whole;
+        self.hear_of_assumed(&entry);
         self.count(&entry);
         self.standing.apply(&entry);
         // An engine that was restored to an earlier state shows seats that have ended.
@@ -162,10 +163,14 @@ impl Task {
             format: self.parts.format,
         };
         for (node, mirror) in mirrors.into_iter().take(MAX_NODES) {
+            let is_own = node == self.parts.node;
             self.mirrors_seen.entry(node).or_insert(asked.boot);
             match codec::decode(&mirror, &reading) {
                 Ok(mirror) => {
                     self.count(&mirror);
+                    if !is_own {
+                        self.count_assumed(mirror.assumed);
+                    }
                     let mut held = Entry {
                         held: mirror.held,
                         ..Entry::default()

@@ -1,6 +1,6 @@
 //! Tests a node that has lost its ledger, and so counts what it may have sent.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
@@ -32,10 +32,14 @@ async fn until_it_leads(counter: &Counter) {
     }
 }
 
-/// Starts a node that leads and has sent some requests.
+/// Longer than anybody may lack requests of the hour before the log began.
+const LONG: Duration = Duration::from_secs(2 * 3600);
+
+/// Starts a node that has led for long and has sent some requests.
 async fn leader(exchange: &Arc<Exchange>, clock: &Arc<VirtualClock>) -> Counter {
     let leader = start(exchange, clock, "one");
     until_it_leads(&leader).await;
+    sleep(LONG).await;
     for _ in 0..SENT {
         let permit = leader.budget.permit(Purpose::OnDemand).await.unwrap();
         permit.answered();
@@ -87,4 +91,47 @@ async fn a_node_that_may_have_been_alone_when_it_lost_its_ledger_tells_all() {
     sleep(LEASE * 2).await;
     let used = other.budget.usage().used;
     assert!(used >= LIMIT, "{used}");
+}
+
+/// Starts a fresh node, which leads an empty log, and then one that has lost its ledger. Returns how many requests both of them count then, and again
+/// after the second has succeeded the first.
+async fn counted_by_a_fresh_leader(was_there_before: bool) -> [u32; 3] {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let fresh = start(&exchange, &clock, "one");
+    until_it_leads(&fresh).await;
+    if was_there_before {
+        let before = start(&exchange, &clock, "two");
+        sleep(LEASE).await;
+        before.task.abort();
+    }
+    let lost = start_lost(&exchange, &clock, "two");
+    sleep(LEASE * 2).await;
+    assert!(fresh.member.leads());
+    let [one, two] = [&fresh, &lost].map(|node| node.budget.usage().used);
+    fresh.task.abort();
+    until_it_leads(&lost).await;
+    [one, two, lost.budget.usage().used]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_leader_counts_what_a_node_that_lost_its_ledger_may_have_sent() {
+    assert_eq!(counted_by_a_fresh_leader(false).await, [LIMIT; 3]);
+    // What it has sent since it joined the cluster for the first time is in the log.
+    assert_eq!(counted_by_a_fresh_leader(true).await, [0; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_followers_of_a_fresh_leader_do_not_know_the_hour_either() {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let fresh = start(&exchange, &clock, "one");
+    until_it_leads(&fresh).await;
+    let heir = start(&exchange, &clock, "three");
+    sleep(LEASE).await;
+    fresh.task.abort();
+    until_it_leads(&heir).await;
+    let lost = start_lost(&exchange, &clock, "two");
+    sleep(LEASE * 2).await;
+    for node in [&heir, &lost] {
+        assert_eq!(node.budget.usage().used, LIMIT);
+    }
 }
