@@ -218,13 +218,18 @@ if ((accounts > 0)); then
     one_pid=${pids[-2]} two_pid=${pids[-1]}
     sleep $((accounts / 50 + 30)) # By then each account has a leader.
     processed() { redis info stats | awk -F: '$1 == "total_commands_processed" { print $2 + 0 }'; }
+    # Commands of several accounts arrive in one read if they are sent at about the same time.
+    reads() { redis info stats | awk -F: '$1 == "total_reads_processed" { print $2 + 0 }'; }
+    scripts() { redis info commandstats | tr -d '\r' | awk -F '[=,]' '/^cmdstat_evalsha:/ { print $2 }'; }
     bytes() { redis info stats | awk -F: '$1 ~ /^total_net_(in|out)put_bytes$/ { sum += $2 } END { print sum }'; }
     engine=$(ticks "$redis_pid") one=$(ticks "$one_pid") two=$(ticks "$two_pid") commands=$(processed) traffic=$(bytes)
+    scripts=$(scripts) reads=$(reads)
     sleep "$watched"
     hertz=$(getconf CLK_TCK)
     percent() { awk -v a="$1" -v b="$2" -v s="$watched" -v h="$hertz" 'BEGIN { printf "%.1f", 100 * (b - a) / h / s }'; }
-    printf '\n%d accounts on two nodes cost the engine %s %% of a core, %d commands and %d kB per second; the nodes use %s %% and %s %% of a core\n' \
+    printf '\n%d accounts on two nodes cost the engine %s %% of a core, %d commands (of %d scripts, in %d reads) and %d kB per second; the nodes use %s %% and %s %% of a core\n' \
         "$accounts" "$(percent "$engine" "$(ticks "$redis_pid")")" "$((($(processed) - commands) / watched))" \
+        "$((($(scripts) - scripts) / watched))" "$((($(reads) - reads) / watched))" \
         "$((($(bytes) - traffic) / watched / 1000))" "$(percent "$one" "$(ticks "$one_pid")")" "$(percent "$two" "$(ticks "$two_pid")")"
 fi
 
