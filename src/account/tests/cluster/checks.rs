@@ -135,3 +135,22 @@ async fn without_a_leader_or_with_another_accounts_token_a_check_sends_nothing()
     assert_eq!(read(&client).await, Some(Cause::NotLeading));
     assert_eq!(follower.budget.usage().used, used);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_goes_on_alone_checks_without_the_engine() {
+    let (fixture, exchange) = frozen(1);
+    *exchange.alone.lock().unwrap() = Some("two".to_owned());
+    let start = |name| Running::of(&fixture, &exchange, name, Known::default(), 1, 60);
+    let named = start("two");
+    named.node.lead_last();
+    let other = start("one");
+    other.until_it_leads().await;
+    sleep(MINUTE).await;
+    exchange.is_down.store(true, AtomicOrdering::Relaxed);
+    named.until_it_leads().await;
+    // It has never led before, so it has never claimed the account.
+    let (_, client) = named.check(&fixture);
+    assert_eq!(read(&client).await, None);
+    let (_, client) = other.check(&fixture);
+    assert_eq!(read(&client).await, Some(Cause::NotLeading));
+}
