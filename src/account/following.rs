@@ -121,17 +121,7 @@ impl Account {
 
     /// Drops predictions about agents who will be free soon: a follower does not know which agents the leader's calls count on.
     fn forget_outlooks(&self) {
-        for queue in &self.deps.queues {
-            let Some(state) = self.deps.board.get(&queue.key) else {
-                continue;
-            };
-            let shown = state.snapshot.as_deref().zip(state.last_success);
-            if let Some((snapshot, polled)) = shown.filter(|(shown, _)| shown.outlook.is_some()) {
-                let mut snapshot = snapshot.clone();
-                snapshot.outlook = None;
-                self.deps.board.restore(&queue.key, snapshot, polled);
-            }
-        }
+        (0..self.deps.queues.len()).for_each(|place| self.forget_outlook(place));
     }
 
     pub(super) fn take_news(&mut self, news: &Entry) {

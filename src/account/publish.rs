@@ -135,10 +135,24 @@ impl Account {
         self.show_feed();
     }
 
-    /// Publishes and logs changes of faults.
+    /// Drops the prediction for a queue, because it may no longer be true.
+    pub(super) fn forget_outlook(&self, place: usize) {
+        let (board, key) = (&self.deps.board, &self.deps.queues[place].key);
+        let shown = board.snapshot(key);
+        if let Some(shown) = shown.filter(|shown| shown.outlook.is_some()) {
+            let mut snapshot = Snapshot::clone(&shown);
+            snapshot.outlook = None;
+            board.renew(key, snapshot);
+        }
+    }
+
+    /// Publishes and logs changes of faults. A queue whose own polls fail is not renewed, so what it predicts would outlast any doubt about its agents.
     pub(super) fn show_faults(&mut self) {
         let now = self.deps.clock.now();
         for place in 0..self.deps.queues.len() {
+            if self.faults.has_own(place) {
+                self.forget_outlook(place);
+            }
             let fault = self.faults.of_queue(place);
             if self.shown[place].as_ref() != fault {
                 let fault = fault.cloned();

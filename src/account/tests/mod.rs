@@ -38,6 +38,7 @@ use crate::{
 };
 
 mod cluster;
+mod counted;
 mod feeds;
 mod floods;
 mod foresight;

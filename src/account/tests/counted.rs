@@ -1,0 +1,248 @@
+//! Tests on which agents an account counts at zero seats, in a world in which nothing happens by itself.
+
+use std::collections::BTreeSet;
+
+use super::{
+    feeds::{edit, lie},
+    *,
+};
+use crate::{
+    account::{
+        roster::StayPassed,
+        schedule::{BusyHours, TRUST_AGAIN},
+    },
+    config::Soon,
+    decision::{
+        decide_with,
+        soon::{
+            rule::{Prediction, Terms},
+            stay::{Ended, Passed},
+        },
+    },
+    simulator::World,
+};
+
+const ON: Soon = Soon {
+    is_on: true,
+    terms: Terms::DEFAULT,
+};
+
+/// How long wrap-ups took that were learnt.
+const WRAP_UP: Duration = Duration::from_secs(20);
+
+/// What an account knows that has seen two hundred wrap-ups in two hours.
+fn learnt(now: Moment) -> Known {
+    let mut foresight = Foresight::new(1, now.earlier(120 * MINUTE));
+    for _ in 0..200 {
+        let passed = Passed {
+            status: "Post Call".into(),
+            time: WRAP_UP,
+            ended: Some(Ended {
+                lasted: Some(WRAP_UP),
+                available: true,
+            }),
+        };
+        let stay = StayPassed {
+            agent: AgentId("somebody".into()),
+            passed,
+            onto_call: false,
+            at: now.boot,
+        };
+        foresight.learn(stay, Vec::new);
+    }
+    Known {
+        learnt: Some(foresight.to_stored(BusyHours::default(), now)),
+        ..Known::default()
+    }
+}
+
+/// Starts an account with so many queues without agents.
+fn account(queues: usize, rules: Vec<Rule>) -> Fixture {
+    let mut fixture = Setting {
+        soon: ON,
+        rules,
+        ..still(queues, 0)
+    }
+    .start();
+    fixture.start_task(learnt(fixture.clock.now()));
+    fixture
+}
+
+impl Fixture {
+    /// Adds an agent of these queues, in this status.
+    fn hire(&self, name: &str, places: &[usize], status: &str) -> AgentId {
+        let queues: Vec<_> = places.iter().map(|place| self.ids[*place]).collect();
+        let agent = self.simulator.world(|world| world.add_agent(name, &queues));
+        self.put(&agent, status);
+        agent
+    }
+
+    fn put(&self, agent: &AgentId, status: &str) {
+        let status = self.status(status);
+        let put = |world: &mut World| world.set_status(agent, status);
+        assert!(self.simulator.world(put));
+    }
+
+    /// The names of the agents that a queue's prediction counts on; `None` without a prediction.
+    fn counted(&self, place: usize) -> Option<BTreeSet<String>> {
+        let snapshot = self.state(place).snapshot.clone()?;
+        let any = Prediction::from_percent(0, Terms::DEFAULT);
+        let expected = snapshot.outlook.as_ref()?.expected(any);
+        Some(expected.iter().map(|one| one.name.to_string()).collect())
+    }
+
+    /// Decides about a call to a queue, as callers do.
+    fn call(&self, place: usize) -> Decision {
+        let holds = self.reservations.queue(&self.keys[place]);
+        let (now, held) = (self.clock.now(), holds.held(self.clock.now()));
+        decide_with(&self.state(place), &POLICY, held, now)
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begun = self.clock.now();
+        while !is_so(self) {
+            let waited = self.clock.now().boot_since(begun);
+            assert!(waited < 10 * MINUTE, "never: {what}");
+            sleep(SECOND).await;
+        }
+    }
+}
+
+const POLICY: Policy = Policy {
+    threshold: Some(Quantity::ZERO),
+    max_age: None,
+    on_unknown: OnUnknown::Reject,
+    hours: None,
+};
+
+fn names(names: &[&str]) -> Option<BTreeSet<String>> {
+    Some(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+/// Puts everybody called Bob on a call, whatever their status.
+fn bob_is_on_a_call(path: &str, answer: &mut Result<Reply, Fault>) {
+    if path.starts_with("agentstatuses/") {
+        edit(answer, |body| {
+            let rows = body["results"].as_array_mut().unwrap().iter_mut();
+            for row in rows.filter(|row| row["full_name"] == "Bob") {
+                row["live_calls_count"] = 1.into();
+            }
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_counted_who_is_on_a_call_not_logged_in_forgotten_or_deleted() {
+    let forgets = Rule::Seats(SeatRule {
+        forgotten_after: Some(MINUTE),
+        count_on_call: false,
+    });
+    let fixture = account(1, vec![forgets]);
+    lie(&fixture, Some(bob_is_on_a_call));
+    let [ann, bob, cid, _, eve] = [
+        ("Ann", "Lunch"),
+        ("Bob", "Lunch"),
+        ("Cid", "Lunch"),
+        ("Dan", "Available"),
+        ("Eve", "Lunch"),
+    ]
+    .map(|(name, status)| fixture.hire(name, &[0], status));
+    let queue = fixture.ids[0];
+    fixture
+        .simulator
+        .world(|world| world.set_logged_in(queue, &cid, false));
+    sleep(2 * MINUTE).await;
+    assert_eq!(
+        fixture.seats(0),
+        Quantity::from(1_u32),
+        "as CallTools counts"
+    );
+    assert_eq!(fixture.call(0).count, Some(Quantity::ZERO), "without Dan");
+    // Wrap-ups of everybody, and then of everybody but Ann.
+    for is_there in [true, false] {
+        let all = [&ann, &bob, &cid, &eve];
+        for agent in if is_there { &all[..] } else { &all[1..3] } {
+            fixture.put(agent, "Post Call");
+        }
+        // A poll shows that, and the next one no longer lists Eve.
+        sleep(4 * SECOND).await;
+        fixture.simulator.world(|world| world.remove_agent(&eve));
+        sleep(4 * SECOND).await;
+        let mut accepted = 0;
+        for _ in 0..30 {
+            sleep(SECOND).await;
+            let expected = if is_there { &["Ann"][..] } else { &[] };
+            assert_eq!(fixture.counted(0), names(expected));
+            accepted += u32::from(fixture.call(0).reason == Reason::Soon);
+        }
+        let is_right = if is_there {
+            accepted > 3
+        } else {
+            accepted == 0
+        };
+        assert!(is_right, "{accepted}");
+        for agent in [&ann, &bob, &cid] {
+            fixture.put(agent, "Lunch");
+        }
+        sleep(MINUTE).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
+    let fixture = account(4, Vec::new());
+    for place in fixture.places() {
+        fixture.hire(&format!("Agent {place}"), &[place], "Lunch");
+    }
+    let has_outlook = |place| fixture.counted(place).is_some();
+    let others_have = |is_so| (1..4).all(|place| has_outlook(place) == is_so);
+    fixture
+        .until("sweeps are trusted", |fixture| {
+            fixture.health.borrow().sweeps
+        })
+        .await;
+    fixture
+        .until("every queue has a prediction", |_| {
+            has_outlook(0) && others_have(true)
+        })
+        .await;
+    let gone = fixture.ids[0];
+    assert!(fixture.simulator.world(|world| world.remove_queue(gone)));
+    fixture
+        .until("the queue has a fault", |fixture| {
+            fixture.state(0).fault.is_some()
+        })
+        .await;
+    assert!(
+        fixture.state(0).snapshot.is_some(),
+        "it answers until it is too old"
+    );
+    assert!(!has_outlook(0) && others_have(true));
+    // The feed is distrusted …
+    fixture
+        .wire
+        .sweeps_fail
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    fixture
+        .until("sweeps are distrusted", |fixture| {
+            !fixture.health.borrow().sweeps
+        })
+        .await;
+    assert!(!has_outlook(0) && others_have(false));
+    // … and then on trial.
+    sleep(TRUST_AGAIN).await;
+    assert!(!has_outlook(0) && others_have(false));
+    fixture
+        .wire
+        .sweeps_fail
+        .store(false, std::sync::atomic::Ordering::Relaxed);
+    fixture
+        .until("sweeps are trusted again", |fixture| {
+            fixture.health.borrow().sweeps
+        })
+        .await;
+    fixture
+        .until("the others predict again", |_| others_have(true))
+        .await;
+    assert!(!has_outlook(0));
+}
