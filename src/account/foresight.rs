@@ -154,6 +154,8 @@ impl Foresight {
     pub fn forget_queue(&mut self, place: usize) {
         self.calibration
             .rearrange(|was| (was != place).then_some(was));
+        let watched = &mut self.queues[place];
+        (watched.arrivals, watched.has_warned) = (Arrivals::default(), false);
     }
 
     /// Learns from time in a status. `places` returns the queues of the agent.

@@ -178,7 +178,9 @@ impl Account {
         for (place, was) in places.iter().enumerate() {
             let Some(was) = was else { continue };
             let (was, is) = (&before[*was], &self.deps.queues[place]);
-            let was_measured_so = was.rule == is.rule && was.soon == is.soon;
+            // A prediction counts on no status that is older than `max_age`.
+            let is_as_old = was.soon == is.soon && was.max_age == is.max_age;
+            let was_measured_so = was.rule == is.rule && is_as_old;
             let key = self.deps.queues[place].key.clone();
             match self.snapshot(place) {
                 _ if was_measured_so => {} // It is already on the board. `snapshot` has told the schedule about a new threshold.

@@ -258,3 +258,21 @@ fn a_queue_without_room_is_reported_as_not_counted() {
     clock.pass(seconds(8 * 86_400));
     assert!(outcome(&foresight, 97).contains("no call arrived"));
 }
+
+#[test]
+fn a_name_that_means_another_queue_has_no_arrivals_yet() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    let arrive = |foresight: &mut Foresight| {
+        let told = (0..7).filter_map(|_| foresight.arrived(0, seconds(3), Terms::DEFAULT));
+        told.count()
+    };
+    assert_eq!(arrive(&mut foresight), 1);
+    foresight.forget_queue(0);
+    assert_eq!(foresight.arrives_within(0, Terms::DEFAULT), None);
+    assert_eq!(
+        arrive(&mut foresight),
+        1,
+        "the other queue is told of once, too"
+    );
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tokio::sync::oneshot;
+
 use super::{
     feeds::{edit, lie},
     *,
@@ -96,6 +98,19 @@ impl Fixture {
         let holds = self.reservations.queue(&self.keys[place]);
         let (now, held) = (self.clock.now(), holds.held(self.clock.now()));
         decide_with(&self.state(place), &POLICY, held, now)
+    }
+
+    /// Makes the task continue with the queues of the fixture, as a reload does.
+    async fn reload(&self) {
+        let (reply, taken) = oneshot::channel();
+        let terms = crate::account::Terms {
+            queues: self.queues.clone(),
+            options: self.options,
+            way: None,
+            reply,
+        };
+        self.asks.send(Ask::Take(Box::new(terms))).await.unwrap();
+        taken.await.unwrap();
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
@@ -245,4 +260,36 @@ async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
         .until("the others predict again", |_| others_have(true))
         .await;
     assert!(!has_outlook(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_applies_to_predictions_at_once() {
+    let mut fixture = account(1, Vec::new());
+    let ann = fixture.hire("Ann", &[0], "Lunch");
+    sleep(MINUTE).await;
+    fixture.put(&ann, "Post Call");
+    fixture
+        .until("Ann is counted", |fixture| {
+            fixture.counted(0) == names(&["Ann"])
+        })
+        .await;
+    let end = |fixture: &Fixture| {
+        let snapshot = fixture.state(0).snapshot.clone().unwrap();
+        let end = snapshot.outlook.as_ref().unwrap().end().unwrap();
+        (end, snapshot.as_of)
+    };
+    let (before, as_of) = end(&fixture);
+    fixture.queues[0].max_age = Some(15 * SECOND);
+    fixture.reload().await;
+    let (after, same) = end(&fixture);
+    assert_eq!(same, as_of, "no poll in between");
+    assert!(before.boot > as_of.boot + 20 * SECOND, "{before:?}");
+    assert!(after.boot <= as_of.boot + 15 * SECOND, "{after:?}");
+    // Switched off and on again.
+    fixture.queues[0].soon.is_on = false;
+    fixture.reload().await;
+    assert_eq!(fixture.counted(0), None);
+    fixture.queues[0].soon.is_on = true;
+    fixture.reload().await;
+    assert_eq!(fixture.counted(0), names(&["Ann"]));
 }
