@@ -291,7 +291,8 @@ impl Account {
         let expected = |(_, one): &(f64, &Candidate<'_>)| Expected {
             id: one.agent.id.clone(),
             name: Arc::clone(&one.agent.name),
-            status: one.stay.status().into(),
+            // The same text as in the stay, without a copy of it.
+            status: one.agent.status.clone().unwrap_or_default(),
             free_by: (self.foresight.free_by(one.stay, one.as_of))
                 .map(|by| now.later(by.saturating_sub(now.boot))),
         };

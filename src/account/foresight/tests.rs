@@ -1,7 +1,13 @@
 use super::*;
 use crate::{
     clock::Clock,
-    decision::soon::stay::{Ended, Passed},
+    decision::soon::{
+        calibration::OPEN_BYTES,
+        learnt::{MAX_STATUSES, STATUS_BYTES},
+        outlook::Outlook,
+        stay::{Ended, Passed},
+        week::{MAX_QUEUES, RECORD_BYTES},
+    },
     fixtures::Still,
     model::agent::AgentId,
 };
@@ -257,6 +263,27 @@ fn a_queue_without_room_is_reported_as_not_counted() {
     assert!(outcome(&foresight, 97).contains("not counted"));
     clock.pass(seconds(8 * 86_400));
     assert!(outcome(&foresight, 97).contains("no call arrived"));
+}
+
+#[test]
+fn what_an_account_keeps_takes_at_most_64_kib() {
+    let (record, tenths) = RECORD_BYTES;
+    let counted = |queues: usize, statuses: usize| {
+        let of_queues = queues * size_of::<Watched>() + queues.min(MAX_QUEUES) * record;
+        size_of::<Foresight>() + statuses * STATUS_BYTES + OPEN_BYTES + of_queues + tenths
+    };
+    const MAX: usize = 64 * 1024;
+    let most = counted(MAX_QUEUES, MAX_STATUSES);
+    assert!(most <= MAX, "{most}");
+    // The figures of the documentation, for what depends on the number of agents and queues.
+    let (stay, outlook) = (size_of::<Option<Stay>>(), Outlook::MAX_BYTES);
+    assert!((100..=150).contains(&stay), "{stay}");
+    assert!((800..=900).contains(&outlook), "{outlook}");
+    let all =
+        |queues, agents, statuses| counted(queues, statuses) + agents * stay + queues * outlook;
+    let (usual, large) = (all(20, 60, 10), all(100, 500, MAX_STATUSES));
+    assert!(usual <= MAX, "{usual}");
+    assert!(large.div_ceil(1024) <= 220, "{large}");
 }
 
 #[test]

@@ -24,8 +24,12 @@ const ASSUMED: f64 = 20.0;
 /// How late a look may come and still settle a situation.
 const LATE: Duration = Duration::from_secs(120);
 
-/// The most situations that wait for their look: 8 KB for each account. There are more only if dozens of queues are without a seat at once.
+/// The most situations that wait for their look: 17 KB for each account. There are more only if dozens of queues are without a seat at once.
 pub const MAX_OPEN: usize = 128;
+
+/// The most memory that they take, in bytes.
+#[cfg(test)]
+pub const OPEN_BYTES: usize = MAX_OPEN * size_of::<Situation>();
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default)]

@@ -36,11 +36,16 @@ const RETURN_AT_LEAST: f64 = 0.5;
 /// With fewer stays, the assumptions weigh more than the observations.
 const MIN_STAYS: u64 = 20;
 
-/// At 1.4 KB each they take 34 KB for each account; accounts have about ten.
-pub const MAX_STATUSES: usize = 24;
+/// At 1.4 KB each they take 23 KB for each account; accounts have about ten.
+pub const MAX_STATUSES: usize = 16;
 
 /// In bytes. Nobody picks a status with a longer name from a list.
 pub const MAX_NAME: usize = 96;
+
+/// The most memory that a status takes, in bytes; a text that is shared has two counters.
+#[cfg(test)]
+pub const STATUS_BYTES: usize =
+    size_of::<Status>() + (STEPS + 1) * size_of::<f32>() + MAX_NAME + 2 * size_of::<usize>();
 
 /// More than an hour of learning is enough, and boot time begins only two days before the boot.
 const MAX_LASTED_SECONDS: u64 = 86_400;
@@ -207,10 +212,11 @@ impl Learnt {
     }
 
     /// Continues with what an earlier process learnt. The time in between does not count as learning. `None` if the data is invalid.
-    pub fn from_stored(stored: StoredLearnt, now: Moment) -> Option<Self> {
-        if stored.statuses.len() > MAX_STATUSES {
-            return None;
-        }
+    pub fn from_stored(mut stored: StoredLearnt, now: Moment) -> Option<Self> {
+        // An earlier version kept more.
+        let by_stays = |status: &StoredStatus| std::cmp::Reverse(status.stays);
+        stored.statuses.sort_by_key(by_stays);
+        stored.statuses.truncate(MAX_STATUSES);
         let statuses = stored.statuses.into_iter().map(Status::from_stored);
         Some(Self {
             since: now.earlier(Duration::from_secs(

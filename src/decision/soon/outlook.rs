@@ -86,6 +86,13 @@ impl Outlook {
         }
     }
 
+    /// The most memory that one takes, in bytes. It is shared, with two counters, and its texts are those of the agents' rows.
+    #[cfg(test)]
+    pub const MAX_BYTES: usize = size_of::<Self>()
+        + size_of::<[[u8; BETS]; STEPS]>()
+        + Self::MAX_EXPECTED * size_of::<Expected>()
+        + 2 * size_of::<usize>();
+
     /// How many of the likeliest members [`naming`](Self::naming) takes.
     pub const MAX_EXPECTED: usize = BETS - 1 + NAMED;
 

@@ -100,6 +100,11 @@ impl<T: Copy + Default> Week<T> {
     }
 }
 
+/// The most memory that a queue's calls, and an account's situations, take, in bytes.
+#[cfg(test)]
+pub const RECORD_BYTES: (usize, usize) =
+    (size_of::<(u64, Week<Calls>)>(), size_of::<Week<Tenths>>());
+
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
