@@ -423,3 +423,29 @@ fn json(outlooks: &[Outlook<'_>]) -> String {
         accounts: outlooks.iter().map(AccountView::new).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn queues_that_accept_at_zero_seats_are_named_with_their_terms() {
+        let text = |queues: &str| {
+            let config = format!(
+                "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\nqueue = [{queues}]\n"
+            );
+            let config = Config::parse(&config, "openseat.toml".as_ref(), &|_| None);
+            let config = config.expect("a valid config");
+            Outlook::new(&config.accounts[0]).text()
+        };
+        let shown = text(
+            "{ queue = 1, soon = true }, { queue = 2 }, { queue = 3, soon = true, lead = \"12s\", patience = \"4s\", cost = 1.5 }",
+        );
+        let on = "\nsoon is on for 1 (lead 5 s, patience 5 s, cost 2), 3 (lead 12 s, patience 4 s, cost 1.5); \
+                  `openseat status` tells whether it acts. It takes no request.\n";
+        assert!(shown.contains(on), "{shown}");
+        let shown = text("{ queue = 1 }, { queue = 2, lead = \"12s\" }");
+        assert!(!shown.contains("soon"), "{shown}");
+    }
+}

@@ -318,4 +318,45 @@ mod tests {
         let expected = "delta is not used until 2026-11-22T11:00:00Z (distrusted): the list is not ordered by the date of change";
         assert!(line.contains(expected), "{shown}");
     }
+
+    #[test]
+    fn calls_at_zero_seats_are_reported_with_why_soon_does_not_act() {
+        let accounts = r#"{"accounts": [{
+            "account": "main", "requests_per_hour": 1000, "reserve": 50, "used": 3, "share": 1.0, "throttled_until": null,
+            "request_every_ms": 3800, "sweeps": true, "feed": "sweep", "feeds": []
+        }]}"#;
+        let queue = |name: &str, soon: &str| {
+            format!(
+                r#"{{"queue": "{name}", "account": "main", "accept": false, "reason": "below_threshold", "count": 0, "threshold": 0, "soon": {soon}}}"#
+            )
+        };
+        let soon = |on: bool, calls: u32, advice: &str| {
+            format!(
+                r#"{{"on": {on}, "acts": false, "calls": {calls}, "standing": "STANDING", "outcome": "OUTCOME {calls}", "advice": {advice}}}"#
+            )
+        };
+        let queues = [
+            queue("measured", &soon(false, 412, "null")),
+            queue("asked", &soon(true, 0, r#""shorten the lead""#)),
+            queue("quiet", &soon(false, 0, "null")),
+            queue("unknown", "null"),
+        ];
+        let queues = format!(r#"{{"queues": [{}]}}"#, queues.join(","));
+        let seen = Seen::read(accounts, &queues).expect("a valid answer of the daemon");
+        let shown = text(&seen);
+        let about: Vec<_> = shown
+            .lines()
+            .filter(|line| {
+                ["OUTCOME", "shorten"]
+                    .iter()
+                    .any(|word| line.contains(word))
+            })
+            .collect();
+        let [measured, asked, advice] = about[..] else {
+            panic!("{shown}");
+        };
+        assert!(measured.contains("measured") && measured.ends_with("OUTCOME 412; STANDING"));
+        assert!(asked.contains("asked") && asked.ends_with("OUTCOME 0; STANDING"));
+        assert!(advice.contains("asked") && advice.ends_with("shorten the lead"));
+    }
 }

@@ -1,6 +1,7 @@
 //! What the rule learns from stays, what it predicts, and when it may act.
 
 mod deciding;
+mod words;
 
 use std::{sync::Arc, time::Duration};
 

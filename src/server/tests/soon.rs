@@ -352,3 +352,49 @@ async fn a_queues_page_shows_the_plot_with_its_explanation() {
         assert!(page.contains(words), "{words}: {page}");
     }
 }
+
+#[tokio::test]
+async fn lists_counts_and_metrics_stay_the_plain_truth() {
+    let answers = async |is_on: bool| {
+        let mut world = World::with(&["main/sales"]);
+        let _ends = world.account("main", TOKEN);
+        world
+            .board
+            .identify(&key("main/sales"), 5450, Some("sales".into()));
+        match is_on {
+            true => world.soon("main/sales", &[0.83]),
+            false => world.publish("main/sales", vec![agent("ann", "Ann", "Post Call")]),
+        }
+        let server = world.serve().await;
+        let token = format!("Authorization: Token {TOKEN}\r\n");
+        let mut truth = Vec::new();
+        for reserve in ["", "&reserve=45s"] {
+            let path = format!("{PATH}?call_id=a{reserve}");
+            let decision = server.get(&path).await.json();
+            assert_eq!(decision["accept"], is_on);
+            truth.push(decision["count"].to_string());
+            for list in [
+                "?queue=5450",
+                "?queue=5450&page_size=1",
+                "?queue=5450&status=Available",
+                "",
+            ] {
+                let target = format!("/api/agentstatuses/{list}");
+                let listed = server.ask("GET", &target, &token).await;
+                assert_eq!(listed.status, 200, "{listed:?}");
+                truth.push(listed.body);
+            }
+            let metrics = server.get("/metrics").await.body;
+            let plain = ["openseat_queue_seats{", "openseat_queue_agents{"];
+            let lines = metrics.lines();
+            let lines = lines.filter(|line| plain.iter().any(|name| line.starts_with(name)));
+            truth.extend(lines.map(str::to_owned));
+            let queue = server.get("/v1/queues/sales").await.json();
+            truth.extend([queue["count"].to_string(), queue["agents"].to_string()]);
+        }
+        truth
+    };
+    let (on, off) = (answers(true).await, answers(false).await);
+    assert!(on.iter().any(|one| one.contains("Post Call")), "{on:?}");
+    assert_eq!(on, off);
+}

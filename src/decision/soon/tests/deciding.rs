@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     decision::{
-        Decision, OnUnknown, Policy, Reason,
+        Decision, OnUnknown, Patience, Policy, Reason,
         board::QueueState,
         criteria::{Comparison, Measured, Mismatch, Verdict},
         decide_with,
@@ -130,6 +130,23 @@ fn nothing_is_accepted_in_doubt() {
     assert_eq!(never.reason, Reason::NeverPolled);
     let nobody = decide(&queue(0, steady(&[])), Held::default(), 1.0);
     assert_eq!(nobody.reason, Reason::BelowThreshold);
+}
+
+#[test]
+fn an_acceptance_at_zero_seats_is_as_much_in_doubt_as_a_rejection() {
+    let patience = Patience {
+        fresh: Duration::from_secs(1),
+        wait: Duration::from_secs(1),
+    };
+    let staleness = |chances: &[f64], accept| {
+        let state = queue(0, steady(chances));
+        let decision = decide(&state, Held::default(), 10.0);
+        assert_eq!(decision.accept, accept);
+        patience.staleness(&decision, &state)
+    };
+    let soon = staleness(&[0.9], true);
+    assert!(soon.is_some_and(|soon| soon.chance > 0.1), "{soon:?}");
+    assert_eq!(soon, staleness(&[0.1], false));
 }
 
 #[test]
