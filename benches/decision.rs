@@ -7,17 +7,18 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use openseat::{
     clock::{Moment, SystemClock},
     decision::{
-        OnUnknown, Policy,
+        Choice, Decision, OnUnknown, Policy,
         board::{Board, QueueKey, QueueState},
         criteria::{Comparison, Measured, Verdict},
         decide, decide_with,
+        reservations::{Holds, Reservations},
         snapshot::Snapshot,
         soon::{
-            outlook::Outlook,
-            rule::{Held, Terms},
+            outlook::{Expected, Outlook},
+            rule::Terms,
         },
     },
-    model::quantity::Quantity,
+    model::{agent::AgentId, quantity::Quantity},
     state::calls::{Answer, CallLog, Keeping, MAX_BYTES, What},
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -67,8 +68,8 @@ fn board(snapshot: impl Fn(u32) -> Snapshot) -> Board {
     board
 }
 
-/// Decides about one queue after another, so that no decision finds its data in the processor's cache.
-fn decide_all(bench: &mut Criterion, name: &str, board: &Board) {
+/// Decides about one queue after another, so that no decision finds its data in the processor's cache. These seats are held in each of them.
+fn decide_all(bench: &mut Criterion, name: &str, board: &Board, holds: &Holds) {
     let now = POLLED.later(Duration::from_secs(12));
     let names: Vec<_> = (0..QUEUES)
         .map(|number| format!("queue-{number}"))
@@ -79,14 +80,14 @@ fn decide_all(bench: &mut Criterion, name: &str, board: &Board) {
             let name = asked.next().expect("a cycle never ends");
             let key = board.find(None, black_box(name)).expect("configured");
             let state = board.get(&key).expect("configured");
-            decide_with(&state, &POLICY, Held::default(), now)
+            decide_with(&state, &POLICY, holds.held(now), now)
         });
     });
 }
 
 fn decision(bench: &mut Criterion) {
     let board = board(|number| snapshot(number % 7));
-    decide_all(bench, "decision/1000 queues", &board);
+    decide_all(bench, "decision/1000 queues", &board, &Holds::default());
 }
 
 /// The answers that a busy router gets in a second, and a pause in which they are written.
@@ -148,25 +149,47 @@ fn recording(bench: &mut Criterion) {
 }
 
 /// Queues without a free seat, with `soon` off, rejecting and accepting; and queues with a free seat, where `soon` does not apply. The
-/// chances of each agent were computed when the snapshot was published.
+/// chances of each agent were computed when the snapshot was published. Beside them, a call of another queue counts on an agent.
 fn with_soon(bench: &mut Criterion) {
     let outlook = |chance: f64| {
         let chances = move |_| vec![chance; MEMBERS];
-        Some(Arc::new(Outlook::new(Terms::DEFAULT, 1.0, POLLED, chances)))
+        let expected = (0..Outlook::MAX_EXPECTED).map(|number| Expected {
+            id: AgentId(number.to_string().into()),
+            name: "".into(),
+            status: "Wrap-up".into(),
+            free_by: None,
+        });
+        let outlook = Outlook::new(Terms::DEFAULT, 1.0, POLLED, chances);
+        Some(Arc::new(outlook.naming(expected.collect())))
     };
-    for (name, seats, chance) in [
-        ("at zero seats/without soon", 0, None),
-        ("at zero seats/soon rejects", 0, Some(0.0001)),
-        ("at zero seats/soon accepts", 0, Some(0.1)),
-        ("with a seat/without soon", 1, None),
-        ("with a seat/soon", 1, Some(0.1)),
+    let reservations = Reservations::new();
+    let [alone, here, there] = ["second/a", "main/a", "main/b"].map(|name| {
+        let (account, queue) = name.split_once('/').expect("account/queue");
+        reservations.queue(&QueueKey::new(account, queue))
+    });
+    let on_its_way = Choice {
+        decision: Decision {
+            accept: true,
+            ..decide(&QueueState::default(), &POLICY, 0, POLLED)
+        },
+        counts_on: Some(AgentId("0".into())),
+    };
+    there.reserve("call", Duration::from_secs(600), POLLED, |_| on_its_way);
+    for (name, seats, chance, holds) in [
+        ("at zero seats/without soon", 0, None, &alone),
+        ("at zero seats/soon rejects", 0, Some(0.0001), &alone),
+        ("at zero seats/soon accepts", 0, Some(0.1), &alone),
+        ("at zero seats/soon accepts beside", 0, Some(0.1), &here),
+        ("with a seat/without soon", 1, None, &alone),
+        ("with a seat/soon", 1, Some(0.1), &alone),
+        ("with a seat/soon beside", 1, Some(0.1), &here),
     ] {
         let outlook = chance.and_then(outlook);
         let board = board(|_| Snapshot {
             outlook: outlook.clone(),
             ..snapshot(seats)
         });
-        decide_all(bench, name, &board);
+        decide_all(bench, name, &board, holds);
     }
 }
 

@@ -386,7 +386,7 @@ impl Life {
         let state = self.setup.board.get(&queue.key).expect("on the board");
         let now = self.setup.clock.now();
         let holds = self.setup.reservations.queue(&queue.key);
-        let decide = |held| decide_with(&state, &POLICY, held, now);
+        let decide = |held: Held<'_>| decide_with(&state, &POLICY, held, now);
         let reserved = holds.reserve(call_id, DEFAULT_TTL, now, decide);
         let decision = *reserved.decision().expect("no two calls share an id");
         self.count(place, &decision);

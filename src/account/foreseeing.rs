@@ -214,6 +214,8 @@ impl Account {
         let held = Held {
             all: held.seats.len() as u32 + bets,
             bets,
+            // The candidates are without those that other queues' calls count on.
+            counted_on: None,
         };
         let policy = Policy {
             threshold: queue.threshold,
@@ -235,7 +237,8 @@ impl Account {
             held,
         };
         let taken = seats.bets_at_threshold()?;
-        let Candidates { list, .. } = self.candidates(snapshot, policy.max_age(&state), now);
+        let max_age = policy.max_age(&state);
+        let Candidates { list, .. } = self.candidates(&queue.key, snapshot, max_age, now);
         let chances = self.chances(&list, queue.soon.terms.until(now));
         Some(AtZero {
             likely: likely(chances, taken),
@@ -274,7 +277,7 @@ impl Account {
         let (terms, factor) = (queue.soon.terms, self.foresight.factor());
         let state = self.deps.board.get(&queue.key)?;
         let max_age = queue.max_age.unwrap_or(state.planned_max_age);
-        let Candidates { list, end } = self.candidates(snapshot, max_age, now);
+        let Candidates { list, end } = self.candidates(&queue.key, snapshot, max_age, now);
         let chances = |until| self.chances(&list, until).collect();
         let outlook = Outlook::new(terms, factor, now, chances);
         let expected = self.expected(&list, terms, now);
@@ -309,16 +312,22 @@ impl Account {
     }
 
     /// Returns the members who may be free soon. Agents who are logged out of the queue, on a call, or in an unknown status are excluded, and so are
-    /// those whose status is older than `max_age`: with lists of available agents, it may be minutes older than the snapshot.
+    /// those whose status is older than `max_age`: with lists of available agents, it may be minutes older than the snapshot. Calls of other queues
+    /// may count on an agent already.
     fn candidates<'a>(
         &'a self,
+        queue: &QueueKey,
         snapshot: &'a Snapshot,
         max_age: Duration,
         now: Moment,
     ) -> Candidates<'a> {
         let mut end: Option<Moment> = None;
+        let holds = self.deps.reservations.queue(queue);
         let may_come = |agent: &&Arc<Agent>| {
-            agent.available == Some(false) && agent.queue_logged_in && !agent.on_call
+            agent.available == Some(false)
+                && agent.queue_logged_in
+                && !agent.on_call
+                && !holds.bets().is_taken_elsewhere(&agent.id, now)
         };
         let candidate = |agent: &'a Arc<Agent>| {
             let KnownStay { stay, lasted, away } = self.roster.stay(&agent.id)?;

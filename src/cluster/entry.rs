@@ -305,6 +305,7 @@ mod tests {
             made: now,
             ttl: Duration::from_secs(600),
             prediction: None,
+            counts_on: None,
         };
         Entry {
             held: vec![HeldSeat {

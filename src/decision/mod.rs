@@ -30,6 +30,7 @@ use crate::{
         },
     },
     model::{
+        agent::AgentId,
         hours::{OpeningHours, Span},
         quantity::Quantity,
     },
@@ -223,10 +224,41 @@ pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> De
 }
 
 /// Decides with calls on their way that may count on agents who were not free yet.
-pub fn decide_with(state: &QueueState, policy: &Policy, held: Held, now: Moment) -> Decision {
-    let snapshot = state.snapshot.as_deref();
-    let outlook = snapshot.and_then(|snapshot| snapshot.outlook.as_deref());
-    DecisionInput::new(state, policy, now).decide(outlook, held, now)
+pub fn decide_with(state: &QueueState, policy: &Policy, held: Held<'_>, now: Moment) -> Decision {
+    DecisionInput::new(state, policy, now).decide(outlook(state), held, now)
+}
+
+/// Decides about a call that holds a seat if it is accepted.
+pub fn choose(state: &QueueState, policy: &Policy, held: Held<'_>, now: Moment) -> Choice {
+    let decision = decide_with(state, policy, held, now);
+    let outlook = decision.prediction.and(outlook(state));
+    let counts_on = outlook.and_then(|outlook| outlook.next_agent(held, now));
+    Choice {
+        decision,
+        counts_on: counts_on.cloned(),
+    }
+}
+
+fn outlook(state: &QueueState) -> Option<&Outlook> {
+    state.snapshot.as_deref()?.outlook.as_deref()
+}
+
+/// A decision about a call that holds a seat if it is accepted.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The decision.
+    pub decision: Decision,
+    /// The likeliest agent whom the call counts on, if it is accepted at zero seats. No other call may count on the same one.
+    pub counts_on: Option<AgentId>,
+}
+
+impl From<Decision> for Choice {
+    fn from(decision: Decision) -> Self {
+        Self {
+            decision,
+            counts_on: None,
+        }
+    }
 }
 
 /// What a decision needs besides the time and the held seats: a state and a policy, read once. Callers that decide repeatedly keep this
@@ -270,7 +302,7 @@ impl DecisionInput {
     }
 
     /// Decides like [`decide_with`]. `outlook` is the snapshot's; it is used only if there is no seat.
-    pub fn decide(&self, outlook: Option<&Outlook>, held: Held, now: Moment) -> Decision {
+    pub fn decide(&self, outlook: Option<&Outlook>, held: Held<'_>, now: Moment) -> Decision {
         let span = self.span(now);
         let turns = span.and_then(|span| span.until);
         if span.is_some_and(|span| !span.is_open) {
@@ -368,7 +400,7 @@ impl DecisionInput {
         &self,
         answer: Answer,
         outlook: Option<&Outlook>,
-        held: Held,
+        held: Held<'_>,
         now: Moment,
     ) -> Option<SoonVerdict> {
         if answer.accepts() {

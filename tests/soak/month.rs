@@ -188,7 +188,9 @@ impl SimulatedAccount {
             self.calls += 1;
             if decision.accept && self.calls.is_multiple_of(2) {
                 let call = format!("call-{}", self.calls);
-                let decide = |held| decide_with(&state, &policy, held, now);
+                let decide = |held: openseat::decision::soon::rule::Held<'_>| {
+                    decide_with(&state, &policy, held, now)
+                };
                 let _ = holds.reserve(&call, MINUTE, now, decide);
             }
         }

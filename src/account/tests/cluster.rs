@@ -179,7 +179,7 @@ impl Running {
             let (Some(shown), Some(outlook)) = (shown, outlook) else {
                 continue;
             };
-            for one in outlook.expected(Prediction::new(1.0, Terms::DEFAULT)) {
+            for one in outlook.expected(Prediction::new(1.0, Terms::DEFAULT), |_| false) {
                 let agent = shown.agents.iter().find(|agent| agent.id == one.id);
                 let agent = agent.expect("a member");
                 let status = agent.status.as_deref();

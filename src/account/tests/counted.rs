@@ -15,7 +15,8 @@ use crate::{
     },
     config::Soon,
     decision::{
-        decide_with,
+        Choice, decide_with,
+        reservations::Reserved,
         soon::{
             rule::{Prediction, Terms},
             stay::{Ended, Passed},
@@ -89,7 +90,7 @@ impl Fixture {
     fn counted(&self, place: usize) -> Option<BTreeSet<String>> {
         let snapshot = self.state(place).snapshot.clone()?;
         let any = Prediction::from_percent(0, Terms::DEFAULT);
-        let expected = snapshot.outlook.as_ref()?.expected(any);
+        let expected = snapshot.outlook.as_ref()?.expected(any, |_| false);
         Some(expected.iter().map(|one| one.name.to_string()).collect())
     }
 
@@ -201,6 +202,45 @@ async fn nobody_is_counted_who_is_on_a_call_not_logged_in_forgotten_or_deleted()
         }
         sleep(MINUTE).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_a_call_counts_on_is_not_counted_in_their_other_queues() {
+    let fixture = account(2, Vec::new());
+    let ann = fixture.hire("Ann", &[0, 1], "Lunch");
+    let bob = fixture.hire("Bob", &[1], "Lunch");
+    sleep(2 * MINUTE).await;
+    for agent in [&ann, &bob] {
+        fixture.put(agent, "Post Call");
+    }
+    fixture
+        .until("both are counted", |fixture| {
+            fixture.counted(1) == names(&["Ann", "Bob"])
+        })
+        .await;
+    let holds = fixture.reservations.queue(&fixture.keys[0]);
+    let now = fixture.clock.now();
+    let soon = Choice {
+        decision: Decision {
+            accept: true,
+            prediction: Some(Prediction::from_percent(83, Terms::DEFAULT)),
+            ..fixture.decide(0)
+        },
+        counts_on: Some(ann.clone()),
+    };
+    let Reserved::Made(made, _) = holds.reserve("call", MINUTE, now, |_| soon) else {
+        panic!("it accepts");
+    };
+    sleep(10 * SECOND).await;
+    assert_eq!(fixture.counted(1), names(&["Bob"]));
+    assert_eq!(
+        fixture.counted(0),
+        names(&["Ann"]),
+        "its own queue counts bets"
+    );
+    assert!(fixture.reservations.release(&made.id, now).is_some());
+    sleep(10 * SECOND).await;
+    assert_eq!(fixture.counted(1), names(&["Ann", "Bob"]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::{
     account::feeds::{Feed, Standing},
+    decision::soon::rule::Held,
     logged::{Logged, listen},
     simulator::{Ordering as SimulatedOrdering, PageSizeMax, Quirks},
 };
@@ -418,7 +419,7 @@ async fn one_bad_list_of_available_agents_changes_no_answer() {
     assert_eq!(feed(&fixture), Feed::Available);
     for place in fixture.places() {
         let holds = fixture.reservations.queue(&fixture.keys[place]);
-        let accept = |_| Decision {
+        let accept = |_: Held<'_>| Decision {
             accept: true,
             ..fixture.decide(place)
         };

@@ -11,7 +11,7 @@ use crate::{
         reservations::{DEFAULT_TTL, Reserved},
         soon::{
             report::{AccountReport, State},
-            rule::{Prediction, Terms},
+            rule::{Held, Prediction, Terms},
             week::Calls,
         },
     },
@@ -172,7 +172,7 @@ impl Fixture {
             on_unknown: OnUnknown::Reject,
             hours: None,
         };
-        let decide = |held| decide_with(&state, &policy, held, now);
+        let decide = |held: Held<'_>| decide_with(&state, &policy, held, now);
         let holds = self.reservations.queue(&self.keys[0]);
         let reserved = holds.reserve(call_id, DEFAULT_TTL, now, decide);
         let meters = self.metrics.queue(&self.keys[0]).unwrap();
@@ -248,7 +248,7 @@ async fn nobody_is_expected_whose_status_is_too_old() {
             let Some(outlook) = &snapshot.outlook else {
                 continue;
             };
-            for one in outlook.expected(any) {
+            for one in outlook.expected(any, |_| false) {
                 let age = now.longest_since(seen[&one.id]);
                 assert!(age <= max_age, "{place}: {one:?} was seen {age:?} ago");
                 expected += 1;

@@ -1,6 +1,7 @@
 //! Tests what passes from task to task, and to reservations.
 
 use super::*;
+use crate::decision::soon::rule::Held;
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
@@ -22,7 +23,7 @@ async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
     };
     for (place, call) in [(places[0], "first"), (places[1], "second")] {
         let holds = fixture.reservations.queue(&fixture.keys[place]);
-        let accept = |_| Decision {
+        let accept = |_: Held<'_>| Decision {
             accept: true,
             ..fixture.decide(place)
         };

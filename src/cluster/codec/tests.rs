@@ -89,6 +89,7 @@ fn entry(at: u64) -> Entry {
                 made: here(at - 10),
                 ttl: seconds(45),
                 prediction: None,
+                counts_on: None,
             },
         }],
         ended: vec![ReservationId::from_text("q")],

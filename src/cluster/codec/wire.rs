@@ -327,6 +327,7 @@ impl WireHeld {
                 made: now.earlier(Duration::from_millis(self.age) + over),
                 ttl,
                 prediction: None,
+                counts_on: None,
             },
         })
     }

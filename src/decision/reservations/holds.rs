@@ -5,7 +5,7 @@ use std::{
     fmt,
     ops::RangeInclusive,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,9 +16,13 @@ use strum::{IntoStaticStr, VariantArray};
 use crate::{
     clock::Moment,
     decision::{
-        Decision,
-        soon::rule::{Held, HeldSince, Prediction},
+        Choice, Decision,
+        soon::{
+            bets::{Bets, QueueBets},
+            rule::{Held, HeldSince, Prediction},
+        },
     },
+    model::agent::AgentId,
 };
 
 /// How long a seat is held by default: longer than a call rings before an agent has it.
@@ -74,6 +78,8 @@ pub struct Reservation {
     /// Set if it counts on an agent who was not free yet: how likely they were to be in time. This is not stored: after a restart such a seat is
     /// held like any other, so that it blocks calls rather than being given twice.
     pub prediction: Option<Prediction>,
+    /// That agent, if known. No other call of the account counts on the same one.
+    pub counts_on: Option<AgentId>,
 }
 
 impl Reservation {
@@ -146,20 +152,40 @@ pub struct Holds {
     made: AtomicU64,
     /// In the order of [`End::ALL`].
     ended: [AtomicU64; End::ALL.len()],
+    /// The agents that held seats count on, here and in the account's other queues. Written under the lock.
+    bets: QueueBets,
 }
 
 impl Holds {
+    /// Creates the holds of a queue whose agents may be in other queues with these bets.
+    pub(super) fn beside(account: &Arc<Bets>) -> Self {
+        Self {
+            bets: QueueBets::of(account),
+            ..Self::default()
+        }
+    }
+
+    /// The agents that calls of the account's queues count on.
+    pub fn bets(&self) -> &QueueBets {
+        &self.bets
+    }
+
+    /// Returns whether held seats may change the queue's decisions as time passes: its own, or those in other queues that count on its agents.
+    pub fn matter(&self) -> bool {
+        self.has_any() || self.bets.has_any()
+    }
+
     /// Returns whether any seat is held, perhaps one whose time is up.
     pub fn has_any(&self) -> bool {
         self.number.load(Ordering::Acquire) > 0
     }
 
     /// Returns the seats held now.
-    pub fn held(&self, now: Moment) -> Held {
+    pub fn held(&self, now: Moment) -> Held<'_> {
         if self.number.load(Ordering::Acquire) == 0 {
-            return Held::default();
+            return self.count(&[]);
         }
-        count(&self.current(now))
+        self.count(&self.current(now))
     }
 
     /// Returns when the seats held now were reserved.
@@ -176,20 +202,24 @@ impl Holds {
         since
     }
 
-    /// Holds a seat for a call if `decide` accepts with the number of seats held now. No other call can take it in between. A seat that counts on
-    /// an agent who is not free yet is held at least until the call gives up.
-    pub fn reserve(
+    /// Holds a seat for a call if `decide` accepts with the number of seats held now. No other call can take it in between, and no call of another
+    /// queue can count on the same agent. A seat that counts on an agent who is not free yet is held at least until the call gives up.
+    pub fn reserve<C: Into<Choice>>(
         &self,
         call_id: &str,
         ttl: Duration,
         now: Moment,
-        decide: impl FnOnce(Held) -> Decision,
+        decide: impl FnOnce(Held<'_>) -> C,
     ) -> Reserved {
         let mut held = self.current(now);
         if let Some(known) = held.iter().find(|known| *known.call_id == *call_id) {
             return Reserved::AlreadyHeld(known.clone());
         }
-        let decision = decide(count(&held));
+        let _placing = self.bets.placing();
+        let Choice {
+            decision,
+            counts_on,
+        } = decide(self.count(&held)).into();
         if !decision.accept {
             return Reserved::Refused(decision);
         }
@@ -204,6 +234,7 @@ impl Holds {
             made: now,
             ttl: ttl.max(least.unwrap_or_default()),
             prediction: decision.prediction,
+            counts_on,
         };
         self.push(&mut held, reservation.clone());
         self.made.fetch_add(1, Ordering::Relaxed);
@@ -235,14 +266,15 @@ impl Holds {
         self.current(now).clone()
     }
 
-    /// Returns how long until the next of them expires; `None` while nothing is held.
+    /// Returns how long until the next of the seats expires that [matter](Self::matter); `None` without any.
     pub fn next_end(&self, now: Moment) -> Option<Duration> {
+        let elsewhere = self.bets.next_end(now);
         if self.number.load(Ordering::Acquire) == 0 {
-            return None;
+            return elsewhere;
         }
         let held = self.current(now);
         let left = |one: &Reservation| one.ttl.saturating_sub(now.longest_since(one.made));
-        held.iter().map(left).min()
+        held.iter().map(left).chain(elsewhere).min()
     }
 
     /// Reservations made, and ended by each of [`End::ALL`].
@@ -262,7 +294,7 @@ impl Holds {
             let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
             let place = held.partition_point(made_by);
             held.insert(place, reservation);
-            self.number.store(held.len() as u32, Ordering::Release);
+            self.changed(&held);
         }
     }
 
@@ -272,7 +304,7 @@ impl Holds {
         for reservation in held.drain(..) {
             self.restore(reservation);
         }
-        former.number.store(0, Ordering::Release);
+        former.changed(&held);
     }
 
     /// Drops a reservation that ended elsewhere, where it was counted. Returns it if it was here.
@@ -282,7 +314,7 @@ impl Holds {
         }
         let mut held = self.lock();
         let forgotten = held.extract_if(.., |one| ids.contains(&one.id)).collect();
-        self.number.store(held.len() as u32, Ordering::Release);
+        self.changed(&held);
         forgotten
     }
 
@@ -298,8 +330,8 @@ impl Holds {
         let mut held = self.current(now);
         let place = which(&held)?;
         let ended = held.remove(place);
-        self.number.store(held.len() as u32, Ordering::Release);
-        self.count(end, 1);
+        self.changed(&held);
+        self.count_end(end, 1);
         Some(ended)
     }
 
@@ -309,41 +341,52 @@ impl Holds {
         let before = held.len();
         held.retain(|one| !one.is_over(now));
         if held.len() < before {
-            self.number.store(held.len() as u32, Ordering::Release);
-            self.count(End::Expired, (before - held.len()) as u64);
+            self.changed(&held);
+            self.count_end(End::Expired, (before - held.len()) as u64);
         }
         held
     }
 
     fn push(&self, held: &mut Vec<Reservation>, reservation: Reservation) {
         held.push(reservation);
-        self.number.store(held.len() as u32, Ordering::Release);
+        self.changed(held);
     }
 
-    fn count(&self, end: End, number: u64) {
+    /// Shows what is held after a change to those who read it without this lock.
+    fn changed(&self, held: &[Reservation]) {
+        self.number.store(held.len() as u32, Ordering::Release);
+        let bets = held
+            .iter()
+            .filter_map(|one| Some((one.counts_on.as_ref()?, one.made, one.ttl)));
+        self.bets.set(bets);
+    }
+
+    fn count_end(&self, end: End, number: u64) {
         self.ended[end as usize].fetch_add(number, Ordering::Relaxed);
     }
 
     /// Returns the seats held by other reservations than this one.
-    pub fn held_beside(&self, reservation: &Reservation, now: Moment) -> Held {
+    pub fn held_beside(&self, reservation: &Reservation, now: Moment) -> Held<'_> {
         let held = self.held(now);
         let bet = u32::from(reservation.prediction.is_some());
         Held {
             all: held.all.saturating_sub(1),
             bets: held.bets.saturating_sub(bet),
+            ..held
+        }
+    }
+
+    fn count(&self, held: &[Reservation]) -> Held<'_> {
+        let bets = held.iter().filter(|one| one.prediction.is_some());
+        Held {
+            all: held.len() as u32,
+            bets: bets.count() as u32,
+            counted_on: Some(&self.bets),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Reservation>> {
         // Only a decision runs under the lock, before any change, so a panic left nothing half done.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn count(held: &[Reservation]) -> Held {
-    let bets = held.iter().filter(|one| one.prediction.is_some());
-    Held {
-        all: held.len() as u32,
-        bets: bets.count() as u32,
     }
 }

@@ -4,6 +4,9 @@
 //! reservation ends when an agent of the queue is seen leaving *available* after it was made, when it is released, or when it expires,
 //! whichever is first. One that counts on an agent who was not free also ends when such an agent is seen on a call. Every reservation expires, so no seat stays held forever.
 //!
+//! Agents are in several queues. Of two calls that count on agents who are not free yet, none counts on the same agent as the other, whichever
+//! queues they are for.
+//!
 //! [`Holds`] are the seats held in one queue, [`Reservations`] those of all queues. Neither knows HTTP or files: a [`Journal`] keeps
 //! what outlives a restart.
 
@@ -25,7 +28,10 @@ pub use self::holds::{
     DEFAULT_TTL, End, Holds, MAX_CALL_ID_LENGTH, MAX_PER_QUEUE, Reservation, ReservationId,
     Reserved, TTL,
 };
-use crate::{clock::Moment, decision::board::QueueKey};
+use crate::{
+    clock::Moment,
+    decision::{board::QueueKey, soon::bets::Bets},
+};
 
 /// Keeps held seats across a restart.
 pub trait Journal: fmt::Debug + Send + Sync {
@@ -91,6 +97,8 @@ pub struct Reservations {
 #[derive(Debug, Default)]
 struct Held {
     queues: DashMap<QueueKey, Arc<Holds>>,
+    /// The agents that held seats count on, by the account's name.
+    bets: DashMap<Arc<str>, Arc<Bets>>,
     answered: Mutex<Answered>,
 }
 
@@ -107,7 +115,16 @@ impl Held {
         if let Some(holds) = self.queues.get(key) {
             return Arc::clone(&holds);
         }
-        Arc::clone(&self.queues.entry(key.clone()).or_default())
+        let bets = Arc::clone(&self.bets.entry(Arc::clone(&key.account)).or_default());
+        let queue = self.queues.entry(key.clone());
+        Arc::clone(&queue.or_insert_with(|| Arc::new(Holds::beside(&bets))))
+    }
+
+    /// Keeps these queues, and drops accounts without any.
+    fn retain(&self, keeps: impl Fn(&QueueKey) -> bool) {
+        self.queues.retain(|key, _| keeps(key));
+        // Each queue has a part of them.
+        self.bets.retain(|_, bets| Arc::strong_count(bets) > 1);
     }
 
     fn all(&self) -> Vec<(QueueKey, Arc<Holds>)> {
@@ -157,6 +174,7 @@ impl SeatsInMemory for Held {
                 made: now.earlier(gone),
                 ttl,
                 prediction: None,
+                counts_on: None,
             });
         }
     }
@@ -311,7 +329,11 @@ impl Reservations {
             match known.filter(|known| !moves_on && !Arc::ptr_eq(known, &holds)) {
                 // Callers use it already: the config took effect while the account's task was busy.
                 Some(known) => known.take_over(&holds),
-                None => drop(self.held.queues.insert(is.clone(), holds)),
+                None => {
+                    let bets = Arc::clone(holds.bets().account());
+                    self.held.bets.insert(Arc::clone(&is.account), bets);
+                    self.held.queues.insert(is.clone(), holds);
+                }
             }
         }
         self.write_anew();
@@ -319,15 +341,13 @@ impl Reservations {
 
     /// Drops these names of queues. Seats that were carried to other names stay held there.
     pub fn drop_names(&self, names: &[QueueKey]) {
-        for name in names {
-            self.held.queues.remove(name);
-        }
+        self.held.retain(|key| !names.contains(key));
         self.write_anew();
     }
 
     /// Forgets what is held in queues that are not to be kept.
     pub fn retain(&self, keeps: impl Fn(&QueueKey) -> bool) {
-        self.held.queues.retain(|key, _| keeps(key));
+        self.held.retain(keeps);
         self.write_anew();
     }
 

@@ -15,7 +15,7 @@ use crate::{
         Decision, OnUnknown, Policy,
         board::QueueState,
         decide, decide_with,
-        soon::rule::{Prediction, Terms},
+        soon::rule::{Held, Prediction, Terms},
     },
     fixtures::{Still, available, snapshot},
     model::quantity::Quantity,
@@ -36,7 +36,7 @@ fn seats(count: usize, now: Moment) -> QueueState {
 }
 
 fn reserve(holds: &Holds, state: &QueueState, call: &str, now: Moment) -> Reserved {
-    let decision = |held| decide_with(state, &POLICY, held, now);
+    let decision = |held: Held<'_>| decide_with(state, &POLICY, held, now);
     holds.reserve(call, DEFAULT_TTL, now, decision)
 }
 
@@ -122,7 +122,7 @@ fn an_agent_who_goes_straight_onto_a_call_ends_the_oldest_reservation_that_count
     let reserve = |call: &str, prediction| {
         clock.pass(Duration::from_secs(1));
         let now = clock.now();
-        let decide = |held| Decision {
+        let decide = |held: Held<'_>| Decision {
             prediction,
             ..decide_with(&seats(9, now), &POLICY, held, now)
         };

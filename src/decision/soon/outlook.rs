@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::rule::{Prediction, Seats, Terms, likely};
+use super::{
+    bets::QueueBets,
+    rule::{Held, Prediction, Seats, Terms, likely},
+};
 use crate::{clock::Moment, model::agent::AgentId};
 
 /// How many seconds ahead are computed. Looks come every few seconds; if they do not, the last step stays valid, because it never overstates.
@@ -112,16 +115,40 @@ impl Outlook {
         Self { expected, ..self }
     }
 
-    /// Returns the agents that a call counts on, likeliest first: at most three.
-    pub fn expected(&self, prediction: Prediction) -> &[Expected] {
-        let left = self.expected.get(usize::from(prediction.taken)..);
-        let left = left.unwrap_or_default();
-        &left[..left.len().min(NAMED)]
+    /// Returns the agents that a call counts on, likeliest first: at most three. Earlier calls count on those who are taken, and on as many in
+    /// total as the prediction left out.
+    pub fn expected(
+        &self,
+        prediction: Prediction,
+        is_taken: impl Fn(&AgentId) -> bool,
+    ) -> Vec<&Expected> {
+        let mut others = usize::from(prediction.taken);
+        let mut is_left = |one: &&Expected| {
+            let is_left_out = others > 0 && is_taken(&one.id);
+            others -= usize::from(is_left_out);
+            !is_left_out
+        };
+        let left: Vec<_> = self.expected.iter().filter(|one| is_left(one)).collect();
+        // Calls that name no agent take the likeliest.
+        left.into_iter().skip(others).take(NAMED).collect()
+    }
+
+    /// Returns the likeliest agent that no call counts on.
+    pub fn next_agent(&self, held: Held<'_>, now: Moment) -> Option<&AgentId> {
+        let is_taken = |id: &AgentId| held.counted_on.is_some_and(|bets| bets.is_taken(id, now));
+        let mut agents = self.expected.iter().map(|one| &one.id);
+        agents.find(|id| !is_taken(id))
     }
 
     /// Returns what the rule says; `None` if it does not apply.
-    pub fn look(&self, seats: Seats, now: Moment) -> Option<Verdict> {
-        let bets = seats.bets_at_threshold()?;
+    ///
+    /// A call of another queue may count on one of the named agents. Then it takes the likeliest one away, which is at least as much. An agent who is
+    /// not named counts little: at least seven others are likelier.
+    pub fn look(&self, seats: Seats<'_>, now: Moment) -> Option<Verdict> {
+        let own = seats.bets_at_threshold()?;
+        let agents = || self.expected.iter().map(|one| &one.id);
+        let elsewhere = |counted_on: &QueueBets| counted_on.elsewhere(agents(), now);
+        let bets = own + seats.held.counted_on.map_or(0, elsewhere);
         let lasts = self.lasts.unwrap_or(Duration::MAX);
         if now.longest_since(self.begin) > lasts {
             return None;

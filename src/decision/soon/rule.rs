@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::learnt::Learnt;
+use super::{bets::QueueBets, learnt::Learnt};
 use crate::clock::Moment;
 
 /// A higher cost leaves nothing to gain, because hardly any wrap-up is certain enough.
@@ -68,23 +68,25 @@ pub enum Off {
 }
 
 /// Counts at the moment of a decision.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Seats {
+#[derive(Clone, Copy, Debug)]
+pub struct Seats<'a> {
     /// Agents who would take a call now.
     pub count: f64,
     /// The queue accepts above this count.
     pub threshold: f64,
     /// Seats held for calls on their way.
-    pub held: Held,
+    pub held: Held<'a>,
 }
 
 /// Seats held for calls on their way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held<'a> {
     /// All of them.
     pub all: u32,
     /// Those that count on an agent who was not free when the call was accepted.
     pub bets: u32,
+    /// The agents that calls of the account's queues count on; `None` if other queues do not matter.
+    pub counted_on: Option<&'a QueueBets>,
 }
 
 /// When the seats that are held now were reserved, as boot times.
@@ -96,10 +98,13 @@ pub struct HeldSince {
     pub bets: Vec<Duration>,
 }
 
-impl Held {
+impl Held<'_> {
     /// Returns this many seats, none of which counts on an agent who was not free.
     pub fn seats(all: u32) -> Self {
-        Self { all, bets: 0 }
+        Self {
+            all,
+            ..Self::default()
+        }
     }
 }
 
@@ -172,7 +177,7 @@ impl Terms {
     }
 }
 
-impl Seats {
+impl Seats<'_> {
     /// The rule applies only if there are exactly as many agents as the threshold and the held seats need. Then returns how many calls on their
     /// way count on agents who are not free yet; each of these calls takes the likeliest agent.
     pub fn bets_at_threshold(self) -> Option<usize> {

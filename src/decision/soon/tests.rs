@@ -1,5 +1,6 @@
 //! What the rule learns from stays, what it predicts, and when it may act.
 
+mod bets;
 mod deciding;
 mod words;
 
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 use super::{
     calibration::{AtZero, Calibration, Free},
     learnt::{Learnt, MAX_NAME, MAX_STATUSES},
-    rule::{BadCost, Held, HeldSince, Off, Seats, Terms, likely, may_act},
+    rule::{BadCost, Held, HeldSince, Off, Prediction, Seats, Terms, likely, may_act},
     stay::{AsOf, Ended, Passed, Stay, follow},
     week::Calls,
 };
@@ -395,7 +396,11 @@ fn the_rule_applies_only_if_no_agent_is_free_and_none_is_missing() {
         let seats = Seats {
             count: count.into(),
             threshold: threshold.into(),
-            held: Held { all, bets },
+            held: Held {
+                all,
+                bets,
+                ..Held::default()
+            },
         };
         seats.bets_at_threshold()
     };

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     decision::{Decision, board::QueueKey, reservations::Reservation},
+    model::agent::AgentId,
     server::http::{
         call::Call,
         call_id::{self, NoCallId},
@@ -56,7 +57,7 @@ impl App {
         reservation: Option<&Reservation>,
     ) {
         let seat = reservation.map(|reservation| Box::new(Seat::new(reservation)));
-        let forecast = self.forecast(queue, decision).map(Box::new);
+        let forecast = self.forecast(queue, decision, reservation).map(Box::new);
         let answer = Answer {
             seat,
             forecast,
@@ -66,12 +67,22 @@ impl App {
     }
 
     /// Whom a call counts on that is accepted at zero seats.
-    fn forecast(&self, queue: &Queue, decision: &Decision) -> Option<Forecast> {
+    fn forecast(
+        &self,
+        queue: &Queue,
+        decision: &Decision,
+        seat: Option<&Reservation>,
+    ) -> Option<Forecast> {
         let prediction = decision.prediction?;
         let snapshot = self.state(queue).snapshot.clone();
         let outlook = snapshot.as_ref().and_then(|one| one.outlook.as_deref());
-        let expected = outlook.map(|outlook| outlook.expected(prediction));
-        Some(Forecast::new(prediction, expected.unwrap_or_default()))
+        let (own, now) = (
+            seat.and_then(|seat| seat.counts_on.as_ref()),
+            self.clock.now(),
+        );
+        let is_taken = |id: &AgentId| own != Some(id) && queue.holds.bets().is_taken(id, now);
+        let expected = outlook.map(|outlook| outlook.expected(prediction, is_taken));
+        Some(Forecast::new(prediction, &expected.unwrap_or_default()))
     }
 
     /// Records an answer about a call. A look at a page does not count as one.

@@ -13,7 +13,7 @@ use crate::{
     decision::{
         Decision, Policy, Reason,
         board::QueueKey,
-        decide_with,
+        choose, decide_with,
         reservations::{Reservation, ReservationId, Reserved},
         soon::rule::Held,
     },
@@ -72,7 +72,7 @@ async fn reserve_here(
     logged_in: Option<(&Member, u64)>,
 ) -> Option<Reserved> {
     let (queue, now) = (seat.queue, app.clock.now());
-    let decide = |held| decide_with(&app.state(queue), seat.policy, held, now);
+    let decide = |held: Held<'_>| choose(&app.state(queue), seat.policy, held, now);
     let reserved = queue.holds.reserve(seat.call_id, seat.ttl, now, decide);
     let seats = &app.reservations;
     let has_seat = match (&reserved, logged_in) {
@@ -126,9 +126,10 @@ async fn reserve_elsewhere(
         made: now.earlier(age),
         ttl,
         prediction: None,
+        counts_on: None,
     };
     // This node's data may be a moment older than what the leader decided on.
-    let decision = |others: Held| decide_with(&app.state(queue), policy, others, now);
+    let decision = |others: Held<'_>| decide_with(&app.state(queue), policy, others, now);
     match answer {
         Some(Said::Made { id }) => {
             let made = reservation(id, Duration::ZERO, *ttl);

@@ -43,7 +43,7 @@ async fn watch_until_retired(app: Arc<App>, stop: &CancellationToken) {
     }
 }
 
-/// What a pass found of a queue without held seats: the state that its decision is based on, and until when it lasts, as boot time.
+/// What a pass found of a queue without held seats that matter: the state that its decision is based on, and until when it lasts, as boot time.
 #[derive(Clone, Copy)]
 struct Found {
     version: u64,
@@ -65,7 +65,7 @@ fn pass(app: &App, found: &mut Vec<Option<Found>>) -> Duration {
     let now = app.clock.now();
     for (queue, found) in app.queues().iter().zip(found) {
         // Before the state and the decision, so that a change after it is noticed by the next pass.
-        let (version, has_holds) = (queue.version.number(), queue.holds.has_any());
+        let (version, has_holds) = (queue.version.number(), queue.holds.matter());
         let is_same = |known: &Found| version == known.version && now.boot < known.until;
         if let Some(known) = found.filter(is_same)
             && !has_holds
@@ -83,7 +83,7 @@ fn pass(app: &App, found: &mut Vec<Option<Found>>) -> Duration {
         let ends = ends.into_iter().flatten();
         let lasts = ends.fold(app.limits.watch.look, Duration::min);
         next = next.min(lasts);
-        let has_holds = has_holds || queue.holds.has_any();
+        let has_holds = has_holds || queue.holds.matter();
         *found = (!has_holds).then(|| Found {
             version,
             until: now.boot.saturating_add(lasts),

@@ -353,6 +353,91 @@ async fn a_queues_page_shows_the_plot_with_its_explanation() {
     }
 }
 
+/// Three queues without a seat: two of an account whose agents are in both, and one of another account.
+fn sharing() -> World {
+    let world = World::with(&["main/sales", "main/support", "other/extra"]);
+    world.soon("main/sales", &[0.83]);
+    world.soon("main/support", &[0.83, 0.8]);
+    world.soon("other/extra", &[0.83]);
+    world
+}
+
+#[tokio::test]
+async fn a_call_of_another_queue_does_not_count_on_the_same_agent() {
+    let mut world = sharing();
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let state = crate::state::State::open(None, 0, &clock).await;
+    world.state = Some(Arc::new(state.expect("memory")));
+    let server = world.serve().await;
+    let mut caller = Caller(server.connect().await);
+    let mut ask = async |queue: &str| {
+        let path = format!("/v1/queues/{queue}/decision");
+        let (fast, routed) = caller.asks_both(&path).await;
+        assert_eq!(fast, routed, "{queue}");
+        fast.json()
+    };
+    let reserve = async |queue: &str, call: &str| {
+        let path = format!("/v1/queues/{queue}/decision?call_id={call}&reserve=45s");
+        server.get(&path).await.json()
+    };
+    assert_eq!(ask("support").await["likely"], 0.96);
+    let first = reserve("sales", "a").await;
+    assert_eq!(first["likely"], 0.83);
+    // Without Agent 1, who is held for the other queue's call.
+    assert_eq!(ask("support").await["likely"], 0.8);
+    assert_eq!(reserve("support", "b").await["likely"], 0.8);
+    for (call, agent) in [("a", "Agent 1"), ("b", "Agent 2")] {
+        let expected = &server.call(call).await[0]["expected"];
+        assert_eq!(expected.as_array().unwrap().len(), 1, "{expected}");
+        assert_eq!(expected[0]["name"], agent);
+    }
+    for (queue, reason) in [
+        ("sales", "below_threshold"),
+        ("support", "below_threshold"),
+        ("extra", "soon"),
+    ] {
+        assert_eq!(ask(queue).await["reason"], reason, "{queue}");
+    }
+    // The call of the other queue gets its agent: the seat is no longer held.
+    let id = first["reservation"]["id"].as_str().unwrap();
+    let path = format!("/v1/reservations/{id}");
+    assert_eq!(server.ask("DELETE", &path, "").await.status, 204);
+    assert_eq!(ask("support").await["likely"], 0.8);
+    assert_eq!(ask("sales").await["reason"], "soon");
+}
+
+#[tokio::test]
+async fn a_stream_shows_what_a_call_of_another_queue_changes() {
+    let mut world = World::with(&["main/sales", "main/support"]);
+    world.limits.watch.look = Duration::from_secs(3600);
+    world.soon("main/sales", &[0.83]);
+    world.soon("main/support", &[0.83]);
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "?queue=support").await;
+    let first = client.event().await;
+    assert_eq!(first.data["decisions"][0]["reason"], "soon", "{first:?}");
+    // Pushes have the same.
+    let pushed = || -> Value {
+        let (_, json) = server.app.last_decision(&key("main/support")).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    };
+    assert_eq!(
+        (&pushed()["reason"], &pushed()["likely"]),
+        (&"soon".into(), &0.83.into())
+    );
+    let path = format!("{PATH}?call_id=a&reserve=20s");
+    assert_eq!(server.get(&path).await.json()["reason"], "soon");
+    let second = client.event().await;
+    assert_eq!(second.data["accept"], false, "{second:?}");
+    assert_eq!(pushed()["accept"], false);
+    // It looks again when that seat expires.
+    assert_eq!(watch_task::look(&server.app), Duration::from_secs(20));
+    server.clock.pass(Duration::from_secs(20));
+    watch_task::look(&server.app);
+    let third = client.event().await;
+    assert_eq!(third.data["reason"], "soon", "{third:?}");
+}
+
 #[tokio::test]
 async fn lists_counts_and_metrics_stay_the_plain_truth() {
     let answers = async |is_on: bool| {

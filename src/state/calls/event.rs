@@ -125,8 +125,8 @@ impl Answer {
 
 impl Forecast {
     /// Creates the forecast of a decision, with the agents that it counts on.
-    pub fn new(prediction: Prediction, expected: &[Expected]) -> Self {
-        let agent = |one: &Expected| ExpectedAgent {
+    pub fn new(prediction: Prediction, expected: &[&Expected]) -> Self {
+        let agent = |one: &&Expected| ExpectedAgent {
             id: (&*one.id.0).into(),
             name: Arc::clone(&one.name),
             status: Arc::clone(&one.status),

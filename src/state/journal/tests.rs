@@ -13,6 +13,7 @@ use crate::{
         board::QueueState,
         decide_with,
         reservations::{Reservation, Reserved},
+        soon::rule::Held,
     },
     fixtures::{Still, available, snapshot},
     model::quantity::Quantity,
@@ -115,7 +116,7 @@ impl Process {
             snapshot: Some(Arc::new(snapshot(now, available(900)))),
             ..QueueState::default()
         };
-        let decision = |held| decide_with(&state, &POLICY, held, now);
+        let decision = |held: Held<'_>| decide_with(&state, &POLICY, held, now);
         let holds = self.reservations.queue(&queue);
         match holds.reserve(call, TTL, now, decision) {
             Reserved::Made(reservation, _) => reservation,

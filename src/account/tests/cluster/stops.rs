@@ -68,6 +68,7 @@ fn held(fixture: &Fixture, call: &str) -> Entry {
         made: fixture.clock.now(),
         ttl: 45 * SECOND,
         prediction: None,
+        counts_on: None,
     };
     Entry {
         held: vec![HeldSeat {

@@ -17,7 +17,7 @@ use crate::{
     model::quantity::Quantity,
 };
 
-const POLICY: Policy = Policy {
+pub(super) const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
     max_age: Some(Duration::from_secs(90)),
     on_unknown: OnUnknown::Reject,
@@ -25,7 +25,7 @@ const POLICY: Policy = Policy {
 };
 
 /// A queue with this many seats, whose other agents are free in time with these probabilities.
-fn queue(count: u32, outlook: Outlook) -> QueueState {
+pub(super) fn queue(count: u32, outlook: Outlook) -> QueueState {
     let measured = Measured {
         count: Quantity::from(count),
         verdict: Verdict::Compare(Comparison::GreaterThan),
@@ -41,7 +41,7 @@ fn queue(count: u32, outlook: Outlook) -> QueueState {
 }
 
 /// Probabilities that do not change.
-fn steady(chances: &[f64]) -> Outlook {
+pub(super) fn steady(chances: &[f64]) -> Outlook {
     Outlook::new(terms(5.0, 5.0), 1.0, moment(0.0), |_| chances.to_vec())
 }
 
@@ -154,7 +154,7 @@ fn two_calls_never_bet_on_the_same_wrap_up() {
     let holds = Holds::default();
     let state = queue(0, steady(&[0.9, 0.3, 0.8]));
     let reserve = |state: &QueueState, call: &str| {
-        let decide = |held| decide_with(state, &POLICY, held, moment(1.0));
+        let decide = |held: Held<'_>| decide_with(state, &POLICY, held, moment(1.0));
         holds.reserve(call, Duration::from_secs(45), moment(1.0), decide)
     };
     let likely = |reserved| match reserved {
@@ -192,7 +192,7 @@ fn two_calls_never_bet_on_the_same_wrap_up() {
 fn a_seat_that_counts_on_a_wrap_up_is_held_until_the_call_gives_up() {
     let (holds, state) = (Holds::default(), queue(0, steady(&[0.9])));
     let reserve = |call: &str, ttl, at| {
-        let decide = |held| decide_with(&state, &POLICY, held, moment(at));
+        let decide = |held: Held<'_>| decide_with(&state, &POLICY, held, moment(at));
         holds.reserve(call, Duration::from_secs(ttl), moment(at), decide)
     };
     assert!(matches!(reserve("a", 1, 1.0), Reserved::Made(..)));
@@ -292,7 +292,7 @@ proptest! {
         };
         let terms = terms(5.0, 5.0);
         let state = queue(0, Outlook::new(terms, factor, moment(0.0), chances));
-        let held = Held { all: bets, bets };
+        let held = Held { all: bets, bets, ..Held::default() };
         let now = decide(&state, held, at);
         let exact = factor * likely(chances(terms.until(moment(at))), bets as usize);
         if let Some(prediction) = now.prediction {
