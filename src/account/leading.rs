@@ -26,6 +26,7 @@ use crate::{
         DecisionInput, Policy, Reason,
         board::{QueueKey, QueueState},
         reservations::{Reservation, ReservationId, Reserved, TTL},
+        soon::rule::Prediction,
         staleness::Staleness,
     },
     model::{fault::Fault, hours::OpeningHours, names::Names, quantity::Quantity},
@@ -349,6 +350,7 @@ impl Account {
                     id: found.id.to_string(),
                     age_ms: age(&found),
                     ttl_ms: found.ttl.as_millis() as u64,
+                    soon: found.prediction.map(Prediction::figures),
                 })
             }
             // Its first poll is under way, and the asking node may know better.

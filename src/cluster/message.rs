@@ -122,6 +122,10 @@ pub enum Said {
         age_ms: u64,
         /// How long it lasts in total.
         ttl_ms: u64,
+        /// The [figures](crate::decision::soon::rule::Prediction::figures) of a seat that counts on an agent who was not free yet. Earlier versions
+        /// do not send them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soon: Option<(u8, f64)>,
     },
     /// The decision rejects, for this reason.
     Rejected(String),

@@ -25,6 +25,7 @@ mod fresh;
 mod guests;
 mod messages;
 mod rules;
+mod soon;
 mod stops;
 
 const LEASE: Duration = Duration::from_secs(10);

@@ -7,7 +7,10 @@ use crate::{
         command::Position,
         entry::{HeldSeat, Rows, SeenRow, Shown, Silence},
     },
-    decision::reservations::{Reservation, ReservationId},
+    decision::{
+        reservations::{Reservation, ReservationId},
+        soon::rule::Prediction,
+    },
     fixtures::available,
     model::{agent::AgentId, fault::Fault},
 };
@@ -88,8 +91,8 @@ fn entry(at: u64) -> Entry {
                 call_id: "call".into(),
                 made: here(at - 10),
                 ttl: seconds(45),
-                prediction: None,
-                counts_on: None,
+                prediction: Prediction::from_figures((83, 2.0 / 3.0)),
+                counts_on: Some(AgentId("id-1".into())),
             },
         }],
         ended: vec![ReservationId::from_text("q")],
@@ -131,7 +134,13 @@ fn an_entry_keeps_its_ages_on_another_machine() {
     assert_eq!(read.learnt, entry(100).learnt);
     // Stays count from the receipt.
     assert_eq!(read.requests, entry(100).requests);
-    assert!(is_about(read.held[0].reservation.made, there(92)));
+    let (seat, was) = (&read.held[0].reservation, &entry(100).held[0].reservation);
+    assert!(is_about(seat.made, there(92)));
+    assert!(seat.prediction.is_some() && seat.counts_on.is_some());
+    assert_eq!(
+        (seat.prediction, &seat.counts_on),
+        (was.prediction, &was.counts_on)
+    );
 }
 
 #[test]

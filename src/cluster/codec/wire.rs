@@ -10,7 +10,10 @@ use crate::{
     budget::{MAX_SILENCE, Mark, Mirrored},
     clock::Moment,
     cluster::entry::{Entry, HeldSeat, Rows, SeenRow, Shown, Silence},
-    decision::reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
+    decision::{
+        reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
+        soon::rule::Prediction,
+    },
     model::{
         agent::AgentId,
         fault::{Down, Fault, NoSuchQueue, QueueListing},
@@ -97,6 +100,11 @@ struct WireHeld {
     call: String,
     age: u64,
     ttl: u64,
+    /// The figures of a seat that counts on an agent who was not free yet, and that agent. Earlier versions have neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    soon: Option<(u8, f64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -210,6 +218,8 @@ impl Wire {
             // Rounded down: a seat that is held too long is safer than one that ends too early.
             age: ms(now.shortest_since(held.reservation.made)),
             ttl: ms(held.reservation.ttl),
+            soon: held.reservation.prediction.map(Prediction::figures),
+            agent: (held.reservation.counts_on.as_ref()).map(ToString::to_string),
         };
         let request = |one: &Mirrored| {
             let stays = one.stays.as_micros().div_ceil(1000) as u64;
@@ -326,8 +336,8 @@ impl WireHeld {
                 call_id: self.call.into(),
                 made: now.earlier(Duration::from_millis(self.age) + over),
                 ttl,
-                prediction: None,
-                counts_on: None,
+                prediction: self.soon.and_then(Prediction::from_figures),
+                counts_on: self.agent.map(|agent| AgentId(agent.into())),
             },
         })
     }

@@ -75,8 +75,7 @@ pub struct Reservation {
     pub made: Moment,
     /// How long after that it ends at the latest.
     pub ttl: Duration,
-    /// Set if it counts on an agent who was not free yet: how likely they were to be in time. This is not stored: after a restart such a seat is
-    /// held like any other, so that it blocks calls rather than being given twice.
+    /// Set if it counts on an agent who was not free yet: how likely they were to be in time.
     pub prediction: Option<Prediction>,
     /// That agent, if known. No other call of the account counts on the same one.
     pub counts_on: Option<AgentId>,

@@ -30,7 +30,11 @@ pub use self::holds::{
 };
 use crate::{
     clock::Moment,
-    decision::{board::QueueKey, soon::bets::Bets},
+    decision::{
+        board::QueueKey,
+        soon::{bets::Bets, rule::Prediction},
+    },
+    model::agent::AgentId,
 };
 
 /// Keeps held seats across a restart.
@@ -71,7 +75,7 @@ pub trait SeatsInMemory: fmt::Debug + Send + Sync {
 }
 
 /// A reservation as an earlier process stored it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct KeptReservation {
     /// The queue whose seat it holds.
     pub queue: QueueKey,
@@ -83,6 +87,10 @@ pub struct KeptReservation {
     pub made: Duration,
     /// When it expires: wall time.
     pub expires: Duration,
+    /// Set if it counts on an agent who was not free yet.
+    pub prediction: Option<Prediction>,
+    /// That agent, if known.
+    pub counts_on: Option<AgentId>,
 }
 
 /// The seats held in all queues.
@@ -173,8 +181,8 @@ impl SeatsInMemory for Held {
                 call_id: kept.call_id,
                 made: now.earlier(gone),
                 ttl,
-                prediction: None,
-                counts_on: None,
+                prediction: kept.prediction,
+                counts_on: kept.counts_on,
             });
         }
     }

@@ -117,7 +117,7 @@ pub struct Prediction {
     pub needed: f64,
     /// Calls on their way count on this many of the likeliest members, and this call on the others.
     pub taken: u8,
-    /// The call gives up after this time. In milliseconds, so that a decision stays as small as without it.
+    /// The call gives up after this time; 0 if it was read from a file or another node. In milliseconds, so that a decision stays as small as without it.
     pub(super) within_ms: u32,
 }
 
@@ -203,6 +203,22 @@ impl Prediction {
             taken: 0,
             within_ms: (terms.lead + terms.patience).as_millis() as u32,
         }
+    }
+
+    /// Returns what is stored and sent to other nodes of a cluster: the probability in percent, and the one that was needed.
+    pub fn figures(self) -> (u8, f64) {
+        (self.percent(), self.needed)
+    }
+
+    /// Returns the prediction that had these [figures](Self::figures); `None` if none can have had them.
+    pub fn from_figures((percent, needed): (u8, f64)) -> Option<Self> {
+        let is_sound = percent <= 100 && (0.0..=1.0).contains(&needed);
+        is_sound.then(|| Self {
+            likely: HUNDREDTHS[usize::from(percent)],
+            needed,
+            taken: 0,
+            within_ms: 0,
+        })
     }
 
     /// Returns how long a call that counts on it is on its way at most.

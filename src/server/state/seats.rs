@@ -15,7 +15,7 @@ use crate::{
         board::QueueKey,
         choose, decide_with,
         reservations::{Reservation, ReservationId, Reserved},
-        soon::rule::Held,
+        soon::rule::{Held, Prediction},
     },
     model::quantity::Quantity,
     server::http::{problem::Problem, problem_types},
@@ -139,9 +139,17 @@ async fn reserve_elsewhere(
             app.board.notify();
             Ok(Reserved::Made(made, decision))
         }
-        Some(Said::AlreadyHeld { id, age_ms, ttl_ms }) => {
+        Some(Said::AlreadyHeld {
+            id,
+            age_ms,
+            ttl_ms,
+            soon,
+        }) => {
             let (age, ttl) = (Duration::from_millis(age_ms), Duration::from_millis(ttl_ms));
-            Ok(Reserved::AlreadyHeld(reservation(id, age, ttl)))
+            Ok(Reserved::AlreadyHeld(Reservation {
+                prediction: soon.and_then(Prediction::from_figures),
+                ..reservation(id, age, ttl)
+            }))
         }
         Some(Said::Rejected(reason)) => {
             let decision = rejected(decision(queue.holds.held(now)), &reason);

@@ -9,14 +9,14 @@ use super::*;
 use crate::{
     clock::{Clock, Moment},
     decision::{
-        OnUnknown, Policy,
+        Choice, Decision, OnUnknown, Policy,
         board::QueueState,
         decide_with,
         reservations::{Reservation, Reserved},
-        soon::rule::Held,
+        soon::rule::{Held, Prediction, Terms as SoonTerms},
     },
     fixtures::{Still, available, snapshot},
-    model::quantity::Quantity,
+    model::{agent::AgentId, quantity::Quantity},
     state::store::Note,
 };
 
@@ -465,4 +465,48 @@ async fn counts_survive_accidents_with_the_file() {
             next.stop();
         }
     }
+}
+
+#[tokio::test]
+async fn a_seat_that_counts_on_a_wrap_up_still_does_after_a_restart() {
+    let disk = Disk::new();
+    let first = disk.process();
+    let (now, ann) = (disk.clock.now(), AgentId("ann".into()));
+    let prediction = Prediction::from_percent(83, SoonTerms::DEFAULT);
+    let soon = Choice {
+        decision: Decision {
+            accept: true,
+            prediction: Some(prediction),
+            ..decide_with(&QueueState::default(), &POLICY, Held::default(), now)
+        },
+        counts_on: Some(ann.clone()),
+    };
+    let holds = first.reservations.queue(&key("sales"));
+    let Reserved::Made(made, _) = holds.reserve("soon", TTL, now, |_| soon) else {
+        panic!("the decision accepts");
+    };
+    first.reservations.keep(&key("sales"), &made).await;
+    first.reserve("seat").await;
+    drop(holds);
+    first.stop();
+    let second = disk.process();
+    let (holds, other) = (
+        second.reservations.queue(&key("sales")),
+        second.reservations.queue(&key("support")),
+    );
+    let held = holds.held(now);
+    assert_eq!((held.all, held.bets), (2, 1));
+    let kept = &holds.list(now)[0];
+    assert_eq!(
+        kept.prediction.map(Prediction::figures),
+        Some(prediction.figures())
+    );
+    assert_eq!(kept.counts_on.as_ref(), Some(&ann));
+    assert!(other.bets().is_taken_elsewhere(&ann, now));
+    // Its agent goes straight onto the call.
+    let queues = [key("sales")];
+    let ended = second.reservations.took_call(&queues, now.boot, now);
+    assert!(ended.is_some());
+    assert_eq!(second.calls(), ["seat"]);
+    assert!(!other.bets().is_taken_elsewhere(&ann, now));
 }

@@ -16,7 +16,9 @@ use crate::{
     decision::{
         board::QueueKey,
         reservations::{KeptReservation, Reservation, ReservationId, SeatsInMemory},
+        soon::rule::Prediction,
     },
+    model::agent::AgentId,
 };
 
 /// Brings the file up to date with memory.
@@ -117,7 +119,7 @@ impl Store {
 /// Reads the reservations that have not expired.
 fn read(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<Vec<KeptReservation>> {
     let mut rows = transaction.prepare(
-        "SELECT id, account, queue, call_id, made_ms, expires_ms FROM reservations WHERE expires_ms > ?1 ORDER BY made_ms",
+        "SELECT id, account, queue, call_id, made_ms, expires_ms, likely, needed, agent FROM reservations WHERE expires_ms > ?1 ORDER BY made_ms",
     )?;
     rows.query_map([millis(now.wall)], kept)?.collect()
 }
@@ -145,14 +147,19 @@ fn insert(
     reservation: &Reservation,
 ) -> rusqlite::Result<()> {
     let (made, expires) = (reservation.made.wall, reservation.expires().wall);
-    let sql = "INSERT OR REPLACE INTO reservations (id, account, queue, call_id, made_ms, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let (likely, needed) = reservation.prediction.map(Prediction::figures).unzip();
+    let sql = "INSERT OR REPLACE INTO reservations (id, account, queue, call_id, made_ms, expires_ms, likely, needed, agent) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     transaction.prepare_cached(sql)?.execute(params![
         reservation.id.as_str(),
         queue.account,
         queue.queue,
         reservation.call_id,
         millis(made),
-        millis(expires)
+        millis(expires),
+        likely,
+        needed,
+        reservation.counts_on.as_ref().map(|agent| &*agent.0),
     ])?;
     Ok(())
 }
@@ -160,12 +167,21 @@ fn insert(
 fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptReservation> {
     let text = |column: usize| row.get::<_, String>(column);
     let wall = |column: usize| row.get::<_, i64>(column).map(from_millis);
+    // A number that none of ours can be is no percentage.
+    let likely = row.get::<_, Option<i64>>(6)?;
+    let likely = likely.and_then(|likely| u8::try_from(likely).ok());
+    let (needed, agent) = (
+        row.get::<_, Option<f64>>(7)?,
+        row.get::<_, Option<String>>(8)?,
+    );
     Ok(KeptReservation {
         id: ReservationId::from_text(&text(0)?),
         queue: QueueKey::new(text(1)?, text(2)?),
         call_id: text(3)?.into(),
         made: wall(4)?,
         expires: wall(5)?,
+        prediction: likely.zip(needed).and_then(Prediction::from_figures),
+        counts_on: agent.map(|agent| AgentId(agent.into())),
     })
 }
 

@@ -14,6 +14,7 @@ pub(super) const SCHEMA: Schema = Schema {
         UNCONFIRMED,
         NOTICES,
         LEARNT,
+        BETS,
     ],
     // What a power cut loses is read again from CallTools.
     synchronous: "NORMAL",
@@ -99,6 +100,12 @@ CREATE TABLE notices ( -- what notifications have told, and what waits to be sen
     one      INTEGER PRIMARY KEY CHECK (one = 1),
     json     TEXT    NOT NULL
 ) STRICT;
+";
+
+const BETS: &str = "
+ALTER TABLE reservations ADD COLUMN likely INTEGER; -- percent, if the seat counts on an agent who was not free
+ALTER TABLE reservations ADD COLUMN needed REAL;    -- the probability that was needed then, 0 to 1
+ALTER TABLE reservations ADD COLUMN agent  TEXT;    -- that agent, if known
 ";
 
 const LEARNT: &str = "

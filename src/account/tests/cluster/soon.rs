@@ -1,0 +1,109 @@
+//! Tests seats that count on agents who were not free yet, as the other nodes know them.
+
+use super::*;
+use crate::{
+    decision::{
+        Choice, choose,
+        reservations::{Reservation, Reserved},
+        soon::outlook::{Expected, Outlook},
+    },
+    fixtures::snapshot,
+};
+
+const CALL: &str = "call-1";
+
+/// Accepts a call that counts on Ann.
+fn on_ann(decision: Decision) -> Choice {
+    Choice {
+        decision: Decision {
+            accept: true,
+            prediction: Some(Prediction::from_percent(83, Terms::DEFAULT)),
+            ..decision
+        },
+        counts_on: Some(ann()),
+    }
+}
+
+fn ann() -> AgentId {
+    AgentId("ann".into())
+}
+
+/// A queue without a seat, in which Ann and Bob will probably be free in time.
+fn ann_and_bob(fixture: &Fixture) -> QueueState {
+    let now = fixture.clock.now();
+    let expected = ["ann", "bob"].map(|id| Expected {
+        id: AgentId(id.into()),
+        name: "".into(),
+        status: "Post Call".into(),
+        free_by: None,
+    });
+    let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, |_| vec![0.9, 0.8]);
+    let mut snapshot = snapshot(now, Vec::new());
+    snapshot.outlook = Some(Arc::new(outlook.naming(expected.into())));
+    QueueState {
+        snapshot: Some(Arc::new(snapshot)),
+        planned_max_age: MINUTE,
+        planned_members_max_age: MINUTE,
+        ..QueueState::default()
+    }
+}
+
+/// Asserts that a node holds the seat, and that further calls do not count on Ann.
+fn assert_held(fixture: &Fixture, node: &Running, was: &Reservation) {
+    let now = fixture.clock.now();
+    let holds = node.reservations.queue(&fixture.keys[0]);
+    let held = holds.list(now);
+    let seat = held.iter().find(|one| one.id == was.id).expect("held");
+    let figures = |one: &Reservation| one.prediction.map(Prediction::figures);
+    assert_eq!(figures(seat), figures(was));
+    assert_eq!(seat.counts_on, Some(ann()));
+    let (policy, state) = (
+        Policy {
+            threshold: Some(Quantity::ZERO),
+            max_age: None,
+            on_unknown: OnUnknown::Reject,
+            hours: None,
+        },
+        ann_and_bob(fixture),
+    );
+    for queue in 0..2 {
+        let holds = node.reservations.queue(&fixture.keys[queue]);
+        let next = choose(&state, &policy, holds.held(now), now);
+        let likely = next.decision.prediction.map(|one| one.percent());
+        assert_eq!(likely, Some(80), "{queue}: without the likeliest");
+        assert_eq!(next.counts_on, Some(AgentId("bob".into())), "{queue}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_counts_on_a_wrap_up_is_held_by_every_node_and_the_next_leader() {
+    let (fixture, exchange) = frozen(2);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let (key, now) = (&fixture.keys[0], fixture.clock.now());
+    let holds = leader.reservations.queue(key);
+    let tenure = leader.member.tenures();
+    let decision = leader.decide(&fixture, 0);
+    let reserved = holds.reserve(CALL, MINUTE, now, |_| on_ann(decision));
+    let Reserved::Made(made, _) = reserved else {
+        panic!("{reserved:?}");
+    };
+    let seats = &leader.reservations;
+    assert!(leader.member.log_made(tenure, seats, key, &made).await);
+    sleep(SECOND).await;
+    assert_held(&fixture, &leader, &made);
+    assert_held(&fixture, &follower, &made);
+    // If asked again on a follower, the call gets its own seat, with what it was promised.
+    let again = follower.reserve(&fixture, CALL);
+    let again = follower.member.ask(again, SECOND).await;
+    let Some(Said::AlreadyHeld { id, soon, .. }) = again else {
+        panic!("{again:?}");
+    };
+    assert_eq!(id, made.id.to_string());
+    assert_eq!(soon, made.prediction.map(Prediction::figures));
+    drop(leader);
+    follower.until_it_leads().await;
+    sleep(SECOND).await;
+    assert_held(&fixture, &follower, &made);
+    sleep(MINUTE).await;
+    assert_eq!(follower.reservations.list(fixture.clock.now()), []);
+}
