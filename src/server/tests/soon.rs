@@ -2,7 +2,17 @@
 
 use super::{fast_path::Caller, watching::Client, *};
 use crate::{
+    budget::Witness as _,
+    clock::VirtualClock,
+    cluster::{
+        engine::Engine,
+        message::{Answer as Answered, Question, Said},
+        model::Exchange,
+        node::{Node, Settings as NodeSettings},
+    },
     decision::{
+        Reason, decide_with,
+        reservations::Reserved,
         snapshot::Snapshot,
         soon::{
             outlook::{Expected, Outlook},
@@ -13,7 +23,10 @@ use crate::{
     },
     fixtures::{agent, available},
     model::agent::AgentId,
-    server::state::watch_task,
+    server::state::{
+        seats::{self, SeatRequest},
+        watch_task,
+    },
 };
 
 const PATH: &str = "/v1/queues/sales/decision";
@@ -482,4 +495,67 @@ async fn lists_counts_and_metrics_stay_the_plain_truth() {
     let (on, off) = (answers(true).await, answers(false).await);
     assert!(on.iter().any(|one| one.contains("Post Call")), "{on:?}");
     assert_eq!(on, off);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_asks_again_on_a_follower_keeps_its_seat_and_its_reason() {
+    let clock = Arc::new(VirtualClock::default());
+    let exchange = Exchange::new();
+    let node = |name: &str| {
+        let settings = NodeSettings {
+            name: name.to_owned(),
+            lease: Duration::from_secs(10),
+            alone: None,
+        };
+        let engine = Arc::clone(&exchange) as Arc<dyn Engine>;
+        let node = Arc::new(Node::new(engine, settings, clock.clone()));
+        exchange.introduce(&node);
+        let (member, seat) = node.member(&"main".into(), "origin", "identity");
+        let mut membership = node.membership(seat.unwrap(), None);
+        let task = membership.task.take().unwrap();
+        tokio::spawn(task.run(CancellationToken::new()));
+        (node, member, membership)
+    };
+    let (_one, leader, mut leads) = node("one");
+    while !leader.leads() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (_two, follower, _follows) = node("two");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::spawn(async move {
+        while let Some(question) = leads.questions.recv().await {
+            let Question { id, node, .. } = serde_json::from_slice(&question).unwrap();
+            let said = Said::AlreadyHeld {
+                id: "r".to_owned(),
+                age_ms: 3_000,
+                ttl_ms: 45_000,
+                soon: Some((83, 0.67)),
+            };
+            leader.answer(node, Answered { id, said }).await;
+        }
+    });
+    let mut world = World::with(&["main/sales"]);
+    let _ends = world.account("main", TOKEN);
+    world.accounts[0].member = Some(follower);
+    world.publish("main/sales", Vec::new());
+    let app = world.app();
+    let queue = app.find(None, "sales").unwrap();
+    let seat = SeatRequest {
+        queue: &queue,
+        policy: &queue.policy,
+        call_id: "a",
+        ttl: Duration::from_secs(45),
+    };
+    let Ok(Reserved::AlreadyHeld(found)) = seats::reserve(&app, &seat).await else {
+        panic!("the leader has its seat");
+    };
+    assert_eq!(found.id.as_str(), "r");
+    let (now, state) = (app.clock.now(), app.state(&queue));
+    let others = queue.holds.held_beside(&found, now);
+    let decision = decide_with(&state, &queue.policy, others, now).held(found.prediction);
+    let likely = decision.prediction.map(|one| one.likely);
+    assert_eq!(
+        (decision.accept, decision.reason, likely),
+        (true, Reason::Soon, Some(0.83))
+    );
 }
