@@ -66,6 +66,8 @@ pub enum Api {
     SweepsOnly,
     /// One call in ten begins without a change of status.
     SilentCalls,
+    /// No list but those of the queues.
+    QueuesOnly,
 }
 
 /// One column of the tables.
@@ -74,14 +76,23 @@ pub struct Column {
     pub name: &'static str,
     pub policy: Policy,
     pub api: Api,
+    /// Whether people come and go, as in a morning. Otherwise all of them work all the time.
+    pub shifts: bool,
 }
 
-pub const COLUMNS: [Column; 10] = [
+/// The column in which people work in shifts.
+pub const IN_SHIFTS: &str = "in shifts";
+
+pub const COLUMNS: [Column; 12] = [
     column("round robin", Policy::RoundRobin, Api::Whole),
     column("cache", Policy::Cache, Api::Whole),
     column("openseat", Policy::Openseat, Api::Whole),
     column("fresh=300ms", Policy::Waiting(300), Api::Whole),
     column("fresh=2s", Policy::Waiting(2_000), Api::Whole),
+    Column {
+        shifts: true,
+        ..column(IN_SHIFTS, Policy::Openseat, Api::Whole)
+    },
     column("calls without a status", Policy::Openseat, Api::SilentCalls),
     column("no order", Policy::Openseat, Api::Unordered),
     column(
@@ -95,10 +106,16 @@ pub const COLUMNS: [Column; 10] = [
         Policy::Waiting(300),
         Api::SweepsOnly,
     ),
+    column("queues only", Policy::Openseat, Api::QueuesOnly),
 ];
 
 const fn column(name: &'static str, policy: Policy, api: Api) -> Column {
-    Column { name, policy, api }
+    Column {
+        name,
+        policy,
+        api,
+        shifts: false,
+    }
 }
 
 impl Column {
@@ -169,7 +186,7 @@ pub fn live(
     measured: Duration,
 ) -> Score {
     in_virtual_time(async {
-        let (world, wishes) = World::new(size, column.api, seed);
+        let (world, wishes) = World::new(size, column, seed);
         let world = Rc::new(world);
         match column.policy {
             Policy::RoundRobin => drop(tokio::task::spawn_local(round_robin(Rc::clone(&world)))),
@@ -207,11 +224,13 @@ struct Cached {
 
 impl World {
     /// Also returns the other end of `asks`, for the account.
-    fn new(size: Size, api: Api, seed: u64) -> (Self, mpsc::Receiver<Ask>) {
-        let setup = Setup::new(WorldSettings {
+    fn new(size: Size, column: &Column, seed: u64) -> (Self, mpsc::Receiver<Ask>) {
+        let api = column.api;
+        let mut setup = Setup::new(WorldSettings {
             seed,
             queues: size.queues,
             agents: size.agents,
+            shifts: column.shifts,
             calls_without_status: if api == Api::SilentCalls { 10 } else { 0 },
             ..WorldSettings::study()
         });
@@ -221,6 +240,7 @@ impl World {
             }
             quirks.status_filter_ignored = api == Api::SweepsOnly;
         });
+        setup.options.sweep = api != Api::QueuesOnly;
         let (asks, wishes) = mpsc::channel(64);
         let world = Self {
             cached: setup.queues.iter().map(|_| Cached::default()).collect(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use openseat::account::feeds::Feed;
 
 use super::{
-    life::{Column, Score, Size},
+    life::{Column, IN_SHIFTS, Score, Size},
     plot,
 };
 
@@ -29,15 +29,17 @@ pub const WHO: &[&str] = &[
     "fresh=2s",
 ];
 
-/// The second: openseat when CallTools offers less.
-const LESS: &[&str] = &[
+/// The second: openseat when people or CallTools behave differently.
+const OTHER: &[&str] = &[
     SIZE,
     "openseat",
+    IN_SHIFTS,
     "calls without a status",
     "no order",
     "no order; fresh=300ms",
     "no order nor filter",
     "no order nor filter; fresh=300ms",
+    "queues only",
 ];
 
 /// The third: more about openseat when routers do not wait.
@@ -66,7 +68,7 @@ impl Page {
     pub fn read() -> Self {
         let text = std::fs::read_to_string(PAGE).expect("docs/freshness.md can be read");
         let (_, between, _) = split(&text);
-        let tables = [WHO, LESS, MORE].map(|heads| Table::read(between, heads));
+        let tables = [WHO, OTHER, MORE].map(|heads| Table::read(between, heads));
         Self { text, tables }
     }
 
@@ -75,10 +77,14 @@ impl Page {
         let row = row(size);
         let line = Line::new(score);
         self.set(&row, column.name, format!("{:.2}", line.wrong));
-        if column.name != "openseat" {
-            return;
+        let row = match column.name {
+            "openseat" => row,
+            IN_SHIFTS => format!("{row}, {IN_SHIFTS}"),
+            _ => return,
+        };
+        if !column.shifts {
+            self.set(&row, "always accept", format!("{:.1}", line.always_accept));
         }
-        self.set(&row, "always accept", format!("{:.1}", line.always_accept));
         self.set(&row, "wrong accepts", format!("{:.2}", line.accepts));
         self.set(&row, "wrong rejects", format!("{:.2}", line.rejects));
         let feed = score.feed.map_or(NOTHING, Feed::as_str);
@@ -99,8 +105,8 @@ impl Page {
     /// If the files cannot be written.
     pub fn write(&self) {
         let (before, _, after) = split(&self.text);
-        let [who, less, more] = self.tables.each_ref().map(Table::text);
-        let text = format!("{before}{BEGIN}{who}\n{less}\n{more}{END}{after}");
+        let [who, other, more] = self.tables.each_ref().map(Table::text);
+        let text = format!("{before}{BEGIN}{who}\n{other}\n{more}{END}{after}");
         std::fs::write(PAGE, text).expect("docs/freshness.md can be written");
         let picture = plot::bars(&self.tables[0].rows);
         std::fs::write(PICTURE, picture).expect("docs/freshness.svg can be written");
@@ -126,13 +132,25 @@ impl Table {
             let line = line.trim_start_matches("| ").trim_end_matches(" |");
             line.split(" | ").map(str::to_owned).collect()
         };
-        let mut lines = text.lines().map(cells);
-        let found = lines.any(|line| line == heads);
-        let rows = lines.skip(1).take_while(|line| line.len() == heads.len());
-        Self {
+        let mut table = Self {
             heads,
-            rows: if found { rows.collect() } else { Vec::new() },
+            rows: Vec::new(),
+        };
+        // A table that has got another column keeps its results.
+        let has_most = |line: &&Vec<String>| {
+            let known = line.iter().filter(|cell| heads.contains(&cell.as_str()));
+            line[0] == SIZE && 2 * known.count() > heads.len() + 1
+        };
+        let mut lines = text.lines().map(cells);
+        let Some(found) = lines.by_ref().find(|line| has_most(&line)) else {
+            return table;
+        };
+        for cells in lines.skip(1).take_while(|line| line.len() == found.len()) {
+            for (head, value) in found.iter().zip(&cells).skip(1) {
+                table.set(&cells[0], head, value);
+            }
         }
+        table
     }
 
     fn set(&mut self, row: &str, head: &str, value: &str) {

@@ -54,6 +54,7 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
     pub reservations: Arc<Reservations>,
     pub queues: Vec<Queue>,
+    pub options: ScheduleOptions,
 }
 
 impl Setup {
@@ -98,6 +99,7 @@ impl Setup {
             board,
             metrics,
             reservations: Arc::default(),
+            options: ScheduleOptions::default(),
         }
     }
 
@@ -123,7 +125,7 @@ impl Setup {
                 identity: String::new(),
             },
             queues: self.queues.iter().map(queue).collect(),
-            options: ScheduleOptions::default(),
+            options: self.options,
             client: self.client.clone(),
             budget: Arc::clone(&self.budget),
             board: Arc::clone(&self.board),
