@@ -137,6 +137,14 @@ END
     eventually get --fail "http://$address/readyz"
 }
 
+# hang PID: stops a process, and returns once each of its threads has stopped. One that runs on another core may still answer.
+hang() {
+    kill -STOP "$1"
+    while grep --quiet --invert-match '^State:[[:space:]]*T' <(cat "/proc/$1/task"/*/status | grep '^State:'); do
+        sleep 0.01
+    done
+}
+
 # --- curl -----------------------------------------------------------------------------------------------------------
 
 asked() {
@@ -150,7 +158,7 @@ try_curl() {
     expect "a queue with seats" 0 "$(asked sales-queue)"
     expect "a queue with too few" 1 "$(asked support-queue)"
     expect "a queue that is not configured" 2 "$(asked slaes)"
-    kill -STOP "$openseat_pid"
+    hang "$openseat_pid"
     expect "openseat hangs" 2 "$(asked sales-queue)"
     kill -CONT "$openseat_pid"
     stop "$openseat_pid"
@@ -253,7 +261,7 @@ try_asterisk() {
     eventually steps_are 'Hangup(.*"20")' 1
     expect "no seat is left" "1 dialled, 1 rejected" "$(steps 'Dial(') dialled, $(steps 'Hangup(.*"20")') rejected"
     release_all
-    kill -STOP "$openseat_pid"
+    hang "$openseat_pid"
     dial
     eventually steps_are 'Hangup(.*"20")' 2
     expect "openseat hangs" 2 "$(steps 'Hangup(.*"20")')"
@@ -305,7 +313,7 @@ try_nginx() {
     expect "a queue with seats" "centre 200" "$(called sales-queue)"
     expect "a queue with too few" "overflow 200" "$(called support-queue)"
     expect "a queue that is not configured" "no answer from openseat  503" "$(called slaes)"
-    kill -STOP "$openseat_pid"
+    hang "$openseat_pid"
     expect "openseat hangs" "no answer from openseat  503" "$(called sales-queue)"
     kill -CONT "$openseat_pid"
     expect "openseat continues" "centre 200" "$(called sales-queue)"
@@ -535,7 +543,7 @@ try_kamailio() {
     stop "$centre_pid"
 
     start_centre centre
-    kill -STOP "$openseat_pid"
+    hang "$openseat_pid"
     local begun=$SECONDS
     expect "openseat hangs" "1 rejected" "$(calls 1 caller)"
     # The timeout is 1 s; the rest is for SIPp and a busy machine.
@@ -576,7 +584,7 @@ try_kamailio_while_openseat_hangs() {
     expect "before" "1 talked" "$(calls 1 caller)"
     expect "alive" yes "$(answers_options && echo yes)"
     release_all
-    kill -STOP "$openseat_pid"
+    hang "$openseat_pid"
     rm -f "$scratch/crowd.log"
     (become_sipp crowd caller -p "$(free_port)" -m 200 -l 200 -r 40 -timeout 60s "127.0.0.1:$proxy") >"$scratch/crowd.out" 2>&1 &
     local crowd=$! slowest=0 elapsed
