@@ -30,6 +30,9 @@ const UNRECORDED: &str =
 /// In a cluster, the other nodes would not know what a command spends.
 const UNCOUNTED: &str = "nothing was asked: in a cluster the running daemon sends a command's requests, so that all nodes count them, and no daemon answers in the folder that [state] dir names; start it";
 
+/// The same without a folder through which to ask a daemon.
+const UNREACHABLE: &str = "nothing was asked: in a cluster the running daemon sends a command's requests, so that all nodes count them, and without a folder it cannot be reached; set [state] dir";
+
 /// Returns the daemon's answer to a POST of `target`; if no daemon runs with this state folder, that of `alone`.
 pub(super) async fn ask(
     config: &Config,
@@ -38,6 +41,7 @@ pub(super) async fn ask(
 ) -> Result<String, ExitCode> {
     let alone = async |ledger, by| match &config.cluster {
         None => alone(ledger, by).await,
+        Some(_) if config.state_dir.is_none() => Err(exit_with(EXIT_FAILURE, UNREACHABLE)),
         Some(_) => Err(exit_with(EXIT_FAILURE, UNCOUNTED)),
     };
     let Some(folder) = config.state_dir.as_deref() else {

@@ -153,8 +153,8 @@ pub struct Task {
     missed: Option<Missed>,
     /// Until then nobody may know the whole hour: the log began without one who knew.
     ignorant_until: Duration,
-    /// No earlier process of this node was in the data set when it joined.
-    is_stranger: bool,
+    /// Whether this data set has what this node counts for its lost ledger.
+    has_told_assumed: bool,
     /// The format to write.
     format: u32,
     /// What is spoilt in the engine, and in which data set.
@@ -219,7 +219,7 @@ impl Task {
             knows_all_of: None,
             missed: None,
             ignorant_until: Duration::ZERO,
-            is_stranger: true,
+            has_told_assumed: false,
             format: codec::OLDEST,
             spoilt: None,
             mark: None,
@@ -403,6 +403,14 @@ impl Task {
 /// Returns the mark of a new data set.
 fn new_generation() -> String {
     format!("{:032x}", fastrand::u128(..))
+}
+
+/// How the mark of a data set begins that replaces a spoilt one. Random marks have other letters.
+const REPLACES: &str = "r";
+
+/// Returns the mark of a data set that replaces a spoilt one.
+fn replacement() -> String {
+    format!("{REPLACES}{}", new_generation())
 }
 
 async fn next(questions: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Task, new_generation};
+use super::{Task, replacement};
 use crate::cluster::{
     codec,
     command::{Command, Look, Position, REGISTRY, Reply},
@@ -53,8 +53,8 @@ impl Task {
         self.is_claimed = refused.is_none();
         match refused {
             Some(_) => self.refused_claims = claims,
-            // Another key had the account, and this node does not know what was sent under it.
-            None if self.refused_claims == claims => {
+            // Another key had the account, or may have had it, and this node does not know what was sent under it.
+            None if self.refused_claims == claims || (discarded && !self.leads()) => {
                 self.refused_claims.clear();
                 self.note_another_key();
             }
@@ -98,7 +98,7 @@ impl Task {
         let Some((generation, why)) = self.spoilt.take() else {
             return;
         };
-        let new = new_generation();
+        let new = replacement();
         match self.ask(&Command::Discard { generation, new }).await {
             Some(Reply::Discarded(None)) => tracing::warn!(
                 account = &*self.parts.account,
@@ -122,6 +122,7 @@ impl Task {
         }
         if is_new {
             (self.is_claimed, self.checkpoint) = (false, None);
+            self.has_told_assumed = false;
         }
         if is_new || look.last < self.must_be_kept() {
             self.note_loss(look, is_new, now);
@@ -130,7 +131,8 @@ impl Task {
         if (is_new || went_back) && !self.leads() {
             (self.position, self.is_synced) = (Position::default(), false);
         }
-        if !(is_new || went_back || has_another_leader || self.owes) {
+        let must_tell = !self.has_told_assumed && !self.assumed().is_empty();
+        if !(is_new || went_back || has_another_leader || self.owes || must_tell) {
             return;
         }
         if self.may_go_on_alone() {
@@ -143,6 +145,7 @@ impl Task {
             assumed: self.assumed(),
             ..Entry::default()
         };
+        let has_assumed = !mirror.assumed.is_empty();
         let command = Command::Mirror {
             generation: look.generation.clone(),
             node: self.parts.node.clone(),
@@ -151,6 +154,7 @@ impl Task {
         if self.ask(&command).await == Some(Reply::Done(true)) {
             self.generation = Some(look.generation.clone());
             self.owes = false;
+            self.has_told_assumed |= has_assumed;
         }
     }
 }

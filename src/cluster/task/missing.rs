@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use super::{Node, Task, nodes::Info};
+use super::{Node, REPLACES, Task, nodes::Info};
 use crate::{
     budget::Mirrored,
     cluster::{
@@ -115,7 +115,9 @@ impl Task {
         // If this process has just started, its ledger shows whether an earlier one was in the cluster.
         let budget = self.parts.budget.as_ref();
         let was_in_cluster = || budget.is_some_and(|budget| budget.was_in_cluster());
-        if !knows_all && (self.generation.is_some() || was_in_cluster()) {
+        // What was spoilt may have had requests that this node never read.
+        let replaces = look.generation.starts_with(REPLACES);
+        if !knows_all && (self.generation.is_some() || was_in_cluster() || replaces) {
             let known = self
                 .missed
                 .as_ref()
@@ -159,13 +161,18 @@ impl Task {
         self.ignorant_until.saturating_sub(self.now().boot)
     }
 
-    /// Records what another node says about the hour: the leader may not know it. An earlier process of this node was in the data set if a node with
-    /// its name is there.
+    /// Returns whether an earlier process of this node was in the data set: a node of its name is there and has not been seen to live, for at least
+    /// this long.
+    fn has_predecessor(&self, at_least: Duration) -> bool {
+        let now = self.now().boot;
+        let mut others = self.nodes.iter().filter(|(id, _)| **id != self.parts.node);
+        others.any(|(_, node)| {
+            node.info.name == self.parts.name && !node.lives && now >= node.since + at_least
+        })
+    }
+
+    /// Records what another node says about the hour: the leader may not know it.
     pub(super) fn note_ignorance(&mut self, id: &str, info: &Info, now: Duration) {
-        if id == self.parts.node {
-            return;
-        }
-        self.is_stranger &= info.name != self.parts.name;
         if self.candidate.holder().as_deref() == Some(id) {
             let until = now + Duration::from_secs(info.ignorant_s).min(IGNORANT_FOR);
             self.ignorant_until = self.ignorant_until.max(until);
@@ -175,7 +182,8 @@ impl Task {
     /// Returns what this node counts for its lost ledger, as long as no other node is known to know better.
     pub(super) fn assumed(&self) -> Vec<Mirrored> {
         let budget = self.parts.budget.as_ref();
-        let budget = budget.filter(|_| self.is_stranger && !self.is_settled);
+        let is_told = !self.is_settled && !self.has_predecessor(Duration::ZERO);
+        let budget = budget.filter(|_| is_told);
         budget.map_or_else(Vec::new, |budget| budget.assumed(self.parts.process))
     }
 
@@ -233,7 +241,9 @@ impl Task {
     pub(super) fn others_know(&self) -> bool {
         let now = self.now().boot;
         let mut others = self.nodes.iter().filter(|(id, _)| **id != self.parts.node);
-        let knows = |node: &Node| node.info.ignorant_s == 0 || !self.is_stranger;
+        // A node that lives shows it within a lease. It may have the same name.
+        let has_predecessor = self.has_predecessor(self.parts.lease);
+        let knows = |node: &Node| node.info.ignorant_s == 0 || has_predecessor;
         let knows = |node: &Node| knows(node) && node.lives && !self.is_gone(node, now);
         self.position != Position::default() && others.any(|(_, node)| knows(node))
     }

@@ -95,16 +95,16 @@ async fn a_node_that_may_have_been_alone_when_it_lost_its_ledger_tells_all() {
 
 /// Starts a fresh node, which leads an empty log, and then one that has lost its ledger. Returns how many requests both of them count then, and again
 /// after the second has succeeded the first.
-async fn counted_by_a_fresh_leader(was_there_before: bool) -> [u32; 3] {
+async fn counted_by_a_fresh_leader(was_there_before: bool, name: &str) -> [u32; 3] {
     let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
     let fresh = start(&exchange, &clock, "one");
     until_it_leads(&fresh).await;
     if was_there_before {
-        let before = start(&exchange, &clock, "two");
+        let before = start(&exchange, &clock, name);
         sleep(LEASE).await;
         before.task.abort();
     }
-    let lost = start_lost(&exchange, &clock, "two");
+    let lost = start_lost(&exchange, &clock, name);
     sleep(LEASE * 2).await;
     assert!(fresh.member.leads());
     let [one, two] = [&fresh, &lost].map(|node| node.budget.usage().used);
@@ -115,9 +115,11 @@ async fn counted_by_a_fresh_leader(was_there_before: bool) -> [u32; 3] {
 
 #[tokio::test(start_paused = true)]
 async fn a_fresh_leader_counts_what_a_node_that_lost_its_ledger_may_have_sent() {
-    assert_eq!(counted_by_a_fresh_leader(false).await, [LIMIT; 3]);
+    assert_eq!(counted_by_a_fresh_leader(false, "two").await, [LIMIT; 3]);
     // What it has sent since it joined the cluster for the first time is in the log.
-    assert_eq!(counted_by_a_fresh_leader(true).await, [0; 3]);
+    assert_eq!(counted_by_a_fresh_leader(true, "two").await, [0; 3]);
+    // A node that lives is no earlier process of it, whatever its name.
+    assert_eq!(counted_by_a_fresh_leader(false, "one").await, [LIMIT; 3]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -204,5 +204,11 @@ async fn an_account_goes_on_with_its_hour_whatever_key_another_user_spoils() {
         spoil(&mut connection, &nodes, "SADD x").await;
     }
     peers.push(Peer::start(&server, "last"));
-    leaders(&peers).await;
+    for budget in leaders(&peers).await {
+        assert_eq!(
+            budget.usage().used,
+            LIMIT,
+            "the log that it discarded had an hour"
+        );
+    }
 }
