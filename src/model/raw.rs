@@ -56,11 +56,6 @@ impl RawRow {
         }
     }
 
-    /// Returns whether the row is kept whole.
-    pub fn is_whole(&self) -> bool {
-        matches!(&*self.0, Form::Whole(_))
-    }
-
     /// Returns the text of a row that is kept whole.
     fn whole(&self) -> Option<&str> {
         match &*self.0 {

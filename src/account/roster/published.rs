@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use crate::model::agent::Agent;
 
+/// If more than this part of the rows has changed, a quarter, the list before is not kept: it would save little, and take memory.
+const FEW: usize = 4;
+
 /// See the [module](self).
 #[derive(Clone, Debug)]
 pub(super) struct Published {
@@ -32,9 +35,6 @@ impl Published {
         &self.rows
     }
 
-    /// If this part of the rows has changed, the list before is not kept: it saves little, and takes memory.
-    const MANY: usize = 4;
-
     /// Replaces rows, each by its place. Lists that were published before stay as they are.
     pub(super) fn replace(&mut self, changed: Vec<(usize, Arc<Agent>)>) {
         if changed.is_empty() {
@@ -47,7 +47,7 @@ impl Published {
             rows[place] = row;
         }
         let rows = std::mem::replace(&mut self.rows, next);
-        let are_few = outdated.len() * Self::MANY <= rows.len();
+        let are_few = outdated.len() * FEW <= rows.len();
         self.before = are_few.then_some(Before { rows, outdated });
     }
 

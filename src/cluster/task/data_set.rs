@@ -9,8 +9,8 @@ use crate::cluster::{
     entry::Entry,
 };
 
-/// A leader claims again after so many looks, in case the register was lost. With a lease of 10 s these are five minutes; a node that was refused
-/// before, and so does not know the hour, sends nothing for an hour.
+/// A leader claims again after so many looks, in case the register was lost. With a lease of 10 s these are five minutes. A node whose claim was
+/// refused before, or found the register spoilt, does not know the hour, and sends nothing for as long.
 const CLAIM_AGAIN: u64 = 100;
 
 /// Whether the account's key is its own.
