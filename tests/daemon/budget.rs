@@ -214,7 +214,7 @@ async fn a_ledger_that_lost_its_end_in_a_kill_gives_no_second_hour() {
         ("a bit in the log's first page", Some(3_000)),
     ];
     for (what, flipped) in accidents {
-        let home = TestFolder::new();
+        let home = TestFolder::on_disk();
         home.set_token("main", TOKEN);
         let calltools = CallTools::start(&Time::new()).await;
         let config = home.config(&[small_hour(&calltools)]);

@@ -17,7 +17,7 @@ const STOPPED: Duration = Duration::from_secs(20);
 
 /// Everything that a program needs, and the CallTools that it asks.
 async fn setup() -> (CallTools, TestFolder) {
-    let home = TestFolder::new();
+    let home = TestFolder::on_disk();
     home.set_token("main", TOKEN);
     (CallTools::start(&Time::new()).await, home)
 }
