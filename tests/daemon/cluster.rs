@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use self::way::Way;
 use crate::support::{
     Answer, CallTools, Lateness, Program, TestFolder, Time, ask, get, known, post, post_json, soon,
+    waited,
 };
 
 /// The shortest that a config may have.
@@ -30,9 +31,6 @@ const LEASE: Duration = Duration::from_secs(3);
 /// The hour's requests, as a node counts them.
 const USED: &str = "openseat_budget_used_requests{account=\"main\"}";
 
-/// How long after the end of the lease the next leader may poll.
-const TAKES_OVER_WITHIN: Duration = Duration::from_secs(2);
-
 /// Requests that are under way when the leader is killed arrive within this time. The next leader needs more than two seconds.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
@@ -40,9 +38,12 @@ fn start() -> LocalEngine {
     LocalEngine::start().expect("redis-server, of Debian's package of that name")
 }
 
+fn pid(redis: &LocalEngine) -> Pid {
+    Pid::from_raw(redis.id() as i32).expect("a process has an id")
+}
+
 fn signal(redis: &LocalEngine, signal: Signal) {
-    let pid = Pid::from_raw(redis.id() as i32).expect("a process has an id");
-    kill_process(pid, signal).expect("the process runs");
+    kill_process(pid(redis), signal).expect("the process runs");
 }
 
 /// `[cluster]` of a node.
@@ -129,6 +130,28 @@ impl Node {
         let sample = "openseat_cluster_leader{account=\"main\"}";
         self.metric(sample).await == Some(1.0)
     }
+
+    /// The newest epoch that it knows: each leader has a later one. Zero before it knows any.
+    async fn epoch(&self) -> f64 {
+        let sample = "openseat_cluster_epoch{account=\"main\"}";
+        self.metric(sample).await.unwrap_or_default()
+    }
+
+    /// Waits until the engine answers it: one late answer counts as a loss until the next answer.
+    async fn reaches_the_engine(&self) {
+        soon("the engine answers", async || {
+            self.metric("openseat_cluster_up").await == Some(1.0)
+        })
+        .await;
+    }
+
+    /// Refreshes `sales`, and repeats that while the answer is an error: a paused leader or engine costs an answer.
+    async fn is_refreshed(&self) {
+        soon("it is refreshed", async || {
+            post(self.address, "/v1/queues/sales/refresh").await.status == 200
+        })
+        .await;
+    }
 }
 
 /// Requests a seat in `sales` as a router does: it repeats the request after a 503. On a busy machine, the leader's answer may take longer than
@@ -202,31 +225,29 @@ async fn followers_answer_and_one_takes_over_when_the_leader_is_killed() {
     for node in &nodes {
         let decision = node.decision().await;
         assert_eq!(decision["count"], 2, "{decision}");
-        assert_eq!(node.metric("openseat_cluster_up").await, Some(1.0));
-        assert_eq!(node.metric("openseat_cluster_nodes").await, Some(3.0));
+        node.reaches_the_engine().await;
+        // A node hears of another one with that one's next beat.
+        soon("it sees all nodes", async || {
+            node.metric("openseat_cluster_nodes").await == Some(3.0)
+        })
+        .await;
     }
-    // CallTools' own clock says when the next poll came. A busy machine delays every step, so the delay that the test has seen meanwhile is added.
-    // The bound without it is tested in virtual time, by `a_killed_leader_is_replaced_and_all_decisions_stay_known`.
-    let (killed, lateness) = (calltools.simulator.now(), Lateness::watch());
+    // CallTools' own clock says when the next poll came. How soon that is depends on the machine here: the bound is tested in virtual time, by
+    // `a_killed_leader_is_replaced_and_all_decisions_stay_known`.
+    let killed = calltools.simulator.now();
     nodes[0].kill();
-    let next = || {
+    let has_polled = || {
         let received = calltools.simulator.received();
-        let mut times = received.iter().map(|one| one.at);
-        times.find(|at| *at > killed + UNDER_WAY)
+        received.iter().any(|one| one.at > killed + UNDER_WAY)
     };
     soon("polls to continue", async || {
         for node in &nodes[1..] {
             let decision = node.decision().await;
             assert!(known(&decision), "{decision}");
         }
-        next().is_some()
+        has_polled()
     })
     .await;
-    let (elapsed, late) = (next().expect("checked above") - killed, lateness.sum());
-    assert!(
-        elapsed <= LEASE + TAKES_OVER_WITHIN + late,
-        "took {elapsed:?} on a machine that was late by {late:?}"
-    );
     leader_counts_all(&nodes, &calltools).await;
     // The other node gets what the new leader reads.
     calltools.set_status(0, "On a Call");
@@ -303,6 +324,12 @@ fn openseat(node: &Node, command: &str) -> String {
     String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
 }
 
+/// How many lines of a node's log have these words.
+fn lines(node: &Node, words: &str) -> usize {
+    let log = node.program.as_ref().expect("the process runs").log();
+    log.lines().filter(|line| line.contains(words)).count()
+}
+
 /// What a node says about its cluster: its probe, its overview, and `openseat status`.
 async fn shown(node: &Node) -> [String; 3] {
     [
@@ -328,24 +355,32 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_recovers_by_itself() {
     let lag = async || far.metric(LAG).await.expect("it has read the log");
     soon("it is up to date", async || lag().await < 2.0).await;
     let spent = calltools.simulator.requests();
-    let check = openseat(&far, "check");
-    assert!(check.contains("sent by the running daemon"), "{check}");
-    assert!(check.contains("accept"), "{check}");
+    // Each request of a check waits at most 1 s for the leader, which counts it.
+    soon(
+        "a check whose requests the leader counts in time",
+        async || {
+            let check = openseat(&far, "check");
+            check.contains("sent by the running daemon") && check.contains("accept")
+        },
+    )
+    .await;
     assert!(calltools.simulator.requests() > spent);
     leader_counts_all(std::slice::from_ref(&near), &calltools).await;
 
+    // A pause may lose the engine as well, before the cut and after it.
+    let losses = || lines(&far, "the cluster's engine is lost");
+    let before_the_cut = losses();
     way.cut.send_replace(true);
-    soon("the cut is seen", async || {
-        far.metric("openseat_cluster_up").await == Some(0.0)
+    soon("the cut is seen and logged", async || {
+        far.metric("openseat_cluster_up").await == Some(0.0) && losses() > before_the_cut
     })
     .await;
-    let (asked, before) = (Instant::now(), far.decision().await);
+    let logged = losses();
+    let before = far.decision().await;
     let early = lag().await;
+    let asked = Instant::now();
     calltools.set_status(0, "On a Call");
-    assert_eq!(
-        post(near.address, "/v1/queues/sales/refresh").await.status,
-        200
-    );
+    near.is_refreshed().await;
     assert_eq!(near.decision().await["count"], 1);
     // Longer than the lease, so that a node which believed that nobody leads would have taken over.
     tokio::time::sleep_until(asked + LEASE + Duration::from_secs(1)).await;
@@ -355,6 +390,7 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_recovers_by_itself() {
     assert!(age(&later) >= age(&before) + 3_500, "{before} {later}");
     let late = lag().await;
     assert!(late >= early + 3.5, "{early} {late}");
+    assert_eq!(losses(), logged, "it is logged once");
     for shown in shown(&far).await {
         assert!(names_both(&shown), "{shown}");
         assert!(
@@ -374,7 +410,7 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_recovers_by_itself() {
         far.decision().await["count"] == 1
     })
     .await;
-    assert_eq!(far.metric("openseat_cluster_up").await, Some(1.0));
+    far.reaches_the_engine().await;
     for node in [&near, &far] {
         soon("it is up to date, and says so", async || {
             let shown = shown(node).await;
@@ -386,11 +422,9 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_recovers_by_itself() {
         })
         .await;
     }
-    let log = far.program.as_ref().expect("the process runs").log();
-    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
-    assert_eq!(lines("the cluster's engine is lost"), 1, "{log}");
-    // It sent nothing to CallTools, neither while it was cut off nor to catch up.
-    assert!(near.leads().await && !far.leads().await);
+    // It sent nothing to CallTools, neither while it was cut off nor to catch up. A leader that was paused says that it leads once it has renewed.
+    soon("the other one leads", || near.leads()).await;
+    assert!(!far.leads().await);
     let metrics = get(far.address, "/metrics").await.body;
     let sent = metrics
         .lines()
@@ -402,12 +436,12 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_recovers_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 async fn a_seat_held_through_one_node_is_free_on_all_when_it_expires() {
-    // Longer than a busy machine needs to tell all nodes.
-    const TTL: Duration = Duration::from_secs(10);
+    // Longer than a busy machine needs to tell all nodes, also if one of them is paused for seconds.
+    const TTL: Duration = Duration::from_secs(30);
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
     let nodes = three(&redis, &calltools, "").await;
-    let body = "{\"call_id\":\"call\",\"ttl\":\"10s\"}";
+    let body = "{\"call_id\":\"call\",\"ttl\":\"30s\"}";
     let asked = Instant::now();
     let made = reserve(nodes[1].address, body).await;
     assert!(holds(&made), "{made:?}");

@@ -40,7 +40,7 @@ pub use calltools::CallTools;
 pub use client::{Answer, ask, get, post, post_json};
 pub use disk::Disk;
 pub use events::{Event, Events};
-pub use lateness::Lateness;
+pub use lateness::{Lateness, waited};
 pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
 

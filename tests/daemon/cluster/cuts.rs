@@ -33,10 +33,7 @@ async fn a_leader_that_is_cut_off_sends_nothing_and_follows_when_it_is_back() {
     assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status != 200));
     let decision = far.decision().await;
     assert_eq!((known(&decision), &decision["count"]), (true, &2.into()));
-    assert_eq!(
-        post(near.address, "/v1/queues/sales/refresh").await.status,
-        200
-    );
+    near.is_refreshed().await;
     assert_eq!(near.decision().await["count"], 1);
     assert!(calltools.simulator.requests() > before);
 
@@ -136,7 +133,7 @@ async fn a_refresh_that_arrives_twice_costs_one_poll_and_one_that_is_lost_is_put
         let of_sales = |target: &str| target.contains("queue=1&") || target.ends_with("queue=1");
         received.iter().filter(|one| of_sales(&one.target)).count()
     };
-    let before = polls();
+    let (before, epoch) = (polls(), nodes[1].epoch().await);
     let channel = channel(&redis);
     let question = "{\"id\":8,\"node\":\"gone\",\"what\":{\"refresh\":{\"queue\":\"sales\"}}}";
     for _ in 0..2 {
@@ -150,13 +147,23 @@ async fn a_refresh_that_arrives_twice_costs_one_poll_and_one_that_is_lost_is_put
     assert!(holds(
         &reserve(nodes[1].address, "{\"call_id\":\"call\"}").await
     ));
-    assert_eq!(polls(), before + 1);
+    // A leader that is paused for longer than its lease is replaced, and the next one does not know that the first has polled.
+    let (polled, has_new_leader) = (polls() - before, nodes[1].epoch().await > epoch);
+    assert!(
+        polled == 1 || (polled == 2 && has_new_leader),
+        "{polled} polls"
+    );
 
-    // Nobody hears the next one: all nodes have lost their connections for messages, and open new ones half a second later.
-    redis_cli(&redis, &["client", "kill", "type", "pubsub"]);
-    let refreshed = post(nodes[1].address, "/v1/queues/sales/refresh").await;
-    assert_eq!(refreshed.status, 200, "{refreshed:?}");
-    assert_eq!(polls(), before + 2);
+    // Nobody hears the next one: all nodes have lost their connections for messages, and open new ones half a second later. A pause may cost the
+    // answer of one that is put again, so there are several, each of which is lost.
+    let before = polls();
+    soon("it is put again", async || {
+        redis_cli(&redis, &["client", "kill", "type", "pubsub"]);
+        let refreshed = post(nodes[1].address, "/v1/queues/sales/refresh").await;
+        refreshed.status == 200
+    })
+    .await;
+    assert!(polls() > before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,10 +193,7 @@ async fn the_named_node_goes_on_while_the_engine_is_stopped_and_tells_what_it_se
     .await;
     assert!(!nodes[0].leads().await);
     let before = calltools.simulator.requests();
-    soon("it is refreshed", async || {
-        post(named.address, "/v1/queues/sales/refresh").await.status == 200
-    })
-    .await;
+    named.is_refreshed().await;
     let spent = calltools.simulator.requests();
     assert!(spent > before);
 
@@ -233,15 +237,10 @@ async fn a_follower_that_lost_its_ledger_learns_the_hour_and_slows_nobody_down()
     log.logs("the cluster knows the hour").await;
     assert!(nodes[2].metric(USED).await < Some(500.0));
     // Its mirror has been read by now.
-    let epoch = nodes[1]
-        .metric("openseat_cluster_epoch{account=\"main\"}")
-        .await;
+    let epoch = nodes[1].epoch().await;
     nodes[0].kill();
     soon("one of the others leads", async || {
-        nodes[1]
-            .metric("openseat_cluster_epoch{account=\"main\"}")
-            .await
-            > epoch
+        nodes[1].epoch().await > epoch
     })
     .await;
     polls_on(&nodes[1..], &calltools).await;

@@ -30,15 +30,18 @@ async fn refresh(node: &Node) -> u16 {
     post(node.address, "/v1/queues/sales/refresh").await.status
 }
 
-/// Asks for more than the hour has, by both accounts.
+/// Asks for more than the hour has, by both accounts, until both are told that it is spent.
 async fn overspend(nodes: &[Node], wire: &Wire, limit: usize) {
-    for _ in 0..12 {
+    soon("the hour is spent", async || {
+        let mut spent = 0;
         for node in nodes {
-            refresh(node).await;
+            spent += usize::from(refresh(node).await == 429);
             let sent = wire.heads().len();
             assert!(sent <= limit, "{sent} of {limit}");
         }
-    }
+        spent == nodes.len()
+    })
+    .await;
 }
 
 async fn reload(nodes: &[Node], redis: &LocalEngine, lines: impl Fn(&str) -> String) {
@@ -60,8 +63,8 @@ async fn two_tokens_share_one_hour_with_leaders_on_different_nodes_over_reloads_
     for (number, name) in ["main", "night"].into_iter().enumerate() {
         nodes.push(node(&redis, number, name, &lines(&wire, name, LIMIT, 0)).await);
     }
-    // Most of the hour, half of it by each.
-    while wire.heads().len() < LIMIT - 10 {
+    // More than half of the hour, half of that by each.
+    while wire.heads().len() < LIMIT - 16 {
         for node in &nodes {
             soon("it is refreshed", async || refresh(node).await == 200).await;
         }
@@ -73,9 +76,14 @@ async fn two_tokens_share_one_hour_with_leaders_on_different_nodes_over_reloads_
     soon("it is refreshed", async || refresh(&nodes[1]).await == 200).await;
     nodes[0].start_again().await;
     soon("it is refreshed", async || refresh(&nodes[0]).await == 200).await;
+    let before = wire.heads().len();
     overspend(&nodes, &wire, LIMIT).await;
+    // A pause may cost single requests, which count and are not sent.
     let sent = wire.heads().len();
-    assert!(sent > LIMIT - 4, "the rest of the hour was usable: {sent}");
+    assert!(
+        sent > before + 3,
+        "the rest of the hour was usable: {before}, {sent}"
+    );
     let tokens = wire.heads().concat();
     assert!(tokens.contains("the0day") && tokens.contains("the0night"));
     // A reload with another limit counts by that one, on both nodes.
