@@ -17,8 +17,8 @@ usage() {
 }
 
 limit=-max_total_time=10
-# The limit for one input, in seconds of real time. No input should come anywhere near it.
-input_timeout=10
+# The limit for one input, in seconds of real time. No input should come anywhere near it, but a busy machine can stall the process.
+input_timeout=120
 case ${1-} in
     --runs)
         [[ ${2-} =~ ^[1-9][0-9]*$ ]] || usage

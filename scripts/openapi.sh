@@ -33,6 +33,7 @@ schemathesis=$PWD/$venv/bin/schemathesis config=$PWD/scripts/schemathesis.toml
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
-# The number of examples is limited, because schemathesis would always use up a time limit.
-timeout 300 "$schemathesis" --config-file "$config" run "$url/openapi.json" \
+# The number of examples is limited, because schemathesis would always use up a time limit. It takes a minute or two, and longer on a busy
+# machine.
+timeout 900 "$schemathesis" --config-file "$config" run "$url/openapi.json" \
     --checks all --mode all --max-examples 20 --request-timeout 20 --no-color

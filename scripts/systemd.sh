@@ -12,7 +12,7 @@ set -euo pipefail
 
 # Limits in seconds. Fetching takes a minute or two; anything else that exceeds the second limit has failed.
 fetch_limit=600
-wait_limit=40
+wait_limit=120
 
 say() { printf -- '--> %s\n' "$*"; }
 
@@ -333,12 +333,12 @@ after=$(used)
 
 say "when it hangs, the watchdog kills it and it restarts"
 guest mkdir -p /run/systemd/system/openseat.service.d
-guest sh -c 'printf "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n" >/run/systemd/system/openseat.service.d/test.conf'
+guest sh -c 'printf "[Service]\nWatchdogSec=10\nTimeoutAbortSec=1\n" >/run/systemd/system/openseat.service.d/test.conf'
 guest systemctl daemon-reload
 guest systemctl restart openseat.service
 soon "readiness" is_ready
-# By then a watchdog that gets no pings would have fired.
-sleep 3
+# By then a watchdog that gets no pings would have fired. It waits longer than a busy machine pauses a healthy service.
+sleep 12
 count=$(show NRestarts)
 is "restarts of a healthy service" 0 "$count"
 guest kill -STOP "$(main_process)"
@@ -395,10 +395,11 @@ ask --unix-socket /run/openseat.sock http://openseat/livez >/dev/null
 soon "readiness" is_ready
 is "the restored file's owner" openseat "$(guest stat -c %U /var/lib/private/openseat/history.sqlite3)"
 
-say "it stops within 3 s"
+# It takes 3 s at most, and longer on a busy machine. After 10 s (TimeoutStopSec=) systemd would kill it.
+say "it stops by itself"
 begun=$(date +%s%N)
 guest systemctl stop openseat.socket openseat.service
-(($(date +%s%N) - begun < 4000000000))
+(($(date +%s%N) - begun < 9000000000))
 is "its last exit code" 0 "$(show ExecMainStatus)"
 
 say "removing keeps config and state, purging deletes both"

@@ -90,8 +90,8 @@ check_leftovers() {
     [[ $adopts == yes ]] || cannot "seeing them needs Linux on x86_64 or aarch64" || return
     # It has no output: otherwise, reading its process id would wait for its end.
     orphan=$(sleep 300 >/dev/null 2>&1 & echo $!)
-    # Browsers and routers need a moment to end.
-    for _ in {1..100}; do
+    # Browsers and routers need a moment to end, at most a minute on a busy machine.
+    for _ in {1..600}; do
         find_children
         [[ ${children[*]} != "$orphan" ]] || break
         sleep 0.1

@@ -16,7 +16,8 @@ check_rules() { scripts/rules.sh; }
 start_demo() {
     "$target/debug/openseat" demo --listen 127.0.0.1:0 >"$scratch/demo.out" 2>"$scratch/demo.err" &
     demo=$!
-    for _ in {1..150}; do
+    # Two minutes: on a busy machine a debug build takes its time.
+    for _ in {1..600}; do
         url=$(sed -n 's|^Open *\(.*\)/$|\1|p' "$scratch/demo.out")
         config=$(sed -n 's|.*, the config \(.*\)\.$|\1|p' "$scratch/demo.out")
         # Ready: every queue has its first snapshot, so no metric is missing.
@@ -55,7 +56,7 @@ check_openapi() {
 # --- routers and speed ----------------------------------------------------------------------------------------------
 
 # routers NAME…: tests recipes of deploy/routers/ with the real routers, with a time limit in case one hangs.
-routers() { OPENSEAT=$target/debug/openseat timeout 120 scripts/routers.sh "$@"; }
+routers() { OPENSEAT=$target/debug/openseat timeout 600 scripts/routers.sh "$@"; }
 
 check_requests() { routers curl callgrid dialplans; }
 check_nginx() { routers nginx nginx-without-the-token; }
