@@ -1,4 +1,4 @@
-//! The real program: its signals, its exit codes, its secrets, and crowds of clients.
+//! The real program: its signals, its exit codes, its secrets, and its limits.
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
@@ -13,16 +13,16 @@ use tokio::{
 use crate::support::{CallTools, Program, TestFolder, Time, account, ask, get, post, soon};
 
 /// The documentation promises 3 s; the rest is for a machine that is busy with other tests. What hangs in these tests hangs forever.
-const STOPPED: Duration = Duration::from_secs(20);
+const STOPPED: Duration = Duration::from_secs(60);
 
 /// Everything that a program needs, and the CallTools that it asks.
-async fn setup() -> (CallTools, TestFolder) {
+pub async fn setup() -> (CallTools, TestFolder) {
     let home = TestFolder::on_disk();
     home.set_token("main", TOKEN);
     (CallTools::start(&Time::new()).await, home)
 }
 
-async fn ready(address: SocketAddr) {
+pub async fn ready(address: SocketAddr) {
     soon("ready", async || {
         get(address, "/readyz").await.status == 200
     })
@@ -121,11 +121,14 @@ async fn a_second_signal_ends_it_at_once() {
             continue;
         }
         program.signal(Signal::TERM);
-        // Otherwise it would have waited two seconds for the answer to be read, and then exited with 0.
-        assert_eq!(program.ended().await.code(), Some(130), "{}", program.log());
-        return;
+        match program.ended().await.code() {
+            Some(130) => return,
+            // It has waited two seconds for the answer to be read: the second signal came too late because the test was paused, or did nothing.
+            Some(0) => {}
+            code => panic!("{code:?}: {}", program.log()),
+        }
     }
-    panic!("no answer was in progress in any attempt");
+    panic!("a second signal ended it in no attempt");
 }
 
 #[tokio::test]
@@ -327,17 +330,17 @@ async fn killed_a_hundred_times_at_random_the_ledger_knows_of_every_request() {
         "only {} requests: too few to test anything",
         sent()
     );
-    let mut program = Program::run(&home, &config);
-    ready(program.address().await).await;
-    program.signal(Signal::TERM);
-    program.ended().await;
-    let program = Program::run(&home, &config);
-    let decision = get(program.address().await, "/v1/queues/sales/decision").await;
-    assert_eq!(
-        decision.json()["reason"],
-        "seats",
-        "{decision:?} is not known at once"
-    );
+    // A stop that is paused for longer than its 2.8 s ends without its last writes.
+    soon("data that is known at once", async || {
+        let mut program = Program::run(&home, &config);
+        ready(program.address().await).await;
+        program.signal(Signal::TERM);
+        program.ended().await;
+        let program = Program::run(&home, &config);
+        let decision = get(program.address().await, "/v1/queues/sales/decision").await;
+        decision.json()["reason"] == "seats"
+    })
+    .await;
     let aside = files(&home.state());
     let aside = aside
         .iter()
@@ -355,7 +358,9 @@ async fn the_token_appears_nowhere() {
     let (calltools, home) = setup().await;
     calltools.simulator.set_token(CANARY);
     home.set_token("main", CANARY);
-    let config = home.config(&[calltools.account_with("timeout = \"1s\"", "")]);
+    // The polls before the faults must last until the drop-in API is asked.
+    let account = calltools.account_with("timeout = \"1s\"", "max_age = \"10m\"");
+    let config = home.config(&[account]);
     let config = config.to_str().expect("a plain path");
     let mut program = Program::start(&home, &["--log-level", "trace", "run", "--config", config]);
     let address = program.address().await;
@@ -376,10 +381,12 @@ async fn the_token_appears_nowhere() {
         InjectedFault::Throttled(Some(Duration::from_secs(60))),
     ] {
         let what = format!("{fault:?}");
+        // A poll in the background gets it as well.
         calltools
             .simulator
-            .inject(1, Some(Endpoint::AgentStatuses), fault);
+            .inject(usize::MAX, Some(Endpoint::AgentStatuses), fault);
         let answer = post(address, "/v1/queues/sales/refresh").await;
+        calltools.simulator.clear_faults();
         assert!(answer.status >= 400, "{what}: {answer:?}");
         seen += &format!("{answer:?}");
         seen += &format!("{:?}", get(address, "/v1/queues/sales/decision").await);
@@ -467,11 +474,13 @@ async fn a_token_file_that_hangs_blocks_neither_another_account_nor_a_reload_nor
     let address = program.address().await;
     ready(address).await;
     pipe_at(&home.path().join("main.token"));
+    // A poll in the background gets it as well.
     calltools
         .simulator
-        .inject(1, None, InjectedFault::InvalidToken);
+        .inject(usize::MAX, None, InjectedFault::InvalidToken);
     let target = "/v1/queues/main/sales/refresh";
     let refused = post(address, target).await;
+    calltools.simulator.clear_faults();
     assert_ne!(refused.status, 200, "{refused:?}");
     program.logs("is a named pipe").await;
     // The account keeps the token that it has, and the other account is not affected.
@@ -543,19 +552,10 @@ async fn a_sighup_during_the_start_is_handled_and_ends_nothing() {
     let text = fs::read_to_string(&config).expect("a config");
     let second_config = home.path().join("second.toml");
     fs::write(&second_config, &text).expect("the file can be written");
-    let mut second = Program::run(&home, &second_config);
-    soon("signals that are caught", async || {
-        catches(&second, Signal::HUP)
+    soon("signals while it waits", async || {
+        outlives_a_sighup_while_it_waits(&home, &second_config).await
     })
     .await;
-    second.signal(Signal::HUP);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(second.has_ended().is_none(), "{}", second.log());
-    // While it waits for the folder, it stops at once when told to.
-    let begun = Instant::now();
-    second.signal(Signal::TERM);
-    assert_eq!(second.ended().await.code(), Some(0), "{}", second.log());
-    assert!(begun.elapsed() < STOPPED, "{:?}", begun.elapsed());
     drop(first);
 
     let third = Program::run(&home, &config);
@@ -568,6 +568,30 @@ async fn a_sighup_during_the_start_is_handled_and_ends_nothing() {
     third
         .logs("the config was read again and is in force")
         .await;
+}
+
+/// Sends a SIGHUP to a process that waits for a folder which another one holds, and stops it. Returns false if it gave up before the end: it waits
+/// for 5 s, and the test may have been paused for longer.
+async fn outlives_a_sighup_while_it_waits(home: &TestFolder, config: &Path) -> bool {
+    let mut second = Program::run(home, config);
+    soon("signals that are caught", async || {
+        catches(&second, Signal::HUP) || second.has_ended().is_some()
+    })
+    .await;
+    for signal in [Signal::HUP, Signal::TERM] {
+        if let Some(status) = second.has_ended() {
+            assert_eq!(status.code(), Some(1), "{}", second.log());
+            return false;
+        }
+        second.signal(signal);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // It stops at once when told to.
+    let begun = Instant::now();
+    let code = second.ended().await.code();
+    assert!(begun.elapsed() < STOPPED, "{:?}", begun.elapsed());
+    assert!(matches!(code, Some(0 | 1)), "{code:?}: {}", second.log());
+    code == Some(0)
 }
 
 /// Whether a process has a handler for a signal by now: bit n - 1 of a mask that the system shows.
@@ -644,95 +668,4 @@ async fn with_a_low_hard_limit_callers_get_fewer_connections_and_polls_continue(
         "{}",
         program.log()
     );
-}
-
-#[tokio::test]
-async fn hundreds_of_clients_that_never_finish_do_not_slow_an_honest_one() {
-    let (calltools, home) = setup().await;
-    let program = Program::run(&home, &home.config(&[calltools.account()]));
-    let address = program.address().await;
-    ready(address).await;
-    let hundred_answers = async || {
-        let begun = Instant::now();
-        for _ in 0..100 {
-            assert_eq!(get(address, "/v1/queues/sales/decision").await.status, 200);
-        }
-        begun.elapsed()
-    };
-    let alone = hundred_answers().await;
-    let mut crowd = Vec::new();
-    for n in 0..800 {
-        let mut stream = TcpStream::connect(address)
-            .await
-            .expect("1024 connections are allowed");
-        let words: &[u8] = [b"".as_slice(), b"GET /v1/queues HTTP/1.1\r\nHo"][n % 2];
-        stream
-            .write_all(words)
-            .await
-            .expect("the connection is open");
-        crowd.push(stream);
-    }
-    let in_crowd = hundred_answers().await;
-    // No request waited for the crowd, whose heads may take 5 s. On a busy machine everything takes longer.
-    let bound = Duration::from_secs(3).max(10 * alone);
-    assert!(
-        in_crowd < bound,
-        "{in_crowd:?} with the crowd, {alone:?} without"
-    );
-}
-
-/// Reads until an answer's head is complete.
-async fn status_line(stream: &mut TcpStream) -> String {
-    let mut buffer = [0; 4096];
-    let length = tokio::time::timeout(crate::support::TIMEOUT, stream.read(&mut buffer)).await;
-    let length = length.expect("no timeout").unwrap_or_default();
-    let text = String::from_utf8_lossy(&buffer[..length]);
-    text.lines().next().unwrap_or_default().to_owned()
-}
-
-#[tokio::test]
-async fn requests_that_arrived_completely_while_the_process_was_stopped_are_answered() {
-    // A head and a body have 5 s, which pass meanwhile.
-    const PAUSE: Duration = Duration::from_secs(7);
-    let (calltools, home) = setup().await;
-    let program = Program::run(&home, &home.config(&[calltools.account()]));
-    let address = program.address().await;
-    ready(address).await;
-    let body = r#"{"call_id":"call"}"#;
-    let head = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let body = format!(
-        "POST /v1/queues/sales/reservations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut halves = Vec::new();
-    for (request, at) in [(head, 20), (head, 1), (head, 0), (&*body, body.len() - 5)] {
-        for _ in 0..5 {
-            let mut stream = TcpStream::connect(address)
-                .await
-                .expect("the server listens");
-            let (first, second) = request.split_at(at);
-            stream
-                .write_all(first.as_bytes())
-                .await
-                .expect("the connection is open");
-            halves.push((stream, second));
-        }
-    }
-    // By now the daemon has read the first halves.
-    assert_eq!(get(address, "/livez").await.status, 200);
-    program.signal(Signal::STOP);
-    for (stream, second) in &mut halves {
-        stream
-            .write_all(second.as_bytes())
-            .await
-            .expect("the connection is open");
-    }
-    tokio::time::sleep(PAUSE).await;
-    program.signal(Signal::CONT);
-    for (n, (stream, _)) in halves.iter_mut().enumerate() {
-        let line = status_line(stream).await;
-        // Whether there is a seat for the call does not matter.
-        let is_answered = line.starts_with("HTTP/1.1 ") && !line.contains("408");
-        assert!(is_answered, "{n}: {line:?}");
-    }
 }
