@@ -26,10 +26,14 @@ impl Fixture {
     }
 
     async fn with(account_lines: &str) -> Self {
+        Self::with_queue(account_lines, "max_age = \"20s\"").await
+    }
+
+    async fn with_queue(account_lines: &str, queue_lines: &str) -> Self {
         let (time, home, wire) = (Time::new(), TestFolder::new(), Wire::start().await);
         home.set_token("main", TOKEN);
-        let queue = ["queue = \"sales\"\nmax_age = \"20s\""];
-        let account = account("main", &wire.base_url(), account_lines, &queue);
+        let queue = format!("queue = \"sales\"\n{queue_lines}");
+        let account = account("main", &wire.base_url(), account_lines, &[&queue]);
         let daemon = home.start(&time, &[account]).await;
         daemon.decides("sales", known).await;
         Self {
@@ -635,7 +639,8 @@ async fn u20_only_the_page_number_of_a_next_link_is_used() {
 
 #[tokio::test]
 async fn u27_a_connection_that_was_closed_while_idle_costs_one_request_but_no_snapshot() {
-    let fixture = Fixture::start().await;
+    // Longer than several polls take, also on a busy machine.
+    let fixture = Fixture::with_queue(LONG_TIMEOUTS, "max_age = \"2m\"").await;
     fixture.wire.behave(Behaviour::Fickle);
     let lost = async || fixture.daemon.outcomes("connection_lost").await >= 3.0;
     fixture.time.until("lost connections", lost).await;
