@@ -78,10 +78,17 @@ impl Fixture {
 
     /// Its standard output and standard error, once it has exited with `code`.
     async fn status(&self, arguments: &[&str], code: i32) -> (String, String) {
-        let output = self.run(&[&["status"], arguments].concat()).await;
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        let (out, err) = (text(output.stdout), text(output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
+        let (mut status, mut out, mut err) = (None, String::new(), String::new());
+        // It waits 3 s for the daemon, and a busy machine may be later.
+        soon("an answer in time", async || {
+            let output = self.run(&[&["status"], arguments].concat()).await;
+            let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+            (out, err) = (text(output.stdout), text(output.stderr));
+            status = output.status.code();
+            !err.contains("no answer within")
+        })
+        .await;
+        assert_eq!(status, Some(code), "{out}\n{err}");
         assert!(
             !out.contains("canary") && !err.contains("canary"),
             "{out}{err}"
@@ -95,12 +102,17 @@ impl Fixture {
 async fn every_queue_is_shown_with_its_decision_agents_and_what_is_left_of_the_hour() {
     let fixture = Fixture::running(&[]).await;
     let (out, err) = fixture.status(&[], 0).await;
-    assert!(
-        out.starts_with(
-            "main  3 of 1000 requests spent in the last hour, 997 left (50 kept back); one every "
-        ),
-        "{out}"
+    // Names, statuses and the queue, and a poll every 3.8 s.
+    let spent = out
+        .strip_prefix("main  ")
+        .and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let spent: u64 = spent.unwrap_or_else(|| panic!("no number: {out}"));
+    let left = 1000 - spent;
+    assert!(spent >= 3, "{out}");
+    let hour = format!(
+        "main  {spent} of 1000 requests spent in the last hour, {left} left (50 kept back); one every "
     );
+    assert!(out.starts_with(&hour), "{out}");
     let row = out
         .lines()
         .find(|line| line.contains("sales-queue"))
@@ -122,7 +134,10 @@ async fn every_queue_is_shown_with_its_decision_agents_and_what_is_left_of_the_h
         (&"queues".into(), &"in_use".into()),
         "one queue is polled on its own: {feeds}"
     );
-    assert_eq!(json["accounts"][0]["used"], 3);
+    assert!(
+        json["accounts"][0]["used"].as_u64() >= Some(spent),
+        "{json}"
+    );
     assert_eq!(json["queues"][0]["reason"], "seats");
 }
 

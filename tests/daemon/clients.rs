@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
 
 use openseat::{
     config::Config,
-    simulator::{Endpoint, InjectedFault, TOKEN},
+    simulator::{InjectedFault, TOKEN},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -134,6 +134,7 @@ async fn k05_a_queue_that_nobody_configured_is_404_without_a_poll_or_a_new_serie
     let (calltools, _home, daemon) = setup().await;
     let _ = daemon.get("/v1/queues/none/decision").await;
     let (series_before, requests) = (series(&daemon).await, calltools.simulator.requests());
+    let begun = tokio::time::Instant::now();
     for n in 0..300 {
         for target in [
             format!("/v1/queues/none-{n}/decision?threshold={n}"),
@@ -150,11 +151,10 @@ async fn k05_a_queue_that_nobody_configured_is_404_without_a_poll_or_a_new_serie
         }
     }
     assert_eq!(series(&daemon).await, series_before);
-    let polls = calltools.simulator.requests_to(Endpoint::AgentStatuses);
-    assert!(
-        calltools.simulator.requests() - requests <= 2,
-        "{polls} polls"
-    );
+    // The polls in the background go on meanwhile, one every 3.8 s.
+    let sent = calltools.simulator.requests() - requests;
+    let due = 2 + begun.elapsed().as_secs() / 3;
+    assert!(sent <= due, "{sent} requests, and {due} were due");
 }
 
 #[tokio::test]
