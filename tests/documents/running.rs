@@ -1,6 +1,6 @@
 //! A daemon with a simulated CallTools, which examples are sent to.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use openseat::{
     clock::{Clock, SystemClock},
@@ -13,6 +13,9 @@ use tokio::{
 };
 
 use crate::support::{TestDaemon, TestFolder, account};
+
+/// The pause between two requests for a seat: so long that the daemon has time for the poll that finds one.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Dropping it ends the daemon and the simulator.
 pub struct Running {
@@ -70,10 +73,16 @@ impl Running {
         (answer.status(), answer.text().await.expect("a text"))
     }
 
-    /// Reserves a seat, as a router does before it sends a call; returns the reservation's id.
+    /// Reserves a seat, as a router does before it sends a call; returns the reservation's id. Agents come and go, and other examples hold seats for
+    /// 45 s, so it may have to wait for one.
     pub async fn reserve(&self, call_id: &str) -> String {
         let body = serde_json::json!({ "call_id": call_id }).to_string();
-        let (status, text) = self.post("/v1/queues/sales-queue/reservations", body).await;
+        let target = "/v1/queues/sales-queue/reservations";
+        let (mut status, mut text) = self.post(target, body.clone()).await;
+        while status == StatusCode::CONFLICT {
+            tokio::time::sleep(PAUSE).await;
+            (status, text) = self.post(target, body.clone()).await;
+        }
         assert_eq!(status, StatusCode::CREATED, "{text}");
         let made: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         made["id"].as_str().expect("an id").to_owned()
