@@ -15,6 +15,12 @@ pub const BEARER: &str = "0123456789abcdef-bearer";
 /// Requests per hour. With this many, no test waits long for a poll.
 const PLENTY: u32 = 20_000;
 
+/// Longer than a busy machine pauses, so that answers stay known.
+const LONG: &str = "30s";
+
+/// So short that a test of a fault need not wait.
+const SHORT: &str = "3s";
+
 const STATE: &str = "[state]\ndir = \"state\"\n";
 
 /// A simulated CallTools and a daemon. Dropping it ends both.
@@ -28,21 +34,26 @@ pub struct Fixture {
 impl Fixture {
     /// Opens a centre with these queues, each with the names of its agents, who are available and logged in.
     pub async fn open(queues: &[(&str, &[&str])]) -> Self {
-        Self::with(queues, STATE).await
+        Self::with(queues, STATE, LONG).await
+    }
+
+    /// The same with answers that become unknown soon after a fault.
+    pub async fn with_a_short_max_age(queues: &[(&str, &[&str])]) -> Self {
+        Self::with(queues, STATE, SHORT).await
     }
 
     /// The same without a state folder.
     pub async fn without_state(queues: &[(&str, &[&str])]) -> Self {
-        Self::with(queues, "[state]\ndir = false\n").await
+        Self::with(queues, "[state]\ndir = false\n", LONG).await
     }
 
     /// The same, but callers need a token.
     pub async fn behind_a_token(queues: &[(&str, &[&str])]) -> Self {
         let bearer = format!("bearer_token_file = \"./bearer\"\n{STATE}");
-        Self::with(queues, &bearer).await
+        Self::with(queues, &bearer, LONG).await
     }
 
-    async fn with(queues: &[(&str, &[&str])], more: &str) -> Self {
+    async fn with(queues: &[(&str, &[&str])], more: &str, max_age: &str) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let simulator = simulate(queues, Arc::clone(&clock));
         let calltools = CallTools::serve(simulator.clone()).await;
@@ -53,7 +64,7 @@ impl Fixture {
         );
         for (queue, _) in queues {
             let queue = toml::Value::from(*queue);
-            config += &format!("[[account.queue]]\nqueue = {queue}\nmax_age = \"3s\"\n");
+            config += &format!("[[account.queue]]\nqueue = {queue}\nmax_age = \"{max_age}\"\n");
         }
         let home = TestFolder::new();
         home.set_token("main", TOKEN);

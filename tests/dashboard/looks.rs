@@ -20,7 +20,7 @@ fn card(n: usize, part: &str) -> String {
 #[ignore = "needs Chromium and chromedriver"]
 async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_recovery() {
     let queues: [(&str, &[&str]); 2] = [("sales", &["Ann", "Bob"]), ("support", &["Cy"])];
-    let fixture = Fixture::open(&queues).await;
+    let fixture = Fixture::with_a_short_max_age(&queues).await;
     let browser = Browser::start().await;
     browser.emulate(Device::Desktop, "light").await;
     browser.open(&fixture.url("/")).await;
@@ -119,7 +119,7 @@ async fn a_queue_has_a_page_that_follows_its_agents() {
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn the_page_says_when_the_daemon_is_gone() {
-    let fixture = Fixture::open(&[("sales", &["Ann"])]).await;
+    let fixture = Fixture::with_a_short_max_age(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     browser.open(&fixture.url("/")).await;
     browser.wait_until_live().await;
