@@ -21,6 +21,17 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// How long something takes at best. A pause of the machine may delay one of them; a wait delays each.
+async fn fastest_of_three(mut what: impl AsyncFnMut()) -> Duration {
+    let mut fastest = Duration::MAX;
+    for _ in 0..3 {
+        let begun = now();
+        what().await;
+        fastest = fastest.min(begun.elapsed());
+    }
+    fastest
+}
+
 #[tokio::test]
 async fn no_decision_waits_unless_asked_to() {
     let (world, mut ends) = at_the_edge(AGE);
@@ -89,12 +100,14 @@ async fn a_wait_that_times_out_is_answered_from_the_board() {
 async fn a_wait_ends_at_once_if_the_account_drops_the_request() {
     let (world, mut ends) = at_the_edge(AGE);
     let server = world.serve().await;
-    let begun = now();
-    let answer = server.get("/v1/queues/sales/decision?fresh=2s&wait=5s");
-    let account = async { drop(ends.asks.recv().await) };
-    let (answer, ()) = tokio::join!(answer, account);
-    assert_eq!(answer.status, 200);
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    let fastest = fastest_of_three(async || {
+        let answer = server.get("/v1/queues/sales/decision?fresh=2s&wait=5s");
+        let account = async { drop(ends.asks.recv().await) };
+        let (answer, ()) = tokio::join!(answer, account);
+        assert_eq!(answer.status, 200);
+    })
+    .await;
+    assert!(fastest < Duration::from_secs(4), "{fastest:?}");
 }
 
 #[tokio::test]
@@ -145,11 +158,13 @@ async fn a_busy_account_makes_no_request_wait() {
     server
         .get("/v1/queues/sales/decision?fresh=2s&wait=1ms")
         .await;
-    let begun = now();
-    server
-        .get("/v1/queues/sales/decision?fresh=2s&wait=5s")
-        .await;
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    let fastest = fastest_of_three(async || {
+        server
+            .get("/v1/queues/sales/decision?fresh=2s&wait=5s")
+            .await;
+    })
+    .await;
+    assert!(fastest < Duration::from_secs(4), "{fastest:?}");
     drop(ends);
     assert_eq!(
         server

@@ -143,7 +143,8 @@ async fn streams_leave_connections_for_other_requests() {
 
 #[tokio::test]
 async fn a_stop_ends_streams_with_a_reason_and_without_waiting() {
-    let world = World::with(&["main/a"]);
+    let mut world = World::with(&["main/a"]);
+    world.limits.drain = Duration::from_secs(60);
     let mut server = world.serve().await;
     let mut clients = Vec::new();
     for _ in 0..20 {
@@ -165,8 +166,8 @@ async fn a_stop_ends_streams_with_a_reason_and_without_waiting() {
         assert_eq!(end.id, None, "the client resumes from what it has seen");
         assert_eq!(within(client.block()).await, None);
     }
-    // If one were cut, this would take as long as the drain and be logged.
-    let drained = tokio::time::timeout(Duration::from_secs(1), &mut server.task).await;
+    // If one were cut, this would take as long as the drain and be logged. A busy machine needs far less.
+    let drained = tokio::time::timeout(Duration::from_secs(20), &mut server.task).await;
     drained
         .expect("no stream delays the stop")
         .expect("the stream ends");
