@@ -112,7 +112,7 @@ impl Account {
         let ready = statuses.filter(|status| status.is_ready() == Some(true));
         let ready = ready.map(|status| ReadyStatus {
             id: status.id,
-            name: status.name.clone(),
+            name: Arc::clone(&status.name),
         });
         let now = self.deps.clock.now();
         self.feeds

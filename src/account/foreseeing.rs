@@ -26,10 +26,7 @@ use crate::{
             week::tenth,
         },
     },
-    model::{
-        agent::Agent,
-        names::{Names, Status},
-    },
+    model::{agent::Agent, names::Names},
     state::store::Note,
 };
 
@@ -112,10 +109,9 @@ impl Account {
 
     /// Renames statuses that CallTools has renamed.
     pub(super) fn rename_statuses(&mut self, before: &Names, now: &Names) {
-        let name = |status: &Status| Arc::<str>::from(status.name.as_str());
         let renamed = now.statuses.iter().flatten().filter_map(|status| {
             let was = before.status_by_id(status.id)?;
-            let (was, is) = (name(was), name(status));
+            let (was, is) = (Arc::clone(&was.name), Arc::clone(&status.name));
             (was != is).then_some((was, is))
         });
         let renamed: Vec<_> = renamed.collect();

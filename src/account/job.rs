@@ -83,6 +83,7 @@ pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
         took: list.took,
         complete: list.complete,
         agents: list.rows.into_iter().map(Arc::new).collect(),
+        tally: None,
     };
     snapshot(joined, rule)
 }
@@ -112,7 +113,10 @@ pub(super) fn as_of(joined: &Joined, rule: &Rule) -> Moment {
 
 fn measure(joined: &Joined, rule: &Rule) -> Result<Measured, Mismatch> {
     match rule {
-        Rule::Seats(rule) => criteria::seats(&joined.agents, *rule, joined.as_of),
+        Rule::Seats(rule) => {
+            let counted = joined.tally.and_then(|tally| tally.seats(*rule));
+            counted.unwrap_or_else(|| criteria::seats(&joined.agents, *rule, joined.as_of))
+        }
         Rule::Custom(criteria) => {
             let unreadable = |error: serde_json::Error| {
                 Mismatch(format!("a row cannot be read as JSON: {error}"))

@@ -98,7 +98,7 @@ impl Account {
         };
         tracing::warn!(
             account = &*self.name,
-            status = status.name,
+            status = &*status.name,
             was = before.queue_action,
             now = status.queue_action,
             "the action of a status was changed in CallTools; its agents now count accordingly"

@@ -6,7 +6,12 @@ use super::{Account, job};
 use crate::{
     account::{plan, roster::Joined},
     config::Rule,
-    decision::{self, criteria::Renewal, snapshot::Snapshot, staleness::hangs_on_membership},
+    decision::{
+        self,
+        criteria::{Renewal, Tally},
+        snapshot::Snapshot,
+        staleness::hangs_on_membership,
+    },
 };
 
 impl Account {
@@ -100,8 +105,13 @@ impl Account {
 
     fn measured(&mut self, place: usize, joined: Joined) -> Snapshot {
         let queue = &self.deps.queues[place];
+        let tally = joined.tally;
         let mut snapshot = job::snapshot(joined, &queue.rule);
-        let at_edge = hangs_on_membership(&snapshot, queue.threshold);
+        let at_edge = hangs_on_membership(&snapshot.measured, queue.threshold, || {
+            tally
+                .unwrap_or_else(|| Tally::of(&snapshot.agents))
+                .may_grow()
+        });
         self.schedule.at_edge(place, at_edge);
         snapshot.outlook = self.outlook(place, &snapshot);
         snapshot

@@ -213,7 +213,7 @@ struct Standing {
 impl Standing {
     fn listed(status: &Status) -> Self {
         Self {
-            name: Some(status.name.as_str().into()),
+            name: Some(Arc::clone(&status.name)),
             available: Some(status.is_ready().unwrap_or(means_ready(&status.name))),
             unknown: None,
         }

@@ -10,7 +10,7 @@ use crate::{
     decision::{
         Decision, Patience,
         board::QueueState,
-        criteria::{Comparison, Verdict},
+        criteria::{Comparison, Measured, Mismatch, Verdict},
         snapshot::Snapshot,
     },
     model::quantity::Quantity,
@@ -77,17 +77,15 @@ impl Staleness {
 
 /// Whether one agent who logged in to the queue or out of it, unseen, could turn the answer: the last seat may be gone, or an available
 /// agent may have joined. With seats to spare, or with nobody available, it could not.
-pub fn hangs_on_membership(snapshot: &Snapshot, threshold: Option<Quantity>) -> bool {
-    let (Ok(measured), Some(threshold)) = (&snapshot.measured, threshold) else {
+pub fn hangs_on_membership(
+    measured: &Result<Measured, Mismatch>,
+    threshold: Option<Quantity>,
+    somebody_may_join: impl FnOnce() -> bool,
+) -> bool {
+    let (Ok(measured), Some(threshold)) = (measured, threshold) else {
         return true;
     };
     let above = measured.count.get() - threshold.get();
-    let somebody_may_join = || {
-        snapshot
-            .agents
-            .iter()
-            .any(|agent| agent.available == Some(true) && !agent.queue_logged_in)
-    };
     above == 1.0 || (above == 0.0 && somebody_may_join())
 }
 

@@ -284,7 +284,7 @@ fn with_statuses<'a>(statuses: impl IntoIterator<Item = &'a str>) -> QueueState 
 fn a_status_without_agents_counts_zero_and_no_status_is_called_none() {
     let lunch = Status {
         id: 2,
-        name: "Lunch".to_owned(),
+        name: "Lunch".into(),
         queue_action: None,
         raw: raw(&serde_json::json!({})),
     };

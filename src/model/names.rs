@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -37,7 +39,7 @@ pub struct Status {
     /// CallTools' number for it.
     pub id: u64,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// What it does: `Set Ready`, `Set Not Ready`, `Logout` or `No Action`.
     pub queue_action: Option<String>,
     /// The row as CallTools sent it.
@@ -91,7 +93,7 @@ impl Status {
         let queue_action = fields.queue_action.text().map(str::to_owned);
         Ok(Self {
             id,
-            name,
+            name: name.into(),
             queue_action,
             raw,
         })

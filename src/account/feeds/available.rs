@@ -4,7 +4,7 @@
 //! available. CallTools does not promise that it filters, so every row is checked. And one bad answer must not empty the account, so a reading that
 //! lists far fewer agents than are known says nothing about the others. Only pages that were requested next belong to a reading. Pure.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -39,7 +39,7 @@ pub struct ReadyStatus {
     /// CallTools' number for it.
     pub id: u64,
     /// Its name in rows.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// The result of a page.

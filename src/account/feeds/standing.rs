@@ -104,7 +104,7 @@ impl Feeds {
         // Every account has such a status.
         feeds.available.set_statuses(vec![ReadyStatus {
             id: 0,
-            name: String::new(),
+            name: "".into(),
         }]);
         feeds.standings(full, start)
     }

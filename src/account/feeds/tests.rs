@@ -96,7 +96,7 @@ fn moment(time: u64) -> Moment {
 fn ready(id: u64) -> ReadyStatus {
     ReadyStatus {
         id,
-        name: STATUSES[0].to_owned(),
+        name: STATUSES[0].into(),
     }
 }
 

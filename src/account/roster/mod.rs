@@ -17,6 +17,7 @@
 //! when sweeps lose trust.
 
 mod confirmed;
+mod looks;
 mod membership;
 mod people;
 mod person;

@@ -55,22 +55,85 @@ pub fn seats<A: Borrow<Agent>>(
     rule: SeatRule,
     as_of: Moment,
 ) -> Result<Measured, Mismatch> {
-    let agents = agents.iter().map(Borrow::borrow);
-    let (mut count, mut unknown) = (0_u32, 0_u32);
+    let (mut count, mut unknown) = (0, 0);
     for agent in agents {
-        match seat(agent, rule, as_of) {
+        match seat(agent.borrow(), rule, as_of) {
             Seat::Open => count += 1,
             Seat::None | Seat::Forgotten | Seat::OnCall => {}
             Seat::Unknown => unknown += 1,
         }
     }
+    counted(count, unknown)
+}
+
+fn counted(seats: u32, unknown: u32) -> Result<Measured, Mismatch> {
     if unknown > 0 {
         return Err(unknown_statuses(unknown));
     }
     Ok(Measured {
-        count: Quantity::from(count),
+        count: Quantity::from(seats),
         verdict: Verdict::Compare(Comparison::GreaterThan),
     })
+}
+
+/// How many agents of a queue are in each state that the built-in rule distinguishes without reading dates.
+///
+/// Each answer of CallTools renews a few rows of nearly every queue. With this, a queue is counted again by these rows alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    open: u32,
+    on_call: u32,
+    unknown: u32,
+    /// Available, but not logged in to the queue.
+    logged_out: u32,
+}
+
+impl Tally {
+    /// Counts these agents.
+    pub fn of<A: Borrow<Agent>>(agents: &[A]) -> Self {
+        let mut tally = Self::default();
+        for agent in agents {
+            tally.add(agent.borrow());
+        }
+        tally
+    }
+
+    /// Counts one agent more.
+    pub fn add(&mut self, agent: &Agent) {
+        if let Some(state) = self.state(agent) {
+            *state += 1;
+        }
+    }
+
+    /// Undoes [`add`](Self::add).
+    pub fn remove(&mut self, agent: &Agent) {
+        if let Some(state) = self.state(agent) {
+            *state -= 1;
+        }
+    }
+
+    fn state(&mut self, agent: &Agent) -> Option<&mut u32> {
+        match undated_seat(agent) {
+            Seat::Open => Some(&mut self.open),
+            Seat::OnCall => Some(&mut self.on_call),
+            Seat::Unknown => Some(&mut self.unknown),
+            Seat::None | Seat::Forgotten => (agent.available == Some(true)
+                && !agent.queue_logged_in)
+                .then_some(&mut self.logged_out),
+        }
+    }
+
+    /// Returns what [`seats()`] returns for the same agents; `None` if the rule reads dates.
+    pub fn seats(self, rule: SeatRule) -> Option<Result<Measured, Mismatch>> {
+        let on_call = if rule.count_on_call { self.on_call } else { 0 };
+        let reads_dates = rule.forgotten_after.is_some();
+        (!reads_dates).then(|| counted(self.open + on_call, self.unknown))
+    }
+
+    /// Returns whether an agent is available who could log in to the queue.
+    pub fn may_grow(self) -> bool {
+        self.logged_out > 0
+    }
 }
 
 /// How the built-in rule sees an agent.
@@ -88,13 +151,22 @@ pub enum Seat {
     Unknown,
 }
 
-/// Returns whether one agent is a seat. [`seats`] counts with this.
+/// Returns whether one agent is a seat. [`seats()`] counts with this.
 pub fn seat(agent: &Agent, rule: SeatRule, as_of: Moment) -> Seat {
     let is_forgotten = || is_forgotten(agent.status_since, rule.forgotten_after, as_of.timestamp());
+    match undated_seat(agent) {
+        Seat::OnCall if !rule.count_on_call => Seat::OnCall,
+        Seat::Open | Seat::OnCall if is_forgotten() => Seat::Forgotten,
+        Seat::OnCall => Seat::Open,
+        seat => seat,
+    }
+}
+
+/// Returns the seat as far as it depends neither on dates nor on the config.
+fn undated_seat(agent: &Agent) -> Seat {
     match agent.available {
         _ if !agent.queue_logged_in => Seat::None,
-        Some(true) if agent.on_call && !rule.count_on_call => Seat::OnCall,
-        Some(true) if is_forgotten() => Seat::Forgotten,
+        Some(true) if agent.on_call => Seat::OnCall,
         Some(true) => Seat::Open,
         Some(false) => Seat::None,
         None => Seat::Unknown,

@@ -15,7 +15,7 @@ use crate::{
 fn names() -> Arc<Names> {
     let status = |id: u64, name: &str| Status {
         id,
-        name: name.to_owned(),
+        name: name.into(),
         queue_action: None,
         raw: raw(&serde_json::json!({"id": id, "name": name})),
     };

@@ -37,7 +37,7 @@ fn page(number: u32, last: bool, rows: &[Agent]) -> FilteredPage<'_> {
 fn available(names: &[&str]) -> Available {
     let statuses = names.iter().zip(1..).map(|(name, id)| ReadyStatus {
         id,
-        name: (*name).to_owned(),
+        name: (*name).into(),
     });
     let mut available = Available::default();
     available.set_statuses(statuses.collect());
@@ -157,7 +157,7 @@ fn a_page_that_was_not_requested_next_belongs_to_no_reading() {
     let statuses = [(1, "Available"), (2, "Ready for chats")];
     let statuses = statuses.map(|(id, name)| ReadyStatus {
         id,
-        name: name.to_owned(),
+        name: name.into(),
     });
     assert!(feed.set_statuses(statuses.to_vec()));
     assert_eq!(
@@ -187,7 +187,7 @@ fn agents_with_a_new_ready_status_are_no_misses_of_earlier_lists() {
     }
     assert!(feed.set_statuses(vec![ReadyStatus {
         id: 2,
-        name: "Ready for chats".to_owned(),
+        name: "Ready for chats".into(),
     }]));
     let mut others = rows(27..30, "Ready for chats");
     others.iter_mut().for_each(|row| row.available = Some(true));

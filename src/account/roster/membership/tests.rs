@@ -167,6 +167,7 @@ fn assert_joined(roster: &mut Roster) {
             assert_eq!(joined.everybody_as_of.boot, of_all);
             assert_eq!(joined.as_of.boot, of_seats.unwrap_or(of_all));
         }
+        assert_eq!(joined.tally, Some(Tally::of(&joined.agents)));
         let again = roster.join(place).unwrap();
         assert!(
             Arc::ptr_eq(&again.agents, &joined.agents),

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::*;
@@ -71,6 +72,29 @@ fn an_agent_on_a_call_is_not_a_seat_unless_the_config_counts_them() {
         seats(&[unclear], SeatRule::default(), NOW).is_err(),
         "a status without a meaning stays unknown"
     );
+}
+
+proptest! {
+    #[test]
+    fn a_tally_counts_what_a_walk_counts(
+        states in prop::collection::vec((any::<Option<bool>>(), any::<bool>(), any::<bool>()), 0..6),
+        gone in 0..6_usize,
+        count_on_call: bool,
+    ) {
+        let agents: Vec<_> = states.into_iter().map(|(available, queue_logged_in, on_call)| Agent {
+            on_call,
+            ..agent(available, queue_logged_in, Some(10))
+        }).collect();
+        let (gone, left) = agents.split_at(gone.min(agents.len()));
+        let mut tally = Tally::of(&agents);
+        gone.iter().for_each(|agent| tally.remove(agent));
+        let rule = SeatRule { count_on_call, ..SeatRule::default() };
+        prop_assert_eq!(tally.seats(rule), Some(seats(left, rule, NOW)));
+        let joins = |agent: &Agent| agent.available == Some(true) && !agent.queue_logged_in;
+        prop_assert_eq!(tally.may_grow(), left.iter().any(joins));
+        let dated = SeatRule { forgotten_after: Some(Duration::from_secs(5)), ..rule };
+        prop_assert_eq!(tally.seats(dated), None);
+    }
 }
 
 #[test]
