@@ -123,6 +123,8 @@ impl Account {
     pub(super) fn look_at_rules(&mut self) {
         let mut queues = self.deps.queues.iter();
         let needs_reasons = queues.any(|queue| queue.rule.reads_reasons());
+        // These rules read rows of any list, and any field of them.
+        self.roster.rules_read_rows(needs_reasons);
         let now = self.deps.clock.now();
         if self.feeds.set_needs_reasons(needs_reasons, now) {
             self.tell_feed_in_use();

@@ -3,13 +3,17 @@
 //! Rows take most of openseat's memory: more than a kilobyte each, once for the agent and once for each of the agent's queues. All rows of an
 //! account have the same fields, and many have the same values. So a row is kept as its difference from one whole row of the account, and
 //! a row that differs only in its login to a queue is computed when it is read.
+//!
+//! Rows contain fields that count seconds, so nearly every row differs from the one before. If nothing else has changed, the newer text
+//! [replaces](RawRow::renew) the older one in place, for all of the agent's queues at once.
 
 mod difference;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -31,9 +35,9 @@ const STATUS: [&str; 4] = [
 /// for agents who never had a status. Being part of the row, the mark outlives restarts and reaches other nodes.
 const STATUS_UNKNOWN: &str = "openseat_status_unknown";
 
-/// A row as CallTools sent it, perhaps with the login from another row.
+/// A row as CallTools sent it, perhaps with the login from another row. Clones are the same row: they are renewed together.
 #[derive(Clone, Debug)]
-pub struct RawRow(Arc<Form>);
+pub struct RawRow(Arc<ArcSwap<Form>>);
 
 #[derive(Debug)]
 enum Form {
@@ -46,35 +50,49 @@ enum Form {
     },
 }
 
-impl RawRow {
-    /// Returns the JSON.
-    pub fn json(&self) -> Cow<'_, RawValue> {
-        match &*self.0 {
-            Form::Whole(json) => Cow::Borrowed(json),
-            Form::Differs(difference) => Cow::Owned(difference.json()),
-            Form::Joined { row, login } => Cow::Owned(with_queue_login(&row.json(), &login.json())),
+impl Form {
+    fn json(&self) -> Box<RawValue> {
+        match self {
+            Self::Whole(json) => json.clone(),
+            Self::Differs(difference) => difference.json(),
+            Self::Joined { row, login } => with_queue_login(&row.json(), &login.json()),
         }
     }
 
     /// Returns the text of a row that is kept whole.
     fn whole(&self) -> Option<&str> {
-        match &*self.0 {
-            Form::Whole(json) => Some(json.get()),
-            Form::Differs(_) | Form::Joined { .. } => None,
+        match self {
+            Self::Whole(json) => Some(json.get()),
+            Self::Differs(_) | Self::Joined { .. } => None,
         }
     }
+}
 
-    /// Returns whether two rows have the same memory.
-    fn is(&self, other: &RawRow) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+impl RawRow {
+    fn from_form(form: Form) -> Self {
+        Self::sharing(Arc::new(form))
+    }
+
+    fn sharing(form: Arc<Form>) -> Self {
+        Self(Arc::new(ArcSwap::new(form)))
+    }
+
+    /// Returns the JSON.
+    pub fn json(&self) -> Box<RawValue> {
+        self.0.load().json()
+    }
+
+    /// Replaces the text by that of a newer row of the same agent, for everyone who has this row.
+    pub fn renew(&self, newer: &RawRow) {
+        self.0.store(newer.0.load_full());
     }
 
     /// Returns this row with the login of `other`.
     pub fn with_queue_login_of(&self, other: &RawRow) -> Self {
-        Self(Arc::new(Form::Joined {
+        Self::from_form(Form::Joined {
             row: self.clone(),
             login: other.clone(),
-        }))
+        })
     }
 
     /// Returns whether the row [has lost](Self::without_status) its status.
@@ -101,16 +119,17 @@ impl RawRow {
 
 impl PartialEq for RawRow {
     fn eq(&self, other: &Self) -> bool {
-        match (&*self.0, &*other.0) {
+        let (one, other) = (self.0.load(), other.0.load());
+        match (&**one, &**other) {
             (Form::Differs(one), Form::Differs(other)) => one.is_same(other),
-            _ => self.is(other) || self.json().get() == other.json().get(),
+            (one, other) => std::ptr::eq(one, other) || one.json().get() == other.json().get(),
         }
     }
 }
 
 impl From<Box<RawValue>> for RawRow {
     fn from(sent: Box<RawValue>) -> Self {
-        Self(Arc::new(Form::Whole(sent)))
+        Self::from_form(Form::Whole(sent))
     }
 }
 
@@ -122,7 +141,7 @@ impl Serialize for RawRow {
 
 /// The whole row of an account from which the others are kept as differences.
 #[derive(Clone, Debug, Default)]
-pub struct Pattern(Option<RawRow>);
+pub struct Pattern(Option<Arc<Form>>);
 
 impl Pattern {
     /// Keeps the text of a row. One that has too little in common with the pattern is kept whole, and becomes the pattern.
@@ -133,28 +152,32 @@ impl Pattern {
         if let Some(row) = self.difference(json) {
             return Ok(row);
         }
-        let row = RawRow::from(RawValue::from_string(json.to_owned())?);
-        self.0 = Some(row.clone());
-        Ok(row)
+        let row = Arc::new(Form::Whole(RawValue::from_string(json.to_owned())?));
+        self.0 = Some(Arc::clone(&row));
+        Ok(RawRow::sharing(row))
     }
 
     /// Returns the same row in as little memory as possible.
     pub fn share(&mut self, row: &RawRow) -> RawRow {
-        let Form::Whole(json) = &*row.0 else {
+        let form = row.0.load();
+        let Form::Whole(json) = &**form else {
             return row.clone(); // It shares memory already.
         };
-        let is_this = self.0.as_ref().is_some_and(|pattern| pattern.is(row));
+        let is_this = self
+            .0
+            .as_ref()
+            .is_some_and(|pattern| Arc::ptr_eq(pattern, &form));
         if !is_this && let Some(shared) = self.difference(json.get()) {
             return shared;
         }
-        self.0 = Some(row.clone());
+        self.0 = Some(Arc::clone(&form));
         row.clone()
     }
 
     fn difference(&self, json: &str) -> Option<RawRow> {
         let from = self.0.as_ref()?;
         let difference = Difference::between(json, from)?;
-        Some(RawRow(Arc::new(Form::Differs(difference))))
+        Some(RawRow::from_form(Form::Differs(difference)))
     }
 }
 

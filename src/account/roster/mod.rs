@@ -35,7 +35,7 @@ use self::{
     confirmed::Confirmed,
     membership::{Member, later},
     people::People,
-    person::{Listed, MAX_LAG},
+    person::{Differs, Listed, MAX_LAG},
 };
 pub use self::{
     membership::{Joined, Membership},
@@ -77,6 +77,7 @@ pub struct Roster {
     recalled: Option<Moment>,
     /// What rows share memory with that come from an earlier task, or from another node.
     pattern: Pattern,
+    differs: Differs,
 }
 
 impl Roster {
@@ -92,7 +93,18 @@ impl Roster {
             confirmed: Confirmed::default(),
             recalled: None,
             pattern: Pattern::default(),
+            differs: Differs::default(),
         }
+    }
+
+    /// Sets whether a rule of the account reads fields of rows that openseat itself does not. Otherwise, rows that differ only in such fields are
+    /// not published again.
+    pub fn rules_read_rows(&mut self, yes: bool) {
+        self.differs = if yes {
+            Differs::InText
+        } else {
+            Differs::InFacts
+        };
     }
 
     /// Replaces the queues. `places` has the former place of each queue, if it had one.
@@ -140,7 +152,7 @@ impl Roster {
         let (agent, at) = (Arc::clone(&sighting.agent), sighting.at);
         let newest = person.newest.as_ref();
         let lasted = newest.map(|newest| self.confirmed.status(newest.at).boot);
-        if let Some(shown) = person.show(sighting) {
+        if let Some(shown) = person.show(sighting, self.differs) {
             for Listed { queue, row } in &person.queues {
                 if let Some(membership) = &mut self.queues[*queue] {
                     membership.show(*row, shown);

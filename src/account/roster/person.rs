@@ -59,8 +59,18 @@ pub(super) struct Listed {
 pub(super) struct Shown {
     /// When the newest row was seen.
     pub(super) at: Moment,
-    /// Whether it is the same row as before.
+    /// Whether it is the same row as before, perhaps renewed in place.
     pub(super) is_same: bool,
+}
+
+/// What makes a row another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Differs {
+    /// What openseat reads of it.
+    #[default]
+    InFacts,
+    /// Any field: a rule of the account may read it.
+    InText,
 }
 
 /// See the [module](self).
@@ -68,6 +78,8 @@ pub(super) struct Shown {
 pub(super) struct Person {
     /// The newest row; `None` if only sweeps have shown the agent, and these lost trust.
     pub(super) newest: Option<Sighting>,
+    /// Whether that is also the row of a queue's poll, which is not renewed in place: it has the log-in to the queue.
+    is_of_poll: bool,
     /// The latest date of a status in any row.
     pub(super) latest: Option<Timestamp>,
     /// Whether the agent was available at the last look; not taken back with the rows.
@@ -80,29 +92,38 @@ pub(super) struct Person {
 
 impl Person {
     /// Applies a row, unless a newer one is known. Returns what is new then.
-    pub(super) fn show(&mut self, sighting: Sighting) -> Option<Shown> {
+    pub(super) fn show(&mut self, sighting: Sighting, differs: Differs) -> Option<Shown> {
         let at = sighting.at;
-        let mut is_same = false;
         let mark = Mark::new(&sighting.agent, sighting.at);
-        if let Some(known) = &mut self.newest {
-            if !mark.replaces(Mark::new(&known.agent, known.at), self.latest) {
-                return None;
-            }
-            let is_set_back = mark.since.is_some() && mark.since < self.latest;
-            if is_set_back {
-                self.latest = None;
-            }
-            // The same row again: keep the old allocation, and with it the rows that it was joined to.
-            is_same = is_same_row(&known.agent, &sighting.agent);
-            if is_same {
-                (known.at, known.by_sweep) = (sighting.at, sighting.by_sweep);
-            } else {
-                *known = sighting;
-            }
-        } else {
+        let Some(known) = &mut self.newest else {
+            self.is_of_poll = !sighting.by_sweep;
             self.newest = Some(sighting);
+            self.latest = self.latest.max(mark.since);
+            return Some(Shown { at, is_same: false });
+        };
+        if !mark.replaces(Mark::new(&known.agent, known.at), self.latest) {
+            return None;
+        }
+        let is_set_back = mark.since.is_some() && mark.since < self.latest;
+        if is_set_back {
+            self.latest = None;
         }
         self.latest = self.latest.max(mark.since);
+        // The same row again: keep the old allocation, and with it the rows that it was joined to.
+        let (old, new) = (&known.agent, &sighting.agent);
+        let mut is_same = has_same_facts(old, new);
+        if is_same && old.raw != new.raw {
+            is_same = differs == Differs::InFacts && sighting.by_sweep && !self.is_of_poll;
+            if is_same {
+                old.raw.renew(&new.raw);
+            }
+        }
+        if is_same {
+            (known.at, known.by_sweep) = (sighting.at, sighting.by_sweep);
+        } else {
+            self.is_of_poll = !sighting.by_sweep;
+            *known = sighting;
+        }
         Some(Shown { at, is_same })
     }
 
@@ -128,10 +149,17 @@ impl Person {
     }
 }
 
-fn is_same_row(one: &Agent, other: &Agent) -> bool {
+/// Returns whether two rows of an agent are the same apart from fields that openseat does not read.
+fn has_same_facts(one: &Agent, other: &Agent) -> bool {
     // The status' meaning comes from another list, and may change while the row stays the same.
-    one.available == other.available
-        && one.status == other.status
-        && one.status_since == other.status_since
-        && one.raw == other.raw
+    (one.available, &one.status, one.status_since)
+        == (other.available, &other.status, other.status_since)
+        && (one.queue_logged_in, one.logged_in, one.on_call, one.ready)
+            == (
+                other.queue_logged_in,
+                other.logged_in,
+                other.on_call,
+                other.ready,
+            )
+        && one.name == other.name
 }

@@ -27,11 +27,12 @@ impl Roster {
         for membership in self.queues.iter().flatten() {
             for polled in &*membership.polled {
                 let (_, person) = self.people.meet(&polled.id);
-                person.show(Sighting {
+                let sighting = Sighting {
                     agent: Arc::clone(polled),
                     at: membership.as_of,
                     by_sweep: false,
-                });
+                };
+                person.show(sighting, self.differs);
             }
         }
         for membership in self.queues.iter_mut().flatten() {

@@ -190,17 +190,13 @@ impl Wire {
             age: age(now, rows.as_of),
             took: ms(rows.took),
             complete: rows.complete,
-            rows: rows
-                .rows
-                .iter()
-                .map(|row| row.json().into_owned())
-                .collect(),
+            rows: rows.rows.iter().map(|row| row.json()).collect(),
         };
         let seen = |seen: &SeenRow| WireSeen {
             agent: seen.agent.to_string(),
             age: age(now, seen.at),
             by_sweep: seen.by_sweep,
-            row: seen.row.json().into_owned(),
+            row: seen.row.json(),
         };
         let shown = |shown: &Shown| WireShown {
             queue: shown.queue.to_string(),

@@ -1,8 +1,10 @@
 //! A row as its difference from another row, piece by piece.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
-use super::{Form, RawRow};
+use super::Form;
 
 /// What ends a piece of a row: nearly each piece is one field. Any text can be split this way, and joined again.
 const END: char = ',';
@@ -16,7 +18,7 @@ const SEPARATOR: char = '\0';
 /// A row as its difference from a whole row.
 #[derive(Debug)]
 pub(super) struct Difference {
-    from: RawRow,
+    from: Arc<Form>,
     places: Places,
     /// What replaces these pieces, in their order, each with a separator. If it begins with a colon, the name of the field stays.
     pieces: Box<str>,
@@ -30,7 +32,7 @@ type Places = u128;
 
 impl Difference {
     /// Returns the difference of `row` from a whole row; `None` if it saves too little memory.
-    pub(super) fn between(row: &str, from: &RawRow) -> Option<Self> {
+    pub(super) fn between(row: &str, from: &Arc<Form>) -> Option<Self> {
         let whole = from.whole()?;
         // Nearly all rows differ in a few short values.
         let (mut places, mut pieces) = (0, String::with_capacity(USUAL_DIFFERENCE));
@@ -61,7 +63,7 @@ impl Difference {
         // Less than a quarter is not worth the work.
         let saves = size_of::<Form>() + pieces.len() < row.len() / 4 * 3;
         (ours.is_empty() && saves).then(|| Self {
-            from: from.clone(),
+            from: Arc::clone(from),
             places,
             pieces: pieces.as_str().into(), // Exactly as long as it must be.
         })
@@ -69,7 +71,7 @@ impl Difference {
 
     /// Returns whether two rows have the same text.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        match self.from.is(&other.from) {
+        match Arc::ptr_eq(&self.from, &other.from) {
             true => self.places == other.places && self.pieces == other.pieces,
             false => self.json().get() == other.json().get(),
         }

@@ -7,10 +7,32 @@ fn row(json: &str) -> RawRow {
     RawValue::from_string(json.to_owned()).unwrap().into()
 }
 
+fn is_whole(row: &RawRow) -> bool {
+    row.0.load().whole().is_some()
+}
+
 #[test]
 fn a_row_reads_as_it_was_sent() {
     let sent = r#"{"queue_logged_in": true,  "b":1.0, "a": "\u00fc"}"#;
     assert_eq!(row(sent).json().get(), sent);
+}
+
+#[test]
+fn a_renewed_row_is_new_for_everyone_who_has_it_and_leaves_the_pattern() {
+    let first = wide(r#""idle":1"#);
+    let mut pattern = Pattern::default();
+    let held = pattern.share(&first);
+    let joined = held.with_queue_login_of(&row(r#"{"queue_logged_in":true}"#));
+    let other = pattern.keep(wide(r#""idle":3"#).json().get()).unwrap();
+    held.renew(&pattern.keep(wide(r#""idle":2"#).json().get()).unwrap());
+    assert_eq!(first, wide(r#""idle":2"#));
+    let read: Value = serde_json::from_str(joined.json().get()).unwrap();
+    assert_eq!(
+        (&read["idle"], &read["queue_logged_in"]),
+        (&2.into(), &true.into())
+    );
+    // It is a difference from the pattern, which stays.
+    assert_eq!(other, wide(r#""idle":3"#));
 }
 
 #[test]
@@ -91,13 +113,13 @@ fn a_row_reads_the_same_when_it_shares_memory_with_another() {
         let kept = pattern.clone().share(&sent);
         assert_eq!(pattern.clone().keep(sent.json().get()).expect("JSON"), kept);
         assert_eq!(kept.json().get(), sent.json().get());
-        assert_eq!(kept.whole().is_some(), !shares, "{fields}");
+        assert_eq!(is_whole(&kept), !shares, "{fields}");
         assert_eq!(kept, sent);
         assert_eq!(kept == other, sent.json().get() == other.json().get());
     }
     let long = wide(&format!(r#""status":"{}""#, "long".repeat(1_000)));
-    assert!(pattern.clone().share(&long).whole().is_some());
-    assert!(pattern.share(&row(r#"{"a":1}"#)).whole().is_some());
+    assert!(is_whole(&pattern.clone().share(&long)));
+    assert!(is_whole(&pattern.share(&row(r#"{"a":1}"#))));
 }
 
 #[test]
@@ -105,7 +127,6 @@ fn a_row_unlike_the_pattern_becomes_the_pattern() {
     let mut pattern = Pattern::default();
     let one = pattern.keep(wide(r#""a":1"#).json().get()).expect("JSON");
     let other = r#"{"x":"another row, with nothing in common, and long enough to be worth it: one, two, three, four, five"}"#;
-    let is_whole = |row: &RawRow| row.whole().is_some();
     let again = pattern.keep(wide(r#""a":2"#).json().get()).expect("JSON");
     let kept = [other, other].map(|text| pattern.keep(text).expect("JSON"));
     assert!(is_whole(&one) && !is_whole(&again));
@@ -129,8 +150,8 @@ fn a_row_without_its_status_keeps_the_order_of_its_fields_and_shares_memory() {
         marked.replace(", \"field", ",\"field")
     );
     let mut pattern = Pattern::default();
-    assert!(pattern.share(&nulls).whole().is_some());
-    assert!(pattern.share(&without).whole().is_none());
+    assert!(is_whole(&pattern.share(&nulls)));
+    assert!(!is_whole(&pattern.share(&without)));
 }
 
 proptest! {

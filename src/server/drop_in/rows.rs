@@ -1,7 +1,6 @@
 //! The rows of `agentstatuses/`, from the snapshots on the board.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashMap},
     ops::Range,
     sync::Arc,
@@ -204,7 +203,7 @@ impl<'s> Listing<'s> {
     }
 
     /// Some of the rows, as CallTools sent them.
-    pub(super) fn rows(&self, range: Range<usize>) -> impl Iterator<Item = Cow<'s, RawValue>> {
+    pub(super) fn rows(&self, range: Range<usize>) -> impl Iterator<Item = Box<RawValue>> {
         let without_queue = self.without_queue;
         let agents: Vec<&'s Agent> = self.agents[range].to_vec();
         agents
@@ -213,7 +212,7 @@ impl<'s> Listing<'s> {
     }
 
     /// One agent's row.
-    pub(super) fn agent(&self, id: &str) -> Option<Cow<'s, RawValue>> {
+    pub(super) fn agent(&self, id: &str) -> Option<Box<RawValue>> {
         let agent = self.agents.iter().find(|agent| *agent.id.0 == *id)?;
         Some(row(agent, self.without_queue))
     }
@@ -272,7 +271,7 @@ impl StatusFilter<'_> {
 }
 
 /// A row for a request without a queue must not have `queue_logged_in`: its value would be that of the queue that was polled last.
-fn row(agent: &Agent, without_queue: bool) -> Cow<'_, RawValue> {
+fn row(agent: &Agent, without_queue: bool) -> Box<RawValue> {
     let json = agent.raw.json();
     if !without_queue {
         return json;
@@ -282,5 +281,5 @@ fn row(agent: &Agent, without_queue: bool) -> Cow<'_, RawValue> {
         fields.remove("queue_logged_in");
         serde_json::value::to_raw_value(&fields)
     });
-    stripped.map_or(json, Cow::Owned)
+    stripped.unwrap_or(json)
 }

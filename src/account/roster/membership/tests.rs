@@ -218,6 +218,87 @@ fn an_unchanged_queue_shows_the_same_rows_with_newer_times() {
     assert_eq!((after[1].as_of, later.as_of), (at(8), at(12)));
 }
 
+/// The row of a list that says how long the agent has been idle.
+fn idle(seconds: u64, status: &str, queue_logged_in: Option<bool>) -> Agent {
+    let row = json!({"app_user": "a", "idle_time": seconds, "queue_logged_in": queue_logged_in});
+    Agent {
+        queue_logged_in: queue_logged_in == Some(true),
+        raw: crate::fixtures::raw(&row).into(),
+        ..agent("a", "a", status)
+    }
+}
+
+fn see(roster: &mut Roster, row: Agent, now: u64) {
+    roster.see(vec![crate::model::known::Sighting {
+        agent: Arc::new(row),
+        at: at(now),
+        by_sweep: true,
+    }]);
+}
+
+/// How long the agent has been idle, and whether they are logged in, by the row of each queue.
+fn shown(roster: &mut Roster) -> [(u64, bool); 2] {
+    [0, 1].map(|place| {
+        let row = &roster.join(place).unwrap().agents[0];
+        let json: serde_json::Value = serde_json::from_str(row.raw.json().get()).unwrap();
+        let logged_in = json["queue_logged_in"].as_bool().unwrap();
+        assert_eq!(row.queue_logged_in, logged_in);
+        (json["idle_time"].as_u64().unwrap(), logged_in)
+    })
+}
+
+#[test]
+fn a_row_that_differs_only_in_a_counter_is_renewed_in_place() {
+    let mut roster = Roster::new(2);
+    for (place, logged_in) in [(0, true), (1, false)] {
+        let row = idle(1, "Available", Some(logged_in));
+        roster.poll(place, at(place as u64), Duration::ZERO, true, vec![row]);
+    }
+    see(&mut roster, idle(5, "Available", None), 5);
+    assert_eq!(shown(&mut roster), [(5, true), (5, false)]);
+    let lists = |roster: &mut Roster| [0, 1].map(|place| roster.join(place).unwrap().agents);
+    let are_same = |one: &[Arc<[Arc<Agent>]>; 2], other: &[Arc<[Arc<Agent>]>; 2]| {
+        Arc::ptr_eq(&one[0], &other[0]) && Arc::ptr_eq(&one[1], &other[1])
+    };
+    let before = lists(&mut roster);
+    see(&mut roster, idle(9, "Available", None), 9);
+    assert_eq!(shown(&mut roster), [(9, true), (9, false)]);
+    assert!(are_same(&before, &lists(&mut roster)));
+    assert_eq!(roster.join(0).unwrap().as_of, at(9));
+    let polled = roster.as_polled(0).unwrap().agents[0].raw.json();
+    assert_eq!(
+        polled.get(),
+        idle(1, "Available", Some(true)).raw.json().get()
+    );
+    // A poll's own row has the log-in, so it is never renewed.
+    let row = idle(10, "Available", Some(true));
+    roster.poll(0, at(10), Duration::ZERO, true, vec![row]);
+    see(&mut roster, idle(11, "Available", None), 11);
+    assert_eq!(shown(&mut roster), [(11, true), (11, false)]);
+    let polled = roster.as_polled(0).unwrap().agents[0].raw.json();
+    assert_eq!(
+        polled.get(),
+        idle(10, "Available", Some(true)).raw.json().get()
+    );
+
+    let before = lists(&mut roster);
+    see(&mut roster, idle(0, "Lunch", None), 12);
+    let after = lists(&mut roster);
+    assert!(!Arc::ptr_eq(&before[1], &after[1]));
+    assert_eq!(
+        before[1][0].status.as_deref(),
+        Some("Available"),
+        "a published row keeps its facts"
+    );
+    roster.rules_read_rows(true);
+    see(&mut roster, idle(3, "Lunch", None), 15);
+    assert!(
+        !are_same(&after, &lists(&mut roster)),
+        "a rule may count otherwise now"
+    );
+    assert_eq!(shown(&mut roster), [(3, true), (3, false)]);
+}
+
 proptest! {
     #[test]
     fn the_join_equals_the_plain_join_after_any_changes(

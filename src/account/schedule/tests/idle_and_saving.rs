@@ -127,6 +127,25 @@ fn questions_slow_the_background_but_do_not_stop_it() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_waits_statuses_keep_two_fifths_of_their_pace(
+        queues in 2..60_usize,
+        questions in prop::collection::vec((0..60_usize, 0.0..=1.0, 0..15_000_u64), 100..600),
+    ) {
+        let mut play = Play::warm(vec![(SHARED, 1); queues], LIVELY);
+        for (queue, of_membership, pause_ms) in questions {
+            ask(&mut play, queue % queues, of_membership);
+            play.go(Duration::from_millis(pause_ms));
+        }
+        let longest = longest(&gaps(&play.times(is_sweep))) / PERIOD.as_secs_f64();
+        // Names and statuses are read in between, which takes a period each.
+        prop_assert!(longest < 1.0 / (0.4 * 0.7) + 2.0, "{} periods", longest);
+    }
+}
+
 #[test]
 fn a_doubt_about_statuses_is_settled_by_a_poll_only_with_plenty_saved() {
     let mut play = Play::warm([(SHARED, 1); 20], LIVELY);

@@ -1,6 +1,6 @@
 //! A cached answer: written once for each state of a queue; later only its ages are rewritten.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Moment,
@@ -23,6 +23,27 @@ pub struct CachedAnswer {
     text: AnswerText,
     /// Whether the text contains a countdown, so that it changes each second.
     has_countdown: bool,
+}
+
+/// The moment of all decisions of one answer, and what the last one took.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    now: Moment,
+    /// When the next decision begins. Reading the clock takes a tenth of a decision, so each decision begins when the one before ends.
+    begun: Duration,
+}
+
+impl Timing {
+    pub fn new(now: Moment) -> Self {
+        let begun = now.boot;
+        Self { now, begun }
+    }
+
+    /// Returns how long a decision took that ends now.
+    fn took(&mut self, app: &App) -> Duration {
+        let ended = app.clock.boot();
+        ended.saturating_sub(std::mem::replace(&mut self.begun, ended))
+    }
 }
 
 impl CachedAnswer {
@@ -55,11 +76,15 @@ impl CachedAnswer {
     }
 
     /// Decides, counts, records the answer if it is about a call, and appends it to `text`.
-    pub fn write(&mut self, app: &App, call: Option<Call>, text: &mut Vec<u8>) -> Decision {
-        let now = app.clock.now();
-        let decision = self.decide(app, now);
-        let elapsed = app.clock.boot().saturating_sub(now.boot);
-        app.decided(&self.queue, &decision, elapsed);
+    pub fn write(
+        &mut self,
+        app: &App,
+        call: Option<Call>,
+        text: &mut Vec<u8>,
+        timing: &mut Timing,
+    ) -> Decision {
+        let decision = self.decide(app, timing.now);
+        app.decided(&self.queue, &decision, timing.took(app));
         if let Some(call) = call {
             // Only callers with all rights get here.
             app.record_decision(call, Rights::All, &self.queue, &decision, None);

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 
 pub use self::question::Question;
 use self::{
-    answer::CachedAnswer,
+    answer::{CachedAnswer, Timing},
     question::{About, find_in_path, find_in_query, spellings},
 };
 use super::access;
@@ -49,9 +49,16 @@ struct Answers {
     /// The version of the board's spellings.
     version: u64,
     /// By the spelling of the queue in a path. A queue that waits is not here.
-    by_path: HashMap<Box<str>, CachedAnswer>,
+    by_path: BySpelling,
     /// By the spelling of the queue in a query.
-    by_query: HashMap<Box<str>, CachedAnswer>,
+    by_query: BySpelling,
+}
+
+/// Cached answers by how requests spell their queues.
+#[derive(Debug, Default)]
+struct BySpelling {
+    places: HashMap<Box<str>, usize>,
+    answers: Vec<CachedAnswer>,
 }
 
 impl FastPath {
@@ -82,31 +89,30 @@ pub fn response(request: Request<Incoming>, body: Bytes) -> Response<Full<Bytes>
 impl Answers {
     fn one(&mut self, app: &App, spelling: &str, call: Option<Call>) -> Option<Bytes> {
         let find = || find_in_path(app, spelling).filter(|queue| queue.patience.is_none());
-        let cached = cached(&mut self.by_path, app, spelling, find)?;
+        let place = self.by_path.place(app, spelling, find)?;
         let mut text = Vec::new();
-        cached.write(app, call, &mut text);
+        let timing = &mut Timing::new(app.clock.now());
+        self.by_path.answers[place].write(app, call, &mut text, timing);
         Some(text.into())
     }
 
     fn many(&mut self, app: &App, query: &str, call: Option<Call>) -> Option<Bytes> {
         // Look all of them up first: decisions that the router makes again must not be counted here.
-        for spelling in spellings(query) {
-            cached(&mut self.by_query, app, spelling, || {
-                find_in_query(app, spelling)
-            })?;
-        }
-        let count = spellings(query).count();
-        let mut text = Vec::with_capacity(USUAL_LENGTH * (count + 1));
+        let find = |spelling| move || find_in_query(app, spelling);
+        let places = spellings(query).map(|one| self.by_query.place(app, one, find(one)));
+        let places: Vec<usize> = places.collect::<Option<_>>()?;
+        let mut text = Vec::with_capacity(USUAL_LENGTH * (places.len() + 1));
         // The best accepting decision, and where its text is.
         let mut best = None;
+        let mut timing = Timing::new(app.clock.now());
         text.extend_from_slice(b"{\"decisions\":[");
-        for (place, spelling) in spellings(query).enumerate() {
-            if place > 0 {
+        for (turn, place) in places.into_iter().enumerate() {
+            if turn > 0 {
                 text.push(b',');
             }
             let start = text.len();
-            let cached = self.by_query.get_mut(spelling)?;
-            let decision = cached.write(app, call.clone(), &mut text);
+            let cached = &mut self.by_query.answers[place];
+            let decision = cached.write(app, call.clone(), &mut text, &mut timing);
             let is_better = best
                 .as_ref()
                 .is_none_or(|(best, _)| decision.is_better_than(best));
@@ -133,23 +139,28 @@ impl Answers {
                 ..Self::default()
             };
         }
-        for answers in [&mut self.by_path, &mut self.by_query] {
-            if answers.len() > max {
-                answers.clear();
+        for cache in [&mut self.by_path, &mut self.by_query] {
+            if cache.answers.len() > max {
+                *cache = BySpelling::default();
             }
         }
     }
 }
 
-/// Returns the cached answer for a spelling, or a new one if the spelling belongs to a queue.
-fn cached<'a>(
-    answers: &'a mut HashMap<Box<str>, CachedAnswer>,
-    app: &App,
-    spelling: &str,
-    find: impl FnOnce() -> Option<Arc<Queue>>,
-) -> Option<&'a mut CachedAnswer> {
-    if !answers.contains_key(spelling) {
-        answers.insert(spelling.into(), CachedAnswer::new(app, find()?));
+impl BySpelling {
+    /// Returns the place of the answer for a spelling, which is a new one if it was not asked before; `None` if the spelling belongs to no queue.
+    fn place(
+        &mut self,
+        app: &App,
+        spelling: &str,
+        find: impl FnOnce() -> Option<Arc<Queue>>,
+    ) -> Option<usize> {
+        if let Some(place) = self.places.get(spelling) {
+            return Some(*place);
+        }
+        self.answers.push(CachedAnswer::new(app, find()?));
+        let place = self.answers.len() - 1;
+        self.places.insert(spelling.into(), place);
+        Some(place)
     }
-    answers.get_mut(spelling)
 }
