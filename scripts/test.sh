@@ -148,6 +148,17 @@ target=$(realpath "$target")
 # CI compiles everything once, so incremental files would only waste gigabytes of disk.
 [[ -z ${CI:-} ]] || export CARGO_INCREMENTAL=0
 scratch=$(mktemp -d)
+# A daemon that ends after its test writes to the test's folder again. Here it is removed with the rest. Servers with users of their own need
+# to reach theirs.
+export TMPDIR=$scratch/tmp
+chmod 711 "$scratch"
+mkdir -m 1777 "$TMPDIR"
+# A container may have only 64 MiB there. The folders of all tests that run at once take much less than 1 GiB.
+memory=/dev/shm
+if [[ $(stat -f -c %T "$memory" 2>/dev/null) == tmpfs ]] && (($(df -k --output=avail "$memory" | tail -n 1) > 1 << 20)); then
+    OPENSEAT_TEST_MEMORY=$(mktemp -d "$memory/openseat.XXXXXX")
+    export OPENSEAT_TEST_MEMORY
+fi
 # Daemons are in sbin, which is not in most users' PATH.
 PATH=$PATH:/usr/sbin:$target/tools/bin
 trap clean_up EXIT
@@ -160,7 +171,7 @@ clean_up() {
     local children
     find_children
     if ((${#children[@]})); then kill "${children[@]}" 2>/dev/null || true; fi
-    rm -rf "$scratch"
+    rm -rf "$scratch" ${OPENSEAT_TEST_MEMORY:+"$OPENSEAT_TEST_MEMORY"}
 }
 
 # cannot REASON: a check returns this if it cannot run on this machine.
