@@ -255,14 +255,21 @@ impl Board {
         &self.spelled
     }
 
-    /// Finds the queue that a request names, by name or id, with the account if given. A queue that the config spells this way comes before one
-    /// that CallTools calls so: what CallTools calls its queues must not change which queue the config's own spelling means.
+    /// Finds the queue that a request names, by name or id, with the account if given, among those that `may_be` it: while one config replaces
+    /// another, the board has the queues of both. A queue that the config spells this way comes before one that CallTools calls so: what CallTools
+    /// calls its queues must not change which queue the config's own spelling means.
     ///
     /// # Errors
     /// [`NotOnBoard`], if no queue or more than one has that name or id.
-    pub fn find(&self, account: Option<&str>, asked: &str) -> Result<QueueKey, NotOnBoard> {
+    pub fn find(
+        &self,
+        account: Option<&str>,
+        asked: &str,
+        may_be: impl Fn(&QueueKey) -> bool,
+    ) -> Result<QueueKey, NotOnBoard> {
         // A thousand accounts may each have a queue of this name.
-        let fits = |key: &&QueueKey| account.is_none_or(|account| *key.account == *account);
+        let fits =
+            |key: &&QueueKey| account.is_none_or(|account| *key.account == *account) && may_be(key);
         let spelt = self.spellings.get(asked);
         let mut keys: Vec<QueueKey> = match &spelt {
             Some(keys) => keys.iter().filter(fits).cloned().collect(),

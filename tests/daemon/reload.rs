@@ -420,3 +420,39 @@ async fn an_account_that_takes_the_name_of_a_removed_one_shows_nothing_of_that_o
     let held = daemon.get("/v1/reservations").await.json();
     assert_eq!(held["reservations"], json!([]), "it was the other's seat");
 }
+
+#[tokio::test]
+async fn calls_find_their_queue_while_configs_spell_it_in_another_way() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    home.set_token("acme", openseat::simulator::TOKEN);
+    let sales = daemon.decides("sales", known).await;
+    let id = sales["queue_id"].to_string();
+    let by_id = calltools
+        .account()
+        .replace("queue = \"sales\"", &format!("queue = {id}"));
+    let (address, stop) = (daemon.address, tokio_util::sync::CancellationToken::new());
+    let calls = ["sales".to_owned(), id].map(|spelling| {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            let mut answers = 0;
+            while !stop.is_cancelled() {
+                let answer = get(address, &format!("/v1/queues/{spelling}/decision")).await;
+                assert_eq!(answer.status, 200, "{spelling}: {answer:?}");
+                answers += 1;
+            }
+            answers
+        })
+    });
+    for _ in 0..4 {
+        for next in [&by_id, &named(&calltools, "acme"), &calltools.account()] {
+            home.config(&[next]);
+            assert_eq!(daemon.reload().await.0, 200);
+        }
+    }
+    stop.cancel();
+    for call in calls {
+        assert!(call.await.expect("each call was answered") > 0);
+    }
+}

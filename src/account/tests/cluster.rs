@@ -544,7 +544,7 @@ async fn a_queue_of_a_follower_alone_is_polled_while_that_node_lives() {
     assert!(oldest < MINUTE, "{oldest:?}");
     // The leader decides about its seats, but does not answer questions about it.
     let queue = fixture.keys[1].queue.to_string();
-    assert!(leader.board.find(None, &queue).is_err());
+    assert!(leader.board.find(None, &queue, |_| true).is_err());
     let seats = follower.decide(&fixture, 1).count.unwrap().get() as usize;
     let mut made = 0;
     for call in 0..=seats {

@@ -86,7 +86,7 @@ async fn swapped_names_are_followed_and_so_are_ids_used_as_names() {
     fixture.assert_is(0, ids[1]);
     fixture.assert_is(1, ids[0]);
     fixture.assert_is(2, ids[2]);
-    let find = |spelling: u64| fixture.board.find(None, &spelling.to_string());
+    let find = |spelling: u64| fixture.board.find(None, &spelling.to_string(), |_| true);
     assert_eq!(find(ids[0]), Ok(fixture.keys[1].clone()));
     assert_eq!(find(ids[1]), Ok(fixture.keys[0].clone()));
     assert_eq!(fixture.lookups(), 2);
@@ -128,7 +128,7 @@ async fn a_new_queue_with_an_old_name_is_followed() {
     fixture.assert_is(1, fixture.ids[1]);
     let old = fixture.ids[0].to_string();
     assert!(matches!(
-        fixture.board.find(None, &old),
+        fixture.board.find(None, &old, |_| true),
         Err(NotOnBoard::Unknown { .. })
     ));
 }

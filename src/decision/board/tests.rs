@@ -1,5 +1,27 @@
 use super::*;
 
+fn find(board: &Board, account: Option<&str>, asked: &str) -> Result<QueueKey, NotOnBoard> {
+    board.find(account, asked, |_| true)
+}
+
+#[test]
+fn while_two_configs_are_on_the_board_each_finds_its_own_queues() {
+    let [name, id, renamed] = [("main", "sales"), ("main", "5450"), ("acme", "sales")]
+        .map(|(account, queue)| QueueKey::new(account, queue));
+    let board = Board::new([name.clone()]);
+    board.identify(&name, 5450, Some("sales".into()));
+    for next in [&id, &renamed] {
+        board.set_queues([next.clone()]);
+        board.identify(next, 5450, Some("sales".into()));
+        for asked in ["sales", "5450"] {
+            for mine in [&name, next] {
+                let found = board.find(None, asked, |key| key == mine);
+                assert_eq!(found.as_ref(), Ok(mine), "{asked}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_queue_that_leaves_the_config_stays_while_other_nodes_have_it() {
     let (sales, support) = (
@@ -15,7 +37,7 @@ fn a_queue_that_leaves_the_config_stays_while_other_nodes_have_it() {
     board.drop_stale(&[]);
     assert_eq!(board.get(&support).and_then(|state| state.id), Some(7));
     for asked in ["support", "7"] {
-        let found = board.find(None, asked);
+        let found = find(&board, None, asked);
         assert!(
             matches!(found, Err(NotOnBoard::Unknown { .. })),
             "{found:?}"
@@ -23,11 +45,11 @@ fn a_queue_that_leaves_the_config_stays_while_other_nodes_have_it() {
     }
     // A queue of the config is no guest.
     board.drop_guest(&sales);
-    assert_eq!(board.find(None, "sales"), Ok(sales));
+    assert_eq!(find(&board, None, "sales"), Ok(sales));
     // In the config again, it has a name again.
     board.set_queues([support.clone()]);
     board.host(&support);
-    assert_eq!(board.find(None, "support"), Ok(support.clone()));
+    assert_eq!(find(&board, None, "support"), Ok(support.clone()));
     board.set_queues([]);
     board.host(&support);
     board.drop_guest(&support);
@@ -48,10 +70,10 @@ fn the_spelling_of_the_config_comes_before_what_calltools_calls_a_queue() {
     board.identify(&by_name, 5450, Some("sales-queue".into()));
     board.identify(&by_id, 5450, Some("sales-queue".into()));
     board.identify(&far, 5450, Some("sales-queue".into()));
-    assert_eq!(board.find(None, "sales-queue"), Ok(by_name.clone()));
-    assert_eq!(board.find(Some("main"), "5450"), Ok(by_id.clone()));
-    assert_eq!(board.find(None, "5450"), Ok(by_id.clone()));
-    assert_eq!(board.find(Some("second"), "5450"), Ok(far.clone()));
+    assert_eq!(find(&board, None, "sales-queue"), Ok(by_name.clone()));
+    assert_eq!(find(&board, Some("main"), "5450"), Ok(by_id.clone()));
+    assert_eq!(find(&board, None, "5450"), Ok(by_id.clone()));
+    assert_eq!(find(&board, Some("second"), "5450"), Ok(far.clone()));
     // Without such a spelling in the config, the request has to choose.
     for (key, id) in [(&by_name, 5451), (&other, 5451), (&far, 5452)] {
         board.is_another(key);
@@ -59,7 +81,7 @@ fn the_spelling_of_the_config_comes_before_what_calltools_calls_a_queue() {
     }
     let said = |account, asked: &str| {
         board
-            .find(account, asked)
+            .find(account, asked, |_| true)
             .map_err(|error| error.to_string())
     };
     assert_eq!(

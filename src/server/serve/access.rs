@@ -26,7 +26,10 @@ use http::{
 use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
-use super::caller::{Caller, Denied};
+use super::{
+    caller::{Caller, Denied},
+    unread,
+};
 use crate::server::{
     http::{
         body::{self, BodyLimits},
@@ -67,13 +70,19 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
 /// Routes a well-formed request, and finishes the answer in any case.
 pub async fn answer(router: &Router, via: Via, mut request: Request<Incoming>) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let mut response = match check_form(&request) {
-        Ok(()) => {
-            request.extensions_mut().insert(via);
-            guarded(router, request.map(Body::new)).await
+    let form = check_form(&request);
+    request.extensions_mut().insert(via);
+    let (head, body) = request.into_parts();
+    let (body, rest) = unread::lend(&head.headers, body);
+    let request = Request::from_parts(head, Body::new(body));
+    let mut response = match form {
+        Ok(()) => guarded(router, request).await,
+        Err(problem) => {
+            drop(request);
+            problem.into_response()
         }
-        Err(problem) => problem.into_response(),
     };
+    rest.read_before(response.headers_mut()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.fill(&mut response, uri.path());
     }
@@ -92,7 +101,7 @@ pub async fn guard(
     let (mut parts, body) = request.into_parts();
     match admit(&app, rule, &mut parts, body.size_hint().lower()) {
         Ok(()) => {
-            // An ignored body stays unread; hyper skips a short one, and closes the connection otherwise.
+            // [`unread`] skips an ignored body.
             let body = if rule.max_body > 0 {
                 body
             } else {

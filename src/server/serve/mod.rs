@@ -10,3 +10,4 @@ pub mod current;
 pub mod fast_path;
 pub mod router;
 pub mod threads;
+mod unread;

@@ -318,8 +318,8 @@ impl App {
 
     /// Finds a queue by its name or id, in one account or in any.
     pub fn find(&self, account: Option<&str>, asked: &str) -> Result<Arc<Queue>, NotOnBoard> {
-        let key = self.board.find(account, asked)?;
-        // While another app replaces this one, the board has the queues of both.
+        let is_mine = |key: &QueueKey| self.by_key.contains_key(key);
+        let key = self.board.find(account, asked, is_mine)?;
         let queue = self.by_key.get(&key).map(Arc::clone);
         queue.ok_or_else(|| NotOnBoard::Unknown {
             asked: asked.to_owned(),

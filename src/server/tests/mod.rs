@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod agent_check;
+mod bodies;
 mod calls;
 mod cardinality;
 mod clients;

@@ -36,7 +36,7 @@ async fn a_queue_that_the_leader_removes_stays_known_on_a_node_that_has_it() {
         }
     }
     let queue = fixture.keys[1].queue.to_string();
-    assert!(leader.board.find(None, &queue).is_err());
+    assert!(leader.board.find(None, &queue, |_| true).is_err());
     // In the leader's config again, it is an ordinary queue.
     leader.take(&fixture, &fixture.queues).await;
     drop(follower);
