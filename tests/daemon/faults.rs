@@ -504,8 +504,10 @@ async fn a_fault_of_one_queue_leaves_the_others_alone_and_a_refresh_reports_it()
         .daemon
         .comes_to(&fixture.time, "support", "no_such_queue")
         .await;
-    let sales = fixture.daemon.decision("sales").await;
-    assert_eq!(sales["reason"], "seats");
+    fixture
+        .daemon
+        .comes_to(&fixture.time, "sales", "seats")
+        .await;
     let answer = post(fixture.daemon.address, "/v1/queues/support/refresh").await;
     assert_eq!(answer.status, 502, "{answer:?}");
     assert_eq!(answer.json()["type"], "urn:openseat:problem:no-such-queue");

@@ -24,7 +24,10 @@ async fn next_event(time: &Time, events: &mut Events) -> Event {
 async fn a_watch_resumes_with_what_changed_while_its_client_was_away() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
-    let daemon = calltools.daemon(&home, &time).await;
+    home.set_token("main", TOKEN);
+    // Longer than a poll takes on a busy machine.
+    let account = calltools.account_with("", "max_age = \"2m\"");
+    let daemon = home.start(&time, &[account]).await;
     daemon.ready().await;
     let query = "?queue=sales&queue=support";
     let mut events = Events::watch(daemon.address, query, None).await;
