@@ -91,7 +91,8 @@ impl Account {
             if change.onto_call {
                 places = self.roster.logged_in_places(&change.agent);
                 let (queues, now) = (self.keys(&places), self.deps.clock.now());
-                let ended = self.deps.reservations.took_call(&queues, change.at, now);
+                let reservations = &self.deps.reservations;
+                let ended = reservations.took_call(&change.agent, &queues, change.at, now);
                 if let Some((queue, made)) = ended {
                     self.deps.board.notify();
                     self.call_has_arrived(&queue, change.at.saturating_sub(made.boot));

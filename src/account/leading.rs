@@ -29,7 +29,7 @@ use crate::{
         soon::rule::Prediction,
         staleness::Staleness,
     },
-    model::{fault::Fault, hours::OpeningHours, names::Names, quantity::Quantity},
+    model::{agent::AgentId, fault::Fault, hours::OpeningHours, names::Names, quantity::Quantity},
 };
 
 /// What was last published to the other nodes.
@@ -41,8 +41,8 @@ pub(super) struct Told {
     seen: Option<Moment>,
     shown: BTreeMap<Arc<str>, Shown>,
     fault: Option<Option<Arc<Fault>>>,
-    /// The queues of the reservations that are held, by id.
-    held: BTreeMap<String, Arc<str>>,
+    /// The reservations that are held, by id.
+    held: BTreeMap<String, ToldSeat>,
     /// Whether sweeps lost trust and the other nodes do not know yet.
     pub doubted: bool,
     /// Whether the other nodes have the last stored knowledge about agents' statuses.
@@ -51,6 +51,13 @@ pub(super) struct Told {
     answers: Vec<(String, Answer)>,
     /// The newest questions of other nodes.
     heard: Heard,
+}
+
+/// A reservation, as the other nodes know it.
+#[derive(Debug)]
+struct ToldSeat {
+    queue: Arc<str>,
+    counts_on: Option<AgentId>,
 }
 
 impl Account {
@@ -177,13 +184,18 @@ impl Account {
         for key in self.queues_with_seats() {
             for reservation in self.deps.reservations.queue(&key).list(now) {
                 let id = reservation.id.to_string();
-                if !self.told.held.contains_key(&id) {
+                let seat = ToldSeat {
+                    queue: Arc::clone(&key.queue),
+                    counts_on: reservation.counts_on.clone(),
+                };
+                let told = self.told.held.get(&id);
+                if told.is_none_or(|told| told.counts_on != seat.counts_on) {
                     entry.held.push(HeldSeat {
                         queue: Arc::clone(&key.queue),
                         reservation,
                     });
                 }
-                held.insert(id, Arc::clone(&key.queue));
+                held.insert(id, seat);
             }
         }
         let ended = self.told.held.keys().filter(|id| !held.contains_key(*id));
@@ -195,7 +207,7 @@ impl Account {
     fn queues_with_seats(&self) -> Vec<QueueKey> {
         let polled = self.deps.queues.iter().map(|queue| queue.key.clone());
         let mut keys: Vec<_> = polled.collect();
-        let named: BTreeSet<_> = self.told.held.values().collect();
+        let named: BTreeSet<_> = self.told.held.values().map(|seat| &seat.queue).collect();
         for queue in named {
             if !keys.iter().any(|key| key.queue == *queue) {
                 keys.push(self.key(queue));

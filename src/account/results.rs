@@ -150,7 +150,8 @@ impl Account {
             }
             let queues = self.keys(&departure.places);
             let (made_by, now) = (departure.made_by, self.deps.clock.now());
-            let ended = self.deps.reservations.departed(&queues, made_by, now);
+            let reservations = &self.deps.reservations;
+            let ended = reservations.departed(&departure.agent, &queues, made_by, now);
             if let Some((queue, made)) = ended {
                 self.deps.board.notify();
                 self.call_has_arrived(&queue, departure.seen.at.shortest_since(made));

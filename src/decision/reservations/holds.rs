@@ -1,5 +1,7 @@
 //! The seats held in one queue.
 
+mod answer;
+
 use std::{
     collections::HashSet,
     fmt,
@@ -77,7 +79,7 @@ pub struct Reservation {
     pub ttl: Duration,
     /// Set if it counts on an agent who was not free yet: how likely they were to be in time.
     pub prediction: Option<Prediction>,
-    /// That agent, if known. No other call of the account counts on the same one.
+    /// That agent, if known. No other call of the account counts on the same one. It becomes another one if this one takes an earlier call.
     pub counts_on: Option<AgentId>,
 }
 
@@ -85,6 +87,10 @@ impl Reservation {
     /// Returns when it expires, for people.
     pub fn expires(&self) -> Moment {
         self.made.later(self.ttl)
+    }
+
+    fn counts_on_agent(&self, agent: &AgentId) -> bool {
+        self.counts_on.as_ref() == Some(agent)
     }
 
     /// Returns whether it has expired on either clock: holding a seat for too long is the worse error.
@@ -242,19 +248,8 @@ impl Holds {
 
     /// Ends a reservation; `None` if none with this id is held.
     pub(super) fn release(&self, id: &ReservationId, now: Moment) -> Option<Reservation> {
-        self.end(End::Released, now, |held| {
-            held.iter().position(|one| one.id == *id)
-        })
-    }
-
-    /// Returns the oldest reservation that may be `the_one`.
-    pub(super) fn oldest(
-        &self,
-        the_one: impl Fn(&Reservation) -> bool,
-        now: Moment,
-    ) -> Option<Reservation> {
-        let held = self.current(now);
-        held.iter().find(|one| the_one(one)).cloned()
+        let released = self.end(End::Released, id, now, |_, _| ());
+        released.map(|(released, ())| released)
     }
 
     /// Returns everything held now, oldest first.
@@ -285,16 +280,30 @@ impl Holds {
         )
     }
 
-    /// Takes over a reservation from an earlier process or another node, unless it is already known.
+    /// Takes over a reservation from an earlier process, unless it is already known.
     pub(super) fn restore(&self, reservation: Reservation) {
+        self.take(reservation, |_, _| ());
+    }
+
+    /// Takes over a reservation from another node. One that is already known may count on another agent since.
+    pub(super) fn hear(&self, reservation: Reservation) {
+        self.take(reservation, |known, heard| {
+            known.counts_on = heard.counts_on;
+        });
+    }
+
+    fn take(&self, reservation: Reservation, renew: impl FnOnce(&mut Reservation, Reservation)) {
         let mut held = self.lock();
-        let is_known = held.iter().any(|one| one.id == reservation.id);
-        if !is_known && held.len() < MAX_PER_QUEUE {
-            let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
-            let place = held.partition_point(made_by);
-            held.insert(place, reservation);
-            self.changed(&held);
+        match held.iter().position(|one| one.id == reservation.id) {
+            Some(known) => renew(&mut held[known], reservation),
+            None if held.len() < MAX_PER_QUEUE => {
+                let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
+                let place = held.partition_point(made_by);
+                held.insert(place, reservation);
+            }
+            None => return,
         }
+        self.changed(&held);
     }
 
     /// Moves the seats of another queue here, which is the same queue under its former name.
@@ -317,21 +326,24 @@ impl Holds {
         forgotten
     }
 
-    pub(super) fn end(
+    /// Ends a reservation, and does `also` with it and the others before anybody sees that.
+    fn end<T>(
         &self,
         end: End,
+        id: &ReservationId,
         now: Moment,
-        which: impl FnOnce(&[Reservation]) -> Option<usize>,
-    ) -> Option<Reservation> {
+        also: impl FnOnce(&Reservation, &mut [Reservation]) -> T,
+    ) -> Option<(Reservation, T)> {
         if self.number.load(Ordering::Acquire) == 0 {
             return None;
         }
         let mut held = self.current(now);
-        let place = which(&held)?;
+        let place = held.iter().position(|one| one.id == *id)?;
         let ended = held.remove(place);
+        let also = also(&ended, &mut held);
         self.changed(&held);
         self.count_end(end, 1);
-        Some(ended)
+        Some((ended, also))
     }
 
     /// Returns the reservations that have not expired. The others end here.

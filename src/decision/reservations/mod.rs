@@ -2,10 +2,11 @@
 //!
 //! The decision to send a call and its reservation are one step: with three seats and a hundred simultaneous requests, exactly three succeed. A
 //! reservation ends when an agent of the queue is seen leaving *available* after it was made, when it is released, or when it expires,
-//! whichever is first. One that counts on an agent who was not free also ends when such an agent is seen on a call. Every reservation expires, so no seat stays held forever.
+//! whichever is first. One that counts on an agent who was not free also ends when such an agent is seen on a call. Every reservation expires, so no
+//! seat stays held forever.
 //!
 //! Agents are in several queues. Of two calls that count on agents who are not free yet, none counts on the same agent as the other, whichever
-//! queues they are for.
+//! queues they are for. If an agent takes an earlier call than the one that counts on them, the later call counts on the earlier one's agent instead.
 //!
 //! [`Holds`] are the seats held in one queue, [`Reservations`] those of all queues. Neither knows HTTP or files: a [`Journal`] keeps
 //! what outlives a restart.
@@ -42,8 +43,8 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// A reservation was made. Completes once it is written, or once the caller has waited long enough.
     fn made<'a>(&'a self, queue: &'a QueueKey, id: &'a ReservationId) -> BoxFuture<'a, ()>;
 
-    /// A reservation has ended before it expired.
-    fn ended(&self, queue: &QueueKey, id: &ReservationId);
+    /// A reservation has changed, or has ended before it expired.
+    fn changed(&self, queue: &QueueKey, id: &ReservationId);
 
     /// Many may have changed: writes everything that is held.
     fn write_anew(&self);
@@ -252,7 +253,7 @@ impl Reservations {
 
     /// Records that another node of the cluster holds a seat.
     pub fn held_elsewhere(&self, queue: &QueueKey, reservation: Reservation) {
-        self.queue(queue).restore(reservation);
+        self.queue(queue).hear(reservation);
     }
 
     /// Records that reservations have ended on another node of the cluster. There may be thousands, most of them unknown here.
@@ -268,14 +269,17 @@ impl Reservations {
         }
     }
 
-    /// An agent of these queues was seen at `at`, no longer *available*: that was one call, so one reservation has ended, the oldest.
-    /// Returns whose it was, and when it was made.
+    /// This agent of these queues was seen at `at`, no longer *available*: that was one call, so one reservation has ended. Returns whose it was, and
+    /// when it was made.
+    ///
+    /// It is the oldest in the queue whose call counted on the agent, or else the oldest of all.
     ///
     /// A stored agent who is available may have left before the earlier process ended. That process may have counted the departure and
     /// stored the seat that it opened, but not the agent's new status. So a departure that may be older than the last one that an earlier
     /// process counted ends nothing. Its seat stays held until its time is up, and is never given away twice.
     pub fn departed(
         &self,
+        agent: &AgentId,
         queues: &[QueueKey],
         at: Moment,
         now: Moment,
@@ -284,41 +288,48 @@ impl Reservations {
         if before.is_some_and(|before| at.boot <= before.boot) {
             return None;
         }
-        self.answered(queues, |one| one.made.boot <= at.boot, now)
+        self.answered(agent, queues, |one| one.made.boot <= at.boot, now)
     }
 
-    /// An agent of these queues went onto a call at `at`, a boot time, and was not available before: that was the oldest call that counts on such an
-    /// agent. No look saw the agent free in between, so this call ends by no departure.
+    /// This agent of these queues went onto a call at `at`, a boot time, and was not available before: that was a call that counts on such an agent.
+    /// No look saw the agent free in between, so this call ends by no departure.
     pub fn took_call(
         &self,
+        agent: &AgentId,
         queues: &[QueueKey],
         at: Duration,
         now: Moment,
     ) -> Option<(QueueKey, Moment)> {
         let is_bet = |one: &Reservation| one.prediction.is_some() && one.made.boot <= at;
-        self.answered(queues, is_bet, now)
+        self.answered(agent, queues, is_bet, now)
     }
 
-    /// Ends the oldest reservation in these queues that may be `the_one`, because an agent has its call.
+    /// Ends the reservation in these queues, among those that `may_be` it, whose call this agent has. Which one that is, nobody says: a queue whose
+    /// call counted on the agent is likelier than the others, and calls of a queue arrive in their order.
     fn answered(
         &self,
+        agent: &AgentId,
         queues: &[QueueKey],
-        the_one: impl Fn(&Reservation) -> bool,
+        may_be: impl Fn(&Reservation) -> bool,
         now: Moment,
     ) -> Option<(QueueKey, Moment)> {
-        let holds = || queues.iter().map(|key| (key, self.queue(key)));
-        let oldest = |(key, holds): (_, Arc<Holds>)| Some((key, holds.oldest(&the_one, now)?));
-        let (key, reservation) = holds()
-            .filter_map(oldest)
-            .min_by_key(|(_, one)| one.made.boot)?;
+        let holds = queues.iter().map(|key| (key, self.queue(key)));
+        let call = |(key, holds): (_, Arc<Holds>)| {
+            let taken = holds.call_of(agent, &may_be, now)?;
+            Some((key, holds, taken))
+        };
+        let (key, holds, taken) = holds
+            .filter_map(call)
+            .min_by_key(|(_, _, taken)| (!taken.is_counted_on, taken.made.boot))?;
         // Before the seat opens, so that the journal never stores the one without the other.
         self.held.counted().here = Some(now);
         // If it was released meanwhile, the departure still belongs to that call.
-        self.queue(key).end(End::Answered, now, |held| {
-            held.iter().position(|one| one.id == reservation.id)
-        })?;
-        self.forget(key, &reservation, Some(End::Answered), now);
-        Some((key.clone(), reservation.made))
+        let (ended, heir) = holds.answer(&taken.id, agent, now)?;
+        if let (Some(journal), Some(heir)) = (&self.journal, heir) {
+            journal.changed(key, &heir);
+        }
+        self.forget(key, &ended, Some(End::Answered), now);
+        Some((key.clone(), ended.made))
     }
 
     /// Returns everything held now, queue by queue.
@@ -367,7 +378,7 @@ impl Reservations {
 
     fn forget(&self, queue: &QueueKey, reservation: &Reservation, end: Option<End>, now: Moment) {
         if let Some(journal) = &self.journal {
-            journal.ended(queue, &reservation.id);
+            journal.changed(queue, &reservation.id);
         }
         if let Some(witness) = &self.witness {
             witness.ended(queue, reservation, end, now);

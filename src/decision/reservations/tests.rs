@@ -47,6 +47,11 @@ fn made(reserved: Reserved) -> Reservation {
     }
 }
 
+/// An agent whom no call counts on.
+fn agent() -> AgentId {
+    AgentId("ann".into())
+}
+
 fn key(queue: &str) -> QueueKey {
     QueueKey::new("main", queue)
 }
@@ -133,7 +138,7 @@ fn an_agent_who_goes_straight_onto_a_call_ends_the_oldest_reservation_that_count
     let bet = Some(Prediction::from_percent(90, Terms::DEFAULT));
     let (first, second) = (reserve("first", bet), reserve("second", bet));
     let took_call = |queue, at: Moment| {
-        let ended = reservations.took_call(&[key(queue)], at.boot, clock.now());
+        let ended = reservations.took_call(&agent(), &[key(queue)], at.boot, clock.now());
         ended.map(|(_, made)| made)
     };
     let before = first.made.earlier(Duration::from_millis(1));
@@ -168,7 +173,7 @@ fn a_departure_ends_the_oldest_reservation_made_before_it_and_no_other() {
     };
     // Seen before the call in "sales" was sent, so it cannot be that call.
     let departed = |queues: &[QueueKey], at| {
-        let ended = reservations.departed(queues, at, now);
+        let ended = reservations.departed(&agent(), queues, at, now);
         ended.map(|(queue, _)| queue)
     };
     assert_eq!(departed(&both[..1], before), None);
@@ -299,7 +304,7 @@ proptest! {
                 },
                 Event::Depart(ago) => {
                     let at = now.earlier(Duration::from_secs(ago));
-                    let ended = reservations.departed(&[key("sales")], at, now);
+                    let ended = reservations.departed(&agent(), &[key("sales")], at, now);
                     prop_assert_eq!(ended.is_some(), before.iter().any(|one| one.made.boot <= at.boot));
                 }
                 Event::Pass(seconds) => clock.pass(Duration::from_secs(seconds)),

@@ -118,7 +118,7 @@ impl reservations::Journal for Journal {
     }
 
     /// Reservations that expire need no call: they end by themselves, in the file as well.
-    fn ended(&self, queue: &QueueKey, id: &ReservationId) {
+    fn changed(&self, queue: &QueueKey, id: &ReservationId) {
         self.send(queue, id, None);
     }
 

@@ -139,7 +139,8 @@ impl Process {
     /// An agent was seen no longer available; they may have taken any call made by this moment. Returns whether a reservation has ended.
     fn departed(&self, made_by: Moment) -> bool {
         let now = self.clock.now();
-        let ended = self.reservations.departed(&[key("sales")], made_by, now);
+        let (agent, queues) = (AgentId("eve".into()), [key("sales")]);
+        let ended = (self.reservations).departed(&agent, &queues, made_by, now);
         ended.is_some()
     }
 
@@ -357,8 +358,7 @@ async fn a_call_that_was_answered_before_it_was_written_is_not_written() {
     let process = disk.process();
     let reservation = process.hold("quick");
     let now = disk.clock.now();
-    let departed = process.reservations.departed(&[key("sales")], now, now);
-    assert!(departed.is_some());
+    assert!(process.departed(now));
     process.reservations.keep(&key("sales"), &reservation).await;
     assert!(disk.after_a_restart(process).is_empty());
 }
@@ -470,27 +470,35 @@ async fn counts_survive_accidents_with_the_file() {
     }
 }
 
+const LIKELY: u8 = 83;
+
+impl Process {
+    /// As for a call that is accepted at zero seats, because this agent will probably be free.
+    async fn count_on(&self, agent: &AgentId, call: &str) {
+        let now = self.clock.now();
+        let soon = Choice {
+            decision: Decision {
+                accept: true,
+                prediction: Some(Prediction::from_percent(LIKELY, SoonTerms::DEFAULT)),
+                ..decide_with(&QueueState::default(), &POLICY, Held::default(), now)
+            },
+            counts_on: Some(agent.clone()),
+        };
+        let holds = self.reservations.queue(&key("sales"));
+        let Reserved::Made(made, _) = holds.reserve(call, TTL, now, |_| soon) else {
+            panic!("the decision accepts");
+        };
+        self.reservations.keep(&key("sales"), &made).await;
+    }
+}
+
 #[tokio::test]
 async fn a_seat_that_counts_on_a_wrap_up_still_does_after_a_restart() {
     let disk = Disk::new();
     let first = disk.process();
     let (now, ann) = (disk.clock.now(), AgentId("ann".into()));
-    let prediction = Prediction::from_percent(83, SoonTerms::DEFAULT);
-    let soon = Choice {
-        decision: Decision {
-            accept: true,
-            prediction: Some(prediction),
-            ..decide_with(&QueueState::default(), &POLICY, Held::default(), now)
-        },
-        counts_on: Some(ann.clone()),
-    };
-    let holds = first.reservations.queue(&key("sales"));
-    let Reserved::Made(made, _) = holds.reserve("soon", TTL, now, |_| soon) else {
-        panic!("the decision accepts");
-    };
-    first.reservations.keep(&key("sales"), &made).await;
+    first.count_on(&ann, "soon").await;
     first.reserve("seat").await;
-    drop(holds);
     first.stop();
     let second = disk.process();
     let (holds, other) = (
@@ -502,14 +510,32 @@ async fn a_seat_that_counts_on_a_wrap_up_still_does_after_a_restart() {
     let kept = &holds.list(now)[0];
     assert_eq!(
         kept.prediction.map(Prediction::figures),
-        Some(prediction.figures())
+        Some((LIKELY, 2.0 / 3.0))
     );
     assert_eq!(kept.counts_on.as_ref(), Some(&ann));
     assert!(other.bets().is_taken_elsewhere(&ann, now));
     // Its agent goes straight onto the call.
     let queues = [key("sales")];
-    let ended = second.reservations.took_call(&queues, now.boot, now);
+    let ended = (second.reservations).took_call(&ann, &queues, now.boot, now);
     assert!(ended.is_some());
     assert_eq!(second.calls(), ["seat"]);
     assert!(!other.bets().is_taken_elsewhere(&ann, now));
+}
+
+#[tokio::test]
+async fn a_seat_that_was_handed_another_agent_counts_on_that_one_after_a_restart() {
+    let disk = Disk::new();
+    let first = disk.process();
+    let [ann, bob] = ["ann", "bob"].map(|agent| AgentId(agent.into()));
+    first.count_on(&ann, "earlier").await;
+    disk.clock.pass(Duration::from_secs(1));
+    first.count_on(&bob, "later").await;
+    let (now, queues) = (disk.clock.now(), [key("sales")]);
+    let ended = (first.reservations).took_call(&bob, &queues, now.boot, now);
+    assert!(ended.is_some());
+    first.stop();
+    let second = disk.process();
+    let held = second.reservations.list(now);
+    let calls = held.iter().map(|(_, one)| (&*one.call_id, &one.counts_on));
+    assert_eq!(calls.collect::<Vec<_>>(), [("later", &Some(ann))]);
 }

@@ -12,20 +12,24 @@ use crate::{
 
 const CALL: &str = "call-1";
 
-/// Accepts a call that counts on Ann.
-fn on_ann(decision: Decision) -> Choice {
+/// Accepts a call that counts on this agent.
+fn on(agent: AgentId, decision: Decision) -> Choice {
     Choice {
         decision: Decision {
             accept: true,
             prediction: Some(Prediction::from_percent(83, Terms::DEFAULT)),
             ..decision
         },
-        counts_on: Some(ann()),
+        counts_on: Some(agent),
     }
 }
 
 fn ann() -> AgentId {
     AgentId("ann".into())
+}
+
+fn bob() -> AgentId {
+    AgentId("bob".into())
 }
 
 /// A queue without a seat, in which Ann and Bob will probably be free in time.
@@ -71,7 +75,7 @@ fn assert_held(fixture: &Fixture, node: &Running, was: &Reservation) {
         let next = choose(&state, &policy, holds.held(now), now);
         let likely = next.decision.prediction.map(|one| one.percent());
         assert_eq!(likely, Some(80), "{queue}: without the likeliest");
-        assert_eq!(next.counts_on, Some(AgentId("bob".into())), "{queue}");
+        assert_eq!(next.counts_on, Some(bob()), "{queue}");
     }
 }
 
@@ -83,7 +87,7 @@ async fn a_seat_that_counts_on_a_wrap_up_is_held_by_every_node_and_the_next_lead
     let holds = leader.reservations.queue(key);
     let tenure = leader.member.tenures();
     let decision = leader.decide(&fixture, 0);
-    let reserved = holds.reserve(CALL, MINUTE, now, |_| on_ann(decision));
+    let reserved = holds.reserve(CALL, MINUTE, now, |_| on(ann(), decision));
     let Reserved::Made(made, _) = reserved else {
         panic!("{reserved:?}");
     };
@@ -106,4 +110,48 @@ async fn a_seat_that_counts_on_a_wrap_up_is_held_by_every_node_and_the_next_lead
     assert_held(&fixture, &follower, &made);
     sleep(MINUTE).await;
     assert_eq!(follower.reservations.list(fixture.clock.now()), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_was_handed_another_agent_counts_on_that_one_on_every_node() {
+    let (fixture, exchange) = frozen(2);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let key = &fixture.keys[0];
+    let holds = leader.reservations.queue(key);
+    let tenure = leader.member.tenures();
+    let mut last = None;
+    for (call, agent) in [("earlier", ann()), ("later", bob())] {
+        let decision = leader.decide(&fixture, 0);
+        let reserved = holds.reserve(call, MINUTE, fixture.clock.now(), |_| on(agent, decision));
+        let Reserved::Made(made, _) = reserved else {
+            panic!("{reserved:?}");
+        };
+        let seats = &leader.reservations;
+        assert!(leader.member.log_made(tenure, seats, key, &made).await);
+        sleep(SECOND).await;
+        last = Some(made);
+    }
+    let now = fixture.clock.now();
+    let seats = &leader.reservations;
+    let ended = seats.took_call(&bob(), std::slice::from_ref(key), now.boot, now);
+    assert!(ended.is_some());
+    sleep(SECOND).await;
+    let later = last.expect("two calls");
+    let ids = |node: &Running| {
+        let held = node.reservations.list(fixture.clock.now()).into_iter();
+        held.map(|(_, one)| one.id).collect::<Vec<_>>()
+    };
+    for node in [&leader, &follower] {
+        assert_eq!(ids(node), [later.id.clone()]);
+        assert_held(&fixture, node, &later);
+    }
+    drop(leader);
+    follower.until_it_leads().await;
+    sleep(SECOND).await;
+    assert_held(&fixture, &follower, &later);
+    // A node that hears of it only now, from the checkpoint or the new leader.
+    let third = Running::start(&fixture, &exchange, "three");
+    sleep(SECOND).await;
+    assert!(!third.member.leads());
+    assert_held(&fixture, &third, &later);
 }

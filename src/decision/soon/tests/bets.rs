@@ -24,6 +24,10 @@ fn key(name: &str) -> QueueKey {
     QueueKey::new(account, queue)
 }
 
+fn id(agent: &str) -> AgentId {
+    AgentId(agent.into())
+}
+
 /// A queue without a seat, whose agents will be free in time with these probabilities, the likeliest first.
 fn without_seats(agents: &[(&str, f64)]) -> QueueState {
     let chances: Vec<_> = agents.iter().map(|(_, chance)| *chance).collect();
@@ -99,8 +103,8 @@ fn an_agent_is_left_for_other_queues_once_the_seat_is_no_longer_held() {
             2.0
         }),
         ("on a call", |reservations, _| {
-            let queues = [key("main/sales")];
-            let ended = reservations.took_call(&queues, moment(2.0).boot, moment(2.0));
+            let (queues, now) = ([key("main/sales")], moment(2.0));
+            let ended = reservations.took_call(&id("ann"), &queues, now.boot, now);
             ended.expect("the call has its agent");
             2.0
         }),
@@ -126,6 +130,113 @@ fn an_agent_is_left_for_other_queues_once_the_seat_is_no_longer_held() {
         assert!(decide(&support, &state, at).accept, "{name}");
         assert_eq!(agent(&reserve(&support, &state, "b", at)), Some("ann"));
     }
+}
+
+/// A way in which an agent leaves for a call.
+type Leave = fn(&Reservations, &AgentId, &[QueueKey]) -> Option<(QueueKey, Moment)>;
+
+const LEAVES: [(&str, Leave); 2] = [
+    ("from wrap-up", |reservations, agent, queues| {
+        let now = moment(9.0);
+        reservations.took_call(agent, queues, now.boot, now)
+    }),
+    ("from available", |reservations, agent, queues| {
+        reservations.departed(agent, queues, moment(9.0), moment(9.0))
+    }),
+];
+
+/// The calls that hold a seat at the ninth second, and whom they count on.
+fn held(reservations: &Reservations) -> Vec<(String, Option<String>)> {
+    let held = reservations.list(moment(9.0)).into_iter();
+    let call = |one: Reservation| {
+        let agent = one.counts_on.map(|agent| agent.to_string());
+        (one.call_id.into_string(), agent)
+    };
+    held.map(|(_, one)| call(one)).collect()
+}
+
+#[test]
+fn the_call_that_counts_on_the_agent_who_leaves_ends_in_whichever_queue() {
+    for (name, leave) in LEAVES {
+        let reservations = Reservations::new();
+        let queues = [key("main/sales"), key("main/support"), key("main/third")];
+        let [sales, support, third] = queues.each_ref().map(|key| reservations.queue(key));
+        let state = without_seats(&[("ann", 0.9), ("bob", 0.8)]);
+        assert_eq!(agent(&reserve(&sales, &state, "a", 1.0)), Some("ann"));
+        assert_eq!(agent(&reserve(&support, &state, "b", 2.0)), Some("bob"));
+        let ended = leave(&reservations, &id("bob"), &queues);
+        assert_eq!(ended, Some((queues[1].clone(), moment(2.0))), "{name}");
+        let left = [("a".to_owned(), Some("ann".to_owned()))];
+        assert_eq!(held(&reservations), left, "{name}");
+        // Ann is still to come, for the first call, and Bob may be again.
+        let state = without_seats(&[("ann", 0.9)]);
+        assert!(!decide(&third, &state, 9.0).accept, "{name}");
+        let state = without_seats(&[("bob", 0.9)]);
+        assert!(decide(&third, &state, 9.0).accept, "{name}");
+    }
+}
+
+#[test]
+fn of_two_calls_of_a_queue_the_earlier_one_ends_and_the_later_one_counts_on_its_agent() {
+    for (name, leave) in LEAVES {
+        let reservations = Reservations::new();
+        let queues = [key("main/sales"), key("main/support")];
+        let [sales, support] = queues.each_ref().map(|key| reservations.queue(key));
+        let state = without_seats(&[("ann", 0.9), ("bob", 0.8)]);
+        assert_eq!(agent(&reserve(&sales, &state, "a", 1.0)), Some("ann"));
+        assert_eq!(agent(&reserve(&sales, &state, "b", 2.0)), Some("bob"));
+        let ended = leave(&reservations, &id("bob"), &queues);
+        assert_eq!(ended, Some((queues[0].clone(), moment(1.0))), "{name}");
+        let left = [("b".to_owned(), Some("ann".to_owned()))];
+        assert_eq!(held(&reservations), left, "{name}");
+        let state = without_seats(&[("ann", 0.9)]);
+        assert!(!decide(&support, &state, 9.0).accept, "{name}");
+        // She takes the later call.
+        let ended = leave(&reservations, &id("ann"), &queues);
+        assert_eq!(ended, Some((queues[0].clone(), moment(2.0))), "{name}");
+        assert!(decide(&support, &state, 9.0).accept, "{name}");
+    }
+}
+
+#[test]
+fn an_agent_whom_no_call_counts_on_leaves_another_agent_for_a_call_that_counts_on_nobody() {
+    let reservations = Reservations::new();
+    let queues = [key("main/sales"), key("main/support")];
+    let [sales, support] = queues.each_ref().map(|key| reservations.queue(key));
+    let state = without_seats(&[("ann", 0.9)]);
+    assert_eq!(agent(&reserve(&sales, &state, "a", 1.0)), Some("ann"));
+    // More agents are likely to come than are named.
+    let nameless = |held: Held<'_>| {
+        let decision = decide_with(&state, &POLICY, Held::default(), moment(2.0));
+        assert_eq!((held.all, decision.reason), (1, Reason::Soon));
+        decision
+    };
+    let second = sales.reserve("b", TTL, moment(2.0), nameless);
+    assert!(matches!(second, Reserved::Made(..)), "{second:?}");
+    let (_, leave) = LEAVES[0];
+    let ended = leave(&reservations, &id("dan"), &queues);
+    assert_eq!(ended, Some((queues[0].clone(), moment(1.0))));
+    let left = [("b".to_owned(), Some("ann".to_owned()))];
+    assert_eq!(held(&reservations), left);
+    assert!(!decide(&support, &state, 9.0).accept);
+    // The last one passes nobody on.
+    assert!(leave(&reservations, &id("dan"), &queues).is_some());
+    assert!(decide(&support, &state, 9.0).accept);
+}
+
+#[test]
+fn a_call_that_an_agent_cannot_have_taken_still_does_not_count_on_them() {
+    // Bob went onto a call before the second call came, but that was seen later.
+    let reservations = Reservations::new();
+    let queues = [key("main/sales")];
+    let sales = reservations.queue(&queues[0]);
+    let state = without_seats(&[("ann", 0.9), ("bob", 0.8)]);
+    assert!(agent(&reserve(&sales, &state, "a", 1.0)).is_some());
+    assert_eq!(agent(&reserve(&sales, &state, "b", 3.0)), Some("bob"));
+    let ended = reservations.took_call(&id("bob"), &queues, moment(2.0).boot, moment(9.0));
+    assert_eq!(ended, Some((queues[0].clone(), moment(1.0))));
+    let left = [("b".to_owned(), Some("ann".to_owned()))];
+    assert_eq!(held(&reservations), left);
 }
 
 #[test]
