@@ -1,35 +1,131 @@
 //! The agents that calls on their way count on before they are free, in all queues of an account. An agent is in several queues, and two calls must
 //! not count on the same one.
 //!
-//! Each queue keeps its own bets up to date here, under the lock of its seats. A decision at zero seats reads those of the other queues. While an
-//! account has none, that takes one look at a number, and with a seat nothing is read.
+//! Each queue keeps its own bets up to date here, under the lock of its seats. A decision at zero seats reads those of the other queues, without a
+//! lock. While an account has none, that takes one look at a number, and with a seat nothing is read.
 
 use std::{
+    array,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use crate::{clock::Moment, model::agent::AgentId};
 
+/// Agents share these places by their key. A large account has a dozen bets at once, so two seldom share one. They take 512 bytes.
+const PLACES: usize = 64;
+
+/// What a place shows without a bet, and with several.
+const NONE: u64 = 0;
+const SEVERAL: u64 = u64::MAX;
+
+/// A place with one bet shows its queue in these bits, and in the others the agent's key.
+const QUEUE_BITS: u64 = (1 << 24) - 1;
+
+/// Stands for an agent where a comparison of texts takes too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentKey(u64);
+
+impl AgentKey {
+    /// Returns the key of an agent. It differs between versions, so it is not stored.
+    pub fn of(agent: &AgentId) -> Self {
+        let mut hasher = DefaultHasher::new();
+        agent.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    fn place(self) -> usize {
+        // The upper bits, since a place shows these as well.
+        (self.0 >> 58) as usize % PLACES
+    }
+}
+
 /// The bets of an account.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bets {
     made: Mutex<Vec<Bet>>,
-    /// Their number, including expired ones. Written under the lock.
+    /// The rest is for readers without the lock, and written under it: the number of bets, including expired ones, …
     number: AtomicU32,
+    /// … what each place shows, …
+    places: [AtomicU64; PLACES],
+    /// … and when the first of them expires, as boot time in milliseconds.
+    first_end_ms: AtomicU64,
     /// Held while a call gets its seat, so that of two calls to different queues one sees the bet of the other.
     placing: Mutex<()>,
     /// The number of queues that had a part so far.
     queues: AtomicU32,
 }
 
+impl Default for Bets {
+    fn default() -> Self {
+        Self {
+            made: Mutex::default(),
+            number: AtomicU32::default(),
+            places: array::from_fn(|_| AtomicU64::new(NONE)),
+            first_end_ms: AtomicU64::new(u64::MAX),
+            placing: Mutex::default(),
+            queues: AtomicU32::default(),
+        }
+    }
+}
+
+impl Bets {
+    /// Shows readers what has been made.
+    fn show(&self, made: &[Bet]) {
+        let mut places = [NONE; PLACES];
+        for bet in made {
+            let place = &mut places[bet.key.place()];
+            *place = match *place {
+                NONE => bet.shown(),
+                _ => SEVERAL,
+            };
+        }
+        // A place whose bet stays is written with what it shows already, so no reader misses that bet.
+        for (place, shown) in self.places.iter().zip(places) {
+            place.store(shown, Ordering::Release);
+        }
+        let ends = made.iter().map(|bet| millis(bet.made.boot + bet.ttl));
+        let first = ends.min().unwrap_or(u64::MAX);
+        self.first_end_ms.store(first, Ordering::Release);
+        self.number.store(made.len() as u32, Ordering::Release);
+    }
+
+    /// Returns how many of these agents calls of other queues than this one count on; `None` if only the bets themselves tell. Another agent may have
+    /// the same key, once in billions of accounts; then the rule is a little more careful.
+    fn shown_elsewhere(&self, keys: &[AgentKey], queue: u32, now: Moment) -> Option<usize> {
+        // Some may have expired, and their queue has not noticed yet.
+        if millis(now.boot) >= self.first_end_ms.load(Ordering::Acquire) {
+            return None;
+        }
+        let own = u64::from(queue) & QUEUE_BITS;
+        let mut elsewhere = 0;
+        for key in keys {
+            match self.places[key.place()].load(Ordering::Acquire) {
+                NONE => {}
+                SEVERAL => return None,
+                shown if (shown ^ key.0) & !QUEUE_BITS == 0 && shown & QUEUE_BITS != own => {
+                    elsewhere += 1;
+                }
+                _ => {}
+            }
+        }
+        Some(elsewhere)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1_000 + u64::from(time.subsec_millis())
+}
+
 #[derive(Debug)]
 struct Bet {
     queue: u32,
     agent: AgentId,
+    key: AgentKey,
     made: Moment,
     ttl: Duration,
 }
@@ -54,7 +150,8 @@ impl QueueBets {
     pub fn of(account: &Arc<Bets>) -> Self {
         Self {
             account: Arc::clone(account),
-            queue: account.queues.fetch_add(1, Ordering::Relaxed),
+            // From 1 on, so that no bet looks like none.
+            queue: account.queues.fetch_add(1, Ordering::Relaxed) + 1,
         }
     }
 
@@ -80,35 +177,41 @@ impl QueueBets {
         made.extend(own.map(|(agent, at, ttl)| Bet {
             queue: self.queue,
             agent: agent.clone(),
+            key: AgentKey::of(agent),
             made: at,
             ttl,
         }));
-        self.account
-            .number
-            .store(made.len() as u32, Ordering::Release);
+        self.account.show(&made);
     }
 
-    /// Returns how many of these agents calls of other queues count on.
-    pub fn elsewhere<'a>(&self, agents: impl Iterator<Item = &'a AgentId>, now: Moment) -> usize {
+    /// Returns how many of the agents with these keys calls of other queues count on.
+    pub fn elsewhere(&self, keys: &[AgentKey], now: Moment) -> usize {
         if !self.has_any() {
             return 0;
         }
+        let shown = self.account.shown_elsewhere(keys, self.queue, now);
+        shown.unwrap_or_else(|| self.counted_elsewhere(keys, now))
+    }
+
+    #[cold]
+    fn counted_elsewhere(&self, keys: &[AgentKey], now: Moment) -> usize {
         let made = self.made();
-        let is_one = |agent: &&AgentId| {
+        let is_one = |key: &&AgentKey| {
             let mut bets = made.iter();
-            bets.any(|bet| bet.queue != self.queue && bet.is_on(agent, now))
+            bets.any(|bet| bet.queue != self.queue && bet.key == **key && !bet.is_over(now))
         };
-        agents.filter(is_one).count()
+        keys.iter().filter(is_one).count()
     }
 
     /// Returns whether a call of another queue counts on this agent.
     pub fn is_taken_elsewhere(&self, agent: &AgentId, now: Moment) -> bool {
-        self.elsewhere(std::iter::once(agent), now) > 0
+        self.has_any() && self.elsewhere(&[AgentKey::of(agent)], now) > 0
     }
 
     /// Returns whether a call of any queue counts on this agent.
     pub fn is_taken(&self, agent: &AgentId, now: Moment) -> bool {
-        self.has_any() && self.made().iter().any(|bet| bet.is_on(agent, now))
+        let is_on = |bet: &Bet| bet.agent == *agent && !bet.is_over(now);
+        self.has_any() && self.made().iter().any(is_on)
     }
 
     /// Returns how long until the next bet of the account expires; `None` without any.
@@ -140,7 +243,11 @@ impl Drop for QueueBets {
 }
 
 impl Bet {
-    fn is_on(&self, agent: &AgentId, now: Moment) -> bool {
-        self.agent == *agent && now.longest_since(self.made) < self.ttl
+    fn is_over(&self, now: Moment) -> bool {
+        now.longest_since(self.made) >= self.ttl
+    }
+
+    fn shown(&self) -> u64 {
+        (self.key.0 & !QUEUE_BITS) | (u64::from(self.queue) & QUEUE_BITS)
     }
 }

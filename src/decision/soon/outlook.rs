@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    bets::QueueBets,
+    bets::{AgentKey, QueueBets},
     rule::{Held, Prediction, Seats, Terms, likely},
 };
 use crate::{clock::Moment, model::agent::AgentId};
@@ -46,6 +46,8 @@ pub struct Outlook {
     lasts: Option<Duration>,
     /// The likeliest members, in this order.
     expected: Box<[Expected]>,
+    /// Their keys, close together: decisions read only these.
+    keys: [AgentKey; Self::MAX_EXPECTED],
 }
 
 /// What the rule says at a moment.
@@ -86,6 +88,7 @@ impl Outlook {
             opens,
             lasts: None,
             expected: Box::default(),
+            keys: Default::default(),
         }
     }
 
@@ -112,7 +115,15 @@ impl Outlook {
 
     /// Adds the likeliest members, in this order.
     pub fn naming(self, expected: Box<[Expected]>) -> Self {
-        Self { expected, ..self }
+        let mut keys = self.keys;
+        for (key, one) in keys.iter_mut().zip(&expected) {
+            *key = AgentKey::of(&one.id);
+        }
+        Self {
+            expected,
+            keys,
+            ..self
+        }
     }
 
     /// Returns the agents that a call counts on, likeliest first: at most three. Earlier calls count on those who are taken, and on as many in
@@ -146,13 +157,15 @@ impl Outlook {
     /// not named counts little: at least seven others are likelier.
     pub fn look(&self, seats: Seats<'_>, now: Moment) -> Option<Verdict> {
         let own = seats.bets_at_threshold()?;
-        let agents = || self.expected.iter().map(|one| &one.id);
-        let elsewhere = |counted_on: &QueueBets| counted_on.elsewhere(agents(), now);
-        let bets = own + seats.held.counted_on.map_or(0, elsewhere);
-        let lasts = self.lasts.unwrap_or(Duration::MAX);
-        if now.longest_since(self.begin) > lasts {
+        if self
+            .lasts
+            .is_some_and(|lasts| now.longest_since(self.begin) > lasts)
+        {
             return None;
         }
+        let named = self.expected.len().min(self.keys.len());
+        let elsewhere = |counted_on: &QueueBets| counted_on.elsewhere(&self.keys[..named], now);
+        let bets = own + seats.held.counted_on.map_or(0, elsewhere);
         let step = now.boot.saturating_sub(self.begin.boot).as_secs();
         let step = step.min(STEPS as u64 - 1) as usize;
         Some(match self.opens.get(bets).copied().flatten() {
@@ -162,7 +175,7 @@ impl Outlook {
             }),
             opens => {
                 let opens = opens.map(|step| Duration::from_secs(step.into()));
-                let opens = opens.filter(|opens| *opens <= lasts);
+                let opens = opens.filter(|opens| self.lasts.is_none_or(|lasts| *opens <= lasts));
                 Verdict::Reject(opens.map(|opens| self.begin.later(opens)))
             }
         })

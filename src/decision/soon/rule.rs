@@ -23,6 +23,8 @@ pub struct Terms {
     cost: f64,
     /// Follows from the cost; kept, since each decision at zero seats asks for it.
     needed: f64,
+    /// Follows from lead and patience; kept for the same reason.
+    within_ms: u32,
 }
 
 /// From 0 to 1. Decisions look them up: dividing takes longer.
@@ -135,6 +137,7 @@ impl Terms {
         patience: Duration::from_secs(5),
         cost: 2.0,
         needed: 2.0 / 3.0,
+        within_ms: 10_000,
     };
 
     /// # Errors
@@ -148,6 +151,7 @@ impl Terms {
             patience,
             cost,
             needed: cost / (1.0 + cost),
+            within_ms: (lead + patience).as_millis() as u32,
         })
     }
 
@@ -201,7 +205,7 @@ impl Prediction {
             likely: HUNDREDTHS[usize::from(likely.min(100))],
             needed: terms.needed(),
             taken: 0,
-            within_ms: (terms.lead + terms.patience).as_millis() as u32,
+            within_ms: terms.within_ms,
         }
     }
 

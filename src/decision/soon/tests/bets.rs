@@ -12,7 +12,10 @@ use crate::{
         board::{QueueKey, QueueState},
         choose, decide_with,
         reservations::{Holds, Reservation, Reservations, Reserved},
-        soon::outlook::Expected,
+        soon::{
+            bets::{AgentKey, QueueBets},
+            outlook::Expected,
+        },
     },
     model::agent::AgentId,
 };
@@ -237,6 +240,40 @@ fn a_call_that_an_agent_cannot_have_taken_still_does_not_count_on_them() {
     assert_eq!(ended, Some((queues[0].clone(), moment(1.0))));
     let left = [("b".to_owned(), Some("ann".to_owned()))];
     assert_eq!(held(&reservations), left);
+}
+
+proptest! {
+    /// What decisions read without a lock is what the bets say, whoever shares a place, and as time passes.
+    #[test]
+    fn decisions_see_every_bet_of_other_queues_and_no_other(
+        steps in prop::collection::vec((0..3_usize, prop::collection::vec((0..150_u32, 1..40_u64), 0..40)), 1..8),
+        asked in prop::collection::vec(0..150_u32, 0..8),
+        at in 0..50_u64,
+    ) {
+        let account = Arc::default();
+        let queues: [QueueBets; 3] = std::array::from_fn(|_| QueueBets::of(&account));
+        let mut made: [Vec<(AgentId, Duration)>; 3] = Default::default();
+        for (queue, bets) in steps {
+            let bets = bets.into_iter();
+            let bet = |(agent, ttl): (u32, u64)| (id(&agent.to_string()), Duration::from_secs(ttl));
+            made[queue] = bets.map(bet).collect();
+            queues[queue].set(made[queue].iter().map(|(agent, ttl)| (agent, moment(0.0), *ttl)));
+        }
+        let now = moment(at as f64);
+        let asked: Vec<_> = asked.iter().map(|agent| id(&agent.to_string())).collect();
+        let keys: Vec<_> = asked.iter().map(AgentKey::of).collect();
+        for (queue, bets) in queues.iter().enumerate() {
+            let others = (0..3).filter(|other| *other != queue);
+            let others: Vec<_> = others.flat_map(|other| &made[other]).collect();
+            let is_taken = |agent: &&AgentId| {
+                let mut others = others.iter();
+                others.any(|(other, ttl)| other == *agent && *ttl > Duration::from_secs(at))
+            };
+            prop_assert_eq!(bets.elsewhere(&keys, now), asked.iter().filter(is_taken).count());
+            let mut all = asked.iter();
+            prop_assert!(all.all(|agent| bets.is_taken_elsewhere(agent, now) == is_taken(&agent)));
+        }
+    }
 }
 
 #[test]
