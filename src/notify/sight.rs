@@ -229,7 +229,7 @@ impl Sight {
             let subject = Subject::queue(condition, key);
             self.see(subject, fault.message(now), &fault.advice(), None);
         }
-        if matches!(decision.reason, Reason::BelowThreshold | Reason::Reserved) {
+        if has_no_seats(decision.reason) {
             let evidence = Evidence {
                 since: None,
                 what: "no seats while calls come".to_owned(),
@@ -272,6 +272,14 @@ impl Sight {
     }
 }
 
+/// Whether a decision for this reason shows that the queue has no seats. A call may be accepted nevertheless, for an agent who will be free soon.
+fn has_no_seats(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BelowThreshold | Reason::Reserved | Reason::Soon
+    )
+}
+
 /// The most accounts that a message names; it counts the others.
 const NAMED_ACCOUNTS: usize = 8;
 
@@ -294,6 +302,20 @@ impl Sight {
             accounts: HashMap::from([("main".into(), Some(newest))]),
             queues: HashMap::from([(QueueKey::new("main", "sales"), queue)]),
             is_cluster_unknown: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_reason_of_an_open_queue_shows_either_seats_or_none() {
+        for reason in Reason::ALL {
+            let shows_seats = *reason == Reason::Seats;
+            let is_known = reason.is_known() && *reason != Reason::Closed;
+            assert_eq!(has_no_seats(*reason), is_known && !shows_seats, "{reason}");
         }
     }
 }
