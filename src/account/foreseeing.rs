@@ -170,6 +170,7 @@ impl Account {
         let Some(before) = self.foresight.time_to_predict(now) else {
             return;
         };
+        let may_act = self.may_foresee(now).is_ok();
         for place in 0..self.deps.queues.len() {
             let (rejected, accepted) = self.questions[place].0.at_zero_seats();
             let decided = Decided { rejected, accepted };
@@ -180,8 +181,9 @@ impl Account {
                 .foresight
                 .new_calls(place, decided, reserved as u32, now);
             let at_zero = self.predict(place, &held, before, now);
+            let acts = may_act && self.deps.queues[place].soon.is_on;
             self.foresight
-                .count_calls((place, self.ids[place]), calls, at_zero, now);
+                .count_calls((place, self.ids[place]), calls, (at_zero, acts), now);
         }
         if self.foresight.is_time_to_keep(now) {
             self.keep_foresight();

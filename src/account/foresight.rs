@@ -212,12 +212,12 @@ impl Foresight {
         (rejected, accepted.max(reserved))
     }
 
-    /// Counts calls to a queue. `at_zero` is set if it has no seat now. `id` is CallTools' id of the queue.
+    /// Counts calls to a queue. `at_zero` is set if it has no seat now, and `acts` if the rule decides about its calls. `id` is CallTools' id of the queue.
     pub fn count_calls(
         &mut self,
         (place, id): (usize, Option<u64>),
         (rejected, accepted): (u32, u32),
-        at_zero: Option<AtZero>,
+        (at_zero, acts): (Option<AtZero>, bool),
         now: Moment,
     ) {
         let mut calls = Calls {
@@ -227,8 +227,9 @@ impl Foresight {
         };
         if let Some(at_zero) = at_zero {
             calls.came = calls.came.saturating_add(rejected);
-            // If it accepts, it acts, and has rejected the others.
-            if accepted == 0 && self.prediction(at_zero.likely, at_zero.terms).accepts() {
+            // If it acts, it has rejected the others, although it would accept the next one: it grows more certain each second.
+            let has_rejected = acts || accepted > 0;
+            if !has_rejected && self.prediction(at_zero.likely, at_zero.terms).accepts() {
                 calls.would = rejected;
             }
             let chosen = calls.would.saturating_add(accepted);

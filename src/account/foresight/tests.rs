@@ -45,6 +45,10 @@ const LIKELY: AtZero = AtZero {
     before: Duration::ZERO,
 };
 
+/// An agent is likely to come, and the rule is off or on.
+const OFF: (Option<AtZero>, bool) = (Some(LIKELY), false);
+const ON: (Option<AtZero>, bool) = (Some(LIKELY), true);
+
 fn came(foresight: &Foresight, now: Moment) -> u32 {
     let calls = foresight.record.calls(7, now);
     calls.expect("the queue is counted").came
@@ -59,7 +63,7 @@ fn closed_loop(others: bool) -> Foresight {
         if others {
             foresight.learn(wrap_up(false, true, clock.now()), || vec![0]);
         }
-        foresight.count_calls((0, Some(7)), (0, 1), Some(LIKELY), clock.now());
+        foresight.count_calls((0, Some(7)), (0, 1), ON, clock.now());
         clock.pass(seconds(7));
         foresight.learn(wrap_up(false, true, clock.now()), || vec![0]);
         look(&mut foresight, clock.now());
@@ -100,7 +104,7 @@ fn a_call_explains_only_one_agent() {
 fn an_agent_who_takes_a_call_of_other_software_was_not_free() {
     let clock = Still::new();
     let mut foresight = Foresight::new(1, clock.now());
-    foresight.count_calls((0, Some(7)), (1, 0), Some(LIKELY), clock.now());
+    foresight.count_calls((0, Some(7)), (1, 0), OFF, clock.now());
     clock.pass(seconds(7));
     foresight.learn(wrap_up(false, true, clock.now()), || vec![0]);
     assert!(look(&mut foresight, clock.now()).is_empty());
@@ -109,11 +113,24 @@ fn an_agent_who_takes_a_call_of_other_software_was_not_free() {
 }
 
 #[test]
+fn a_call_that_the_rule_has_rejected_does_not_count_as_one_that_it_would_have_accepted() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    for (acts, would) in [(ON, 0), (OFF, 1)] {
+        clock.pass(seconds(10));
+        foresight.count_calls((0, Some(7)), (1, 0), acts, clock.now());
+        let calls = foresight.record.calls(7, clock.now()).unwrap();
+        assert_eq!((calls.accepted, calls.would), (0, would));
+    }
+    assert_eq!(came(&foresight, clock.now()), 2);
+}
+
+#[test]
 fn the_report_covers_a_week() {
     let clock = Still::new();
     let mut foresight = Foresight::new(1, clock.now());
     for _ in 0..9 {
-        foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), clock.now());
+        foresight.count_calls((0, Some(7)), (2, 0), OFF, clock.now());
         clock.pass(seconds(86_400));
     }
     let calls = foresight.record.calls(7, clock.now()).unwrap();
@@ -127,7 +144,7 @@ fn the_report_covers_a_week() {
     assert_eq!(calls, Some(Calls::default()));
     // Counting continues after the wall clock was set back.
     clock.step_wall_back(seconds(3 * 86_400));
-    foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), clock.now());
+    foresight.count_calls((0, Some(7)), (2, 0), OFF, clock.now());
     assert_eq!(came(&foresight, clock.now()), 2 + 6);
 }
 
@@ -211,7 +228,7 @@ fn many_questions_within_four_seconds_are_one_call_unless_they_reserve() {
 fn no_more_calls_find_an_agent_than_agents_come() {
     let clock = Still::new();
     let mut foresight = Foresight::new(1, clock.now());
-    foresight.count_calls((0, Some(7)), (0, 3), Some(LIKELY), clock.now());
+    foresight.count_calls((0, Some(7)), (0, 3), ON, clock.now());
     for later in [7, 4] {
         clock.pass(seconds(later));
         let free = || Free {
@@ -233,11 +250,11 @@ fn counting_begins_anew_after_a_clock_was_far_in_the_future() {
         wall: clock.now().wall + year,
         ..clock.now()
     };
-    foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), wrong);
+    foresight.count_calls((0, Some(7)), (2, 0), OFF, wrong);
     assert_eq!(came(&foresight, wrong), 2);
     assert_eq!(came(&foresight, clock.now()), 0);
     for _ in 0..9 {
-        foresight.count_calls((0, Some(7)), (1, 0), Some(LIKELY), clock.now());
+        foresight.count_calls((0, Some(7)), (1, 0), OFF, clock.now());
         clock.pass(seconds(86_400));
     }
     assert_eq!(came(&foresight, clock.now()), 6, "the last days");
@@ -255,9 +272,9 @@ fn a_queue_without_room_is_reported_as_not_counted() {
     };
     for id in 0..96 {
         assert!(outcome(&foresight, id).contains("no call arrived"));
-        foresight.count_calls((0, Some(id)), (1, 0), Some(LIKELY), clock.now());
+        foresight.count_calls((0, Some(id)), (1, 0), OFF, clock.now());
     }
-    foresight.count_calls((0, Some(96)), (1, 0), Some(LIKELY), clock.now());
+    foresight.count_calls((0, Some(96)), (1, 0), OFF, clock.now());
     assert!(outcome(&foresight, 95).contains("1 call was rejected"));
     assert!(outcome(&foresight, 96).contains("not counted"));
     assert!(outcome(&foresight, 97).contains("not counted"));

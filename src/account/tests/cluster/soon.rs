@@ -142,7 +142,7 @@ async fn a_seat_that_was_handed_another_agent_counts_on_that_one_on_every_node()
         held.map(|(_, one)| one.id).collect::<Vec<_>>()
     };
     for node in [&leader, &follower] {
-        assert_eq!(ids(node), [later.id.clone()]);
+        assert_eq!(ids(node), std::slice::from_ref(&later.id));
         assert_held(&fixture, node, &later);
     }
     drop(leader);
