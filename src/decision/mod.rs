@@ -172,14 +172,13 @@ impl Decision {
         }
     }
 
-    /// Returns whether a call should rather follow this one; both accept. Seats come before agents who will be free, and more seats before fewer. An
-    /// unknown count is smaller than any known one.
+    /// Returns whether a call should rather follow this one; both accept. Seats come before agents who will be free, more seats before fewer, and of
+    /// such agents the likelier.
+    /// An unknown count comes last.
     pub fn is_better_than(&self, other: &Self) -> bool {
         let rank = |decision: &Self| {
-            (
-                decision.prediction.is_none() && decision.count.is_some(),
-                decision.count,
-            )
+            let seats = decision.count.filter(|_| decision.prediction.is_none());
+            (seats, decision.prediction.map(Prediction::percent))
         };
         rank(self) > rank(other)
     }

@@ -97,7 +97,7 @@ impl Bets {
     /// Returns how many of these agents calls of other queues than this one count on; `None` if only the bets themselves tell. Another agent may have
     /// the same key, once in billions of accounts; then the rule is a little more careful.
     fn shown_elsewhere(&self, keys: &[AgentKey], queue: u32, now: Moment) -> Option<usize> {
-        // Some may have expired, and their queue has not noticed yet.
+        // Some may have expired, and their queue has not noticed yet. If only the wall clock says so, they count until it does, which takes a second.
         if millis(now.boot) >= self.first_end_ms.load(Ordering::Acquire) {
             return None;
         }

@@ -266,6 +266,10 @@ fn real_seats_are_better_than_agents_who_will_be_free() {
     assert_eq!(soon_at_three.reason, Reason::Soon);
     assert!(seat.is_better_than(&soon) && !soon.is_better_than(&seat));
     assert!(more.is_better_than(&seat) && seat.is_better_than(&soon_at_three));
+    // Of two that count on agents, a threshold that is higher says nothing.
+    let likelier = decide(&queue(0, steady(&[0.95])), Held::default(), 1.0);
+    assert!(likelier.is_better_than(&soon_at_three));
+    assert!(!soon_at_three.is_better_than(&likelier) && !soon.is_better_than(&soon_at_three));
     let unknown = Decision {
         count: None,
         prediction: None,
