@@ -54,6 +54,8 @@ pub enum World {
     Unordered,
     /// As `Alike`, but agents take only the accepted calls.
     Closed,
+    /// As `Regular`, but agents take only the accepted calls.
+    ClosedRegular,
 }
 
 impl World {
@@ -67,7 +69,13 @@ impl World {
             Self::Hard => "hard",
             Self::Unordered => "no order",
             Self::Closed => "closed",
+            Self::ClosedRegular => "closed, wrap-ups regular",
         }
+    }
+
+    /// Whether agents take only the accepted calls.
+    pub fn is_closed(self) -> bool {
+        matches!(self, Self::Closed | Self::ClosedRegular)
     }
 
     fn people(self, setting: Setting, seed: u64) -> WorldSettings {
@@ -78,12 +86,18 @@ impl World {
             wrap_up_parts: 4,
             ..WorldSettings::study()
         };
+        let regular = WorldSettings {
+            wrap_up_parts: 16,
+            ..alike.clone()
+        };
+        let closed = |open| WorldSettings {
+            // Longer than the benchmark, so that no call comes by itself.
+            mean_idle: Duration::from_secs(100 * 86_400),
+            ..open
+        };
         match self {
             Self::Alike => alike,
-            Self::Regular | Self::Unordered => WorldSettings {
-                wrap_up_parts: 16,
-                ..alike
-            },
+            Self::Regular | Self::Unordered => regular,
             Self::Exact => WorldSettings {
                 wrap_up_parts: 0,
                 ..alike
@@ -100,11 +114,8 @@ impl World {
                 wrap_ups_by_hand: 50,
                 ..alike
             },
-            Self::Closed => WorldSettings {
-                // Longer than the benchmark, so that no call comes by itself.
-                mean_idle: Duration::from_secs(100 * 86_400),
-                ..alike
-            },
+            Self::Closed => closed(alike),
+            Self::ClosedRegular => closed(regular),
         }
     }
 }
@@ -212,7 +223,7 @@ pub fn live(setting: Setting, seed: u64, warm_up: Duration, measured: Duration) 
             life.calls(seed, warm_up, measured).await
         })
     };
-    if setting.world != World::Closed {
+    if !setting.world.is_closed() {
         return live(Drives::Nothing);
     }
     let today = live(Drives::Today);

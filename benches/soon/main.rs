@@ -8,7 +8,7 @@
 //! time. The *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
 //! decisions without `soon`. Reliability compares predictions with what later looks showed, in tenths.
 //!
-//! Calls do not change the world, except in the rows of the *closed* world. In those, an accepted call holds a seat and takes the agent it meets,
+//! Calls do not change the world, except in the rows of the *closed* worlds. In those, an accepted call holds a seat and takes the agent it meets,
 //! and each rule has a world of its own.
 
 #![allow(clippy::print_stdout)] // A benchmark prints its results.
@@ -96,7 +96,9 @@ fn main() {
         }
     }
     if is_wanted(&CLOSED) {
-        row(setting(CLOSED, LEADS[2], World::Closed));
+        for world in [World::Closed, World::ClosedRegular] {
+            row(setting(CLOSED, LEADS[2], world));
+        }
     }
 }
 
@@ -131,7 +133,7 @@ fn row(setting: Setting) {
         sum.soon[1].by_soon_lost,
         reliability.join(", "),
     );
-    if matches!(world, World::Closed) {
+    if world.is_closed() {
         let hours = MEASURED.as_secs_f64() / 3_600.0 * SEEDS.count() as f64;
         let of = |outcome: life::Outcome| {
             let an_hour = |calls: u32| f64::from(calls) / hours;
