@@ -28,6 +28,8 @@ pub struct Model {
     pub nodes: BTreeMap<String, Vec<u8>>,
     pub mirrors: BTreeMap<String, Vec<u8>>,
     pub accounts: BTreeMap<String, String>,
+    /// Whether another user has spoilt the register of accounts.
+    pub has_spoilt_register: bool,
 }
 
 impl Model {
@@ -89,10 +91,14 @@ impl Model {
                 Reply::Done(true)
             }
             Command::Discard { generation, new } => Reply::Discarded(self.discard(generation, new)),
-            Command::Claim { account, claims } => Reply::Claimed {
-                refused: self.claim(account, claims),
-                discarded: false,
-            },
+            Command::Claim { account, claims } => {
+                let discarded = std::mem::take(&mut self.has_spoilt_register);
+                if discarded {
+                    self.accounts.clear();
+                }
+                let refused = self.claim(account, claims);
+                Reply::Claimed { refused, discarded }
+            }
             // The model has no listeners.
             Command::Send { .. } => Reply::Done(false),
         }

@@ -11,7 +11,7 @@ use crate::cluster::{
 
 /// A leader claims again after so many looks, in case the register was lost. With a lease of 10 s these are five minutes. A node whose claim was
 /// refused before, or found the register spoilt, does not know the hour, and sends nothing for as long.
-const CLAIM_AGAIN: u64 = 100;
+pub(super) const CLAIM_AGAIN: u64 = 100;
 
 /// Whether the account's key is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

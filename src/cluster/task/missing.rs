@@ -9,11 +9,13 @@
 //! A fresh node that leads an empty log knows nothing. For an hour, nobody in this data set knows what a node has sent that joins without its ledger,
 //! unless an earlier process of that node was in the data set. Such a node tells what it counts, and the others count it as well.
 //!
+//! What a node may have missed has left the hour an hour later, and no longer matters then.
+//!
 //! A fail-over loses the last entries of the log. If all replicas confirm what counts, nobody has acted on these.
 
 use std::time::Duration;
 
-use super::{Node, REPLACES, Task, nodes::Info};
+use super::{Node, REPLACES, Task, data_set::CLAIM_AGAIN, nodes::Info};
 use crate::{
     budget::Mirrored,
     cluster::{
@@ -30,13 +32,19 @@ const IGNORANT_FOR: Duration = Duration::from_secs(3600 + 62);
 /// A node acts as the leader until a second before its lease ends, and no other node takes the lease until half a second after its end.
 const ALONE_FOR: Duration = Duration::from_millis(1500);
 
+/// How many leases what was missed matters longer than an hour. Another key's leader sends until it claims again, a third of a lease for each look.
+/// Two more leases allow for a claim that comes late.
+const MISSED_LEASES: u32 = (CLAIM_AGAIN / 3) as u32 + 3;
+
 /// What a node may have missed.
 #[derive(Debug)]
 pub(super) struct Missed {
-    /// The last entry that it knows. The writer of a later entry knew what was missed, or counted it.
-    after: Position,
+    /// The last entry that it knows. The writer of a later entry knew what was missed, or counted it. `None` if no entry shows that.
+    after: Option<Position>,
     /// The data set in which another node's mirror may still have everything. An engine that was restored to an earlier state shows old claims.
     claims_in: Option<String>,
+    /// From then on it no longer matters: what was missed has left the hour.
+    until: Duration,
 }
 
 /// Which entries the engine has confirmed: a fail-over must not lose these.
@@ -121,29 +129,36 @@ impl Task {
             let known = self
                 .missed
                 .as_ref()
-                .map_or(self.position, |missed| missed.after);
-            self.missed = Some(Missed {
-                after: known.max(self.position),
-                claims_in: data_set,
+                .map_or(Some(self.position), |missed| missed.after);
+            let known = known.map(|known| known.max(self.position));
+            // Epochs begin again after the last one.
+            let after = known.map(|known| match known.epoch < MAX_COUNT {
+                true => known,
+                false => Position::default(),
             });
+            self.miss(after, data_set);
         }
+    }
+
+    fn miss(&mut self, after: Option<Position>, claims_in: Option<String>) {
+        let until = self.now().boot + IGNORANT_FOR + self.parts.lease * MISSED_LEASES;
+        self.missed = Some(Missed {
+            after,
+            claims_in,
+            until,
+        });
     }
 
     /// Records that the log has an entry at this position.
     pub(super) fn note_entry(&mut self, position: Position) {
-        self.missed = self.missed.take().filter(|missed| position <= missed.after);
+        let is_missed = |after| position <= after;
+        let missed = self.missed.take();
+        self.missed = missed.filter(|missed| missed.after.is_none_or(is_missed));
     }
 
     /// Records that the account had another key until now, so that this node does not know the hour.
     pub(super) fn note_another_key(&mut self) {
-        let last = Position {
-            epoch: MAX_COUNT,
-            number: MAX_COUNT,
-        };
-        self.missed = Some(Missed {
-            after: last,
-            claims_in: None,
-        });
+        self.miss(None, None);
     }
 
     /// Records that this node begins a log. If it was in no cluster before, it does not know what other nodes have sent.
@@ -250,7 +265,9 @@ impl Task {
 
     /// Counts requests that no node may know, before this node leads.
     pub(super) fn count_missed(&mut self) {
-        let (Some(missed), Some(budget)) = (self.missed.take(), &self.parts.budget) else {
+        let now = self.now().boot;
+        let missed = self.missed.take().filter(|missed| now < missed.until);
+        let (Some(missed), Some(budget)) = (missed, &self.parts.budget) else {
             return;
         };
         let stored_all = |node: &Node| node.info.knows_all_of == missed.claims_in;

@@ -1,6 +1,6 @@
 //! Tests what a node claims for its account, and what a refusal means.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
@@ -74,4 +74,53 @@ async fn a_node_that_gets_an_account_from_another_key_sends_nothing_for_an_hour(
     sleep(LEASE * 40).await;
     assert_eq!(register(), claimed);
     assert!(node.member.leads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_follower_does_not_know_counts_for_an_hour() {
+    let hour = Duration::from_secs(3600);
+    for (waits, used) in [(LEASE, spending::LIMIT), (hour * 2, 0)] {
+        let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+        let leader = spending::start_account(&exchange, &clock, "one");
+        sleep(LEASE * 3).await;
+        assert!(leader.member.leads());
+        let follower = spending::start_account(&exchange, &clock, "two");
+        sleep(LEASE).await;
+        // Another key has the account for a moment.
+        let register = exchange.model.lock().unwrap().accounts.clone();
+        let others = (claim_of("identity"), "another".to_owned());
+        let accounts = |model: &mut Model| model.accounts.extend([others]);
+        accounts(&mut exchange.model.lock().unwrap());
+        assert!(!follower.member.has_claim().await);
+        exchange.model.lock().unwrap().accounts = register;
+        assert!(follower.member.has_claim().await);
+        sleep(waits).await;
+        assert!(leader.member.leads());
+        leader.task.abort();
+        while !follower.member.leads() {
+            sleep(LEASE / 10).await;
+        }
+        assert_eq!(follower.budget.usage().used, used);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_the_register_spoilt_knows_the_hour_only_if_it_leads() {
+    for (is_leader, used) in [(false, spending::LIMIT), (true, 0)] {
+        let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+        let spoil = || exchange.model.lock().unwrap().has_spoilt_register = true;
+        if !is_leader {
+            spoil();
+        }
+        let node = spending::start_account(&exchange, &clock, "one");
+        sleep(LEASE * 3).await;
+        if is_leader {
+            spoil();
+        }
+        // A leader claims again now and then.
+        sleep(LEASE * 40).await;
+        assert!(!exchange.model.lock().unwrap().has_spoilt_register);
+        assert!(node.member.leads());
+        assert_eq!(node.budget.usage().used, used);
+    }
 }
