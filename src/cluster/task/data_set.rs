@@ -149,7 +149,8 @@ impl Task {
         let command = Command::Mirror {
             generation: look.generation.clone(),
             node: self.parts.node.clone(),
-            mirror: codec::encode(&mirror, &self.writing()),
+            // A node of an earlier version may lead next. It may not be in this data set yet.
+            mirror: codec::encode(&mirror, &self.writing_oldest()),
         };
         if self.ask(&command).await == Some(Reply::Done(true)) {
             self.generation = Some(look.generation.clone());

@@ -161,6 +161,13 @@ impl Task {
         self.miss(None, None);
     }
 
+    /// Records that another node has stored what this one cannot read, because its version is too old. A leader knows the hour.
+    pub(super) fn note_unread_mirror(&mut self) {
+        if !self.leads() {
+            self.miss(None, None);
+        }
+    }
+
     /// Records that this node begins a log. If it was in no cluster before, it does not know what other nodes have sent.
     pub(super) fn note_beginning(&mut self) {
         let budget = self.parts.budget.as_ref();

@@ -186,6 +186,7 @@ impl Task {
                     return false;
                 }
                 Err(error) => {
+                    self.note_unread_mirror();
                     tracing::warn!(account = &*self.parts.account, %error, "a node's mirror cannot be used");
                 }
             }

@@ -62,6 +62,14 @@ impl Task {
         }
     }
 
+    /// The same, in the format that all nodes read.
+    pub(super) fn writing_oldest(&self) -> Writing {
+        Writing {
+            format: codec::OLDEST,
+            ..self.writing()
+        }
+    }
+
     pub(super) async fn obey(&mut self, order: Order) {
         match order {
             Order::Publish(entry, done) => self.publish_all(*entry, done).await,

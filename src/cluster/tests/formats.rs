@@ -1,37 +1,51 @@
 //! Tests nodes of different versions: one reads only format 1, and others also a format 2, which is pretended.
 
-use std::io::Read as _;
+use std::{io::Read as _, num::NonZeroU32};
 
 use flate2::read::ZlibDecoder;
 use tokio::time::sleep;
 
 use super::*;
 use crate::{
-    budget::Witness as _,
-    cluster::{entry::Entry, trouble::Trouble},
+    budget::{Budget, Purpose, Witness as _},
+    cluster::{entry::Entry, model::Model, trouble::Trouble},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
+const LIMIT: u32 = 20;
+
 /// A node whose version reads formats up to `format`.
 fn node(exchange: &Arc<Exchange>, name: &str, format: u32) -> (Arc<Member>, JoinHandle<()>) {
+    let (member, _, running) = counting(exchange, name, format);
+    (member, running)
+}
+
+/// The same, with its budget.
+fn counting(
+    exchange: &Arc<Exchange>,
+    name: &str,
+    format: u32,
+) -> (Arc<Member>, Arc<Budget>, JoinHandle<()>) {
     let settings = Settings {
         name: name.to_owned(),
         lease: LEASE,
         alone: None,
     };
     let clock = Arc::new(VirtualClock::default());
-    let node = Node::new(Arc::clone(exchange) as Arc<_>, settings, clock);
+    let node = Node::new(Arc::clone(exchange) as Arc<_>, settings, clock.clone());
     let node = Arc::new(node.with_format(format));
     exchange.introduce(&node);
     let (member, seat) = node.member(&"main".into(), "origin", "identity");
-    let mut membership = node.membership(seat.unwrap(), None);
+    let budget = Budget::in_memory(NonZeroU32::new(LIMIT).unwrap(), 0, clock);
+    let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
+    let mut membership = node.membership(seat.unwrap(), Some(Arc::clone(&budget)));
     let task = membership.task.take().unwrap();
     let running = tokio::spawn(async move {
         task.run(CancellationToken::new()).await;
         drop(node);
     });
-    (member, running)
+    (member, budget, running)
 }
 
 fn format_of(data: &[u8]) -> u64 {
@@ -111,4 +125,34 @@ async fn a_node_whose_format_nobody_writes_any_more_only_says_so() {
     let trouble = older.status().trouble(older.clock.now());
     assert_eq!(trouble, Some(Trouble::Behind));
     assert!(follows(&new));
+}
+
+/// How many requests a leader sends, before the engine loses its data.
+const SENT: u32 = 5;
+
+/// A leader of format 2 sends some requests. The engine loses its data, the leader stores again what it knows, and is gone. Returns how many requests
+/// the next leader counts, which reads formats up to this one.
+async fn counted_by_a_node_of(format: u32) -> u32 {
+    let exchange = Exchange::new();
+    let (new, budget, running) = counting(&exchange, "new", 2);
+    until_it_leads(&new).await;
+    for _ in 0..SENT {
+        let permit = budget.permit(Purpose::OnDemand).await.unwrap();
+        permit.answered();
+    }
+    sleep(SECOND).await;
+    *exchange.model.lock().unwrap() = Model::default();
+    // It has looked twice, and does not lead again before a whole lease has passed.
+    sleep(LEASE * 4 / 5).await;
+    running.abort();
+    let (old, budget, _running) = counting(&exchange, "old", format);
+    until_it_leads(&old).await;
+    budget.usage().used
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_leader_counts_what_a_newer_node_has_stored() {
+    assert_eq!(counted_by_a_node_of(1).await, SENT);
+    // It cannot read any format that is written, so it does not know the hour.
+    assert_eq!(counted_by_a_node_of(0).await, LIMIT);
 }
