@@ -161,6 +161,11 @@ impl Task {
         self.miss(None, None);
     }
 
+    /// Records that the log lacks entries after its checkpoint, so that this node does not know their requests.
+    pub(super) fn note_gap(&mut self) {
+        self.miss(None, None);
+    }
+
     /// Records that another node has stored what this one cannot read, because its version is too old. A leader knows the hour.
     pub(super) fn note_unread_mirror(&mut self) {
         if !self.leads() {

@@ -24,8 +24,9 @@ impl Task {
     pub(super) async fn read(&mut self) -> bool {
         self.next_read = self.now().boot + READ_EVERY;
         let mut with_checkpoint = !self.is_synced;
-        // Stays so to the end of the log: to read the checkpoint again would bring the same gap again.
-        let mut after_checkpoint = with_checkpoint;
+        // The position of the last checkpoint, if one was read.
+        let mut begun_at = None;
+        let mut may_lack = false;
         let is_late = |at: Moment| self.now().shortest_since(at) > LATE;
         let is_late = self.up_to_date.is_none_or(is_late);
         loop {
@@ -54,12 +55,24 @@ impl Task {
                 format: self.parts.format,
             };
             let is_last = log.entries.len() < MAX_READ;
-            let is_gap = !self.take_in(log, &reading, after_checkpoint).await;
+            if with_checkpoint {
+                let at = log
+                    .checkpoint
+                    .as_ref()
+                    .map(|checkpoint| checkpoint.position);
+                // To read the same checkpoint once more would bring the same gap again.
+                may_lack = begun_at.replace(at) == Some(at);
+            }
+            let reading = Reading {
+                is_old: is_late || begun_at.is_some(),
+                ..reading
+            };
+            let is_gap = !self.take_in(log, &reading, may_lack).await;
             if self.unread || self.spoilt.is_some() {
                 return false; // Until a checkpoint or a new data set replaces what cannot be read.
             }
             if is_gap {
-                (with_checkpoint, after_checkpoint) = (true, true);
+                with_checkpoint = true;
                 self.is_synced = false; // The next read may get no answer.
                 continue;
             }
@@ -76,19 +89,18 @@ impl Task {
         }
     }
 
-    /// Applies a part of the log. Stops at a gap and returns false, unless this follows a checkpoint that was just read.
-    async fn take_in(&mut self, log: Log, reading: &Reading, after_checkpoint: bool) -> bool {
-        let reading = &Reading {
-            is_old: reading.is_old || after_checkpoint,
-            ..*reading
-        };
+    /// Applies a part of the log. Stops at a gap and returns false, unless it `may_lack` entries.
+    async fn take_in(&mut self, log: Log, reading: &Reading, may_lack: bool) -> bool {
         if let Some(checkpoint) = log.checkpoint {
             let entry = codec::decode_all(&checkpoint, reading).await;
             self.take_entry(checkpoint.position, entry);
         }
         for entry in log.entries {
-            if entry.position != self.position.next() && !after_checkpoint {
-                return false;
+            if entry.position != self.position.next() {
+                if !may_lack {
+                    return false;
+                }
+                self.note_gap();
             }
             self.take_entry(entry.position, codec::decode(&entry.data, reading));
         }

@@ -15,15 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::spending::{LEASE, LIMIT, SECOND};
 use crate::{
-    budget::{Budget, Purpose, Witness as _},
+    budget::{Budget, Mark, Mirrored, Purpose, Witness as _},
     clock::{Clock as _, VirtualClock},
     cluster::{
         codec::{FORMAT, Writing, encode},
-        command::{Command, MAX_READ, Position, Reply},
+        command::{Checkpoint, Command, MAX_READ, Position, Reply},
         engine::{Engine, EngineError},
         entry::Entry,
         member::Member,
-        model::Exchange,
+        model::{Exchange, Model},
         node::{Node, Settings},
     },
 };
@@ -33,7 +33,7 @@ async fn a_log_that_lacks_entries_is_read_to_its_end() {
     let reads = MAX_READ as u64;
     let last = 4 * reads - 1;
     for lacks in [
-        vec![1],
+        vec![2],
         vec![reads / 2],
         vec![reads + 1],
         vec![reads + 2],
@@ -56,6 +56,14 @@ async fn a_log_that_lacks_entries_is_read_to_its_end() {
             let logged = (Duration::ZERO, entry.clone());
             exchange.model.lock().unwrap().log.insert(position, logged);
         }
+        exchange.model.lock().unwrap().checkpoint = Some(Checkpoint {
+            position: Position {
+                epoch: 1,
+                number: 1,
+            },
+            time: Duration::ZERO,
+            parts: vec![entry],
+        });
         let settings = Settings {
             name: "one".to_owned(),
             lease: LEASE,
@@ -65,6 +73,7 @@ async fn a_log_that_lacks_entries_is_read_to_its_end() {
         let (member, seat) = node.member(&"main".into(), "origin", "identity");
         let mut membership = node.membership(seat.unwrap(), None);
         let task = membership.task.take().unwrap();
+        drop(membership); // Nobody reads the news.
         let running = tokio::spawn(task.run(CancellationToken::new()));
         sleep(LEASE * 3).await;
         assert!(member.status().leads, "{lacks:?}");
@@ -80,6 +89,8 @@ enum Reads {
     /// None until the node has taken the lease. From then on, all but the one after this many.
     OnceTaken(usize),
     AllBut(usize),
+    /// All, and after this many the leader writes a checkpoint.
+    Overtaken(usize),
 }
 
 /// A node's connection to the engine.
@@ -101,6 +112,13 @@ impl Line {
                 return false;
             }
             (Command::Read { .. }, Reads::AllBut(before)) => *reads = Reads::AllBut(before - 1),
+            (Command::Read { .. }, Reads::Overtaken(0)) => {
+                write_checkpoint(&mut self.exchange.model.lock().unwrap());
+                *reads = Reads::All;
+            }
+            (Command::Read { .. }, Reads::Overtaken(before)) => {
+                *reads = Reads::Overtaken(before - 1);
+            }
             _ => {}
         }
         !self.is_cut.load(Ordering::Relaxed)
@@ -235,4 +253,79 @@ async fn a_node_that_cannot_read_the_log_leaves_the_lease_to_one_that_can() {
     assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
     assert!(!slow.member.leads());
     assert_eq!(other.budget.usage().used, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_has_read_a_log_with_a_gap_does_not_know_the_hour() {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let one = Peer::start(&exchange, &clock, "one");
+    one.until_it_leads().await;
+    sleep(LEASE).await;
+    for _ in 0..5 {
+        one.spend().await;
+        sleep(SECOND).await;
+    }
+    // Another user removes an entry that no checkpoint replaces.
+    {
+        let log = &mut exchange.model.lock().unwrap().log;
+        let third = *log.keys().nth(2).expect("each request has two");
+        log.remove(&third);
+    }
+    let two = Peer::start(&exchange, &clock, "two");
+    sleep(SECOND * 2).await;
+    one.stop.cancel();
+    two.until_it_leads().await;
+    assert_eq!(two.budget.usage().used, LIMIT);
+}
+
+/// The position of an entry in a log of which a node reads only a part at once, and the entry's bytes. It is a request.
+fn request(number: u64, whole: bool) -> (Position, Vec<u8>) {
+    let writing = Writing {
+        now: VirtualClock::default().now(),
+        engine: Duration::from_secs(1_795_000_000),
+        format: FORMAT,
+    };
+    let first = if whole { 1 } else { number };
+    let mark = |number| Mark { process: 1, number };
+    let entry = Entry {
+        whole,
+        requests: (first..=number)
+            .map(|number| Mirrored::asked_for(mark(number / 10), true))
+            .collect(),
+        ..Entry::default()
+    };
+    (Position { epoch: 1, number }, encode(&entry, &writing))
+}
+
+/// Writes a checkpoint instead of all entries but the last.
+fn write_checkpoint(model: &mut Model) {
+    let last = *model.log.last_key_value().unwrap().0;
+    let (position, whole) = request(last.number, true);
+    model.checkpoint = Some(Checkpoint {
+        position,
+        time: Duration::ZERO,
+        parts: vec![whole],
+    });
+    model.log = model.log.split_off(&position);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_overtaken_by_a_checkpoint_while_it_reads_reads_that_too() {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let last = 3 * MAX_READ as u64;
+    {
+        let model = &mut exchange.model.lock().unwrap();
+        for number in 1..=last {
+            let (position, entry) = request(number, false);
+            model.log.insert(position, (Duration::ZERO, entry));
+            if number == 1 {
+                write_checkpoint(model);
+            }
+        }
+    }
+    let node = Peer::start(&exchange, &clock, "one");
+    node.answer(Reads::Overtaken(1));
+    sleep(SECOND * 5).await;
+    // Ten entries are about the same request.
+    assert_eq!(u64::from(node.budget.usage().used), last / 10 + 1);
 }
