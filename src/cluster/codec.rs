@@ -21,19 +21,24 @@ use super::{command::Checkpoint, entry::Entry};
 use crate::clock::Moment;
 
 /// The newest format that this version reads. It writes the newest one that all living nodes read, and no older one than [`OLDEST`].
+///
+/// A change that earlier versions cannot read needs another format: what they cannot read of a format that they know is spoilt to them.
 pub const FORMAT: u32 = 1;
 
 /// The oldest format that this version reads and writes.
 pub const OLDEST: u32 = 1;
 
 /// The maximum of packed bytes. The packed rows of 25,000 agents take about 4 MB.
-const MAX_PACKED: usize = 16 * 1024 * 1024;
+pub(super) const MAX_PACKED: usize = 16 * 1024 * 1024;
 
 /// The maximum of unpacked bytes: no list that openseat reads is longer, and a few kilobytes could unpack to anything.
 const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
 
 /// The maximum of unpacked bytes of a checkpoint: 200,000 rows, such as those of 25,000 agents with seven queues each.
 const MAX_CHECKPOINT: u64 = 256 * 1024 * 1024;
+
+/// The maximum of a checkpoint's parts. Any two of them have a thousand rows together, so these are two million rows.
+pub(super) const MAX_PARTS: usize = 4_096;
 
 /// An entry that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +71,7 @@ pub enum BadEntry {
 impl BadEntry {
     /// Returns whether no version of openseat can have written it.
     pub fn is_foreign(&self) -> bool {
-        matches!(self, Self::Packing(_) | Self::Foreign(_) | Self::Empty)
+        !matches!(self, Self::Format(_))
     }
 }
 
@@ -141,7 +146,7 @@ impl Packer {
     pub fn add(&mut self, part: &Entry, writing: &Writing) -> bool {
         let json = json(part, writing);
         let unpacked = self.unpacked + json.len() as u64;
-        let fits = unpacked <= MAX_CHECKPOINT;
+        let fits = unpacked <= MAX_CHECKPOINT && self.parts.len() < MAX_PARTS;
         if fits {
             self.unpacked = unpacked;
             self.parts.push(pack(&json));

@@ -8,7 +8,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::command::{Command, Look, count};
+use super::command::{Command, Look, MAX_COUNT, count};
 
 /// A holder stops this long before its lease ends, and another node takes it this long after. Together they cover the difference of two clocks in
 /// a lease (a minute at 500 ppm is 30 ms), and the look at the clock before each request.
@@ -64,6 +64,11 @@ impl FromStr for Lease {
             epoch: count(epoch).ok_or(NoLease)?,
         })
     }
+}
+
+/// Returns the next counter. Another user may have written the last one, and with each change of the holder it may be any.
+fn after(counter: u64) -> u64 {
+    counter % MAX_COUNT + 1
 }
 
 /// The last text, and since when it has not changed.
@@ -126,14 +131,29 @@ impl Candidate {
         self.epoch = self.epoch.max(epoch);
     }
 
+    /// Returns whether no epoch comes after those that were seen. No leader gets that far, so one of them is not openseat's.
+    pub fn is_at_the_end(&self) -> bool {
+        self.epoch >= MAX_COUNT
+    }
+
+    /// Records the data set of an answer. After the last epoch, epochs begin again in the next one.
+    fn in_data_set(&mut self, generation: &str) {
+        let is_other = self.generation().is_some_and(|seen| seen != generation);
+        if is_other && self.is_at_the_end() {
+            self.epoch = 0;
+        }
+    }
+
     /// Records the lease from an answer that came at `now`.
     pub fn looked(&mut self, look: &Look, now: Duration) {
+        self.in_data_set(&look.generation);
         self.heard_of(look.last.epoch);
         self.saw(&look.generation, &look.lease, now);
     }
 
     /// Records the lease's text in this data set, from an answer that came at `now`.
     pub fn saw(&mut self, generation: &str, text: &str, now: Duration) {
+        self.in_data_set(generation);
         let lease: Option<Lease> = text.parse().ok();
         if let Some(lease) = &lease {
             self.heard_of(lease.epoch);
@@ -173,13 +193,13 @@ impl Candidate {
         Some((seen.since + rest + delay).saturating_sub(now))
     }
 
-    /// Returns the command that takes the lease as it was seen.
+    /// Returns the command that takes the lease as it was seen, unless its epoch would be [after the last](Self::is_at_the_end).
     pub fn take(&self) -> Option<(Command, Lease)> {
-        let seen = self.seen.as_ref()?;
+        let seen = self.seen.as_ref().filter(|_| !self.is_at_the_end())?;
         let counter = seen.text.parse().map_or(0, |lease: Lease| lease.counter);
         let lease = Lease {
             holder: Some(self.me.clone()),
-            counter: counter + 1,
+            counter: after(counter),
             epoch: self.epoch + 1,
         };
         let command = Command::Take {
@@ -200,7 +220,7 @@ impl Candidate {
     pub fn renew(&self) -> Option<(Command, Lease)> {
         let (held, seen) = (self.held.as_ref()?, self.seen.as_ref()?);
         let lease = Lease {
-            counter: held.counter + 1,
+            counter: after(held.counter),
             ..held.clone()
         };
         Some((self.write(seen, &lease), lease))
@@ -223,7 +243,7 @@ impl Candidate {
         self.acts_until = Duration::ZERO;
         let lease = Lease {
             holder: None,
-            counter: held.as_ref()?.counter + 1,
+            counter: after(held.as_ref()?.counter),
             epoch: held?.epoch,
         };
         Some(self.write(self.seen.as_ref()?, &lease))
@@ -380,5 +400,25 @@ mod tests {
             let (_, lease) = node.take().unwrap();
             assert_eq!(lease.to_string(), "b 1 42", "{text}");
         }
+        node.looked(&look(&format!("a {MAX_COUNT} 1")), at(1.0));
+        let (_, lease) = node.take().unwrap();
+        assert_eq!(lease.to_string(), "b 1 42");
+    }
+
+    #[test]
+    fn after_the_last_epoch_the_next_data_set_begins_with_the_first() {
+        let mut node = Candidate::new("b", LEASE);
+        node.looked(&look(&format!("a 1 {}", MAX_COUNT - 1)), at(0.0));
+        let (_, lease) = node.take().unwrap();
+        assert!(lease.to_string().parse::<Lease>().is_ok());
+        node.taken(lease, at(0.0));
+        assert!(node.is_at_the_end() && node.take().is_none());
+        let next = Look {
+            generation: "h".to_owned(),
+            ..look("")
+        };
+        node.looked(&next, at(1.0));
+        let (_, lease) = node.take().unwrap();
+        assert_eq!(lease.to_string(), "b 1 1");
     }
 }

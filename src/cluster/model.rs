@@ -16,6 +16,7 @@ use super::{
     command::{Checkpoint, Command, Listener, Log, Logged, Look, MAX_READ, Position, Reply},
     engine::{Engine, EngineError, Heard},
     node::Node,
+    replies::Foreign,
 };
 
 /// The engine's data for one account.
@@ -175,6 +176,14 @@ impl Model {
         true
     }
 
+    /// Returns whether the log does not begin with the entry of its checkpoint.
+    pub fn lacks_its_beginning(&self) -> bool {
+        match &self.checkpoint {
+            Some(checkpoint) => !self.log.contains_key(&checkpoint.position),
+            None => !self.log.is_empty(),
+        }
+    }
+
     fn read(&self, after: Position, checkpoint: bool, time: Duration) -> Log {
         let is_requested = checkpoint;
         let checkpoint = self.checkpoint.clone().filter(|_| is_requested);
@@ -293,6 +302,11 @@ impl Engine for Exchange {
             }
             let ahead = *self.ahead.lock().unwrap();
             let time = Duration::from_secs(1_795_000_000) + ahead + self.begun.elapsed();
+            let with_checkpoint =
+                matches!(command, Command::Read { checkpoint, .. } if *checkpoint);
+            if with_checkpoint && self.model.lock().unwrap().lacks_its_beginning() {
+                return Err(Foreign("the log lacks its beginning").into());
+            }
             let reply = self.model.lock().unwrap().run(command, time);
             let is_write = matches!(
                 command,

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    data_set::Claim,
+    data_set::{Claim, Spoilt},
     missing::{Confirmed, Missed},
     nodes::Node,
     writing::Written,
@@ -157,8 +157,8 @@ pub struct Task {
     has_told_assumed: bool,
     /// The format to write.
     format: u32,
-    /// What is spoilt in the engine, and in which data set.
-    spoilt: Option<(String, String)>,
+    /// What is spoilt in the engine.
+    spoilt: Option<Spoilt>,
     /// The data set that the engine has named instead of discarding it.
     mark: Option<String>,
     /// The claims that were last refused.
@@ -361,6 +361,9 @@ impl Task {
         self.note_time(look.time, now);
         self.confirmed.looked(&look);
         self.candidate.looked(&look, now.boot);
+        if self.candidate.is_at_the_end() {
+            self.found_spoilt(&"no epoch comes after this one");
+        }
         self.see_nodes(&look, now.boot);
         let changes_format = self.choose_format(now.boot);
         if self.leads() && self.candidate.held().is_none() {

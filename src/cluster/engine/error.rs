@@ -5,7 +5,10 @@ use std::{error::Error, io, sync::Arc};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio_rustls::rustls;
 
-use crate::{calltools::tls_message, cluster::replies::Foreign};
+use crate::{
+    calltools::tls_message,
+    cluster::{replies::Foreign, scripts::SPOILT},
+};
 
 /// Why a command got no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +86,12 @@ impl EngineError {
         match self {
             Self::Foreign(_) => true,
             // Older engines report an error in a script by another code, with this one in the text.
-            Self::Redis(error) => error.to_string().contains("WRONGTYPE"),
+            Self::Redis(error) => {
+                let error = error.to_string();
+                ["WRONGTYPE", SPOILT]
+                    .iter()
+                    .any(|code| error.contains(code))
+            }
             _ => false,
         }
     }

@@ -188,8 +188,13 @@ impl RedisEngine {
     async fn try_all(&self) -> Result<(), EngineError> {
         let run = |command| async move { self.ask_its_node(TRIAL, &command).await };
         let text = || TRIAL.to_owned();
-        let (generation, new) = (text(), text());
-        run(Command::Discard { generation, new }).await?;
+        let discard = |generation| Command::Discard {
+            generation,
+            new: text(),
+        };
+        if let Reply::Discarded(Some(other)) = run(discard(text())).await? {
+            run(discard(other)).await?; // Another user has set the mark.
+        }
         let look = Command::Look {
             node: text(),
             info: Vec::new(),

@@ -5,13 +5,24 @@ use std::{fmt, time::Duration};
 use super::{Task, replacement};
 use crate::cluster::{
     codec,
-    command::{Command, Look, Position, REGISTRY, Reply},
+    command::{Command, Look, MAX_COUNT, Position, REGISTRY, Reply},
     entry::Entry,
 };
 
 /// A leader claims again after so many looks, in case the register was lost. With a lease of 10 s these are five minutes. A node whose claim was
 /// refused before, or found the register spoilt, does not know the hour, and sends nothing for as long.
 pub(super) const CLAIM_AGAIN: u64 = 100;
+
+/// What is spoilt in the engine.
+#[derive(Clone, Debug)]
+pub(super) struct Spoilt {
+    /// The data set in which it is; empty if this node does not know that.
+    generation: String,
+    /// For people.
+    why: String,
+    /// The mark of the data set that is to replace it. Without an answer, the engine may yet have begun it.
+    new: String,
+}
 
 /// Whether the account's key is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,24 +100,40 @@ impl Task {
         // Without an answer to any look, the engine has said it when it was asked to discard.
         let generation = self.candidate.generation().or(self.mark.as_deref());
         let generation = generation.unwrap_or_default().to_owned();
-        self.spoilt = Some((generation, why.to_string()));
+        let is_same = |spoilt: &Spoilt| spoilt.generation == generation;
+        if !self.spoilt.as_ref().is_some_and(is_same) {
+            let (why, new) = (why.to_string(), replacement());
+            self.spoilt = Some(Spoilt {
+                generation,
+                why,
+                new,
+            });
+        }
     }
 
     /// Begins a new data set if something in this one is spoilt. What the nodes know is not lost: they store it again, as if the engine had lost its
     /// data.
     pub(super) async fn discard_what_is_spoilt(&mut self) {
-        let Some((generation, why)) = self.spoilt.take() else {
+        let Some(spoilt) = self.spoilt.take() else {
             return;
         };
-        let new = replacement();
-        match self.ask(&Command::Discard { generation, new }).await {
-            Some(Reply::Discarded(None)) => tracing::warn!(
-                account = &*self.parts.account,
-                why,
-                "the cluster's data about the account was spoilt, so it was discarded; the nodes store again what they know"
-            ),
+        let command = Command::Discard {
+            generation: spoilt.generation.clone(),
+            new: spoilt.new.clone(),
+        };
+        match self.ask(&command).await {
+            Some(Reply::Discarded(mark))
+                if mark.as_ref().is_none_or(|mark| *mark == spoilt.new) =>
+            {
+                tracing::warn!(
+                    account = &*self.parts.account,
+                    why = spoilt.why,
+                    "the cluster's data about the account was spoilt, so it was discarded; the nodes store again what they know"
+                );
+            }
             Some(Reply::Discarded(mark)) => self.mark = mark,
-            _ => {}
+            // To delete much takes the engine longer than an answer may.
+            _ => self.spoilt = Some(spoilt),
         }
     }
 
@@ -114,6 +141,9 @@ impl Task {
     pub(super) async fn see_data_set(&mut self, look: &Look, now: Duration) {
         let is_new = self.generation.as_ref() != Some(&look.generation);
         let went_back = look.last < self.position;
+        if is_new && self.last_epoch >= MAX_COUNT {
+            self.last_epoch = 0; // Epochs begin again after the last one.
+        }
         let epoch = self.last_epoch.max(look.last.epoch);
         let has_another_leader = std::mem::replace(&mut self.last_epoch, epoch) != epoch;
         if went_back {

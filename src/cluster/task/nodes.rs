@@ -1,6 +1,10 @@
 //! Tracks which nodes live, and reports on them.
 
-use std::{cmp, collections::BTreeMap, time::Duration};
+use std::{
+    cmp,
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,10 +82,10 @@ impl Task {
             let Ok(info) = serde_json::from_slice::<Info>(info) else {
                 continue;
             };
-            if info.epoch > MAX_COUNT {
-                continue;
+            // Epochs after the last one begin again, which a node may not know yet.
+            if info.epoch < MAX_COUNT {
+                self.candidate.heard_of(info.epoch);
             }
-            self.candidate.heard_of(info.epoch);
             self.note_company(&info);
             self.note_ignorance(id, &info, now);
             match self.nodes.get_mut(id) {
@@ -104,8 +108,8 @@ impl Task {
                 }
             }
         }
-        let ids: Vec<_> = look.nodes.iter().map(|(id, _)| id).collect();
-        self.nodes.retain(|id, _| ids.contains(&id));
+        let ids: HashSet<_> = look.nodes.iter().map(|(id, _)| id).collect();
+        self.nodes.retain(|id, _| ids.contains(id));
         self.keep_the_smallest_limit(now);
     }
 

@@ -115,13 +115,11 @@ impl Task {
         let mut entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                if matches!(error, BadEntry::Format(_)) {
-                    // The entry may have requests that this node does not know, so it must not lead.
-                    (self.unread, self.is_synced) = (true, false);
-                }
                 if error.is_foreign() {
                     return self.found_spoilt(&error);
                 }
+                // The entry may have requests that this node does not know, so it must not lead.
+                (self.unread, self.is_synced) = (true, false);
                 if !std::mem::replace(&mut self.logged_bad_entry, true) {
                     tracing::warn!(account = &*self.parts.account, %position, %error, "an entry of the cluster's log cannot be used");
                 }

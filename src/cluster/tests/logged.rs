@@ -1,12 +1,24 @@
 //! Tests what a node logs about the engine's data, and how often.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
-use super::{LEASE, start};
+use super::{LEASE, start, start_on};
 use crate::{
-    cluster::{command::Position, member::claim_of, model::Exchange},
+    cluster::{
+        command::{Command, Position, Reply},
+        engine::{Engine, EngineError},
+        member::claim_of,
+        model::Exchange,
+    },
     logged::listen,
 };
 
@@ -51,4 +63,50 @@ async fn a_spoilt_log_and_a_refused_claim_are_each_logged_once_in_either_order()
         assert!(!member.status().leads);
         running.abort();
     }
+}
+
+/// An engine that takes longer to discard the data than an answer may.
+#[derive(Debug)]
+struct Slow {
+    exchange: Arc<Exchange>,
+    has_discarded: AtomicBool,
+}
+
+impl Engine for Slow {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        Box::pin(async move {
+            let answered = self.exchange.run(account, command).await;
+            let discards = matches!(command, Command::Discard { .. });
+            match discards && !self.has_discarded.swap(true, Ordering::Relaxed) {
+                true => Err(EngineError::Silent),
+                false => answered,
+            }
+        })
+    }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        self.exchange.keeps_what_it_confirms()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_discarded_slowly_is_logged_once() {
+    let (logged, _guard) = listen();
+    let exchange = Exchange::new();
+    spoil_the_log(&exchange);
+    let engine = Slow {
+        exchange,
+        has_discarded: AtomicBool::new(false),
+    };
+    let (_node, member, running) = start_on(Arc::new(engine), "identity");
+    sleep(LEASE * 3).await;
+    let lines = logged.lines();
+    let spoilt = lines.iter().filter(|line| line.contains(SPOILT)).count();
+    assert_eq!(spoilt, 1, "{lines:#?}");
+    assert!(member.status().leads);
+    running.abort();
 }

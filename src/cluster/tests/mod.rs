@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    engine::Engine,
     member::Member,
     model::Exchange,
     node::{Node, Settings},
@@ -30,13 +31,18 @@ const LEASE: Duration = Duration::from_secs(10);
 
 /// Starts the only node of a cluster, whose account has this identity.
 fn start(exchange: &Arc<Exchange>, identity: &str) -> (Node, Arc<Member>, JoinHandle<()>) {
+    start_on(Arc::clone(exchange) as Arc<_>, identity)
+}
+
+/// The same with another engine.
+fn start_on(engine: Arc<dyn Engine>, identity: &str) -> (Node, Arc<Member>, JoinHandle<()>) {
     let settings = Settings {
         name: "one".to_owned(),
         lease: LEASE,
         alone: None,
     };
     let clock = Arc::new(VirtualClock::default());
-    let node = Node::new(Arc::clone(exchange) as Arc<_>, settings, clock);
+    let node = Node::new(engine, settings, clock);
     let (member, seat) = node.member(&"main".into(), "origin", identity);
     let mut membership = node.membership(seat.unwrap(), None);
     let task = membership.task.take().unwrap();

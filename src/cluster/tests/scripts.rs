@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use redis::AsyncConnectionConfig;
 
 use crate::cluster::{
     command::{Checkpoint, Command, Log, Logged, Look, Position, REGISTRY, Reply},
@@ -153,7 +154,13 @@ fn the_engine_does_what_the_model_does() {
                 Command::Claim { .. } => REGISTRY,
                 _ => "account",
             };
-            let real = runtime.block_on(engine.run(account, command)).unwrap();
+            let real = runtime.block_on(engine.run(account, command));
+            let with_checkpoint = matches!(command, Command::Read { checkpoint, .. } if *checkpoint);
+            if with_checkpoint && model.lacks_its_beginning() {
+                prop_assert!(real.is_err_and(|error| error.is_spoilt()));
+                continue;
+            }
+            let real = real.unwrap();
             let modelled = model.run(command, Duration::ZERO);
             prop_assert_eq!(comparable(real), comparable(modelled), "{:?}", command);
         }
@@ -231,6 +238,12 @@ async fn a_checkpoint_in_one_piece_is_read_until_the_next_replaces_it() {
     until_it_answers(&engine).await;
     let client = redis::Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let _: String = redis::cmd("XADD")
+        .arg("p:{a}:log")
+        .arg(&["1-1", "e", "", "t", "1 2"])
+        .query_async(&mut connection)
+        .await
+        .unwrap();
     let fields = ["at", "1-1", "t", "1 2", "data", "old"];
     let _: () = redis::cmd("HSET")
         .arg("p:{a}:checkpoint")
@@ -271,4 +284,115 @@ async fn a_checkpoint_in_one_piece_is_read_until_the_next_replaces_it() {
         engine.run("a", &command).await.unwrap();
     }
     assert_eq!(parts().await, [b"new"]);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_claim_that_belongs_to_no_key_is_discarded() {
+    let server = start();
+    let engine = engine(&server, "p");
+    until_it_answers(&engine).await;
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys = ["0123456789abcdef", "fedcba9876543210"];
+    let claim = |key: &str| Command::Claim {
+        account: key.to_owned(),
+        claims: vec!["one".to_owned(), "other".to_owned()],
+    };
+    let claimed = |refused, discarded| Reply::Claimed { refused, discarded };
+    for (registered, expected) in [
+        (keys[0], claimed(0, false)),
+        (keys[1], claimed(2, false)),
+        ("x", claimed(0, true)),
+        ("0123456789abcde!", claimed(0, true)),
+        ("", claimed(0, true)),
+    ] {
+        let _: i64 = redis::cmd("HSET")
+            .arg("p:{registry}:accounts")
+            .arg(&["other", registered])
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        let answered = engine.run(REGISTRY, &claim(keys[0])).await.unwrap();
+        assert_eq!(answered, expected, "{registered}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn what_is_too_long_is_found_by_all_even_if_its_finder_gets_no_answer() {
+    let server = start();
+    let engine = engine(&server, "p");
+    until_it_answers(&engine).await;
+    let client = redis::Client::open(server.url()).unwrap();
+    // To write so much takes a moment.
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = connection.await.unwrap();
+    let look = Command::Look {
+        node: "n".to_owned(),
+        info: Vec::new(),
+        generation: "g".to_owned(),
+    };
+    let read = |checkpoint| Command::Read {
+        after: Position::default(),
+        checkpoint,
+    };
+    let long = "string.rep('x', 17 * 1024 * 1024)";
+    for (key, spoils, finds) in [
+        ("generation", format!("'SET', KEYS[1], {long}"), &look),
+        ("lease", format!("'SET', KEYS[1], {long}"), &look),
+        ("nodes", format!("'HSET', KEYS[1], 'm', {long}"), &look),
+        ("nodes", "'HSET', KEYS[1], i, ''".to_owned(), &look),
+        (
+            "mirrors",
+            "'HSET', KEYS[1], i, ''".to_owned(),
+            &Command::Mirrors,
+        ),
+        (
+            "log",
+            format!("'XADD', KEYS[1], '1-1', 'e', {long}, 't', '1 1'"),
+            &read(false),
+        ),
+    ] {
+        assert!(engine.run("a", &look).await.is_ok(), "{key}");
+        let times = if spoils.contains("i,") { 17_000 } else { 1 };
+        let _: i64 = redis::cmd("EVAL")
+            .arg(format!(
+                "for i = 1, {times} do redis.call({spoils}) end return 1"
+            ))
+            .arg(1)
+            .arg(format!("p:{{a}}:{key}"))
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        // The first answer may be lost.
+        let _ = engine.run("a", finds).await;
+        let error = engine.run("a", &look).await.unwrap_err();
+        assert!(error.is_spoilt(), "{key}: {error}");
+        let discard = Command::Discard {
+            generation: "g".to_owned(),
+            new: "g".to_owned(),
+        };
+        let discarded = engine.run("a", &discard).await.unwrap();
+        assert_eq!(discarded, Reply::Discarded(None), "{key}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn an_engine_is_used_although_another_user_has_spoilt_the_trial() {
+    let server = start();
+    until_it_answers(&engine(&server, "start")).await;
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    for (key, command) in [("generation", "SET"), ("lease", "SADD")] {
+        let () = redis::cmd(command)
+            .arg(format!("p:{{trial}}:{key}"))
+            .arg("other")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+    }
+    until_it_answers(&engine(&server, "p")).await;
 }
