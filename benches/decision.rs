@@ -78,7 +78,9 @@ fn decide_all(bench: &mut Criterion, name: &str, board: &Board, holds: &Holds) {
     bench.bench_function(name, |bench| {
         bench.iter(|| {
             let name = asked.next().expect("a cycle never ends");
-            let key = board.find(None, black_box(name)).expect("configured");
+            let key = board
+                .find(None, black_box(name), |_| true)
+                .expect("configured");
             let state = board.get(&key).expect("configured");
             decide_with(&state, &POLICY, holds.held(now), now)
         });

@@ -4,9 +4,10 @@
 //! module, so none can be held over an await. [`Board::changes`] wakes callers when something is new. Callers that cache something made from
 //! a state compare its [`Version`] first, which takes no lock.
 
+mod key;
+
 use std::{
     collections::HashSet,
-    fmt,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -17,32 +18,8 @@ use std::{
 use dashmap::DashMap;
 use tokio::sync::watch;
 
+pub use self::key::QueueKey;
 use crate::{clock::Moment, decision::snapshot::Snapshot, model::fault::Fault};
-
-/// A queue as the config names it: the account, and the queue's name or id as written there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QueueKey {
-    /// The account's name.
-    pub account: Arc<str>,
-    /// The queue's name or id, as written.
-    pub queue: Arc<str>,
-}
-
-impl QueueKey {
-    /// Creates the key of a queue of an account.
-    pub fn new(account: impl Into<Arc<str>>, queue: impl Into<Arc<str>>) -> Self {
-        Self {
-            account: account.into(),
-            queue: queue.into(),
-        }
-    }
-}
-
-impl fmt::Display for QueueKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.account, self.queue)
-    }
-}
 
 /// Everything known about one queue.
 #[derive(Clone, Debug, Default)]

@@ -447,7 +447,7 @@ async fn calls_find_their_queue_while_configs_spell_it_in_another_way() {
     });
     for _ in 0..4 {
         for next in [&by_id, &named(&calltools, "acme"), &calltools.account()] {
-            home.config(&[next.clone()]);
+            home.config(std::slice::from_ref(next));
             assert_eq!(daemon.reload().await.0, 200);
         }
     }
