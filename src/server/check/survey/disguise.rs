@@ -13,11 +13,7 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
-use super::{
-    answer::{Answer, AnsweredRow},
-    paths::CHANGED_SINCE,
-    question::Question,
-};
+use super::{answer::Answer, paths::CHANGED_SINCE, question::Question};
 
 /// The rows of a list to keep in a report: enough to see every form of a field. Ten such lists are far smaller than issue trackers allow.
 const MAX_ROWS: usize = 40;
@@ -43,7 +39,7 @@ const COUNTS: [&str; 10] = [
 ];
 
 /// Keys of CallTools or its framework, wherever they occur.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 31] = [
     "results",
     "next",
     "previous",
@@ -68,6 +64,12 @@ const KEYS: [&str; 25] = [
     "campaign_action",
     "agent_can_select",
     "call_uuid",
+    "inbound",
+    "start",
+    "answered_on",
+    "state",
+    "duration",
+    "username",
     "url",
 ];
 
@@ -119,9 +121,6 @@ static UUID: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"^(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
     Regex::new(pattern).expect("a pattern")
 });
-
-static COLUMN: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new("^[a-z][a-z_]{0,39}$").expect("a pattern"));
 
 /// All replacements in a report.
 #[derive(Debug, Default)]
@@ -179,14 +178,11 @@ impl Disguise {
         };
         let place = Place { question, key: "" };
         let Some(list) = &answer.list else {
-            return self.value(body, place, &[]);
+            return self.value(body, place);
         };
-        let columns = columns(&list.rows);
         let rows = list.rows.iter().take(MAX_ROWS);
-        let rows: Vec<_> = rows
-            .map(|row| self.value(&row.value, place, &columns))
-            .collect();
-        let mut body = self.value(body, place, &[]);
+        let rows: Vec<_> = rows.map(|row| self.value(&row.value, place)).collect();
+        let mut body = self.value(body, place);
         match &mut body {
             Value::Object(envelope) => _ = envelope.insert("results".to_owned(), rows.into()),
             bare => *bare = rows.into(),
@@ -194,31 +190,31 @@ impl Disguise {
         body
     }
 
-    /// A value; `columns` are keys that are kept besides the known ones.
-    fn value(&mut self, value: &Value, place: Place<'_>, columns: &[&str]) -> Value {
+    fn value(&mut self, value: &Value, place: Place<'_>) -> Value {
         match value {
             Value::Null | Value::Bool(_) => value.clone(),
             Value::Number(number) => self.number_at(&number.to_string(), place).into(),
             Value::String(text) => self.text_at(text, place).into(),
             Value::Array(values) => values
                 .iter()
-                .map(|value| self.value(value, place, &[]))
+                .map(|value| self.value(value, place))
                 .collect(),
             Value::Object(fields) => {
                 let mut disguised = Map::new();
                 for (key, value) in fields {
                     let inner = Place { key, ..place };
-                    let value = self.value(value, inner, &[]);
-                    disguised.insert(self.key(key, columns), value);
+                    let value = self.value(value, inner);
+                    disguised.insert(self.key(key), value);
                 }
                 disguised.into()
             }
         }
     }
 
-    fn key(&mut self, key: &str, columns: &[&str]) -> String {
+    /// Keys of custom fields are texts that people choose, even if all rows have them.
+    fn key(&mut self, key: &str) -> String {
         let known = [&KEYS[..], &COUNTS, &DATES].concat();
-        match known.contains(&key) || columns.contains(&key) {
+        match known.contains(&key) {
             true => key.to_owned(),
             false => self.stand_in("key", key),
         }
@@ -329,17 +325,4 @@ impl Disguise {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Keys that look like columns: every row has them, so they identify none.
-fn columns(rows: &[AnsweredRow]) -> Vec<&str> {
-    let Some(Value::Object(first)) = rows.first().map(|row| &row.value) else {
-        return Vec::new();
-    };
-    let everywhere =
-        |key: &&str| rows.len() > 1 && rows.iter().all(|row| row.value.get(key).is_some());
-    let keys = first.keys().map(String::as_str);
-    keys.filter(|key| COLUMN.is_match(key))
-        .filter(everywhere)
-        .collect()
 }

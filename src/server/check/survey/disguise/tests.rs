@@ -146,6 +146,8 @@ fn row(number: usize) -> impl Strategy<Value = Value> {
         row.insert("full_name".to_owned(), name);
         let own = "abcdefghij".chars().nth(number).expect("a letter");
         row.insert(format!("ann_{MARK}_{own}"), json!(true));
+        // A custom field, as all rows have it.
+        row.insert(format!("acme{MARK}_client_id"), json!("x"));
         row.into()
     })
 }
@@ -239,16 +241,25 @@ fn the_same_person_queue_and_status_are_the_same_in_all_answers() {
 }
 
 #[test]
-fn columns_stay_and_keys_of_single_rows_do_not() {
+fn only_keys_that_calltools_is_known_to_send_stay() {
     let rows = json!([
-        { "app_user": "a", "shift_pattern": "x", "ann": 1, "by_agent": { "ann": 1, "team": 2 } },
-        { "app_user": "b", "shift_pattern": "x", "bob": 1, "by_agent": null },
+        { "app_user": "a", "acme_client_id": "x", "ann": 1, "by_agent": { "ann": 1, "team": 2 } },
+        { "app_user": "b", "acme_client_id": "x", "bob": 1, "by_agent": null },
     ]);
     let body = json!({ "count": 2, "next": null, "results": rows }).to_string();
     let report = report(vec![Ok(reply(200, body))]);
-    let first = &report.answers[0].body["results"][0];
-    let keys: Vec<_> = first.as_object().expect("a row").keys().cloned().collect();
-    assert_eq!(keys, ["app_user", "by_agent", "key-1", "shift_pattern"]);
-    let inner: Vec<_> = first["by_agent"].as_object().expect("one").keys().collect();
-    assert_eq!(inner, ["key-1", "team"]);
+    let row = |n: usize| report.answers[0].body["results"][n].clone();
+    let keys = |value: &Value| -> Vec<String> {
+        value
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let (first, second) = (row(0), row(1));
+    assert_eq!(keys(&first), ["app_user", "key-1", "key-2", "key-3"]);
+    // The same key has the same substitute everywhere.
+    assert_eq!(keys(&second), ["app_user", "key-1", "key-3", "key-4"]);
+    assert_eq!(keys(&first["key-3"]), ["key-2", "team"]);
 }
