@@ -30,7 +30,7 @@ use crate::{
     state::LAST_WRITES,
 };
 
-/// Surveys the account of the named queue. Exits with 0 if nothing was left out.
+/// Surveys the account of the named queue. Exits with 0 if every question was asked and answered.
 pub(super) fn run(config: &Config, asked: &[String], path: &Path) -> ExitCode {
     let targets = match select(config, asked) {
         Ok(targets) => targets,
@@ -54,9 +54,9 @@ pub(super) fn run(config: &Config, asked: &[String], path: &Path) -> ExitCode {
         let why = format!("{} cannot be written: {error}", path.display());
         return exit_with(EXIT_FAILURE, &why);
     }
-    let code = match report.stopped {
-        None => ExitCode::SUCCESS,
-        Some(_) => ExitCode::from(EXIT_FAILURE),
+    let code = match report.is_complete() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(EXIT_FAILURE),
     };
     exit_after(show(&text(&report, target, path)), code)
 }
@@ -140,13 +140,11 @@ fn text(report: &SurveyReport, target: &Target<'_>, path: &Path) -> String {
         let subject = painted(STRONG, format!("{subject:width$}"));
         let _ = writeln!(text, "{subject}  {}", plain(sentence));
     }
-    if let Some(stopped) = &report.stopped {
-        let _ = writeln!(
-            text,
-            "\n{}  {}",
-            painted(BAD, "not complete"),
-            plain(stopped)
-        );
+    if !report.is_complete() {
+        text.push('\n');
+    }
+    for why in report.unanswered.iter().chain(&report.stopped) {
+        let _ = writeln!(text, "{}  {}", painted(BAD, "not complete"), plain(why));
     }
     let _ = writeln!(
         text,

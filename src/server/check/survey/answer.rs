@@ -7,10 +7,11 @@ use serde_json::{Value, value::RawValue};
 
 use super::question::Question;
 use crate::{
-    calltools::{PAGE_SIZE, Reply, Row},
+    calltools::{Ask, PAGE_SIZE, Page, Reply, Row},
     clock::Moment,
     model::{
         agent::Agent,
+        fault::{Down, Fault},
         names::{NamedQueue, Names, Status},
     },
 };
@@ -26,6 +27,8 @@ pub(super) struct Answer {
     pub took: Duration,
     /// The answer, or the kind of fault that prevented one.
     pub reply: Result<Reply, &'static str>,
+    /// What the daemon would make of the reply, if it could not use it.
+    pub fault: Option<Fault>,
     /// The body as JSON, without the rows of a list: those are in [`list`](Self::list).
     pub body: Option<Value>,
     /// The list in it, if the status is 200.
@@ -64,10 +67,20 @@ impl Answer {
             let text = String::from_utf8_lossy(&reply.body);
             serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
         });
+        // Which queue was asked for only decides how a refusal is worded, and a report names no queue.
+        let ask = Ask {
+            page: 1,
+            queue: None,
+        };
+        let page = reply
+            .as_ref()
+            .ok()
+            .map(|reply| Page::read(reply, ask, asked.later(took)));
         let is_list = reply.as_ref().is_ok_and(|reply| reply.status == 200);
         let list = body.as_mut().filter(|_| is_list);
         Self {
             list: list.and_then(|body| List::take(body, names)),
+            fault: page.and_then(Result::err),
             question,
             path,
             asked,
@@ -75,6 +88,42 @@ impl Answer {
             reply,
             body,
         }
+    }
+
+    /// Says why the question is still open; `None` if it is answered. A refusal answers every question but the one about the configured queue,
+    /// which the daemon has to read.
+    pub fn failure(&self) -> Option<String> {
+        let fault = match &self.reply {
+            Err(kind) => return Some((*kind).to_owned()),
+            Ok(_) => self.fault.as_ref(),
+        };
+        match fault {
+            None => self
+                .has_no_agent()
+                .then(|| "no row says which agent it is about".to_owned()),
+            Some(_) if self.is_refused() && self.question != Question::Queue => None,
+            // Its target could identify somebody.
+            Some(Fault::UpstreamDown {
+                kind: Down::Redirect,
+                ..
+            }) => Some("CallTools answered with a redirect".to_owned()),
+            Some(fault) => Some(fault.to_string()),
+        }
+    }
+
+    fn is_refused(&self) -> bool {
+        match self.question {
+            Question::Queues | Question::Statuses | Question::Everybody => {
+                matches!(self.status(), Some(403 | 404))
+            }
+            _ => matches!(self.status(), Some(400 | 403 | 404)),
+        }
+    }
+
+    fn has_no_agent(&self) -> bool {
+        let is_of_agents = !matches!(self.question, Question::Queues | Question::Statuses);
+        let list = self.list.as_ref().filter(|list| !list.rows.is_empty());
+        is_of_agents && list.is_some_and(|list| list.agents().next().is_none())
     }
 
     /// Whether the end of the list was seen, so that it has all rows.

@@ -77,7 +77,7 @@ impl Judge<'_> {
     fn access(&self, question: Question) -> Option<Access> {
         let answer = self.answers.get(question)?;
         Some(match answer.status() {
-            Some(200) if answer.list.is_some() => Access::Readable,
+            Some(200) if answer.list.is_some() && answer.fault.is_none() => Access::Readable,
             Some(401 | 403) => Access::Forbidden,
             Some(404) => Access::NotFound,
             _ => Access::Failed,

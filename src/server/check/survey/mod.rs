@@ -59,12 +59,22 @@ pub struct SurveyReport {
     pub requests: u32,
     /// Why some questions were not asked; `None` if all were.
     pub stopped: Option<String>,
+    /// The questions without a usable answer, and why; earlier versions did not say.
+    #[serde(default)]
+    pub unanswered: Vec<String>,
     /// The findings in words.
     pub said: Vec<String>,
     /// The findings for programs.
     pub found: Findings,
     /// The answers, with everything replaced that could identify the account.
     pub answers: Vec<DisguisedAnswer>,
+}
+
+impl SurveyReport {
+    /// Whether every question was asked and answered.
+    pub fn is_complete(&self) -> bool {
+        self.stopped.is_none() && self.unanswered.is_empty()
+    }
 }
 
 /// An answer in which nothing identifies the account.
@@ -120,6 +130,7 @@ pub async fn survey(
         asked_at,
         ordering_field: subject.ordering_field.to_owned(),
         requests: sent.count(),
+        unanswered: unanswered(&answers, &subject, stopped.is_some()),
         stopped: stopped.map(|error| reason(&error)),
         said: words::words(&found, subject.ordering_field),
         answers: disguised(&answers, &subject),
@@ -139,6 +150,33 @@ fn reason(error: &RequestError) -> String {
         RequestError::Fault(Fault::UpstreamDown { kind, .. }) => kind.as_str().to_owned(),
         RequestError::Fault(fault) => fault.to_string(),
     }
+}
+
+/// Says which questions have no usable answer, in one line for each reason.
+fn unanswered(answers: &Answers, subject: &Subject<'_>, is_stopped: bool) -> Vec<String> {
+    let failures = answers.0.iter();
+    let mut failures: Vec<(Question, String)> = failures
+        .filter_map(|answer| Some((answer.question, answer.failure()?)))
+        .collect();
+    // Without its id, the queue is not asked for.
+    if !is_stopped && answers.get(Question::Queue).is_none() {
+        let why = match (subject.queue, answers.names().queues) {
+            (QueueRef::Name(_), Some(_)) => {
+                "it was not asked for: queues/ does not list its name exactly once"
+            }
+            _ => "it was not asked for: its id is not known, since queues/ could not be read",
+        };
+        failures.push((Question::Queue, why.to_owned()));
+    }
+    let mut lines: Vec<(Vec<&str>, String)> = Vec::new();
+    for (question, why) in failures {
+        match lines.iter_mut().find(|(_, known)| *known == why) {
+            Some((subjects, _)) => subjects.push(question.subject()),
+            None => lines.push((vec![question.subject()], why)),
+        }
+    }
+    let line = |(subjects, why): (Vec<&str>, String)| format!("{}: {why}", subjects.join(", "));
+    lines.into_iter().map(line).collect()
 }
 
 struct Surveyor<'a> {

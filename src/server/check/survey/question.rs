@@ -45,6 +45,22 @@ impl Question {
         Question::PastTheEnd,
     ];
 
+    /// What it is about, as the report's sentences call it.
+    pub fn subject(self) -> &'static str {
+        match self {
+            Question::Queues => "queues",
+            Question::Statuses => "statuses",
+            Question::Everybody => "everybody",
+            Question::Ordered => "ordering",
+            Question::Largest => "page_size=max",
+            Question::WithStatus => "filter agent_status",
+            Question::ChangedSince => "filter agent_status_modified_on__gte",
+            Question::Queue => "the queue",
+            Question::UnknownQueue => "an unknown queue",
+            Question::PastTheEnd => "a page after the last",
+        }
+    }
+
     /// Returns the number of rows that it requests; `None` if it leaves that to CallTools.
     pub fn page_size(self) -> Option<u32> {
         match self {

@@ -26,8 +26,10 @@ fn account(agents: usize) -> (Simulator, Arc<dyn Clock>) {
 async fn found(agents: usize, quirk: impl FnOnce(&mut Quirks)) -> Findings {
     let (simulator, clock) = account(agents);
     simulator.quirks(quirk);
-    let report = surveyed(&simulator, "agent_status_modified_on", &clock);
-    report.await.expect("answers").found
+    let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+    let report = report.expect("answers");
+    assert!(report.is_complete(), "{report:#?}");
+    report.found
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,6 +322,7 @@ async fn a_list_that_takes_too_long_prevents_no_other_request() {
     let report = report.expect("answers");
     assert_eq!(report.stopped, None);
     assert_eq!(report.answers[2].answered, "timeout");
+    assert_eq!(report.unanswered, ["everybody: timeout"]);
     assert_eq!(report.found.everybody_list, Some(Access::Failed));
     assert_eq!(report.found.unknown_queue, Some(UnknownQueue::Refused));
     // If nothing has come yet, nothing will.
@@ -340,24 +343,41 @@ async fn a_refused_token_costs_one_request_and_gives_no_report() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_not_lists_are_part_of_the_report() {
-    for fault in [
-        InjectedFault::WebPage(200),
-        InjectedFault::WrongShape,
-        InjectedFault::EmptyBody,
-        InjectedFault::BrokenJson,
-        InjectedFault::NoRows,
-        InjectedFault::Forbidden,
-        InjectedFault::NotFound,
+async fn answers_that_are_not_lists_make_a_report_incomplete() {
+    for (fault, why) in [
+        (InjectedFault::WebPage(200), "a web page instead of JSON"),
+        (InjectedFault::WebPage(503), "CallTools answered 503"),
+        (
+            InjectedFault::Redirect("https://elsewhere.invalid/".to_owned()),
+            "CallTools answered with a redirect",
+        ),
+        (InjectedFault::WrongShape, "is not a list"),
+        (InjectedFault::EmptyBody, "CallTools answered with nothing"),
+        (InjectedFault::BrokenJson, "stops being JSON"),
+        (InjectedFault::Dropped, "connection_lost"),
+        (InjectedFault::Forbidden, "may not read this"),
+        (InjectedFault::NotFound, "CallTools answered 404"),
     ] {
         let (simulator, clock) = account(20);
-        simulator.inject(usize::MAX, None, fault.clone());
+        // Without a first answer there is no report.
+        let lists = Some(simulator::Endpoint::AgentStatuses);
+        simulator.inject(usize::MAX, lists, fault.clone());
         let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
         let report = report.expect("answers");
-        let is_noted = report.said.iter().any(|said| said.starts_with("queues:"));
+        let mut lines = report.unanswered.iter().chain(&report.stopped);
         assert!(
-            is_noted && report.answers.len() >= 3,
+            !report.is_complete() && lines.any(|line| line.contains(why)),
             "{fault:?}: {report:#?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_without_agents_is_not_a_failure() {
+    let (simulator, clock) = account(20);
+    let lists = Some(simulator::Endpoint::AgentStatuses);
+    simulator.inject(usize::MAX, lists, InjectedFault::NoRows);
+    let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+    let report = report.expect("answers");
+    assert!(report.is_complete(), "{report:#?}");
 }

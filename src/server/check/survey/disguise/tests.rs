@@ -263,3 +263,18 @@ fn only_keys_that_calltools_is_known_to_send_stay() {
     assert_eq!(keys(&second), ["app_user", "key-1", "key-3", "key-4"]);
     assert_eq!(keys(&first["key-3"]), ["key-2", "team"]);
 }
+
+#[test]
+fn a_list_that_the_daemon_cannot_read_makes_a_report_incomplete() {
+    let whole = r#"{"count":0,"next":null,"results":[],"results":[]}"#;
+    let replies = (0..10).map(|_| Ok(reply(200, whole))).collect();
+    let report = report(replies);
+    let twice = "\"results\" is not a list, or a key appears twice";
+    assert!(!report.is_complete());
+    assert!(
+        report.unanswered[0].starts_with("queues, statuses, ")
+            && report.unanswered[0].ends_with(twice),
+        "{report:#?}"
+    );
+    assert!(report.said[0].contains("queues/ could not be read"));
+}
