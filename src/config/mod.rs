@@ -169,7 +169,7 @@ impl Config {
         });
         let (mut config, remarks) = source.finish(config)?;
         config.warnings.splice(0..0, remarks.warnings);
-        config.warnings.extend(names::unknown(&config));
+        config.warnings.extend(names::doubtful(&config));
         config.notes = remarks.notes;
         Ok(config)
     }

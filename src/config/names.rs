@@ -34,29 +34,49 @@ impl Config {
     }
 }
 
-/// Warns of each of them that no `[[account.queue]]` is spelled like. CallTools' names and ids count, too, but only CallTools knows them.
-pub(super) fn unknown(config: &Config) -> Vec<String> {
-    let queues = config.accounts.iter().flat_map(|account| {
-        let spellings = account
-            .queues
-            .iter()
-            .map(|queue| queue.spelling.to_string());
-        spellings.flat_map(|spelling| [format!("{}/{spelling}", account.name), spelling])
-    });
-    let spellings: Vec<String> = queues.collect();
+/// Warns of each of them that no `[[account.queue]]` is spelled like, or several. CallTools' names and ids count, too, but only CallTools knows them,
+/// and they do not make up for an ambiguous spelling.
+pub(super) fn doubtful(config: &Config) -> Vec<String> {
+    let accounts = config.accounts.iter();
+    let queues: Vec<(String, String)> = accounts
+        .flat_map(|account| {
+            let queues = account.queues.iter();
+            queues.map(|queue| {
+                let spelling = queue.spelling.to_string();
+                (format!("{}/{spelling}", account.name), spelling)
+            })
+        })
+        .collect();
     let named = config.named_queues().into_iter();
-    let unknown = named.filter(|named| !spellings.iter().any(|one| **one == *named.queue));
-    let warning = |NamedQueue { place, queue }| {
-        let near = nearest(&queue, spellings.iter().map(String::as_str));
-        let meant = match near.first() {
-            Some(near) => format!("; did you mean \"{near}\"?"),
-            None => String::new(),
-        };
-        format!(
-            "{place}: `queues` has \"{queue}\", and no [[account.queue]] is spelled so; it may be a queue's name or id at CallTools{meant}"
-        )
-    };
-    unknown.map(warning).collect()
+    named.filter_map(|named| doubt(&named, &queues)).collect()
+}
+
+/// `queues` has each configured queue as `account/queue`, and its spelling alone.
+fn doubt(NamedQueue { place, queue }: &NamedQueue, queues: &[(String, String)]) -> Option<String> {
+    let is_meant = |(key, spelling): &&(String, String)| **key == **queue || **spelling == **queue;
+    let meant: Vec<_> = queues.iter().filter(is_meant).map(|(key, _)| key).collect();
+    match meant.as_slice() {
+        [_] => None,
+        [] => {
+            let spellings = queues.iter().flat_map(|(key, spelling)| [&**key, spelling]);
+            let near = nearest(queue, spellings);
+            let near = match near.first() {
+                Some(near) => format!("; did you mean \"{near}\"?"),
+                None => String::new(),
+            };
+            Some(format!(
+                "{place}: `queues` has \"{queue}\", and no [[account.queue]] is spelled so; it may be a queue's name or id at CallTools{near}"
+            ))
+        }
+        meant => {
+            let keys: Vec<_> = meant.iter().map(|key| format!("\"{key}\"")).collect();
+            Some(format!(
+                "{place}: `queues` has \"{queue}\", which is a queue of {} accounts, so it names none of them; write {}",
+                keys.len(),
+                keys.join(" or ")
+            ))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +119,47 @@ queue = [{ queue = "sales-queue" }, { queue = 7 }]
                 format!(
                     "[[notify]] number 1: `queues` has \"main/sales\", {why}; did you mean \"main/sales-queue\"?"
                 ),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_queue_that_two_accounts_have_is_a_mistake_without_the_account() {
+        let text = r#"
+[server]
+bearer_token_file = "./bearer.token"
+[[server.client]]
+name = "buyer-7"
+token_file = "./buyer.token"
+queues = ["sales-queue", "spare/sales-queue", 7]
+[[notify]]
+url_file = "./slack.url"
+queues = [7]
+[state]
+dir = false
+[[account]]
+name = "main"
+silo = "east-1"
+token_file = "./main.token"
+queue = [{ queue = "sales-queue" }, { queue = 7 }]
+[[account]]
+name = "spare"
+silo = "east-1"
+token_file = "./spare.token"
+queue = [{ queue = "sales-queue" }, { queue = 7 }]
+"#;
+        let config = Config::parse(text, Path::new("openseat.toml"), &|_| None);
+        let warnings = config.expect("a good config").warnings;
+        let place = "[[server.client]] \"buyer-7\"";
+        let why = "which is a queue of 2 accounts, so it names none of them; write";
+        let sales = r#""main/sales-queue" or "spare/sales-queue""#;
+        let seven = r#""main/7" or "spare/7""#;
+        assert_eq!(
+            warnings,
+            [
+                format!("{place}: `queues` has \"sales-queue\", {why} {sales}"),
+                format!("{place}: `queues` has \"7\", {why} {seven}"),
+                format!("[[notify]] number 1: `queues` has \"7\", {why} {seven}"),
             ]
         );
     }
