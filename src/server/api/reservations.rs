@@ -39,11 +39,17 @@ pub const MAX_BODY: usize = 4 * 1024;
 
 /// Reads the call's id and the time to live from a body.
 fn parse(body: &[u8]) -> Result<(String, Duration), Problem> {
-    let request: ReservationRequest = serde_json::from_slice(body).map_err(|error| {
+    let unlike = |why: &dyn std::fmt::Display| {
         Problem::bad_request(format!(
-            "the body is not JSON such as {{\"call_id\":\"a84b4c76e66710\",\"ttl\":\"45s\"}}: {error}"
+            "the body is not JSON such as {{\"call_id\":\"a84b4c76e66710\",\"ttl\":\"45s\"}}: {why}"
         ))
-    })?;
+    };
+    // A derived struct would also read an array, by position.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(unlike(&"it is an array"));
+    }
+    let request: ReservationRequest =
+        serde_json::from_slice(body).map_err(|error| unlike(&error))?;
     let call_id = call_id::parse(&request.call_id);
     let call_id = call_id.map_err(|error| Problem::bad_request(error.to_string()))?;
     let ttl = request.ttl.as_deref();

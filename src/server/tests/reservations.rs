@@ -208,6 +208,8 @@ async fn a_malformed_request_is_rejected_with_the_reason() {
         ("", "the body is not JSON such as"),
         ("call_id=a", "the body is not JSON such as"),
         ("{}", "missing field `call_id`"),
+        ("[]", "it is an array"),
+        (r#" ["a","45s"]"#, "it is an array"),
         (r#"{"call_id":7}"#, "invalid type: integer `7`"),
         (r#"{"call_id":"a","tll":"5s"}"#, "unknown field `tll`"),
         (r#"{"call_id":""}"#, "\"call_id\" is empty"),
