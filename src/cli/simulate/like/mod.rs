@@ -1,5 +1,6 @@
 //! `openseat simulate --like FILE`: an account that behaves like the one in a report of `openseat check --report`.
 
+mod bounds;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +21,8 @@ use crate::{
 /// Ten answers with forty rows each are half a megabyte.
 const MAX_REPORT: u64 = 64 * 1024 * 1024;
 
-/// The time zones of the world differ by multiples of this.
-const QUARTER: Duration = Duration::from_secs(900);
+/// The time zones of the world differ by multiples of this many seconds: quarters of an hour.
+const QUARTER: u64 = 900;
 
 /// In an account at work, the newest change of a status is younger than this.
 const NEWEST_CHANGE: Duration = Duration::from_secs(300);
@@ -41,7 +42,7 @@ pub(super) struct Likeness {
 /// Reads a report.
 ///
 /// # Errors
-/// The file cannot be read, or is not a report of this format.
+/// The file cannot be read, is not a report of this format, or has a number that no survey finds.
 pub(super) fn read(path: &Path) -> anyhow::Result<SurveyReport> {
     let shown = path.display();
     let bytes = file::read(path, MAX_REPORT).with_context(|| format!("{shown} cannot be read"))?;
@@ -54,6 +55,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<SurveyReport> {
         report.format,
         report.openseat
     );
+    bounds::check(&report.found).with_context(|| format!("{shown} is not as openseat wrote it"))?;
     Ok(report)
 }
 
@@ -135,7 +137,7 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
 fn ahead(found: &Findings) -> (Duration, Duration) {
     let ahead = found.newest_change_ahead_seconds.unwrap_or_default();
     let ahead = Duration::from_secs(u64::try_from(ahead).unwrap_or(0));
-    let zone = QUARTER * ahead.as_secs().div_ceil(QUARTER.as_secs()) as u32;
+    let zone = Duration::from_secs(ahead.as_secs().next_multiple_of(QUARTER));
     match zone - ahead < NEWEST_CHANGE {
         true => (zone, Duration::ZERO),
         // A difference below a minute is the newest change, which is not as old as our clock says.

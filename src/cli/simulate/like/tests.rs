@@ -215,3 +215,61 @@ fn a_file_that_is_not_a_report_is_rejected_with_a_reason() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_number_that_no_survey_finds_is_rejected_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report.json");
+    let read_with = |found: &str| {
+        let text = format!(
+            r#"{{"openseat":"9.0.0","format":1,"asked_at":"","ordering_field":"","requests":0,
+            "stopped":null,"said":[],"found":{found},"answers":[]}}"#
+        );
+        std::fs::write(&path, text).expect("a file");
+        read(&path).map(|report| Likeness::of_report(&report))
+    };
+    let people = r#""listed":1,"available":1,"available_not_ready":0"#;
+    for (found, place) in [
+        (r#"{"queues":10000001}"#.to_owned(), "queues is 10000001"),
+        (
+            r#"{"agents":18446744073709551615}"#.to_owned(),
+            "agents is 184",
+        ),
+        (
+            r#"{"count":{"off_by":-9223372036854775808}}"#.to_owned(),
+            "count.off_by is -922",
+        ),
+        (
+            r#"{"undated_percent":101}"#.to_owned(),
+            "undated_percent is 101",
+        ),
+        (
+            r#"{"latency_ms":3600001}"#.to_owned(),
+            "latency_ms is 3600001",
+        ),
+        (
+            r#"{"newest_change_ahead_seconds":3900000000000}"#.to_owned(),
+            "newest_change_ahead_seconds is 3900000000000",
+        ),
+        (
+            r#"{"clock_ahead_seconds":-9223372036854775808}"#.to_owned(),
+            "clock_ahead_seconds is -922",
+        ),
+        (
+            format!(
+                r#"{{"people":{{{people},"on_call":1,"available_on_call":18446744073709551615}}}}"#
+            ),
+            "people.available_on_call is 184",
+        ),
+    ] {
+        let refused = format!("{:#}", read_with(&found).expect_err("no report"));
+        assert!(refused.contains(&format!("found.{place}")), "{refused}");
+        assert!(refused.contains("it must be between"), "{refused}");
+    }
+    // The farthest date that CallTools could write.
+    let farthest = read_with(r#"{"newest_change_ahead_seconds":251617190400}"#);
+    let quirks = farthest.expect("a report").quirks;
+    assert!(
+        quirks.dates_ahead.max(quirks.clocks_apart) >= Duration::from_secs(251_617_190_400 - 60)
+    );
+}
