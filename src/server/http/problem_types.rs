@@ -61,7 +61,7 @@ problem_types! {
     NO_SUCH_RESERVATION: NOT_FOUND, "no-such-reservation", "There is no such reservation",
         "it was released, it expired, or its call has reached an agent; GET /v1/reservations lists the held seats";
     NO_SUCH_CALL: NOT_FOUND, "no-such-call", "Nothing is recorded about this call",
-        "no request had this call_id, its answers are older than history_days, or it was a placeholder; answers are recorded for requests with call_id";
+        "this daemon has recorded no decision or reservation with this call_id, its answers are older than history_days, or it was a placeholder; in a cluster each node records what it answers itself, so ask the others, too";
     METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not support this method",
         "the Allow header lists the methods of this path";
     SLOW_REQUEST: REQUEST_TIMEOUT, "slow-request", "The request's body did not arrive in time",
