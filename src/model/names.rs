@@ -58,7 +58,11 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn id(&self) -> Result<u64, BadRow> {
-        self.id.number().ok_or(BadRow("an entry has no id"))
+        let problem = match self.id.is_blank() {
+            true => "an entry has no id",
+            false => "an entry's id is not a number from 0 to 18446744073709551615",
+        };
+        self.id.number().ok_or(BadRow(problem))
     }
 
     /// Returns the name unchanged, with all spaces: names are compared exactly.

@@ -185,3 +185,18 @@ fn entries_without_id_or_name_are_bad() {
         assert!(Status::from_row(raw(&row)).is_err(), "{row}");
     }
 }
+
+#[test]
+fn an_id_that_is_no_id_is_not_called_missing() {
+    let reason = |id: &str| {
+        let row = RawValue::from_string(format!(r#"{{"id":{id},"name":"x"}}"#)).unwrap();
+        NamedQueue::from_row(row).unwrap_err().to_string()
+    };
+    for missing in ["null", "\"\""] {
+        assert_eq!(reason(missing), "an entry has no id");
+    }
+    for wrong in ["18446744073709551616", "-1", "1.5", "\"x\""] {
+        let number = "an entry's id is not a number from 0 to 18446744073709551615";
+        assert_eq!(reason(wrong), number);
+    }
+}

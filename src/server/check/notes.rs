@@ -21,7 +21,7 @@ pub(super) fn cause(finding: &Finding<'_>) -> Option<String> {
         (None, Some(mismatch)) => {
             format!("the criteria do not fit what CallTools sent: {mismatch}")
         }
-        (None, None) => "the answer took longer than it may be used".to_owned(),
+        (None, None) => "CallTools' data was older than max_age when it came: the answer took too long, or a cache on the way had kept it".to_owned(),
     })
 }
 
