@@ -27,5 +27,11 @@ pub(super) fn write(
     let sql = "INSERT OR REPLACE INTO learnt (account, identity, json) VALUES (?1, ?2, ?3)";
     let row = params![owner.account, owner.identity, learnt];
     transaction.prepare_cached(sql)?.execute(row)?;
-    Ok(())
+    // An account that was renamed leaves its old name behind. Its queues are forgotten a day later.
+    let renamed = "DELETE FROM learnt WHERE identity = ?2 AND account <> ?1 AND NOT EXISTS (SELECT * FROM polled AS p WHERE p.account = learnt.account)";
+    let owner = params![owner.account, owner.identity];
+    transaction
+        .prepare_cached(renamed)?
+        .execute(owner)
+        .map(drop)
 }

@@ -227,3 +227,35 @@ fn knows_its_names(folder: &Folder, clock: &Arc<Still>, old: &Connection) {
     fresh.known(clock);
     assert_eq!(schema(folder), schema(&fresh));
 }
+
+#[test]
+fn what_a_renamed_account_learnt_is_kept_under_its_new_name_only() {
+    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+    let named = |account: &str, identity: &str| BudgetOwner {
+        account: account.to_owned(),
+        identity: identity.to_owned(),
+    };
+    let keep = |notes: Vec<Note>| {
+        let store = folder.open(&clock);
+        notes.into_iter().for_each(|note| store.keep(note));
+        store.finish(TIMEOUT);
+    };
+    let learnt = |owner: &BudgetOwner| Note::Learnt(owner.clone(), "{}".to_owned());
+    let [before, now] = ["m1", "m2"].map(|name| named(name, "token"));
+    let other = named("spare", "another token");
+    let is_kept = |owner: &BudgetOwner| folder.open(&clock).foresight(owner).is_some();
+    let polled = poll(clock.now(), available(1));
+    keep(vec![
+        Note::Polled(before.clone(), 5450, polled),
+        learnt(&before),
+        learnt(&other),
+        learnt(&now),
+    ]);
+    // Two accounts may have one token: as long as its queues are known, it may still be there.
+    assert!(is_kept(&before) && is_kept(&now) && is_kept(&other));
+    clock.pass(Duration::from_secs(90_000));
+    // What is too old is removed after the notes of the same batch.
+    keep(vec![learnt(&now)]);
+    keep(vec![learnt(&now)]);
+    assert!(!is_kept(&before) && is_kept(&now) && is_kept(&other));
+}
