@@ -24,6 +24,11 @@ use crate::{
 /// Enough for a thousand queues, four at a time, at half a second each, twice.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
+/// The daemon answers this from memory. It may be about to stop.
+const SOON: Duration = Duration::from_secs(5);
+
+const OTHER_CONFIG: &str = "the daemon asks by its own config, which is not that of this file: it has not reloaded the file since it changed, or reads another one; `openseat reload` makes it read its file again";
+
 const UNRECORDED: &str =
     "no request was sent, because requests are recorded there; run it as the daemon's user";
 
@@ -48,13 +53,13 @@ pub(super) async fn ask(
         let ledger = Ledger::in_memory(&SystemClock::new());
         return alone(ledger, By::CommandAlone).await;
     };
-    if let Some(answer) = from_daemon(folder, target).await? {
+    if let Some(answer) = from_daemon(config, folder, target).await? {
         return Ok(answer);
     }
     match keep(folder).await? {
         Some(ledger) => alone(ledger, By::Command).await,
         // A daemon has started meanwhile and holds the folder.
-        None => match from_daemon(folder, target).await? {
+        None => match from_daemon(config, folder, target).await? {
             Some(answer) => Ok(answer),
             None => Err(exit_with(
                 EXIT_FAILURE,
@@ -100,10 +105,21 @@ fn is_in_use(error: &anyhow::Error) -> bool {
 }
 
 /// Has the daemon ask; `None` if no daemon answers.
-async fn from_daemon(folder: &Path, target: &str) -> Result<Option<String>, ExitCode> {
+async fn from_daemon(
+    config: &Config,
+    folder: &Path,
+    target: &str,
+) -> Result<Option<String>, ExitCode> {
     let spinner = Spinner::waiting();
     let answer = command(folder, Method::POST, target, TIMEOUT).await;
+    let other = command(folder, Method::POST, "/v1/config", SOON).await;
     drop(spinner);
+    // An earlier version does not say what it has.
+    if let Ok((StatusCode::OK, digest)) = other
+        && digest != config.digest_of_accounts()
+    {
+        note(OTHER_CONFIG);
+    }
     match answer {
         Ok((StatusCode::OK, answer)) => Ok(Some(answer)),
         Ok((StatusCode::UNPROCESSABLE_ENTITY, why)) => Err(exit_with(EXIT_USAGE, &why)),

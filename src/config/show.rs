@@ -9,7 +9,7 @@ use super::{
 use crate::{
     calltools::address::is_readable_by_others,
     decision::criteria::{Criteria, Literal},
-    model::hours::OpeningHours,
+    model::{digest::Digest, hours::OpeningHours},
 };
 
 impl Config {
@@ -31,19 +31,36 @@ impl Config {
             text.header("[cluster]");
             cluster(&mut text, one);
         }
-        for one in &self.accounts {
-            text.header("[[account]]");
-            account(&mut text, one);
-            for one in &one.queues {
-                text.header("[[account.queue]]");
-                queue(&mut text, one);
-            }
-        }
+        accounts(&mut text, &self.accounts);
         for one in &self.notify {
             text.header("[[notify]]");
             notify(&mut text, one);
         }
         text.0
+    }
+
+    /// Returns a digest of all settings of the accounts and their queues: two processes that read the same file get the same. Of files it has the
+    /// names only, since their folders may be relative to where a process was started.
+    pub fn digest_of_accounts(&self) -> String {
+        let mut text = Table(String::new());
+        accounts(&mut text, &self.accounts);
+        let line = |line: &str| match line.split_once("_file = ") {
+            Some((key, path)) => format!("{key} {}\n", path.rsplit('/').next().unwrap_or(path)),
+            None => format!("{line}\n"),
+        };
+        let lines: String = text.0.lines().map(line).collect();
+        Digest::new(lines).short()
+    }
+}
+
+fn accounts(text: &mut Table, accounts: &[Account]) {
+    for one in accounts {
+        text.header("[[account]]");
+        account(text, one);
+        for one in &one.queues {
+            text.header("[[account.queue]]");
+            queue(text, one);
+        }
     }
 }
 

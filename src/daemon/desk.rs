@@ -40,6 +40,7 @@ pub(super) fn routes(config: &Config, accounts: Vec<Reach>, clock: &Arc<dyn Cloc
         .route("/v1/check", post(answer_check))
         .route("/v1/list", post(answer_list))
         .route("/v1/survey", post(answer_survey))
+        .route("/v1/config", post(answer_config))
         .route("/v1/log", post(change_levels))
         .with_state(Arc::new(desk))
 }
@@ -100,6 +101,11 @@ async fn answer_survey(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
             (StatusCode::BAD_GATEWAY, why).into_response()
         }
     }
+}
+
+/// `POST /v1/config`: returns the digest of the accounts' settings, so that a command sees whether the daemon has those of the file.
+async fn answer_config(State(desk): State<Arc<Desk>>) -> String {
+    desk.config.digest_of_accounts()
 }
 
 /// `POST /v1/log?levels=debug`: changes the log levels.

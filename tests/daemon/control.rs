@@ -132,6 +132,29 @@ async fn a_check_is_sent_by_the_running_daemon_with_its_token_and_budget() {
 }
 
 #[tokio::test]
+async fn a_command_says_that_the_daemon_has_not_reloaded_the_file() {
+    let (_calltools, home, config) = setup().await;
+    let _program = running(&home, &config).await;
+    let words = "note: the daemon asks by its own config, which is not that of this file";
+    edit(
+        &config,
+        "queue = \"sales\"",
+        "threshold = 1\nqueue = \"sales\"",
+    );
+    for arguments in [&["check"][..], &["check", "sales"], &["queues"]] {
+        let output = openseat(&home, arguments).await.exits(0);
+        assert!(output.err.contains(words), "{arguments:?}: {output:?}");
+    }
+    // The file has this queue, and the daemon does not.
+    edit(&config, "queue = \"sales\"", "queue = \"billing\"");
+    let output = openseat(&home, &["check", "billing"]).await.exits(2);
+    assert!(output.err.contains(words), "{output:?}");
+    let output = openseat(&home, &["check", "sales"]).await.exits(2);
+    let from_file = "no queue \"sales\" is configured";
+    assert!(output.err.contains(from_file), "{output:?}");
+}
+
+#[tokio::test]
 async fn during_a_pause_no_command_sends_anything_and_each_shows_the_time_left() {
     let (calltools, home, config) = setup().await;
     let _program = running(&home, &config).await;

@@ -61,6 +61,10 @@ async fn report(config: &Config, asked: &[String]) -> Result<String, ExitCode> {
         query.append_pair("queue", queue);
     }
     let query = query.finish();
+    // The file comes first: the daemon may have read an older one.
+    if let Err(unknown) = select(config, asked) {
+        return Err(exit_with(EXIT_USAGE, &unknown.to_string()));
+    }
     if query.len() > MAX_NAMES {
         let why = "these are too many queues at once; name fewer, or none to check all of them";
         return Err(exit_with(EXIT_USAGE, why));
