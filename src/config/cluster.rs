@@ -71,6 +71,13 @@ fn cluster(section: &Section<'_>) -> Checked<Cluster> {
 
 fn url(value: &Value<'_>) -> Checked<String> {
     let text = value.text()?;
+    let database = text.split_once("-cluster://").map(|(_, rest)| rest);
+    let database = database.and_then(|rest| Some(rest.split_once('/')?.1));
+    if let Some(database) = database.filter(|database| !matches!(*database, "" | "0")) {
+        return Err(value.wrong(format!(
+            "names database {database}, and a Redis Cluster has only database 0; leave out \"/{database}\""
+        )));
+    }
     match Place::from_url(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(value.wrong(error.to_string())),
@@ -91,4 +98,32 @@ fn host_name() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy();
     name.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn a_redis_cluster_has_only_database_0() {
+        for (url, is_good) in [
+            ("redis-cluster://a,b", true),
+            ("redis-cluster://a,b/", true),
+            ("redis-cluster://a,b/0", true),
+            ("redis-cluster://a,b/3", false),
+            ("rediss-cluster://a/3", false),
+            ("redis://a/3", true),
+            ("redis-sentinel://a/master/3", true),
+        ] {
+            let text = format!(
+                "[cluster]\nurl = \"{url}\"\n[state]\ndir = false\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\n\
+                 token_env = \"TOKEN\"\nqueue = [{{ queue = 1 }}]\n"
+            );
+            let config = Config::parse(&text, "openseat.toml".as_ref(), &|_| None);
+            let refused = config.err().map(|error| error.to_string());
+            let words = "names database 3, and a Redis Cluster has only database 0";
+            let is_refused = refused.as_ref().is_some_and(|error| error.contains(words));
+            assert_eq!(is_refused, !is_good, "{url}: {refused:?}");
+        }
+    }
 }
