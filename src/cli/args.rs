@@ -64,8 +64,8 @@ pub enum Command {
   openseat init --silo east-1 --token-file ./main.token --queue sales-queue --threshold 0
   printf '%s\\n' east-1 \"$TOKEN\" sales-queue,5450 0 | openseat init
 
-Without a terminal, each question that no flag answers takes one line of standard input, in this order: silo,
-token, queues with commas between them, threshold. The token goes into a file of its own (mode 0600), and nothing is
+Without a terminal, each question that no flag answers takes one line of standard input, in this order: silo, \
+token, queues with commas between them, threshold. The token goes into a file of its own (mode 0600), and nothing is \
 replaced without --force.
 
 Exit codes:
@@ -94,16 +94,17 @@ Exit codes:
   openseat check --curl           equivalent curl commands, with the token as $CALLTOOLS_API_TOKEN
   openseat check --report r.json  how the account's API behaves, without names: for a bug report
 
-Each queue costs at least one request of the account's hour, and each account one or two more for
-names and statuses, paid from the reserve. If a daemon runs with the same state folder, the daemon asks,
+Each queue costs at least one request of the account's hour, and each account one or two more for \
+names and statuses, paid from the reserve. If a daemon runs with the same state folder, the daemon asks, \
 with its own token and budget, and this command shows the report; run it as root or as the daemon's user.
 
---report sends at most ten requests instead. In the file, names, ids, tokens and hosts are replaced, so that
+--report sends at most ten requests instead. In the file, names, ids, tokens and hosts are replaced, so that \
 it can be shown to others. openseat simulate --like FILE behaves as the report says.
 
 Exit codes:
   0  all good, with any decision
-  1  a queue could not be asked, its criteria do not fit what CallTools sent, or the report is not complete
+  1  a queue could not be asked, its criteria do not fit what CallTools sent, or the report is not
+     complete
   2  nothing was asked: the configuration is wrong, a token cannot be read, or no such queue is
      configured")]
     Check(Check),
@@ -113,9 +114,9 @@ Exit codes:
   openseat queues --seats         and ask each queue who is free
   openseat queues --json | jq -r '.[].queues[].name'
 
-The list costs one request of each account's hour for every 250 queues. --seats costs one more for the statuses,
-and at least one for each queue. If that is more than `reserve` keeps back, the seats of that account are not
-counted, since polling would go without; --yes counts them all the same. If a daemon runs with the same state
+The list costs one request of each account's hour for every 250 queues. --seats costs one more for the statuses, \
+and at least one for each queue. If that is more than `reserve` keeps back, the seats of that account are not \
+counted, since polling would go without; --yes counts them all the same. If a daemon runs with the same state \
 folder, the daemon asks.
 
 Exit codes: 0 listed, 1 an account could not be asked, or its seats were not counted, 2 the configuration is wrong.")]
@@ -149,8 +150,8 @@ Exit codes: 0 ready, 1 not ready or no answer, 2 the configuration is wrong.")]
   openseat status --url http://127.0.0.1:7717     a daemon of another config
   openseat status --json | jq '.queues[] | select(.fault)'
 
-It asks the control socket in the state folder, which needs no token; run it as root or as the daemon's
-user. If the socket does not answer, it asks the first address in listen, with the token from
+It asks the control socket in the state folder, which needs no token; run it as root or as the daemon's \
+user. If the socket does not answer, it asks the first address in listen, with the token from \
 bearer_token_file. It sends no request to CallTools.
 
 Exit codes:
@@ -164,8 +165,8 @@ Exit codes:
   openseat reload --log-level debug     and log more from now on
   systemctl reload openseat             the same, where the service runs
 
-It asks the control socket in the state folder, so run it as root or as the daemon's user. It waits until
-the new configuration is in force or rejected; it is never applied in part. If --log-level or $OPENSEAT_LOG
+It asks the control socket in the state folder, so run it as root or as the daemon's user. It waits until \
+the new configuration is in force or rejected; it is never applied in part. If --log-level or $OPENSEAT_LOG \
 is set, the daemon uses these levels from now on, even if the configuration is rejected.
 
 Exit codes:
@@ -184,10 +185,11 @@ Exit codes:
   openseat simulate
   openseat simulate --queues 50 --agents 200 --speed 60 --seed 7
   openseat simulate --queues 1 --agents 10 --seats 3    always three seats, to test a router
-  openseat simulate --fault ok:2m --fault 503:5m        two good minutes, five bad ones, then good again
-  openseat simulate --ordering off --lag 30s            a list that is not sorted, from a slow replica
+  openseat simulate --fault ok:2m --fault 503:5m        two good minutes, five bad ones, good again
+  openseat simulate --ordering off --lag 30s            an unsorted list, from a slow replica
   openseat simulate --like report.json                  an account like the one of the report
-  curl -H 'Authorization: Token simulated0token0of0a0simulated0account00' http://127.0.0.1:8500/api/queues/")]
+  curl -H 'Authorization: Token simulated0token0of0a0simulated0account00' \\
+    http://127.0.0.1:8500/api/queues/")]
     Simulate(Simulate),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
@@ -295,7 +297,7 @@ Exit codes: 0 it is good, 2 it is wrong, or a file that it names cannot be read 
 pub enum NotifyCommand {
     /// Send a test message to each address, and report which recipients accepted it
     #[command(
-        after_help = "Each address gets one message, whose `event` is `test`, also a router that takes pushes. No request goes to
+        after_help = "Each address gets one message, whose `event` is `test`, also a router that takes pushes. No request goes to \
 CallTools, and no daemon needs to run.
 
 Exit codes:
@@ -400,4 +402,35 @@ pub struct Simulate {
     /// Faults and quirks.
     #[command(flatten)]
     pub flags: super::simulate::flags::Flags,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn help_is_wrapped_at_the_width_of_the_terminal_only() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+            for (line, next) in help.lines().zip(help.lines().skip(1)) {
+                assert!(
+                    !(is_prose(line) && is_prose(next)),
+                    "{}: a paragraph is one line, which clap wraps: {line}",
+                    command.get_name()
+                );
+            }
+            // Lines in columns must fit the widest help.
+            let columns = help.lines().filter(|line| line.starts_with(' '));
+            for line in columns {
+                let name = command.get_name();
+                assert!(line.chars().count() <= 100, "{name}: too long: {line}");
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
 }
