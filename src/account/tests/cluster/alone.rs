@@ -125,3 +125,39 @@ async fn an_outage_that_loses_nothing_leaves_the_hour() {
         assert!(usage.used < usage.limit / 2, "{usage:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_named_node_did_alone_is_told_to_all_at_once_if_it_leads_again_in_the_same_epoch()
+{
+    let (fixture, exchange) = fixture(1, 10);
+    *exchange.alone.lock().unwrap() = Some("two".to_owned());
+    // With so few requests, it publishes little, so a checkpoint that only time makes due comes late.
+    let start = |name| Running::of(&fixture, &exchange, name, Known::default(), 1, 60);
+    let named = start("two");
+    named.until_it_leads().await;
+    let other = start("one");
+    sleep(3 * MINUTE).await;
+    let epoch = named.member.status().epoch;
+
+    exchange.is_down.store(true, AtomicOrdering::Relaxed);
+    sleep(3 * LEASE).await;
+    assert!(named.member.leads());
+    for _ in 0..5 {
+        let (reply, refreshed) = oneshot::channel();
+        let queue = fixture.keys[0].clone();
+        let ask = Ask::Refresh { queue, reply };
+        named.asks.send(ask).await.unwrap();
+        assert_eq!(refreshed.await.unwrap(), Ok(()));
+    }
+    let spent = named.budget.usage().used;
+    assert!(spent >= other.budget.usage().used + 5);
+
+    exchange.is_down.store(false, AtomicOrdering::Relaxed);
+    sleep(LEASE / 2).await;
+    assert!(named.member.leads());
+    assert_eq!(named.member.status().epoch, epoch);
+    let known = other.budget.usage().used;
+    assert!(known >= spent, "{known} of {spent}");
+    let age = other.decide(&fixture, 0).age;
+    assert_eq!(age.map(|age| age < LEASE), Some(true), "{age:?}");
+}
