@@ -216,8 +216,17 @@ impl Account {
             let kind =
                 |fault: &Option<super::PresentFault>| fault.as_ref().map(super::PresentFault::kind);
             let changed = kind(&health.fault) != kind(&present);
-            if changed {
-                health.fault = present;
+            match (&mut health.fault, present) {
+                (Some(shown), Some(present)) if !changed => {
+                    // The engine may refuse something else now.
+                    let is_news = matches!(*present.fault, Fault::ClusterDown(_))
+                        && shown.fault != present.fault;
+                    if is_news {
+                        shown.fault = present.fault;
+                    }
+                    return is_news;
+                }
+                (fault, present) => *fault = present,
             }
             changed
         });
@@ -243,26 +252,32 @@ impl Account {
         let heard = status.up_to_date.map(|at| now.longest_since(at));
         // Unknown until the first command is answered or fails.
         let is_down = status.asked && !status.up && heard.is_none_or(|age| age > WORTH_SHOWING);
-        let is_shown = |fault: &Option<Arc<Fault>>| {
-            let kind = fault.as_ref().map(|fault| fault.kind());
-            kind == Some(FaultKind::ClusterDown)
-        };
-        let was_down = self.shown.iter().any(is_shown);
-        if is_down == was_down {
+        let mut shown = self.shown.iter().flatten();
+        let is_of_cluster = |fault: &&Arc<Fault>| fault.kind() == FaultKind::ClusterDown;
+        let was = shown.find(is_of_cluster).cloned();
+        let fault = is_down.then(|| Arc::new(Fault::ClusterDown(status.refusal.clone())));
+        if was == fault {
             return;
         }
-        let fault = is_down.then(|| Arc::new(Fault::ClusterDown));
         for (queue, shown) in self.deps.queues.iter().zip(&mut self.shown) {
             self.deps.board.fault(&queue.key, fault.clone());
             shown.clone_from(&fault);
         }
         self.show_account_fault(fault.map(|fault| super::PresentFault { fault, since: now }));
-        match is_down {
-            true => tracing::warn!(
-                account = &*self.name,
+        let (account, was_down) = (&*self.name, was.is_some());
+        match &status.refusal {
+            _ if was_down == is_down => {} // Another cause is in the engine's own line.
+            _ if was_down => tracing::info!(account, "the cluster's engine is back"),
+            None => tracing::warn!(
+                account,
                 "the cluster's engine does not answer, so no node may send requests; answers come from memory and grow old"
             ),
-            false => tracing::info!(account = &*self.name, "the cluster's engine is back"),
+            Some(refusal) => tracing::warn!(
+                account,
+                error = refusal.said,
+                advice = refusal.advice,
+                "the cluster's engine refuses what openseat needs, so this node sends no requests; answers come from memory and grow old"
+            ),
         }
     }
 

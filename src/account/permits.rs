@@ -63,7 +63,7 @@ pub(crate) fn fault_of(refusal: Refusal) -> Fault {
     match cause {
         Cause::Throttled => Fault::Throttled { until: Some(until) },
         Cause::Pace | Cause::Spent => Fault::BudgetSpent { until },
-        Cause::NotLeading => Fault::ClusterDown,
+        Cause::NotLeading => Fault::ClusterDown(None),
         Cause::Paused => Fault::down(Down::ServerError, refusal.to_string()),
     }
 }

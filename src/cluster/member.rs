@@ -21,7 +21,7 @@ use crate::{
     budget::{Admitted, Budget, Mirrored, Witness},
     clock::{Clock, Moment},
     decision::reservations::ReservationId,
-    model::digest::Digest,
+    model::{digest::Digest, fault::EngineRefusal},
 };
 
 /// How long after its admission a request may be sent.
@@ -64,6 +64,8 @@ pub struct Status {
     pub asked: bool,
     /// Whether the engine answered the last command.
     pub up: bool,
+    /// What it refuses, if it answers but is not up.
+    pub refusal: Option<Arc<EngineRefusal>>,
     /// Whether this node leads the account.
     pub leads: bool,
     /// The current epoch.

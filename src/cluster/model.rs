@@ -218,6 +218,8 @@ pub(crate) struct Exchange {
     nodes: Mutex<Vec<Weak<Node>>>,
     /// Whether it answers nothing.
     pub is_down: AtomicBool,
+    /// The command that its user may not run, so that its nodes do not use it.
+    pub lacks: Mutex<Option<String>>,
     /// Whether it has a replica, which confirms writes.
     pub has_replica: AtomicBool,
     /// Whether the replica is gone, so that it does what is asked but confirms nothing.
@@ -247,6 +249,7 @@ impl Exchange {
             model: Mutex::default(),
             nodes: Mutex::default(),
             is_down: AtomicBool::new(false),
+            lacks: Mutex::default(),
             has_replica: AtomicBool::new(false),
             is_unconfirmed: AtomicBool::new(false),
             alone: Mutex::default(),
@@ -299,6 +302,9 @@ impl Engine for Exchange {
             if self.is_down.load(Ordering::Relaxed) {
                 tokio::time::sleep(Duration::from_millis(400)).await;
                 return Err(EngineError::Silent);
+            }
+            if let Some(command) = self.lacks.lock().unwrap().clone() {
+                return Err(EngineError::Lacks(command));
             }
             let ahead = *self.ahead.lock().unwrap();
             let time = Duration::from_secs(1_795_000_000) + ahead + self.begun.elapsed();

@@ -10,7 +10,7 @@ use super::command::{Checkpoint, Command, Log, Logged, Look, Position, Reply};
 const MAX_SHORT: usize = 128;
 
 /// A reply that no script of openseat's gives, for people.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("the engine holds data that is not openseat's: {0}")]
 pub struct Foreign(pub &'static str);
 

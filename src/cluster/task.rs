@@ -42,6 +42,7 @@ use crate::{
     budget::Budget,
     clock::{Clock, Moment},
     decision::reservations::ReservationId,
+    model::fault::EngineRefusal,
 };
 
 /// The minimum time between two looks at the lease.
@@ -111,6 +112,8 @@ pub struct Task {
     suspect_since: Option<Moment>,
     up_to_date: Option<Moment>,
     is_up: bool,
+    /// What the engine refused to the last command.
+    refusal: Option<Arc<EngineRefusal>>,
     /// Whether the account's task missed news.
     has_lost_news: bool,
     /// The last checkpoint; `None` if one is due.
@@ -202,6 +205,7 @@ impl Task {
             suspect_since: None,
             up_to_date: None,
             is_up: false,
+            refusal: None,
             has_lost_news: false,
             checkpoint: None,
             nodes: HashMap::new(),
@@ -314,6 +318,8 @@ impl Task {
         let answered = self.parts.engine.run(&self.parts.key, command).await;
         let is_spoilt = answered.as_ref().is_err_and(EngineError::is_spoilt);
         self.is_up = answered.is_ok() || is_spoilt;
+        let refusal = answered.as_ref().err().and_then(EngineError::refusal);
+        self.refusal = refusal.map(Arc::new);
         if self.is_up {
             self.heard = sent;
         }

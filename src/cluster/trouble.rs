@@ -1,9 +1,9 @@
 //! Tells what is wrong with an account's cluster, from this node's view, and what to do.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::member::{NodeStatus, Status};
-use crate::clock::Moment;
+use crate::{clock::Moment, model::fault::EngineRefusal};
 
 /// How far a node may be behind the log: it reads once a second, and an ordinary change of leader takes a few seconds.
 const MAX_LAG: Duration = Duration::from_secs(10);
@@ -15,10 +15,12 @@ const UP_TO_DATE: Duration = Duration::from_secs(2);
 const NAMED_NODES: usize = 16;
 
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trouble {
     /// The engine does not answer.
     NoAnswer,
+    /// The engine answers, but refuses what openseat needs.
+    Refused(Arc<EngineRefusal>),
     /// The engine answers, but no living node has the lease.
     NoLeader,
     /// Another node leads, but this one cannot keep up.
@@ -34,7 +36,10 @@ impl Status {
         };
         match self {
             Status { asked: false, .. } => None,
-            Status { up: false, .. } => Some(Trouble::NoAnswer),
+            Status { up: false, .. } => Some(match &self.refusal {
+                Some(refusal) => Trouble::Refused(Arc::clone(refusal)),
+                None => Trouble::NoAnswer,
+            }),
             _ if self.leader().is_none() => Some(Trouble::NoLeader),
             _ => is_behind().then_some(Trouble::Behind),
         }
@@ -86,11 +91,12 @@ pub fn standing(nodes: &[NodeStatus], lag: Option<Duration>) -> String {
 
 impl Trouble {
     /// Returns what to do.
-    pub fn advice(self) -> &'static str {
+    pub fn advice(&self) -> &'static str {
         match self {
             Trouble::NoAnswer => {
                 "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and recovers by itself"
             }
+            Trouble::Refused(refusal) => refusal.advice,
             Trouble::NoLeader => {
                 "after a failure another node leads within `lease` + 2 s; if this lasts longer, the log of each node says why it does not lead"
             }
@@ -104,6 +110,9 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Trouble::Refused(refusal) => {
+                return write!(f, "the cluster cannot be used: {}", refusal.said);
+            }
             Trouble::NoAnswer => "the cluster's engine does not answer",
             Trouble::NoLeader => "no node of the cluster leads the account",
             Trouble::Behind => "this node is behind the cluster's log",
@@ -127,7 +136,15 @@ mod tests {
         assert_eq!(status.trouble(NOW), None, "nothing was asked");
         status.asked = true;
         assert_eq!(status.trouble(NOW), Some(Trouble::NoAnswer));
-        status.up = true;
+        let refusal = Arc::new(EngineRefusal {
+            said: "OOM".to_owned(),
+            advice: "raise maxmemory",
+        });
+        status.refusal = Some(Arc::clone(&refusal));
+        let refused = status.trouble(NOW).unwrap();
+        assert_eq!(refused, Trouble::Refused(refusal));
+        assert_eq!(refused.advice(), "raise maxmemory");
+        (status.up, status.refusal) = (true, None);
         assert_eq!(status.trouble(NOW), Some(Trouble::NoLeader));
         status.nodes.push(NodeStatus {
             name: "other".to_owned(),

@@ -62,7 +62,7 @@ impl From<&Fault> for Reason {
             Fault::NoSuchQueue(_) => Reason::NoSuchQueue,
             Fault::Throttled { .. } => Reason::Throttled,
             Fault::BudgetSpent { .. } => Reason::BudgetSpent,
-            Fault::ClusterDown => Reason::ClusterDown,
+            Fault::ClusterDown(_) => Reason::ClusterDown,
             Fault::UpstreamDown { .. } => Reason::UpstreamDown,
         }
     }

@@ -79,7 +79,7 @@ fn faults() -> [(Fault, Reason); 7] {
             Fault::down(Down::TimeOut, "no answer in 10 s"),
             Reason::UpstreamDown,
         ),
-        (Fault::ClusterDown, Reason::ClusterDown),
+        (Fault::ClusterDown(None), Reason::ClusterDown),
     ]
 }
 

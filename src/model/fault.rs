@@ -1,6 +1,6 @@
 //! Everything that can go wrong between openseat and CallTools. Each fault has one sentence on what to do.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use strum::{IntoStaticStr, VariantArray};
 
@@ -25,8 +25,8 @@ pub enum Fault {
         /// When there will be a permit again.
         until: Moment,
     },
-    /// No node of the cluster may send requests, since its engine does not answer; or this node's lease has ended.
-    ClusterDown,
+    /// No node of the cluster may send requests, since its engine does not answer or refuses what openseat needs; or this node's lease has ended.
+    ClusterDown(Option<Arc<EngineRefusal>>),
     /// CallTools could not be reached, or its answer was unusable.
     UpstreamDown {
         /// How it failed.
@@ -36,6 +36,15 @@ pub enum Fault {
         /// What `Retry-After` asked for, at most an hour; `None` if it was absent or unreadable.
         wait: Option<Duration>,
     },
+}
+
+/// The cluster's engine answers, but refuses what openseat needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EngineRefusal {
+    /// What it said, for people.
+    pub said: String,
+    /// What to do.
+    pub advice: &'static str,
 }
 
 /// Which queue does not exist, and what is known about it.
@@ -199,7 +208,7 @@ impl Fault {
             Fault::NoSuchQueue(_) => FaultKind::NoSuchQueue,
             Fault::BudgetSpent { .. } => FaultKind::BudgetSpent,
             Fault::Throttled { .. } => FaultKind::Throttled,
-            Fault::ClusterDown => FaultKind::ClusterDown,
+            Fault::ClusterDown(_) => FaultKind::ClusterDown,
             Fault::UpstreamDown { .. } => FaultKind::UpstreamDown,
         }
     }
@@ -232,7 +241,8 @@ impl Fault {
             Fault::NoSuchQueue(queue) => queue.advice(),
             Fault::Throttled { .. } => "find out what else uses this account's API, or lower requests_per_hour if nothing does; openseat has lowered its own share and recovers by itself".to_owned(),
             Fault::BudgetSpent { .. } => "wait, or poll fewer queues, or raise requests_per_hour if CallTools allows the account more; `openseat plan` shows how the budget divides".to_owned(),
-            Fault::ClusterDown => "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and recovers by itself".to_owned(),
+            Fault::ClusterDown(Some(refusal)) => refusal.advice.to_owned(),
+            Fault::ClusterDown(None) => "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and recovers by itself".to_owned(),
             Fault::UpstreamDown { kind, .. } => (*kind).advice().to_owned(),
         }
     }
@@ -278,7 +288,12 @@ impl fmt::Display for Fault {
             Fault::BudgetSpent { .. } => {
                 write!(f, "the account's requests for this hour are spent")
             }
-            Fault::ClusterDown => write!(
+            Fault::ClusterDown(Some(refusal)) => write!(
+                f,
+                "this node may not send requests for the account, because it cannot use the cluster: {}",
+                refusal.said
+            ),
+            Fault::ClusterDown(None) => write!(
                 f,
                 "this node may not send requests for the account: the engine does not answer, or the node's lease has ended"
             ),

@@ -24,6 +24,7 @@ mod clocks;
 mod fresh;
 mod guests;
 mod messages;
+mod refusals;
 mod rules;
 mod soon;
 mod stops;

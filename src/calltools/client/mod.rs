@@ -301,7 +301,7 @@ impl Client {
         // In this order: a token that comes after the permit ends the permit first, so it never sends a request of the old token's hour.
         let request = self.transport.get(path);
         if !permit.is_valid() {
-            return Err(Fault::ClusterDown);
+            return Err(Fault::ClusterDown(None));
         }
         let reply = request.await;
         permit.answered();

@@ -356,7 +356,7 @@ impl WireFault {
             Fault::NoSuchQueue(NoSuchQueue::Id(id)) => Self::NoId(*id),
             Fault::Throttled { until } => Self::Throttled(until.map(left)),
             Fault::BudgetSpent { until } => Self::Spent(left(*until)),
-            Fault::ClusterDown => Self::Cluster,
+            Fault::ClusterDown(_) => Self::Cluster,
             Fault::UpstreamDown { kind, detail, wait } => Self::Down {
                 kind: DOWNS.iter().position(|one| one == kind).unwrap_or_default(),
                 detail: detail.clone(),
@@ -387,7 +387,7 @@ impl WireFault {
                 until: left.map(after),
             },
             Self::Spent(left) => Fault::BudgetSpent { until: after(left) },
-            Self::Cluster => Fault::ClusterDown,
+            Self::Cluster => Fault::ClusterDown(None),
             Self::Down { kind, detail, wait } => Fault::UpstreamDown {
                 kind: DOWNS.get(kind).copied().unwrap_or(Down::TimeOut),
                 detail,

@@ -8,16 +8,17 @@ use tokio_rustls::rustls;
 use crate::{
     calltools::tls_message,
     cluster::{replies::Foreign, scripts::SPOILT},
+    model::fault::EngineRefusal,
 };
 
 /// Why a command got no usable answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum EngineError {
     /// No answer in time, or no connection.
     #[error("the engine does not answer")]
     Silent,
     /// The engine returned an error.
-    #[error("the engine: {0}")]
+    #[error("the engine: {}", words(.0))]
     Redis(#[source] RedisError),
     /// Its TLS cannot be used.
     #[error(
@@ -45,6 +46,9 @@ pub enum EngineError {
         "the engine's maxmemory-policy is {0}, so it may discard leases and requests: set it to noeviction"
     )]
     Evicts(String),
+    /// The engine's user lacks the right to this command.
+    #[error("the engine's user may not run {0}")]
+    Lacks(String),
     /// Sentinels do not know the master, or do not answer.
     #[error("no Sentinel knows where the master \"{0}\" is")]
     NoMaster(String),
@@ -61,6 +65,25 @@ pub enum EngineError {
     TooOld(String),
 }
 
+/// Where the text of an error begins to say in which script it came.
+const IN_SCRIPT: &str = " script: ";
+
+/// How the engine says in a script that its user lacks a right. It does not say which.
+const LACKS: &str = "executing the script can't";
+
+/// Returns what the engine said, without the script in which it did: that says nothing to people, and one cause shows in all scripts.
+fn words(error: &RedisError) -> String {
+    let text = error.to_string();
+    let words = text.split(IN_SCRIPT).next();
+    words.unwrap_or_default().to_owned()
+}
+
+/// Returns whether a replica has refused a write. Older engines report an error in a script by another code, with this one in the text.
+fn is_read_only(error: &RedisError) -> bool {
+    let is_code = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+    is_code || error.to_string().contains("READONLY")
+}
+
 impl From<RedisError> for EngineError {
     fn from(error: RedisError) -> Self {
         let source = error.source();
@@ -75,6 +98,7 @@ impl From<RedisError> for EngineError {
         let inner = io.and_then(io::Error::get_ref);
         match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(tls) => Self::Tls(tls_message(tls)),
+            None if is_read_only(&error) => Self::Replica,
             None => Self::Redis(error),
         }
     }
@@ -107,6 +131,33 @@ impl EngineError {
         }
     }
 
+    /// Returns whether the engine's user lacks a right, and the engine does not say which.
+    pub(super) fn hides_a_right(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.to_string().contains(LACKS))
+    }
+
+    /// Returns what the engine refuses, if it answers but cannot be used until a person does something.
+    pub fn refusal(&self) -> Option<EngineRefusal> {
+        let advice = match self {
+            Self::Silent | Self::Foreign(_) | Self::Unconfirmed { .. } => return None,
+            Self::Redis(_) if self.is_spoilt() => return None,
+            Self::Redis(error) => advice(error)?,
+            Self::Lacks(_) => RIGHTS,
+            Self::Evicts(_) => "set the engine's maxmemory-policy to noeviction",
+            Self::Replica => {
+                "point `url` in [cluster] at the master, or let Sentinel name it (redis-sentinel://)"
+            }
+            Self::NoMaster(_) => {
+                "check that the Sentinels in [cluster] run, that this machine reaches them, and the master's name in `url`"
+            }
+            Self::Tls(_) | Self::Authorities(_) | Self::IsCluster | Self::TooOld(_) => OTHER,
+        };
+        Some(EngineRefusal {
+            said: self.to_string(),
+            advice,
+        })
+    }
+
     /// Returns the node of a cluster that has the account, if the asked node named it instead of running the command.
     pub(super) fn moved_to(&self) -> Option<String> {
         match self {
@@ -116,6 +167,32 @@ impl EngineError {
             _ => None,
         }
     }
+}
+
+const RIGHTS: &str = "give the engine's user in [cluster] the rights in deploy/cluster/users.acl";
+
+const OTHER: &str = "correct what the message says; openseat keeps trying, and recovers by itself";
+
+/// Returns what to do about an error; `None` if it passes by itself: a connection failed, or the engine starts or changes its masters.
+fn advice(error: &RedisError) -> Option<&'static str> {
+    use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, TryAgain};
+    let text = error.to_string();
+    let advice = match error.kind() {
+        ErrorKind::Server(Ask | BusyLoading | ClusterDown | MasterDown | Moved | TryAgain) => {
+            return None;
+        }
+        ErrorKind::AuthenticationFailed => {
+            "correct the user in `url` or the password in `password_file` of [cluster]"
+        }
+        _ if text.contains("OOM") => {
+            "raise the engine's maxmemory, and set its maxmemory-policy to noeviction"
+        }
+        ErrorKind::Server(ServerErrorKind::NoPerm) => RIGHTS,
+        _ if text.contains(LACKS) => RIGHTS,
+        _ if error.code().is_some() => OTHER,
+        _ => return None,
+    };
+    Some(advice)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod error;
 mod link;
 mod listening;
 mod place;
+mod rights;
 
 use std::{
     collections::HashMap,
@@ -20,7 +21,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use redis::{Value, aio::MultiplexedConnection};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 pub use self::error::EngineError;
 use self::link::Link;
@@ -39,6 +43,9 @@ const ANSWER: Duration = Duration::from_millis(400);
 
 /// How long replicas may take to confirm a write: within [`ANSWER`].
 const CONFIRM_MS: u64 = 250;
+
+/// How soon all scripts are tried again after the engine has refused one. All accounts use one trial, and a person's change shows within a second.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// How many nodes of a cluster a command may be sent to: the known one, the one that it names, and one more after a failover.
 const MAX_MOVES: usize = 3;
@@ -85,8 +92,10 @@ pub struct RedisEngine {
     links: StdMutex<HashMap<String, Arc<Link>>>,
     /// In a Redis Cluster, the node of each account, as nodes have named it.
     homes: StdMutex<HashMap<String, String>>,
-    /// Set once every script was tried.
-    is_tried: OnceCell<()>,
+    /// Whether every script has worked since the last command that was refused.
+    is_tried: AtomicBool,
+    /// Locked while all scripts are tried: what was refused last, and when.
+    trial: Mutex<Option<(EngineError, Instant)>>,
     up: AtomicBool,
     /// The last error that was logged.
     last_logged: StdMutex<String>,
@@ -124,7 +133,8 @@ impl RedisEngine {
             replicas: address.replicas,
             links: StdMutex::default(),
             homes: StdMutex::default(),
-            is_tried: OnceCell::new(),
+            is_tried: AtomicBool::new(false),
+            trial: Mutex::default(),
             up: AtomicBool::new(false),
             last_logged: StdMutex::default(),
         })
@@ -141,7 +151,7 @@ impl RedisEngine {
         Arc::clone(&lock(&self.place))
     }
 
-    /// Returns whether the last command was answered.
+    /// Returns whether the last command was answered, and every script works.
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
     }
@@ -160,7 +170,14 @@ impl RedisEngine {
                 let node = place.node(&home);
                 let (mut connection, number) = link.connection(&place, node).await?;
                 let asked = timeout(ANSWER, self.ask(&mut connection, account, command));
-                let answered = asked.await.unwrap_or(Err(EngineError::Silent));
+                let answered = match asked.await.unwrap_or(Err(EngineError::Silent)) {
+                    Err(error) if error.hides_a_right() => {
+                        let found = rights::lacking(&mut connection, &self.prefix);
+                        let found = timeout(ANSWER, found).await;
+                        Err(found.ok().flatten().unwrap_or(error))
+                    }
+                    answered => answered,
+                };
                 // Errors such as READONLY count as well: the engine's role has changed.
                 let is_of_connection =
                     |error: &EngineError| error.moved_to().is_none() && !error.is_spoilt();
@@ -182,6 +199,31 @@ impl RedisEngine {
         }
         lock(&self.homes).remove(account);
         Err(EngineError::Silent)
+    }
+
+    /// Tries all scripts, unless they are known to work. After a refusal, all must work again before anything else is done: an engine that takes no
+    /// writes often answers reads, and a lease must not be renewed by a node that cannot write its log.
+    async fn is_usable(&self) -> Result<(), EngineError> {
+        if self.is_tried.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut refused = self.trial.lock().await;
+        if self.is_tried.load(Ordering::Relaxed) {
+            return Ok(()); // Another command has waited for the same trial.
+        }
+        if let Some((error, at)) = &*refused
+            && at.elapsed() < TRY_AGAIN
+        {
+            return Err(error.clone());
+        }
+        let tried = self.try_all().await;
+        let error = tried
+            .as_ref()
+            .err()
+            .filter(|error| error.refusal().is_some());
+        *refused = error.map(|error| (error.clone(), Instant::now()));
+        self.is_tried.store(tried.is_ok(), Ordering::Relaxed);
+        tried
     }
 
     /// Runs every script once for a dummy account, so that a missing permission shows at startup instead of when a leader fails.
@@ -313,6 +355,7 @@ impl RedisEngine {
         if was_up || last.is_empty() || (!error.is_silence() && *last != text) {
             tracing::warn!(
                 %error,
+                advice = error.refusal().map(|refusal| refusal.advice),
                 "the cluster's engine is lost; this node answers from memory until it is back"
             );
             *last = text;
@@ -327,16 +370,28 @@ impl Engine for RedisEngine {
         command: &'a Command,
     ) -> BoxFuture<'a, Result<Reply, EngineError>> {
         Box::pin(async move {
-            let tried = self.is_tried.get_or_try_init(|| self.try_all()).await;
-            let answered = match tried {
+            let answered = match self.is_usable().await {
                 Ok(()) => self.ask_its_node(account, command).await,
                 Err(error) => Err(error),
             };
+            if answered
+                .as_ref()
+                .is_err_and(|error| error.refusal().is_some())
+            {
+                self.is_tried.store(false, Ordering::Relaxed);
+            }
+            if answered.is_ok() && !self.is_tried.load(Ordering::Relaxed) {
+                return answered; // It was sent before another one was refused.
+            }
             let is_up = answered.as_ref().err().is_none_or(EngineError::is_spoilt);
             let was_up = self.up.swap(is_up, Ordering::Relaxed);
             match &answered {
                 Err(error) if !is_up => self.log(error, was_up),
-                _ if !was_up => tracing::info!("the cluster's engine answers"),
+                _ if !was_up => {
+                    let after = std::mem::take(&mut *lock(&self.last_logged));
+                    let after = (!after.is_empty()).then_some(after);
+                    tracing::info!(after, "the cluster's engine answers");
+                }
                 _ => {}
             }
             answered

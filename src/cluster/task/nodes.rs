@@ -209,6 +209,7 @@ impl Task {
         let status = Status {
             asked: self.beats > 0,
             up: self.is_up,
+            refusal: self.refusal.clone(),
             leads,
             epoch,
             up_to_date: self.up_to_date,

@@ -8,6 +8,7 @@ mod logged;
 mod lost_ledger;
 mod member;
 mod nodes;
+mod refusals;
 mod scripts;
 mod silence;
 mod simulated;

@@ -164,7 +164,7 @@ fn failed(fault: &Fault, now: Moment) -> Problem {
             kind: Down::TimeOut,
             ..
         } => problem_types::UPSTREAM_SLOW,
-        Fault::ClusterDown => problem_types::CLUSTER_DOWN,
+        Fault::ClusterDown(_) => problem_types::CLUSTER_DOWN,
         Fault::UpstreamDown { .. } => problem_types::UPSTREAM_DOWN,
         Fault::BadToken => problem_types::BAD_TOKEN,
         Fault::NoPermission => problem_types::NO_PERMISSION,

@@ -320,7 +320,7 @@ pub(super) fn affects_all(fault: &Fault) -> bool {
         Fault::BadToken
         | Fault::Throttled { .. }
         | Fault::BudgetSpent { .. }
-        | Fault::ClusterDown => true,
+        | Fault::ClusterDown(_) => true,
         Fault::NoPermission | Fault::NoSuchQueue(_) => false,
         Fault::UpstreamDown { kind, .. } => matches!(
             kind,

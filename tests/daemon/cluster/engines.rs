@@ -506,9 +506,45 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
         .program
         .as_ref()
         .expect("the process runs")
-        .logs("executing the script")
+        .logs("may not run XTRIM")
         .await;
     assert!(log.contains("the cluster's engine is lost"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn nodes_that_lose_the_right_to_append_say_so_and_go_on_once_they_have_it_again() {
+    let ((server, at), time) = (server("").await, Time::new());
+    let calltools = CallTools::start(&time).await;
+    let url = format!("redis://127.0.0.1:{at}");
+    let nodes = [
+        Node::start_at(&url, &calltools, 0, "").await,
+        Node::start_at(&url, &calltools, 1, "").await,
+    ];
+    for node in &nodes {
+        soon("every node knows the queue", async || {
+            known(&node.decision().await)
+        })
+        .await;
+    }
+    let rights = |xadd| redis_cli(&server, &["acl", "setuser", "default", xadd]);
+    assert_eq!(rights("-xadd").as_deref(), Some("OK\n"));
+    // The leader finds it with its next entry, and the others once they take the lease.
+    for node in &nodes {
+        soon("it says what it lacks", async || {
+            let _ = tokio::time::timeout(
+                Duration::from_secs(1),
+                post(node.address, "/v1/queues/sales/refresh"),
+            )
+            .await;
+            let ready = get(node.address, "/readyz?verbose").await.body;
+            ready.contains("may not run XADD (give the engine's user")
+                && node.metric("openseat_cluster_up").await == Some(0.0)
+        })
+        .await;
+    }
+    assert_eq!(rights("+xadd").as_deref(), Some("OK\n"));
+    polls_continue(&nodes, &calltools, 1_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

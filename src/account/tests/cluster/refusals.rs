@@ -1,0 +1,46 @@
+//! Tests an engine that answers, but refuses what a node needs.
+
+use super::*;
+use crate::cluster::trouble::Trouble;
+
+#[tokio::test(start_paused = true)]
+async fn while_the_engine_refuses_a_command_no_node_sends_and_all_say_which_and_what_to_do() {
+    let (fixture, exchange) = fixture(2, 20);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    *exchange.lacks.lock().unwrap() = Some("XADD".to_owned());
+    sleep(LEASE).await;
+    assert!(!leader.member.leads());
+    let _ = fixture.sent();
+    // Silence for a while is another cause.
+    exchange.is_down.store(true, AtomicOrdering::Relaxed);
+    sleep(MINUTE).await;
+    exchange.is_down.store(false, AtomicOrdering::Relaxed);
+    sleep(MINUTE * 20).await;
+    assert_eq!(fixture.sent(), Vec::<String>::new());
+    let now = fixture.clock.now();
+    for node in [&leader, &follower] {
+        assert_eq!(node.decide(&fixture, 0).reason, Reason::ClusterDown);
+        let trouble = node.member.status().trouble(now).unwrap();
+        assert!(matches!(trouble, Trouble::Refused(_)), "{trouble}");
+        let on_board = node.board.get(&fixture.keys[0]).unwrap().fault.clone();
+        let of_account = node.health.borrow().fault.clone().unwrap().fault;
+        for (said, advice) in [
+            (trouble.to_string(), trouble.advice().to_owned()),
+            (
+                on_board.as_ref().unwrap().message(now),
+                on_board.unwrap().advice(),
+            ),
+            (of_account.message(now), of_account.advice()),
+        ] {
+            assert!(said.contains("may not run XADD"), "{said}");
+            assert!(advice.contains("users.acl"), "{advice}");
+        }
+    }
+    *exchange.lacks.lock().unwrap() = None;
+    sleep(LEASE * 2 + MINUTE).await;
+    assert!(leader.member.leads() || follower.member.leads());
+    for node in [&leader, &follower] {
+        assert!(node.decide(&fixture, 0).reason.is_known());
+        assert_eq!(node.member.status().trouble(fixture.clock.now()), None);
+    }
+}
