@@ -85,32 +85,42 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_queue_that_no_account_has_may_be_a_mistake() {
-        let text = r#"
+    /// The warnings about a config in which a client and a recipient name these queues.
+    fn warnings(of_client: &str, of_recipient: &str, accounts: &[&str]) -> Vec<String> {
+        let accounts = accounts.iter().map(|name| {
+            format!(
+                "[[account]]\nname = \"{name}\"\nsilo = \"east-1\"\ntoken_file = \"./{name}.token\"\n\
+                 queue = [{{ queue = \"sales-queue\" }}, {{ queue = 7 }}]\n"
+            )
+        });
+        let text = format!(
+            r#"
 [server]
 bearer_token_file = "./bearer.token"
 [[server.client]]
 name = "buyer-7"
 token_file = "./buyer.token"
-queues = ["sales-quene", "main/sales-queue", 5450, "sales-queue"]
+queues = {of_client}
 [[notify]]
 url_file = "./slack.url"
-queues = ["main/sales"]
+queues = {of_recipient}
 [state]
 dir = false
-[[account]]
-name = "main"
-silo = "east-1"
-token_file = "./main.token"
-queue = [{ queue = "sales-queue" }, { queue = 7 }]
-"#;
-        let config = Config::parse(text, Path::new("openseat.toml"), &|_| None);
-        let config = config.expect("a good config");
+{}"#,
+            accounts.collect::<String>()
+        );
+        let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
+        config.expect("a good config").warnings
+    }
+
+    #[test]
+    fn a_queue_that_no_account_has_may_be_a_mistake() {
+        let of_client = r#"["sales-quene", "main/sales-queue", 5450, "sales-queue"]"#;
+        let warnings = warnings(of_client, r#"["main/sales"]"#, &["main"]);
         let why =
             "and no [[account.queue]] is spelled so; it may be a queue's name or id at CallTools";
         assert_eq!(
-            config.warnings,
+            warnings,
             [
                 format!(
                     "[[server.client]] \"buyer-7\": `queues` has \"sales-quene\", {why}; did you mean \"sales-queue\"?"
@@ -125,31 +135,8 @@ queue = [{ queue = "sales-queue" }, { queue = 7 }]
 
     #[test]
     fn a_queue_that_two_accounts_have_is_a_mistake_without_the_account() {
-        let text = r#"
-[server]
-bearer_token_file = "./bearer.token"
-[[server.client]]
-name = "buyer-7"
-token_file = "./buyer.token"
-queues = ["sales-queue", "spare/sales-queue", 7]
-[[notify]]
-url_file = "./slack.url"
-queues = [7]
-[state]
-dir = false
-[[account]]
-name = "main"
-silo = "east-1"
-token_file = "./main.token"
-queue = [{ queue = "sales-queue" }, { queue = 7 }]
-[[account]]
-name = "spare"
-silo = "east-1"
-token_file = "./spare.token"
-queue = [{ queue = "sales-queue" }, { queue = 7 }]
-"#;
-        let config = Config::parse(text, Path::new("openseat.toml"), &|_| None);
-        let warnings = config.expect("a good config").warnings;
+        let of_client = r#"["sales-queue", "spare/sales-queue", 7]"#;
+        let warnings = warnings(of_client, "[7]", &["main", "spare"]);
         let place = "[[server.client]] \"buyer-7\"";
         let why = "which is a queue of 2 accounts, so it names none of them; write";
         let sales = r#""main/sales-queue" or "spare/sales-queue""#;

@@ -177,18 +177,23 @@ fn holds(answer: &Answer) -> bool {
     matches!(answer.status, 200 | 201)
 }
 
+/// Waits until every node knows the queue.
+async fn all_know(nodes: &[Node]) {
+    for node in nodes {
+        soon("the node knows the queue", async || {
+            known(&node.decision().await)
+        })
+        .await;
+    }
+}
+
 /// Three nodes that all know the queue, the leader first.
 async fn three(redis: &LocalEngine, calltools: &CallTools, account: &str) -> Vec<Node> {
     let mut nodes = Vec::new();
     for number in 0..3 {
         nodes.push(Node::start(redis, calltools, number, account).await);
     }
-    for node in &nodes {
-        soon("every node knows the queue", async || {
-            known(&node.decision().await)
-        })
-        .await;
-    }
+    all_know(&nodes).await;
     let leader = leader(&nodes).await;
     nodes.swap(0, leader);
     nodes

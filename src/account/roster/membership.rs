@@ -4,7 +4,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Roster, earlier,
-    looks::Looks,
     people::People,
     person::{MAX_LAG, Shown},
     published::Published,
@@ -28,18 +27,14 @@ pub struct Membership {
     pub(super) polled: Arc<[Arc<Agent>]>,
     /// The agents of these rows, in the same order.
     pub(super) members: Vec<Member>,
-    /// When their newest rows were seen.
-    looks: Looks,
-    /// The members whose row at the last join is another one than it would be now, in any order.
-    outdated: Vec<usize>,
     /// The rows at the last join, which are published again while nothing changes.
     joined: Published,
     /// What the built-in rule counts in these.
     tally: Tally,
 }
 
-/// What is known about a member without a look at the person and the row: each answer leads to a join of all queues, and an account with 10,000 agents
-/// has 25,000 memberships.
+/// What each join reads of an agent. These are copies: each answer leads to a walk through the members of all queues, which would take most of its
+/// time if it had to find each person and row.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     /// The person's place among the people.
@@ -48,7 +43,7 @@ pub(super) struct Member {
     seen: Moment,
     /// Whether the person was logged in to the queue.
     queue_logged_in: bool,
-    /// Whether it is among the outdated ones.
+    /// Whether the row at the last join is another one than it would be now.
     is_outdated: bool,
 }
 
@@ -77,19 +72,15 @@ impl Membership {
     /// Creates the membership by this poll. Each member belongs to one of its rows.
     pub(super) fn new(poll: Poll, members: Vec<Member>) -> Self {
         let polled: Arc<[_]> = poll.agents.into();
-        let mut membership = Self {
+        Self {
             as_of: poll.as_of,
             took: poll.took,
             complete: poll.complete,
-            looks: Looks::default(),
-            outdated: Vec::new(),
             joined: Published::new(Arc::clone(&polled)),
             tally: Tally::of(&polled),
             polled,
             members,
-        };
-        membership.renew_all();
-        membership
+        }
     }
 
     /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date. Then the other's
@@ -112,14 +103,9 @@ impl Membership {
 
     /// Records what a newer row has changed about the member in this row of the poll.
     pub(super) fn show(&mut self, row: usize, shown: Shown) {
-        let Some(member) = self.members.get_mut(row) else {
-            return;
-        };
-        self.looks.remove(member.seen, member.queue_logged_in);
-        self.looks.add(shown.at, member.queue_logged_in);
-        member.seen = shown.at;
-        if !shown.is_same && !std::mem::replace(&mut member.is_outdated, true) {
-            self.outdated.push(row);
+        if let Some(member) = self.members.get_mut(row) {
+            member.seen = shown.at;
+            member.is_outdated |= !shown.is_same;
         }
     }
 
@@ -135,27 +121,15 @@ impl Membership {
         for member in &mut self.members {
             let newest = people.at(member.who).and_then(|one| one.newest.as_ref());
             member.seen = newest.map_or(self.as_of, |newest| newest.at);
-        }
-        self.renew_all();
-    }
-
-    /// Lets the next join find every member's row, and counts when they were seen.
-    fn renew_all(&mut self) {
-        let seen = self.members.iter();
-        self.looks = seen
-            .map(|member| (member.seen, member.queue_logged_in))
-            .collect();
-        for member in &mut self.members {
             member.is_outdated = true;
         }
-        self.outdated = (0..self.members.len()).collect();
     }
 
     /// Returns the rows of the poll, each replaced by the newest one with the log-in to this queue.
     fn join(&mut self, people: &People) -> Arc<[Arc<Agent>]> {
-        let mut changed = Vec::with_capacity(self.outdated.len());
-        for place in std::mem::take(&mut self.outdated) {
-            let member = &mut self.members[place];
+        let outdated = |(_, member): &(_, &mut Member)| member.is_outdated;
+        let mut changed = Vec::new();
+        for (place, member) in self.members.iter_mut().enumerate().filter(outdated) {
             member.is_outdated = false;
             let polled = &self.polled[place];
             let newest = people.at(member.who).and_then(|one| one.newest.as_ref());
@@ -183,7 +157,7 @@ impl Member {
             who,
             seen,
             queue_logged_in: polled.queue_logged_in,
-            is_outdated: false,
+            is_outdated: true,
         }
     }
 }
@@ -217,8 +191,13 @@ impl Roster {
     /// Returns a queue's agents with their newest rows; `None` until the queue was polled.
     pub fn join(&mut self, place: usize) -> Option<Joined> {
         let membership = self.queues[place].as_mut()?;
-        let oldest = membership.looks.oldest();
-        let oldest_logged_in = membership.looks.oldest_of_logged_in();
+        let (mut oldest_logged_in, mut oldest) = (None, None);
+        for member in &membership.members {
+            oldest = Some(earlier(member.seen, oldest));
+            if member.queue_logged_in {
+                oldest_logged_in = Some(earlier(member.seen, oldest_logged_in));
+            }
+        }
         // Confirmations by omission keep the order of looks, so the oldest look has the oldest status.
         let rows_seen = oldest.map(|seen| rows_seen(seen, membership.as_of, self.recalled));
         let oldest = oldest.map(|seen| self.confirmed.status(seen));

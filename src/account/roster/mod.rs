@@ -17,7 +17,6 @@
 //! when sweeps lose trust.
 
 mod confirmed;
-mod looks;
 mod membership;
 mod people;
 mod person;

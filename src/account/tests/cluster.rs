@@ -53,6 +53,19 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// Refreshes a queue through this node. Returns how that ended, and after how long.
+    async fn refresh(
+        &self,
+        fixture: &Fixture,
+        place: usize,
+    ) -> (Result<(), RefreshError>, Duration) {
+        let (reply, refreshed) = oneshot::channel();
+        let queue = fixture.keys[place].clone();
+        let begun = tokio::time::Instant::now();
+        self.asks.send(Ask::Refresh { queue, reply }).await.unwrap();
+        (refreshed.await.unwrap(), begun.elapsed())
+    }
+
     fn start(fixture: &Fixture, exchange: &Arc<Exchange>, name: &str) -> Self {
         Self::with(fixture, exchange, name, Known::default())
     }

@@ -178,12 +178,7 @@ async fn the_named_node_goes_on_while_the_engine_is_stopped_and_tells_what_it_se
         let alone = "alone = \"node-1\"";
         nodes.push(Node::start_with(&redis.url(), &calltools, number, &account, alone).await);
     }
-    for node in &nodes {
-        soon("every node knows the queue", async || {
-            known(&node.decision().await)
-        })
-        .await;
-    }
+    all_know(&nodes).await;
     let named = &nodes[1];
     signal(&redis, Signal::STOP);
     let limit = "openseat_budget_limit_requests{account=\"main\"}";

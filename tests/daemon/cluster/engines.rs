@@ -207,12 +207,7 @@ async fn polls_continue_after_a_planned_or_unplanned_fail_over_and_the_limit_hol
         let url = watched.url();
         nodes.push(Node::start_with(&url, &calltools, number, &account, "replicas = 1").await);
     }
-    for node in &nodes {
-        soon("every node knows the queue", async || {
-            known(&node.decision().await)
-        })
-        .await;
-    }
+    all_know(&nodes).await;
     let body = "{\"call_id\":\"call\",\"ttl\":\"5m\"}";
     assert!(holds(&reserve(nodes[1].address, body).await));
 
@@ -400,12 +395,7 @@ async fn in_a_redis_cluster_each_account_uses_the_server_of_its_slot() {
         Node::start_at(&url, &calltools, 0, "").await,
         Node::start_at(&url, &calltools, 1, "").await,
     ];
-    for node in &nodes {
-        soon("every node knows the queue", async || {
-            known(&node.decision().await)
-        })
-        .await;
-    }
+    all_know(&nodes).await;
     let leader = leader(&nodes).await;
     let follower = nodes[1 - leader].address;
     // The request and its answer may go through any server, and the seat through the account's own.
@@ -458,12 +448,7 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
         Node::start_with(&url, &calltools, 0, "", &password).await,
         Node::start_with(&url, &calltools, 1, "", &password).await,
     ];
-    for node in &nodes {
-        soon("every node knows the queue", async || {
-            known(&node.decision().await)
-        })
-        .await;
-    }
+    all_know(&nodes).await;
     let follower = &nodes[1 - leader(&nodes).await];
     let body = "{\"call_id\":\"call\"}";
     let made = reserve(follower.address, body).await;
@@ -521,12 +506,7 @@ async fn nodes_that_lose_the_right_to_append_say_so_and_go_on_once_they_have_it_
         Node::start_at(&url, &calltools, 0, "").await,
         Node::start_at(&url, &calltools, 1, "").await,
     ];
-    for node in &nodes {
-        soon("every node knows the queue", async || {
-            known(&node.decision().await)
-        })
-        .await;
-    }
+    all_know(&nodes).await;
     let rights = |xadd| redis_cli(&server, &["acl", "setuser", "default", xadd]);
     assert_eq!(rights("-xadd").as_deref(), Some("OK\n"));
     // The leader finds it with its next entry, and the others once they take the lease.

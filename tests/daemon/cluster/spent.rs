@@ -52,12 +52,7 @@ impl Trial {
             nodes.push(Node::start_at(&way.url, &calltools, number, &account).await);
             ways.push(way);
         }
-        for node in &nodes {
-            soon("every node knows the queue", async || {
-                known(&node.decision().await)
-            })
-            .await;
-        }
+        all_know(&nodes).await;
         Self {
             redis,
             ways,

@@ -79,11 +79,7 @@ async fn what_the_named_node_sent_alone_is_in_its_mirror_once_the_engine_is_back
     assert!(named.member.leads());
     let before = mirrored(&fixture, &exchange);
     for _ in 0..5 {
-        let (reply, refreshed) = oneshot::channel();
-        let queue = fixture.keys[0].clone();
-        let ask = Ask::Refresh { queue, reply };
-        named.asks.send(ask).await.unwrap();
-        assert_eq!(refreshed.await.unwrap(), Ok(()));
+        assert_eq!(named.refresh(&fixture, 0).await.0, Ok(()));
     }
     let spent = named.budget.usage().used as usize;
     assert!(spent >= before + 5, "{before} {spent}");
@@ -143,11 +139,7 @@ async fn what_the_named_node_did_alone_is_told_to_all_at_once_if_it_leads_again_
     sleep(3 * LEASE).await;
     assert!(named.member.leads());
     for _ in 0..5 {
-        let (reply, refreshed) = oneshot::channel();
-        let queue = fixture.keys[0].clone();
-        let ask = Ask::Refresh { queue, reply };
-        named.asks.send(ask).await.unwrap();
-        assert_eq!(refreshed.await.unwrap(), Ok(()));
+        assert_eq!(named.refresh(&fixture, 0).await.0, Ok(()));
     }
     let spent = named.budget.usage().used;
     assert!(spent >= other.budget.usage().used + 5);

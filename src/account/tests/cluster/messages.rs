@@ -12,21 +12,6 @@ use crate::{
     decision::reservations::Reserved,
 };
 
-impl Running {
-    /// Refreshes a queue through this node. Returns how that ended, and after how long.
-    async fn refresh(
-        &self,
-        fixture: &Fixture,
-        place: usize,
-    ) -> (Result<(), RefreshError>, Duration) {
-        let (reply, refreshed) = oneshot::channel();
-        let queue = fixture.keys[place].clone();
-        let begun = tokio::time::Instant::now();
-        self.asks.send(Ask::Refresh { queue, reply }).await.unwrap();
-        (refreshed.await.unwrap(), begun.elapsed())
-    }
-}
-
 /// Starts an account that polls no queue by itself within the next minutes.
 async fn quiet() -> (Fixture, Arc<Exchange>, Running, Running) {
     let (fixture, exchange) = fixture(1, 10);
@@ -43,12 +28,8 @@ async fn quiet() -> (Fixture, Arc<Exchange>, Running, Running) {
 async fn a_refresh_asked_of_a_follower_is_polled_by_the_leader() {
     let (fixture, exchange) = fixture(2, 20);
     let (_leader, follower) = pair(&fixture, &exchange).await;
-    let (reply, refreshed) = oneshot::channel();
     let before = fixture.clock.now();
-    let queue = fixture.keys[1].clone();
-    let ask = Ask::Refresh { queue, reply };
-    follower.asks.send(ask).await.unwrap();
-    assert_eq!(refreshed.await.unwrap(), Ok(()));
+    assert_eq!(follower.refresh(&fixture, 1).await.0, Ok(()));
     let state = follower.board.get(&fixture.keys[1]).unwrap();
     let snapshot = state.snapshot.as_ref().unwrap();
     assert!(snapshot.members_as_of.boot + SECOND >= before.boot);
