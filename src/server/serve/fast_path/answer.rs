@@ -29,7 +29,7 @@ pub struct CachedAnswer {
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     now: Moment,
-    /// When the next decision begins. Reading the clock takes a tenth of a decision, so each decision begins when the one before ends.
+    /// When the next decision begins: when the one before ends, which saves a look at the clock.
     begun: Duration,
 }
 
