@@ -121,7 +121,7 @@ impl EngineError {
     }
 
     /// Returns whether the engine just did not answer, without a reason that a person could remove.
-    pub(super) fn is_silence(&self) -> bool {
+    pub(in crate::cluster) fn is_silence(&self) -> bool {
         match self {
             Self::Silent => true,
             Self::Redis(error) => {

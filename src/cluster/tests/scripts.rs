@@ -7,7 +7,7 @@ use redis::AsyncConnectionConfig;
 
 use crate::cluster::{
     command::{Checkpoint, Command, Log, Logged, Look, Position, REGISTRY, Reply},
-    engine::{Address, Engine as _, RedisEngine},
+    engine::{Address, Engine as _, EngineError, RedisEngine},
     local::LocalEngine,
     model::Model,
 };
@@ -143,6 +143,8 @@ fn the_engine_does_what_the_model_does() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let config = ProptestConfig {
         failure_persistence: None,
+        // A case with a late answer is dropped: it says nothing about the engine. There are few, even on a busy machine.
+        max_global_rejects: 30,
         ..ProptestConfig::with_cases(300)
     };
     proptest!(config, |(commands in prop::collection::vec(command(), 1..40))| {
@@ -155,6 +157,7 @@ fn the_engine_does_what_the_model_does() {
                 _ => "account",
             };
             let real = runtime.block_on(engine.run(account, command));
+            prop_assume!(!real.as_ref().is_err_and(EngineError::is_silence), "a late answer");
             let with_checkpoint = matches!(command, Command::Read { checkpoint, .. } if *checkpoint);
             if with_checkpoint && model.lacks_its_beginning() {
                 prop_assert!(real.is_err_and(|error| error.is_spoilt()));
