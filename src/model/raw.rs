@@ -37,17 +37,16 @@ const STATUS_UNKNOWN: &str = "openseat_status_unknown";
 
 /// A row as CallTools sent it, perhaps with the login from another row. Clones are the same row: they are renewed together.
 #[derive(Clone, Debug)]
-pub struct RawRow(Arc<ArcSwap<Form>>);
+pub struct RawRow {
+    text: Arc<ArcSwap<Form>>,
+    /// The row of the same agent that has the login, if it is another one.
+    login: Option<Arc<ArcSwap<Form>>>,
+}
 
 #[derive(Debug)]
 enum Form {
     Whole(Box<RawValue>),
     Differs(Difference),
-    /// A row with the login from another row of the same agent.
-    Joined {
-        row: RawRow,
-        login: RawRow,
-    },
 }
 
 impl Form {
@@ -55,7 +54,6 @@ impl Form {
         match self {
             Self::Whole(json) => json.clone(),
             Self::Differs(difference) => difference.json(),
-            Self::Joined { row, login } => with_queue_login(&row.json(), &login.json()),
         }
     }
 
@@ -63,7 +61,7 @@ impl Form {
     fn whole(&self) -> Option<&str> {
         match self {
             Self::Whole(json) => Some(json.get()),
-            Self::Differs(_) | Self::Joined { .. } => None,
+            Self::Differs(_) => None,
         }
     }
 }
@@ -74,25 +72,32 @@ impl RawRow {
     }
 
     fn sharing(form: Arc<Form>) -> Self {
-        Self(Arc::new(ArcSwap::new(form)))
+        Self {
+            text: Arc::new(ArcSwap::new(form)),
+            login: None,
+        }
     }
 
     /// Returns the JSON.
     pub fn json(&self) -> Box<RawValue> {
-        self.0.load().json()
+        let json = self.text.load().json();
+        match &self.login {
+            Some(other) => with_queue_login(&json, &other.load().json()),
+            None => json,
+        }
     }
 
-    /// Replaces the text by that of a newer row of the same agent, for everyone who has this row.
+    /// Replaces the text by that of a newer row of the same agent, for everyone who has this row. A login from another row stays.
     pub fn renew(&self, newer: &RawRow) {
-        self.0.store(newer.0.load_full());
+        self.text.store(newer.text.load_full());
     }
 
     /// Returns this row with the login of `other`.
     pub fn with_queue_login_of(&self, other: &RawRow) -> Self {
-        Self::from_form(Form::Joined {
-            row: self.clone(),
-            login: other.clone(),
-        })
+        Self {
+            text: Arc::clone(&self.text),
+            login: Some(Arc::clone(other.login.as_ref().unwrap_or(&other.text))),
+        }
     }
 
     /// Returns whether the row [has lost](Self::without_status) its status.
@@ -119,7 +124,10 @@ impl RawRow {
 
 impl PartialEq for RawRow {
     fn eq(&self, other: &Self) -> bool {
-        let (one, other) = (self.0.load(), other.0.load());
+        if self.login.is_some() || other.login.is_some() {
+            return self.json().get() == other.json().get();
+        }
+        let (one, other) = (self.text.load(), other.text.load());
         match (&**one, &**other) {
             (Form::Differs(one), Form::Differs(other)) => one.is_same(other),
             (one, other) => std::ptr::eq(one, other) || one.json().get() == other.json().get(),
@@ -159,8 +167,8 @@ impl Pattern {
 
     /// Returns the same row in as little memory as possible.
     pub fn share(&mut self, row: &RawRow) -> RawRow {
-        let form = row.0.load();
-        let Form::Whole(json) = &**form else {
+        let form = row.text.load();
+        let (Form::Whole(json), None) = (&**form, &row.login) else {
             return row.clone(); // It shares memory already.
         };
         let is_this = self

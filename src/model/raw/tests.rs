@@ -8,7 +8,7 @@ fn row(json: &str) -> RawRow {
 }
 
 fn is_whole(row: &RawRow) -> bool {
-    row.0.load().whole().is_some()
+    row.text.load().whole().is_some()
 }
 
 #[test]
