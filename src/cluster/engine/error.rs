@@ -139,9 +139,12 @@ impl EngineError {
     /// Returns what the engine refuses, if it answers but cannot be used until a person does something.
     pub fn refusal(&self) -> Option<EngineRefusal> {
         let advice = match self {
-            Self::Silent | Self::Foreign(_) | Self::Unconfirmed { .. } => return None,
+            Self::Silent | Self::Foreign(_) => return None,
             Self::Redis(_) if self.is_spoilt() => return None,
             Self::Redis(error) => advice(error)?,
+            Self::Unconfirmed { .. } => {
+                "start or replace the missing replica; `replicas` in [cluster] must not be more than there are"
+            }
             Self::Lacks(_) => RIGHTS,
             Self::Evicts(_) => "set the engine's maxmemory-policy to noeviction",
             Self::Replica => {

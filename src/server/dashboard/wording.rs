@@ -143,7 +143,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
         Reason::BudgetSpent => "the hour’s requests are spent",
         Reason::Throttled => "other software uses up this account’s requests",
         Reason::UpstreamDown => "CallTools sends no usable answer",
-        Reason::ClusterDown => "the cluster’s engine does not answer",
+        Reason::ClusterDown => "the cluster’s engine cannot be used",
         Reason::Closed => "the queue is closed",
     }
 }

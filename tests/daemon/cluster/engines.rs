@@ -319,6 +319,19 @@ async fn a_write_counts_once_all_replicas_have_it() {
         }
     })
     .await;
+    // Until it is back, the engine is not used for reading either: a node would seem to work, and could not send.
+    for _ in 0..10 {
+        let error = one.run("a", &look).await.expect_err("not used");
+        let advice = error.refusal().map_or("", |refusal| refusal.advice);
+        assert!(
+            advice.contains("the missing replica") && !one.is_up(),
+            "{error}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    replica.start_again().expect("redis-server starts");
+    answered(&one, "a", &renew).await;
+    assert!(one.is_up());
 }
 
 /// Three masters that share the slots, each a process.
