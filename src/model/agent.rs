@@ -69,6 +69,15 @@ impl Agent {
         }
     }
 
+    /// Returns the same row, but [renewed](RawRow::renew) on its own.
+    #[must_use]
+    pub fn apart(&self) -> Agent {
+        Agent {
+            raw: self.raw.apart(),
+            ..self.clone()
+        }
+    }
+
     /// Returns whether this row is provably older than `other`, a row of the same agent. Both dates are from CallTools' clock; no other clock counts.
     pub fn is_older_than(&self, other: &Agent) -> bool {
         matches!((self.status_since, other.status_since), (Some(this), Some(other)) if this < other)

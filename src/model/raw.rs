@@ -92,6 +92,15 @@ impl RawRow {
         self.text.store(newer.text.load_full());
     }
 
+    /// Returns the same row, but renewed on its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            text: Arc::new(ArcSwap::new(self.text.load_full())),
+            login: self.login.clone(),
+        }
+    }
+
     /// Returns this row with the login of `other`.
     pub fn with_queue_login_of(&self, other: &RawRow) -> Self {
         Self {

@@ -77,6 +77,8 @@ pub struct Roster {
     /// What rows share memory with that come from an earlier task, or from another node.
     pattern: Pattern,
     differs: Differs,
+    /// Whether any row has shown an agent as available.
+    saw_available: bool,
 }
 
 impl Roster {
@@ -93,6 +95,7 @@ impl Roster {
             recalled: None,
             pattern: Pattern::default(),
             differs: Differs::default(),
+            saw_available: false,
         }
     }
 
@@ -138,9 +141,11 @@ impl Roster {
     }
 
     /// Applies a row from an earlier task or process.
-    pub fn recall(&mut self, sighting: Sighting) {
+    pub fn recall(&mut self, mut sighting: Sighting) {
         let at = sighting.at;
         self.recalled = Some(self.recalled.map_or(at, |known| later(known, at)));
+        // It may also be the row of a queue's poll, which must keep its login when this one is renewed.
+        sighting.agent = Arc::new(sighting.agent.apart());
         self.take_row(sighting, Source::Memory);
     }
 
@@ -149,6 +154,7 @@ impl Roster {
         let id = sighting.agent.id.clone();
         let (_, person) = self.people.meet(&id);
         let (agent, at) = (Arc::clone(&sighting.agent), sighting.at);
+        self.saw_available |= agent.available == Some(true);
         let newest = person.newest.as_ref();
         let lasted = newest.map(|newest| self.confirmed.status(newest.at).boot);
         if let Some(shown) = person.show(sighting, self.differs) {
@@ -276,6 +282,11 @@ impl Roster {
     /// Forgets the queue at this place, which is another queue from now on.
     pub fn forget_queue(&mut self, place: usize) {
         self.leave(place);
+    }
+
+    /// Returns whether any row has shown an agent as available.
+    pub fn saw_available(&self) -> bool {
+        self.saw_available
     }
 
     /// Returns whether a queue's last poll showed any agent.

@@ -248,6 +248,25 @@ fn shown(roster: &mut Roster) -> [(u64, bool); 2] {
 }
 
 #[test]
+fn a_poll_keeps_its_login_when_its_row_was_handed_over_as_the_newest_and_is_renewed() {
+    let mut roster = Roster::new(2);
+    let row = || idle(1, "Available", Some(true));
+    roster.poll(0, at(0), Duration::ZERO, true, vec![row()]);
+    see(&mut roster, row(), 5); // A list has confirmed it.
+    let mut next = Roster::new(2);
+    for sighting in roster.known_beside_polls(None) {
+        next.recall(sighting);
+    }
+    next.recall_poll(0, roster.last_poll(0).unwrap());
+    let mut newer = idle(9, "Available", None);
+    newer.queue_logged_in = true; // The dialer's login, since the row does not say.
+    see(&mut next, newer, 9);
+    assert_eq!(next.join(0).unwrap().as_of, at(9));
+    let polled = next.as_polled(0).unwrap().agents[0].raw.json();
+    assert_eq!(polled.get(), row().raw.json().get());
+}
+
+#[test]
 fn a_row_that_differs_only_in_a_counter_is_renewed_in_place() {
     let mut roster = Roster::new(2);
     for (place, logged_in) in [(0, true), (1, false)] {
