@@ -198,8 +198,9 @@ impl Budget {
         let accounts = shared.map_or(1, |shared| shared.accounts.get());
         let member = |owner| Member::new(owner, Arc::clone(&ledger), Arc::clone(&clock));
         let (id, tie, rate) = ledger.with(clock.as_ref(), |book| {
-            let id = book.enter(&owner, allowance);
+            // The tie first: from its first moment, the owner is in the hour of all that share the budget.
             let tie = shared.map(|shared| book.enter(&shared.tie(&owner), allowance));
+            let id = book.enter(&owner, allowance);
             let allowed = book.hour(id).cap.applied_to(allowance);
             let rate = even_rate(book, id, allowed, 0) / f64::from(accounts);
             (id, tie, rate)

@@ -376,7 +376,8 @@ impl Book {
             entry.owner.counted = Some(lost);
         }
         if counted_before {
-            return;
+            // Two owners whose hours have just been joined may both have counted it.
+            return self.drop_excess(id, allowance.limit);
         }
         let window = &self.hour(id).window;
         // With the known requests of all owners, that makes the limit.
@@ -385,6 +386,28 @@ impl Book {
         let by_polling = allowance.for_polling().saturating_sub(polls).min(missing);
         self.spend_evenly(id, lost, true, by_polling);
         self.spend_evenly(id, lost, false, missing - by_polling);
+    }
+
+    /// Drops assumed requests, evenly in time, until the known and the assumed ones are no more than the limit.
+    fn drop_excess(&mut self, id: OwnerId, limit: u32) {
+        let now = self.now;
+        let window = &mut self.hour(id).window;
+        let excess = window.used().saturating_sub(limit as usize);
+        if excess == 0 {
+            return;
+        }
+        let mut assumed = window.take_assumed();
+        assumed.sort_by_key(|request| request.leaves);
+        let (all, left) = (assumed.len(), assumed.len().saturating_sub(excess));
+        for (n, mut request) in assumed.into_iter().enumerate() {
+            let stays = left * (n + 1) / all > left * n / all;
+            if stays {
+                self.hour(id).window.add(request);
+            } else {
+                request.leaves = now;
+                self.note(request);
+            }
+        }
     }
 
     /// Counts `count` requests, spread over the hour before `end`.

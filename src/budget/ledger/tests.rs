@@ -473,6 +473,42 @@ fn two_tokens_with_one_budget_share_an_hour_even_across_restarts() {
 }
 
 #[test]
+fn a_lost_hour_counts_once_however_many_accounts_share_it() {
+    let home = TestFolder::new();
+    let pace = |budget: &Budget| budget.usual_period();
+    drop(start_two(&home, ["acme", "acme"]));
+    fs::write(home.path(), "damaged").unwrap();
+    let ([day, night], _keeper) = start_two(&home, ["acme", "acme"]);
+    assert!(is_lost(&day));
+    let used = day.usage().used;
+    assert!(
+        (LIMIT - 2..=LIMIT).contains(&used),
+        "{used}: the oldest have left"
+    );
+    assert_eq!(night.usage().used, used);
+    assert_eq!(pace(&day), pace(&night));
+    // Each had an hour of its own when it was lost, and a new config joins them.
+    let home = TestFolder::new();
+    drop(start_two(&home, ["day", "night"]));
+    fs::write(home.path(), "damaged").unwrap();
+    let (budgets, keeper) = start_two(&home, ["day", "night"]);
+    assert_eq!(budgets[0].usage().used, used);
+    drop((budgets, keeper));
+    let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
+    assert!((LIMIT - 2..=LIMIT).contains(&day.usage().used));
+    keeper.write();
+    home.1.pass(HOUR / 2);
+    let left = day.usage().used;
+    assert!(
+        (LIMIT / 2 - 3..=LIMIT / 2 + 3).contains(&left),
+        "{left}: evenly"
+    );
+    drop((day, night, keeper));
+    let ([day, _night], _keeper) = start_two(&home, ["acme", "acme"]);
+    assert_eq!(day.usage().used, left, "what was dropped stays dropped");
+}
+
+#[test]
 fn an_account_that_leaves_a_budget_shares_its_hour_until_it_ends() {
     let home = TestFolder::new();
     let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
