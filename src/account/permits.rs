@@ -18,8 +18,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 impl Account {
     /// Reports a slow pace: when the hour is nearly spent, answers grow old although no request is refused.
     pub(super) fn report_a_slow_pace(&mut self) {
-        if self.is_slow() {
-            let now = self.deps.clock.now();
+        let now = self.deps.clock.now();
+        let present = self.faults.present().map(|present| &*present.fault);
+        // A time that has been told stays, so that people see it come nearer.
+        let is_told =
+            matches!(present, Some(Fault::BudgetSpent { until }) if until.boot > now.boot);
+        if self.is_slow() && !is_told {
             let refusal = Refusal {
                 until: now.later(self.deps.budget.period()),
                 cause: self.deps.budget.slowed_by(),
@@ -49,7 +53,10 @@ impl Account {
         let wait = refusal.wait(now);
         self.schedule
             .refused(wait.min(LOOK_AGAIN), schedule_time(now));
-        let is_news = matches!(refusal.cause, Cause::Spent | Cause::Throttled);
+        let is_news = matches!(
+            refusal.cause,
+            Cause::Spent | Cause::Throttled | Cause::Paused
+        );
         if is_news && wait > WORTH_REPORTING {
             self.faults.refused(&Arc::new(fault_of(refusal)), now);
             self.fall_back_to_stored_names();
@@ -64,6 +71,9 @@ pub(crate) fn fault_of(refusal: Refusal) -> Fault {
         Cause::Throttled => Fault::Throttled { until: Some(until) },
         Cause::Pace | Cause::Spent => Fault::BudgetSpent { until },
         Cause::NotLeading => Fault::ClusterDown(None),
-        Cause::Paused => Fault::down(Down::ServerError, refusal.to_string()),
+        Cause::Paused => {
+            let until = until.timestamp().strftime("%H:%M:%S UTC");
+            Fault::down(Down::ServerError, format!("{refusal} until {until}"))
+        }
     }
 }

@@ -88,3 +88,60 @@ async fn an_idle_account_is_polled_slowly_and_wakes_on_the_first_question() {
     sleep(2 * SECOND).await;
     assert!(!fixture.sent().is_empty(), "awake");
 }
+
+/// CallTools has a problem of its own, and says for how long.
+fn pause(path: &str, answer: &mut Result<Reply, Fault>) {
+    if path.starts_with("agentstatuses/") {
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", http::HeaderValue::from_static("600"));
+        *answer = Ok(Reply {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            headers,
+            body: "later".into(),
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_after_a_503_is_shown_with_its_end_as_long_as_it_lasts() {
+    let fixture = still(1, 3).start();
+    sleep(MINUTE).await;
+    feeds::lie(&fixture, Some(pause));
+    sleep(10 * SECOND).await;
+    feeds::lie(&fixture, None);
+    let _ = fixture.sent();
+    for _ in 0..9 {
+        sleep(MINUTE).await;
+        let fault = fixture.health.borrow().fault.clone().unwrap().fault;
+        let said = fault.message(fixture.clock.now());
+        assert!(
+            said.contains("asked for a pause until") && said.ends_with(" UTC"),
+            "{said}"
+        );
+    }
+    assert_eq!(fixture.sent(), Vec::<String>::new());
+    sleep(2 * MINUTE).await;
+    assert!(fixture.health.borrow().fault.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_the_next_request_comes_nearer_while_the_hour_is_spent() {
+    let mut setting = still(1, 3);
+    setting.requests_per_hour = 60;
+    let fixture = setting.start();
+    sleep(SECOND).await;
+    spend_the_hour(&fixture.budget).await;
+    let until = || {
+        let fault = fixture.health.borrow().fault.clone();
+        match &*fault.expect("the hour is spent").fault {
+            Fault::BudgetSpent { until } => *until,
+            other => panic!("{other:?}"),
+        }
+    };
+    sleep(2 * MINUTE).await;
+    let told = until();
+    for _ in 0..5 {
+        sleep(MINUTE).await;
+        assert_eq!(until(), told);
+    }
+}
