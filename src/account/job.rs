@@ -12,7 +12,7 @@ use crate::{
     clock::Moment,
     config::Rule,
     decision::{
-        criteria::{self, Measured, Mismatch, Renewal},
+        criteria::{self, Measured, Mismatch, Renewal, only_other_names},
         snapshot::Snapshot,
     },
     model::names::{NamedQueue, Names, Status},
@@ -74,7 +74,8 @@ impl Work {
 }
 
 /// Measures a single poll of a queue by its rule.
-pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
+pub(crate) fn polled(list: AgentList, rule: &Rule, names: &Names) -> Snapshot {
+    let saw_available = list.rows.iter().any(|row| row.available == Some(true));
     let joined = Joined {
         as_of: list.as_of,
         everybody_as_of: list.as_of,
@@ -85,7 +86,25 @@ pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
         agents: list.rows.into_iter().map(Arc::new).collect(),
         tally: None,
     };
-    snapshot(joined, rule)
+    without_a_guess(snapshot(joined, rule), rule, names, saw_available)
+}
+
+/// Makes a count unknown if it rests on the names of statuses, because `statuses/` is not known, and no row of the account has shown the name that
+/// means *available*.
+pub(super) fn without_a_guess(
+    mut snapshot: Snapshot,
+    rule: &Rule,
+    names: &Names,
+    saw_available: bool,
+) -> Snapshot {
+    let is_guess = matches!(rule, Rule::Seats(_)) && names.statuses.is_none() && !saw_available;
+    if is_guess
+        && snapshot.measured.is_ok()
+        && let Some(mismatch) = only_other_names(&snapshot.agents)
+    {
+        snapshot.measured = Err(mismatch);
+    }
+    snapshot
 }
 
 /// Measures the knowledge about a queue by its rule.

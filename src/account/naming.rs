@@ -8,6 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{Account, RefreshError, schedule_time};
 use crate::{
     account::schedule::{Ending, Job, NAMES_LIVE},
+    calltools::RequestError,
     clock::Moment,
     config::QueueRef,
     model::{
@@ -30,6 +31,8 @@ pub(super) struct Naming {
     pub handed: HashMap<u64, Poll>,
     /// When an earlier task's last whole sweep was, until the queues are known.
     pub swept_before: Option<Moment>,
+    /// Whether the log says that statuses are told apart by their names.
+    guesses: bool,
 }
 
 impl Naming {
@@ -90,6 +93,27 @@ impl Account {
         self.filter_by_ready_statuses();
         self.ask_next();
         self.renew_others(None);
+    }
+
+    /// Logs when the names of statuses begin to stand for what they do, because the list cannot be read, and when that ends.
+    pub(super) fn report_guessing(&mut self, error: Option<&RequestError>) {
+        let guesses = self.schedule.statuses_given_up();
+        if guesses == self.naming.guesses {
+            return;
+        }
+        self.naming.guesses = guesses;
+        let account = &*self.name;
+        match guesses {
+            true => tracing::warn!(
+                account,
+                error = error.map(tracing::field::display),
+                "statuses/ cannot be read, so a status counts as available only if its name is \"Available\"; openseat keeps trying. Let the token's user read it"
+            ),
+            false => tracing::info!(
+                account,
+                "statuses/ was read, so statuses count by their actions again"
+            ),
+        }
     }
 
     fn log_changed_action(&self, before: Option<&Status>, status: &Status) {

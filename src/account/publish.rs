@@ -58,6 +58,8 @@ impl Account {
     fn renewed(&self, place: usize, was: &Snapshot, joined: &Joined) -> Option<Snapshot> {
         let rule = &self.deps.queues[place].rule;
         let is_same = Arc::ptr_eq(&was.agents, &joined.agents) && !rule.reads_time();
+        // What did not fit may fit now, because of what other rows or lists have shown.
+        let is_same = is_same && was.measured.is_ok();
         if !is_same {
             return None;
         }
@@ -83,7 +85,13 @@ impl Account {
     /// Returns what another rule measures in the same queue. It makes no predictions.
     pub(super) fn snapshot_by(&mut self, rule: &Rule, place: usize) -> Option<Snapshot> {
         let joined = self.join_for(rule, place)?;
-        Some(job::snapshot(joined, rule))
+        Some(self.snapshot_of(joined, rule))
+    }
+
+    fn snapshot_of(&self, joined: Joined, rule: &Rule) -> Snapshot {
+        let snapshot = job::snapshot(joined, rule);
+        let names = self.deps.names.borrow();
+        job::without_a_guess(snapshot, rule, &names, self.roster.saw_available())
     }
 
     fn join(&mut self, place: usize) -> Option<Joined> {
@@ -106,7 +114,7 @@ impl Account {
     fn measured(&mut self, place: usize, joined: Joined) -> Snapshot {
         let queue = &self.deps.queues[place];
         let tally = joined.tally;
-        let mut snapshot = job::snapshot(joined, &queue.rule);
+        let mut snapshot = self.snapshot_of(joined, &queue.rule);
         let at_edge = hangs_on_membership(&snapshot.measured, queue.threshold, || {
             tally
                 .unwrap_or_else(|| Tally::of(&snapshot.agents))

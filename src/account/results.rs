@@ -50,6 +50,7 @@ impl Account {
         };
         let now = self.now();
         self.schedule.ended(job, ending, now, fastrand::f64());
+        self.report_guessing(result.as_ref().err());
         if let (Job::Poll(_), Ok(_)) = (job, &result) {
             self.plan(); // The poll may have taken more requests than before.
         }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Queue, Schedule, jobs::Job, retry::Attempts, turns::Turn};
+use super::{
+    Queue, Schedule,
+    jobs::{Job, STATUSES_TRIES},
+    retry::Attempts,
+    turns::Turn,
+};
 
 /// How many jobs of one account run at once: enough for a cold start of a large account within seconds, and for one hanging poll not to block the
 /// others, but few enough not to look like an attack.
@@ -17,6 +22,10 @@ const NAMES_AGAIN: Duration = Duration::from_secs(15);
 
 /// The minimum time between readings of `statuses/` because of an unknown status: some statuses may stay unknown.
 const STATUSES_AGAIN: Duration = Duration::from_secs(600);
+
+/// How soon `statuses/` is tried again when it has just been given up, and later at twice, four times … this, up to [`STATUSES_AGAIN`]: eight
+/// requests in the first hour.
+const STATUSES_RETRY: Duration = Duration::from_secs(15);
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +212,13 @@ impl Schedule {
         }
     }
 
+    /// Returns how soon `statuses/` is tried again after it was given up: soon at first, because an outage may have lasted for seconds.
+    fn statuses_retry(&self) -> Duration {
+        let more = self.statuses.failures.checked_sub(STATUSES_TRIES);
+        let doubled = |times| STATUSES_RETRY.saturating_mul(2u32.saturating_pow(times));
+        more.map_or(STATUSES_AGAIN, |times| doubled(times).min(STATUSES_AGAIN))
+    }
+
     /// Returns when `statuses/` should be read again.
     fn statuses_due(&self) -> Duration {
         match (self.statuses.last_success, self.statuses.last_start) {
@@ -211,7 +227,7 @@ impl Schedule {
             }
             (Some(_), None) if self.unknown_status => Duration::ZERO,
             (Some(success), _) => success + NAMES_LIVE,
-            (None, Some(start)) if self.statuses_given_up => start + STATUSES_AGAIN,
+            (None, Some(start)) if self.statuses_given_up => start + self.statuses_retry(),
             (None, _) => Duration::ZERO,
         }
     }

@@ -15,7 +15,7 @@ pub(super) const MAX_QUEUE_BACKOFF: Duration = Duration::from_secs(60);
 const MAX_ACCOUNT_BACKOFF: Duration = Duration::from_secs(300);
 
 /// After this many failed readings of `statuses/`, queues are polled without it. Until then, no answer is better than a guess.
-const STATUSES_TRIES: u32 = 3;
+pub(super) const STATUSES_TRIES: u32 = 3;
 
 /// A request, or the pages of one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use crate::{
     decision::board::NotOnBoard,
     logged::listen,
     model::fault::NoSuchQueue,
-    simulator::{Endpoint, ForeignQueue, QueueAction},
+    simulator::{Endpoint, ForeignQueue, QueueAction, StatusForm},
 };
 
 /// Enough for a new reading of the names, which happens every half hour, and a poll of each queue after it.
@@ -283,4 +283,53 @@ async fn a_changed_action_of_a_status_counts_within_half_an_hour() {
             fixture.assert_true();
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_list_of_statuses_a_count_is_known_once_somebody_has_the_usual_name() {
+    let (logged, _guard) = listen();
+    let fixture = still(1, 3).start();
+    fixture.simulator.quirks(|quirks| {
+        quirks.statuses_forbidden = true;
+        quirks.agent_status = StatusForm::Name;
+    });
+    let change = |status: &str, name: &str| {
+        fixture.simulator.world(|world| {
+            let id = world.status_named(status).unwrap();
+            assert!(world.rename_status(id, name) && world.set_everyone(id));
+        });
+    };
+    change("Available", "Ready");
+    sleep(MINUTE).await;
+    assert!(!fixture.decide(0).reason.is_known());
+    let snapshot = fixture.state(0).snapshot.clone().unwrap();
+    let why = snapshot.measured.as_ref().unwrap_err().to_string();
+    assert!(
+        why.contains("statuses/ cannot be read") && why.contains("\"Ready\""),
+        "{why}"
+    );
+    change("Ready", "Available");
+    sleep(MINUTE).await;
+    assert_eq!(fixture.decide(0).count, Some(Quantity::from(3_u32)));
+    change("Lunch", "Siesta");
+    sleep(MINUTE).await;
+    let decision = fixture.decide(0);
+    assert!(decision.reason.is_known(), "{decision:?}");
+    assert_eq!(decision.count, Some(Quantity::ZERO));
+    // The list can be read again, and says that this status makes agents available.
+    fixture.simulator.world(|world| {
+        let lunch = world.status_named("Siesta").unwrap();
+        world.set_queue_action(lunch, QueueAction::SetReady);
+    });
+    fixture
+        .simulator
+        .quirks(|quirks| quirks.statuses_forbidden = false);
+    sleep(12 * MINUTE).await;
+    assert_eq!(fixture.decide(0).count, Some(Quantity::from(3_u32)));
+    let about = |words: &str| {
+        let lines = logged.lines().into_iter();
+        lines.filter(|line| line.contains(words)).count()
+    };
+    assert_eq!(about("statuses/ cannot be read, so a status counts"), 1);
+    assert_eq!(about("statuses/ was read, so statuses count"), 1);
 }

@@ -30,7 +30,7 @@ pub use self::{
     definition::{Condition, Definition, DefinitionError, Literal, Measure},
     measured::{Comparison, Measured, Mismatch, Verdict},
     renewal::Renewal,
-    seats::{BelowZero, Seat, SeatRule, Tally, seat, seats, threshold_of_seats},
+    seats::{BelowZero, Seat, SeatRule, Tally, only_other_names, seat, seats, threshold_of_seats},
 };
 use crate::model::quantity::Quantity;
 

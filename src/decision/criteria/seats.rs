@@ -186,6 +186,21 @@ fn is_forgotten(
     now.duration_since(since) > limit
 }
 
+/// Returns why no seat may mean nothing while `statuses/` is not known, and its name alone tells what a status does: agents who are logged in have
+/// other statuses than the one that every account starts with, and one of these may have replaced it. `None` if nobody has such a status.
+pub fn only_other_names<A: Borrow<Agent>>(agents: &[A]) -> Option<Mismatch> {
+    let mut agents = agents.iter().map(Borrow::borrow);
+    let is_other = |agent: &Agent| {
+        agent.queue_logged_in && agent.status.is_some() && agent.available == Some(false)
+    };
+    let agent = agents.find(|agent| is_other(agent))?;
+    let name = agent.status.as_deref().unwrap_or_default();
+    Some(Mismatch(format!(
+        "statuses/ cannot be read, and no agent has the status \"Available\", so nothing shows which status makes agents available (one has {name:?}); \
+         let the token's user read statuses/"
+    )))
+}
+
 fn unknown_statuses(agents: u32) -> Mismatch {
     Mismatch(format!(
         "the statuses of {agents} logged-in agents are numbers whose meaning is not known, because statuses/ cannot be read; \

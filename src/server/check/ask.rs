@@ -225,7 +225,7 @@ impl<'a> Asker<'a> {
             id: id.ok(),
             ..QueueState::default()
         };
-        self.finding(queue, policy, state, list, sent.count())
+        self.finding(queue, policy, state, list, &look_ups.names, sent.count())
     }
 
     fn finding(
@@ -234,6 +234,7 @@ impl<'a> Asker<'a> {
         policy: Policy,
         mut state: QueueState,
         list: Result<AgentList, RequestError>,
+        names: &Names,
         requests: u32,
     ) -> Finding<'a> {
         let now = self.clock.now();
@@ -242,7 +243,7 @@ impl<'a> Asker<'a> {
             Ok(list) => {
                 notes = list.notes.clone();
                 selected = nodes(&list, &queue.rule);
-                state.snapshot = Some(Arc::new(polled(list, &queue.rule)));
+                state.snapshot = Some(Arc::new(polled(list, &queue.rule, names)));
             }
             Err(why) => {
                 state.fault = Some(Arc::new(fault(&why)));

@@ -268,6 +268,24 @@ fn without_statuses_queues_wait_for_three_tries_or_a_refusal() {
         }
         assert!(schedule.statuses_given_up());
         assert_eq!(start(&mut schedule, s(now)), Job::Poll(0));
+        let well = Ending::Well { requests: 1 };
+        schedule.ended(Job::Poll(0), well, s(now), 0.0);
+        // An outage may have lasted for seconds; a missing right lasts longer.
+        let given_up = now;
+        loop {
+            now += 1;
+            if matches!(schedule.next(s(now)), Next::Wait(_)) {
+                continue;
+            }
+            let job = start(&mut schedule, s(now));
+            if job == Job::Statuses {
+                break;
+            }
+            schedule.ended(job, well, s(now), 0.0);
+        }
+        let waited = now - given_up;
+        let expected = if tries == 3 { 15..30 } else { 600..610 };
+        assert!(expected.contains(&waited), "{waited} s after {fault}");
     }
 }
 
