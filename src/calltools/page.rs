@@ -97,7 +97,7 @@ pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
         429 => Fault::Throttled {
             until: wait.map(|wait| now.later(wait)),
         },
-        300..=399 => redirect(reply),
+        300..=303 | 305..=399 => redirect(reply),
         500..=599 => Fault::UpstreamDown {
             kind: Down::ServerError,
             detail: format!("CallTools answered {}", reply.status),

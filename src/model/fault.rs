@@ -160,16 +160,16 @@ impl Down {
                 "check the silo or base_url: this address does not answer like CallTools"
             }
             Down::NotJson => {
-                "check the silo or base_url: a web page came back where CallTools' API answers with JSON; during maintenance this passes by itself"
+                "check the silo or base_url, and any proxy on the way: something else than JSON came back, such as a web page or half an answer; during maintenance this passes by itself"
             }
             Down::UnexpectedShape => {
-                "CallTools' answer has changed or the address is not CallTools' API; `openseat check` shows what comes back"
+                "CallTools' answer has changed or the address is not CallTools' API; `openseat check --report FILE` writes what comes back"
             }
             Down::TooLarge => {
                 "the answer is larger than any list of agents should be; check the silo or base_url"
             }
             Down::Incomplete => {
-                "a list without these agents would count too few seats, so it is not used; openseat keeps trying, and `openseat check` shows what comes back"
+                "a list without these agents would count too few seats, so it is not used; openseat keeps trying, and `openseat check --report FILE` writes what comes back"
             }
         }
     }
@@ -254,10 +254,14 @@ impl NoSuchQueue {
             NoSuchQueue::Name { nearest, .. } if nearest.is_empty() => {
                 "queue names are case-sensitive; copy the name from CallTools' queue list, or use the id from the address of the queue's settings page".to_owned()
             }
-            NoSuchQueue::Name { nearest, .. } => format!(
-                "queue names are case-sensitive; did you mean {}?",
-                nearest.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")
-            ),
+            NoSuchQueue::Name { nearest, .. } => {
+                let is_odd = |name: &String| name.trim() != name || name.contains('/');
+                format!(
+                    "queue names are case-sensitive; did you mean {}?{}",
+                    nearest.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or "),
+                    if nearest.iter().any(is_odd) { " (Instead of a name with a slash, or a space at its end, write the queue's id.)" } else { "" }
+                )
+            }
             NoSuchQueue::Ambiguous { ids, .. } => format!(
                 "set queue to one of the ids {} instead of the name",
                 ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")

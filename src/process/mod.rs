@@ -7,6 +7,7 @@ pub mod file;
 pub mod heartbeat;
 pub mod log;
 pub mod runtime;
+pub mod shell;
 pub mod signals;
 pub mod spelling;
 pub mod state_folder;

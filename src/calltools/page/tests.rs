@@ -301,7 +301,7 @@ fn other_statuses_are_upstream_faults() {
         (502, "<html>", FIRST, Down::ServerError),
         (503, r#"{"results":[]}"#, FIRST, Down::ServerError),
         (301, "", FIRST, Down::Redirect),
-        (304, "", FIRST, Down::Redirect),
+        (304, "", FIRST, Down::UnexpectedStatus),
     ];
     for (status, body, ask, down) in cases {
         let fault = read(status, body, ask).unwrap_err();

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     config::{self, Config, QueueRef, Upstream},
+    process::shell::quoted,
     server::check::Target,
 };
 
@@ -113,32 +114,9 @@ fn curl(upstream: &Upstream, token: &str) -> String {
     format!("{curl} -H \"Authorization: Token ${token}\"")
 }
 
-/// Quotes a word so that a POSIX shell takes it literally.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn echoed(words: &str) -> String {
-        let script = format!("printf %s {words}");
-        let output = Command::new("sh").args(["-c", &script]).output();
-        String::from_utf8(output.expect("a shell").stdout).expect("text")
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn a_shell_reads_the_original_word(word in "[ -~é]{0,20}") {
-            prop_assert_eq!(echoed(&quoted(&word)), word);
-        }
-    }
 
     fn config(accounts: &[&str]) -> Config {
         let account = |name: &&str| {

@@ -6,7 +6,10 @@ use super::{
     components::{self, Standing},
     paths,
 };
-use crate::server::{openapi::DOCS_PATH, state::app::App};
+use crate::{
+    process::shell,
+    server::{openapi::DOCS_PATH, state::app::App},
+};
 
 /// The first steps; empty once somebody has asked for a decision.
 pub(super) fn first_steps(app: &App, standings: &[Standing]) -> Markup {
@@ -33,7 +36,7 @@ pub(super) fn first_steps(app: &App, standings: &[Standing]) -> Markup {
                     a href=(DOCS_PATH) { "The reference" } " has all requests and formats."
                 }
                 li {
-                    "If the answer surprises you, run " code { "openseat check " (key) } " on this machine. It asks CallTools and shows every agent that counts."
+                    "If the answer surprises you, run " code { "openseat check " (shell::word(&key.to_string())) } " on this machine. It asks CallTools and shows every agent that counts."
                 }
             }
         }

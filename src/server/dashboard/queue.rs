@@ -29,6 +29,7 @@ use super::{
 use crate::{
     decision::board::QueueKey,
     model::agent::Agent,
+    process::shell,
     server::{
         http::{params::Params, problem::Problem},
         state::{
@@ -243,12 +244,12 @@ fn decision_address(app: &App, key: &QueueKey) -> Markup {
 /// The button that asks CallTools now. A logged-in browser may only look, so the button appears only if callers need no token; access keeps other
 /// sites' pages away from its route. The script fills in the result, which updates of the page leave alone.
 fn test_now(app: &App, key: &QueueKey) -> Markup {
-    let command = format!("openseat check {key}");
+    let command = format!("openseat check {}", shell::word(&key.to_string()));
     html! {
         section.test_now aria-labelledby="test-now" data-keep {
             h2 #test-now { "Test now" }
             @if app.bearer.is_none() {
-                p.none { "Asks CallTools now, as " code { (command) } " does in a shell. It costs one or more of the account’s requests." }
+                p.none { code { (command) } " in a shell asks CallTools now. It costs one or more of the account’s requests." }
                 // The script shows it; without the script it would do nothing.
                 button type="button" hidden data-test=(paths::refresh(key)) { "Ask CallTools" }
                 p.result role="status" {}

@@ -185,7 +185,7 @@ pub fn why_unknown(
         }
         (_, Some(Ok(_))) => format!(
             "the newest snapshot is older than the {} for which it may be used, and no poll has failed since: \
-             either a poll is under way, or polls are too far apart for max_age",
+             a poll is under way, polls are too far apart for max_age, or a cache on the way answers with old lists",
             humantime::format_duration(policy.max_age(state))
         ),
     })

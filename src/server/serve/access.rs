@@ -101,13 +101,15 @@ pub async fn guard(
     let (mut parts, body) = request.into_parts();
     match admit(&app, rule, &mut parts, body.size_hint().lower()) {
         Ok(()) => {
-            // [`unread`] skips an ignored body.
-            let body = if rule.max_body > 0 {
-                body
-            } else {
-                Body::empty()
+            let (body, is_read) = match rule.max_body {
+                0 => (Body::empty(), unread::skip(&parts.headers, body).await),
+                _ => (body, true),
             };
-            next.run(Request::from_parts(parts, body)).await
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            if !is_read {
+                unread::ends_connection(response.headers_mut());
+            }
+            response
         }
         Err(denied) => denied.into_response(parts.uri.path()),
     }

@@ -1,7 +1,8 @@
-//! Reads what a handler has left of a request's body, before the answer is sent.
+//! Reads bodies that no handler reads, before the answer is sent.
 //!
 //! Many clients send a body a moment after the head, also to routes that ignore it. If the answer were sent first, hyper would close the connection
-//! with the body on its way, and the client could lose the answer, or its next request.
+//! with the body on its way, and the client could lose the answer, or its next request. Routes that ignore the body [skip] it before they decide,
+//! so that the decision is no older than it says.
 
 use std::{
     pin::Pin,
@@ -20,8 +21,9 @@ use crate::server::net::deadline::within;
 /// The longest rest that is read. A client that sends more has no use for this server; its connection is closed.
 const MAX_REST: usize = 64 * 1024;
 
-/// How long the rest may take. A client sends the body right after the head, and a call waits for the answer.
-const REST_TIME: Duration = Duration::from_secs(1);
+/// How long the rest may take. A client sends the body right after the head, or once the head is acknowledged, which takes 40 ms. A call waits for
+/// the answer, and routers wait for half a second.
+const REST_TIME: Duration = Duration::from_millis(200);
 
 /// A body that is lent to a handler, and comes back when the handler drops it.
 pub struct Lent {
@@ -50,22 +52,39 @@ pub fn lend(headers: &HeaderMap, body: Incoming) -> (Lent, Rest) {
 impl Rest {
     /// Reads the rest of the body. If that is too long or too slow, the answer says that the connection ends.
     pub async fn read_before(self, answer: &mut HeaderMap) {
+        if answer.contains_key(header::CONNECTION) {
+            return;
+        }
         let returned = self.returned.lock();
         let body = returned.unwrap_or_else(PoisonError::into_inner).take();
         let Some(body) = body.filter(|body| !body.is_end_stream()) else {
             return;
         };
-        let is_short = body.size_hint().lower() <= MAX_REST as u64;
-        // Reading would ask a waiting client for a body that nobody needs.
-        let is_read = is_short && !self.waits && within(REST_TIME, read(body)).await == Ok(true);
-        if !is_read {
-            answer.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if !is_read(body, self.waits).await {
+            ends_connection(answer);
         }
     }
 }
 
+/// Reads the body of a request with this head, for a route that ignores it. Returns whether it came to its end; otherwise the answer must
+/// [end the connection](ends_connection).
+pub async fn skip(headers: &HeaderMap, body: axum::body::Body) -> bool {
+    body.is_end_stream() || is_read(body, headers.contains_key(header::EXPECT)).await
+}
+
+/// Says in an answer that the connection ends.
+pub fn ends_connection(answer: &mut HeaderMap) {
+    answer.insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
+async fn is_read(body: impl Body<Data = Bytes> + Unpin, waits: bool) -> bool {
+    let is_short = body.size_hint().lower() <= MAX_REST as u64;
+    // Reading would ask a waiting client for a body that nobody needs.
+    is_short && !waits && within(REST_TIME, read(body)).await == Ok(true)
+}
+
 /// Returns whether the body came to its end.
-async fn read(mut body: Incoming) -> bool {
+async fn read(mut body: impl Body<Data = Bytes> + Unpin) -> bool {
     let mut left = MAX_REST;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
