@@ -58,10 +58,12 @@ impl Schedule {
             return None;
         }
         let statuses = self.statuses_at_once(place, now);
-        let may_ask_statuses = saved.statuses >= 1.0 || saved.polls >= 1.0;
+        // A poll that the background owes comes first. Questions are about queues at the edge, and the others would never be polled.
+        let owed = f64::from(u8::from(self.is_own_poll_late(now)));
+        let may_use_polls = saved.polls >= 1.0 + owed;
+        let may_ask_statuses = saved.statuses >= 1.0 || may_use_polls;
         // Statuses are worth most to the other queues, so polls take from their bucket only if it is nearly full.
-        let may_poll =
-            saved.polls >= 1.0 || saved.statuses >= (PLENTY * capacity.statuses).max(1.0);
+        let may_poll = may_use_polls || saved.statuses >= (PLENTY * capacity.statuses).max(1.0);
         let is_about_statuses = staleness.is_about_statuses();
         match statuses.filter(|_| may_ask_statuses) {
             Some(job) if is_about_statuses && (fill < PLENTY || !may_poll) => Some(job),
@@ -92,7 +94,7 @@ impl Schedule {
         };
         let polls = || {
             let is_shared = |queue: &super::Queue| !sweeps || !self.is_alone(queue);
-            (self.is_poll_due(now, is_shared))
+            self.is_poll_due(now)
                 .then(|| self.most_overdue(now, is_shared))
                 .flatten()
         };
@@ -114,10 +116,7 @@ impl Schedule {
     /// Takes the cost of a starting job from its bucket, or from the other one.
     pub(super) fn pay(&mut self, job: Job, now: Duration) {
         let (mut saved, cost) = (self.saved(now), self.cost(job));
-        let is_apart = match job {
-            Job::Poll(place) => self.sweeps(now) && self.is_alone(&self.queues[place]),
-            _ => false,
-        };
+        let is_apart = self.is_apart(job, now);
         let (first, second) = match job.is_about_statuses() {
             true => (&mut saved.statuses, &mut saved.polls),
             false => (&mut saved.polls, &mut saved.statuses),
@@ -141,23 +140,40 @@ impl Schedule {
         self.is_due(self.saved(now).statuses, inflow, last, now)
     }
 
-    fn is_poll_due(&self, now: Duration, of: impl Fn(&super::Queue) -> bool) -> bool {
+    /// Polls for questions do not count: they are about the same few queues again and again.
+    fn is_poll_due(&self, now: Duration) -> bool {
         let inflow = self.inflow(now).polls;
-        let last = self.last_poll_of(of);
         if self.is_catching_up(now) {
             let again = |(last, cost)| last + self.period.mul_f64(cost * CATCH_UP_PERIODS) <= now;
-            return last.is_none_or(again);
+            return self.last_own_poll.is_none_or(again);
         }
-        let last = last.map(|(last, _)| last);
+        let last = self.last_own_poll.map(|(last, _)| last);
         self.is_due(self.saved(now).polls, inflow, last, now)
+    }
+
+    /// Returns whether the background has not polled a queue for as long as it may wait while questions do.
+    fn is_own_poll_late(&self, now: Duration) -> bool {
+        let last = self.last_own_poll.map(|(last, _)| last);
+        self.is_late(self.inflow(now).polls, last, now)
+    }
+
+    /// Returns whether a job is paid for by the share of the queues that are polled alone.
+    pub(super) fn is_apart(&self, job: Job, now: Duration) -> bool {
+        match job {
+            Job::Poll(place) => self.sweeps(now) && self.is_alone(&self.queues[place]),
+            _ => false,
+        }
     }
 
     /// Returns whether the background sends from a bucket that gets `inflow` requests per period.
     fn is_due(&self, saved: f64, inflow: f64, last: Option<Duration>, now: Duration) -> bool {
         let is_full = saved >= CAPACITY * inflow - LOOK_EVERY;
+        inflow > 0.0 && (is_full || (saved >= 1.0 && self.is_late(inflow, last, now)))
+    }
+
+    fn is_late(&self, inflow: f64, last: Option<Duration>, now: Duration) -> bool {
         let longest = self.period.mul_f64(1.0 / (MIN_PACE * inflow).max(1e-6));
-        let is_late = saved >= 1.0 && last.is_none_or(|last| last + longest <= now);
-        inflow > 0.0 && (is_full || is_late)
+        last.is_none_or(|last| last + longest <= now)
     }
 
     /// Returns the current levels.

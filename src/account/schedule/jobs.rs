@@ -81,6 +81,9 @@ impl Schedule {
         self.begun(job, now);
         self.slot = now + gap;
         self.last_was_list = matches!(job, Job::Queues | Job::Statuses);
+        if matches!(job, Job::Poll(_)) && !self.is_apart(job, now) {
+            self.last_own_poll = Some((now, self.cost(job)));
+        }
         if is_first {
             self.ration -= 1;
         } else if takes_turn {

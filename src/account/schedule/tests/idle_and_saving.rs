@@ -147,6 +147,33 @@ proptest! {
 }
 
 #[test]
+fn questions_about_some_queues_do_not_keep_the_others_from_being_polled() {
+    const QUEUES: usize = 20;
+    for of_membership in [0.0, 1.0] {
+        let mut play = Play::warm(vec![(SHARED, 1); QUEUES], LIVELY);
+        let begun = play.now;
+        while play.now < begun + 2 * HOUR {
+            for queue in 0..3 {
+                ask(&mut play, queue, of_membership);
+            }
+            play.go(Duration::from_secs(1));
+        }
+        // The background keeps two fifths of three tenths of the pace; the three queues have most of the demand.
+        let longest_turn = PERIOD.mul_f64(QUEUES as f64 / (0.4 * 0.3));
+        for queue in 3..QUEUES {
+            let polls = play.times(|job| job == Job::Poll(queue)).into_iter();
+            let polls = polls.filter(|at| *at > begun);
+            let times: Vec<_> = [begun].into_iter().chain(polls).chain([play.now]).collect();
+            let longest = longest(&gaps(&times));
+            assert!(
+                longest < 2.0 * longest_turn.as_secs_f64(),
+                "{queue}: {longest} s"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_doubt_about_statuses_is_settled_by_a_poll_only_with_plenty_saved() {
     let mut play = Play::warm([(SHARED, 1); 20], LIVELY);
     save_for_an_hour(&mut play);
