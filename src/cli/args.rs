@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::{
     cli::Address,
+    config::DEFAULT_PATHS,
     process::log::{Levels, LogFormat},
 };
 
@@ -231,9 +232,15 @@ pub struct Check {
 /// `openseat init`
 #[derive(Clone, Debug, Args)]
 pub struct Init {
-    /// Where to write the configuration [default: openseat.toml].
-    #[command(flatten)]
-    pub config: ConfigFile,
+    /// File to write the configuration to
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "OPENSEAT_CONFIG",
+        default_value = DEFAULT_PATHS[0]
+    )]
+    pub config: PathBuf,
     /// The account's name in metrics and answers
     #[arg(long, default_value = "main")]
     pub name: String,
@@ -409,6 +416,15 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn the_help_of_init_names_the_one_file_that_it_writes_by_default() {
+        let mut command = Cli::command();
+        let init = command.find_subcommand_mut("init").expect("a command");
+        let help = init.render_long_help().to_string();
+        assert!(help.contains("[default: openseat.toml]"), "{help}");
+        assert!(!help.contains("/etc/openseat"), "{help}");
+    }
 
     #[test]
     fn help_is_wrapped_at_the_width_of_the_terminal_only() {

@@ -12,7 +12,6 @@ use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
 use super::{Token, args, failed, interrupt};
-use crate::config::DEFAULT_PATHS;
 
 /// The config only names secrets.
 const CONFIG_MODE: u32 = 0o644;
@@ -35,8 +34,7 @@ pub(super) struct Files {
 impl Files {
     /// Refuses to replace a file unless the options say so.
     pub fn new(options: &args::Init) -> Result<Self, String> {
-        let config = options.config.config.clone();
-        let config = config.unwrap_or_else(|| DEFAULT_PATHS[0].into());
+        let config = options.config.clone();
         let given = options.token_file.as_deref().map(std::path::absolute);
         let given = given.transpose().map_err(|error| error.to_string())?;
         let folder = config.parent().unwrap_or(Path::new(""));
