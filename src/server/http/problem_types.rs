@@ -66,8 +66,8 @@ problem_types! {
         "the Allow header lists the methods of this path";
     SLOW_REQUEST: REQUEST_TIMEOUT, "slow-request", "The request's body did not arrive in time",
         "openseat closes the connection; send the body right after the head";
-    AMBIGUOUS_QUEUE: CONFLICT, "ambiguous-queue", "More than one queue has this name",
-        "ask for {account}/{queue} instead";
+    AMBIGUOUS_QUEUE: CONFLICT, "ambiguous-queue", "More than one queue has this name or id",
+        "the detail lists them; ask for one of those";
     NO_SEAT: CONFLICT, "no-seat", "No seat can be held for this call",
         "the decision is to reject; reason and count say why";
     BODY_TOO_LARGE: PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is too large",
