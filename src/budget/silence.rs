@@ -15,7 +15,7 @@ impl Budget {
         until
     }
 
-    /// Pauses after a 503, which does not mean that the account's requests are spent.
+    /// Pauses after a 5xx with `Retry-After`, which does not mean that the account's requests are spent.
     pub fn pause(&self, wait: Duration) {
         self.break_off(wait);
         if let Some(witness) = self.witness.as_deref() {

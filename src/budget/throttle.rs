@@ -41,7 +41,7 @@ pub(super) struct Throttle {
     pub since: Time,
     /// Nothing is sent until then, because of a 429.
     pub silent_until: Time,
-    /// Nothing is sent until then, because of a 503.
+    /// Nothing is sent until then, because of a 5xx with `Retry-After`.
     pub paused_until: Time,
     /// How many 429s in a row gave no time to wait.
     pub in_row: u32,
@@ -83,7 +83,7 @@ impl Throttle {
         (self.silent_until > now).then_some(self.silent_until)
     }
 
-    /// Returns the end of the pause after a 503, if one is in progress.
+    /// Returns the end of the pause after a 5xx, if one is in progress.
     pub fn pause_end(&self, now: Time) -> Option<Time> {
         (self.paused_until > now).then_some(self.paused_until)
     }
@@ -110,7 +110,7 @@ impl Throttle {
         self.silent_until = self.silent_until.max(end(asked, now, jitter));
     }
 
-    /// Records a 503 that asked for `wait`. It is no sign that others spend from the account, so the rate stays as it is.
+    /// Records a 5xx that asked for `wait`. It is no sign that others spend from the account, so the rate stays as it is.
     pub fn pause(&mut self, wait: Duration, now: Time, jitter: f64) {
         self.paused_until = self.paused_until.max(end(wait, now, jitter));
     }
