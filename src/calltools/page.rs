@@ -3,25 +3,24 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    borrow::Cow,
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{borrow::Cow, fmt, ops::RangeInclusive, time::Duration};
 
-use http::{HeaderMap, HeaderName, header};
+use http::header;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::{error::Category, value::RawValue};
 
 use super::Reply;
-use crate::clock::Moment;
-use crate::model::fault::{Down, Fault, NoSuchQueue};
+use crate::{
+    clock::Moment,
+    model::fault::{Down, Fault, NoSuchQueue},
+    process::reply_times::{age, retry_after},
+};
 
 /// The maximum of rows of a list, over all its pages: a hundred pages, far more than any queue has, and few enough for memory.
 pub(super) const MAX_ROWS: usize = 25_000;
 
 /// The bounds of a `Retry-After`. Zero would be no wait, and after an hour CallTools' window is empty.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+const WAITS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// What was requested: the same answer means different things for different requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +54,7 @@ impl Page {
     pub fn read(reply: &Reply, ask: Ask, now: Moment) -> Result<Self, Fault> {
         match reply.status.as_u16() {
             200 => Ok(Self {
-                age: age(&reply.headers, now),
+                age: age(&reply.headers, now.system_time()),
                 ..Self::from_body(reply, ask)?
             }),
             400 => Err(refused_queue(reply, ask).unwrap_or_else(|| fault(reply, now))),
@@ -90,7 +89,7 @@ impl Page {
 
 /// Returns what a reply that came at `now` means if its status is not 200, for any request.
 pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
-    let wait = retry_after(&reply.headers, now);
+    let wait = retry_after(&reply.headers, now.system_time(), WAITS);
     match reply.status.as_u16() {
         401 => Fault::BadToken,
         403 => forbidden(reply),
@@ -368,60 +367,4 @@ fn shape(detail: &str) -> Fault {
 
 fn not_json(detail: &str) -> Fault {
     Fault::down(Down::NotJson, detail)
-}
-
-/// Returns the wait that `Retry-After` asks for, in seconds or as an HTTP date. With several headers the longest wait counts.
-///
-/// A date is compared with the reply's own `Date`, which comes from the same clock; without it, with our clock. A date in the past comes from a
-/// wrong clock and is ignored, like any other text that cannot be read.
-fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
-    let sent = date(headers).unwrap_or(SystemTime::UNIX_EPOCH + now.wall);
-    let wait = |asked: &str| {
-        seconds(asked).or_else(|| {
-            let until = httpdate::parse_http_date(asked).ok()?;
-            until.duration_since(sent).ok()
-        })
-    };
-    let (shortest, longest) = WAITS;
-    let asked = texts(headers, header::RETRY_AFTER).filter_map(wait).max()?;
-    Some(asked.clamp(shortest, longest))
-}
-
-/// Returns how long a cache had kept an answer: the largest `Age`. If `Age` is not zero, a cache answered, and `Date` is when CallTools did. If that
-/// was longer ago, or `Age` cannot be read, the answer is as old as its `Date`.
-///
-/// Without `Age`, `Date` only shows how clocks differ.
-fn age(headers: &HeaderMap, now: Moment) -> Duration {
-    let ages = texts(headers, header::AGE).flat_map(|text| text.split(','));
-    let ages: Vec<_> = ages.map(|age| seconds(age.trim())).collect();
-    if ages.iter().all(|age| *age == Some(Duration::ZERO)) {
-        return Duration::ZERO;
-    }
-    let stated = ages.into_iter().flatten().max().unwrap_or_default();
-    let now = SystemTime::UNIX_EPOCH + now.wall;
-    let since_date = date(headers).and_then(|date| now.duration_since(date).ok());
-    stated.max(since_date.unwrap_or_default())
-}
-
-fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    let date = headers.get(header::DATE)?.to_str().ok()?;
-    httpdate::parse_http_date(date).ok()
-}
-
-/// Returns all headers with a name. One that is not text counts as empty: it is there, but cannot be read.
-fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let headers = headers.get_all(name).into_iter();
-    headers.map(|header| header.to_str().unwrap_or_default().trim())
-}
-
-/// Parses seconds, rounding a fraction up. A number that is too large is the largest.
-fn seconds(text: &str) -> Option<Duration> {
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if whole.is_empty() || fraction.is_empty() || !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let whole: u64 = whole.parse().unwrap_or(u64::MAX);
-    let rest = fraction.bytes().any(|digit| digit != b'0');
-    Some(Duration::from_secs(whole.saturating_add(rest.into())))
 }

@@ -11,6 +11,7 @@ use super::{
     terminal::{BAD, GOOD, MARK, painted, plain, show},
 };
 use crate::{
+    clock::SystemClock,
     notify::{Undelivered, Webhook, recipients, test_message},
     process::{causes::causes, runtime::block_on},
 };
@@ -25,10 +26,10 @@ pub fn run(NotifyCommand::Test(file): &NotifyCommand) -> ExitCode {
         Ok(recipients) => recipients,
         Err(error) => return exit_with(EXIT_USAGE, &causes(error.as_ref())),
     };
-    let message = test_message();
+    let (message, clock) = (test_message(), SystemClock::new());
     let send = async {
         let deliveries = recipients.webhooks().map(async |webhook| {
-            let outcome = webhook.deliver(message.clone()).await;
+            let outcome = webhook.deliver(message.clone(), &clock).await;
             (line(webhook, &outcome), outcome.is_ok())
         });
         Ok(join_all(deliveries).await)

@@ -15,7 +15,7 @@ pub mod stored_time;
 use std::{
     fmt,
     sync::atomic::{AtomicI64, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use jiff::Timestamp;
@@ -72,6 +72,11 @@ impl Moment {
     /// Returns how long the machine has been up.
     pub fn since_boot(self) -> Duration {
         self.boot.saturating_sub(BEFORE_BOOT)
+    }
+
+    /// Returns the wall time in the standard library's form, for HTTP's dates.
+    pub fn system_time(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.wall
     }
 
     /// Returns the wall time, for people and for JSON.

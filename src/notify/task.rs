@@ -189,9 +189,9 @@ impl Messenger {
         for recipient in &mut self.recipients {
             let (number, webhook) = (recipient.number, &recipient.webhook);
             if let Some(json) = recipient.outbox.due(now) {
-                let webhook = Arc::clone(webhook);
+                let (webhook, clock) = (Arc::clone(webhook), Arc::clone(&self.clock));
                 under_way.push(Box::pin(async move {
-                    (number, Job::Message, webhook.deliver(json).await)
+                    (number, Job::Message, webhook.deliver(json, &*clock).await)
                 }));
             }
             while let Some(key) = recipient.pushes.due(now) {
@@ -200,9 +200,9 @@ impl Messenger {
                     continue;
                 };
                 recipient.pushes.sending(&key, gist);
-                let webhook = Arc::clone(webhook);
+                let (webhook, clock) = (Arc::clone(webhook), Arc::clone(&self.clock));
                 under_way.push(Box::pin(async move {
-                    (number, Job::Push(key), webhook.deliver(json).await)
+                    (number, Job::Push(key), webhook.deliver(json, &*clock).await)
                 }));
             }
         }

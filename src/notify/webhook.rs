@@ -1,6 +1,6 @@
 //! Sends JSON to one address by POST: with checked TLS, without redirects, within ten seconds.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{Response, header, redirect, retry, tls};
@@ -8,9 +8,10 @@ use url::Url;
 
 use crate::{
     calltools::{cause, resolver},
+    clock::{Clock, Moment},
     config::WebhookUrl,
     model::fault::Down,
-    process::{causes::causes, tls::client_builder},
+    process::{causes::causes, reply_times::retry_after, tls::client_builder},
 };
 
 /// The timeout for a connection, TLS included.
@@ -28,8 +29,8 @@ const POOL_IDLE: Duration = Duration::from_secs(30);
 /// How much of an answer is read, so that the connection can be reused. Only its status matters.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// The longest pause that a recipient may ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// The pauses that a recipient may ask for. Our own wait after a failure is longer than none; after an hour a recipient is tried again in any case.
+const WAITS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 
 /// Why a recipient did not take something. It shows neither the address nor the answer, because error pages repeat addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,18 +110,18 @@ impl Webhook {
         &self.file
     }
 
-    /// Sends this JSON once.
+    /// Sends this JSON once. `clock` measures a pause until a time that the recipient names without its own.
     ///
     /// # Errors
     /// [`Undelivered`]: the recipient did not accept it, or it is unknown whether it did.
-    pub async fn deliver(&self, json: Bytes) -> Result<(), Undelivered> {
+    pub async fn deliver(&self, json: Bytes, clock: &dyn Clock) -> Result<(), Undelivered> {
         let request = self
             .client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .body(json);
         match request.send().await {
-            Ok(response) => judge(response).await,
+            Ok(response) => judge(response, clock.now()).await,
             Err(error) => Err(Undelivered {
                 why: words(cause(&error)).to_owned(),
                 refused: false,
@@ -130,10 +131,9 @@ impl Webhook {
     }
 }
 
-async fn judge(mut response: Response) -> Result<(), Undelivered> {
+async fn judge(mut response: Response, now: Moment) -> Result<(), Undelivered> {
     let status = response.status();
-    let wait = response.headers().get(header::RETRY_AFTER);
-    let wait = wait.and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
+    let wait = retry_after(response.headers(), now.system_time(), WAITS);
     let mut read = 0;
     while let Ok(Some(piece)) = response.chunk().await {
         read += piece.len();
@@ -153,7 +153,7 @@ async fn judge(mut response: Response) -> Result<(), Undelivered> {
     Err(Undelivered {
         why: format!("it answered {}{hint}", status.as_u16()),
         refused: !status.is_server_error() && !may_pass,
-        wait: wait.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
+        wait,
     })
 }
 
@@ -176,5 +176,43 @@ fn not_built(error: &reqwest::Error) -> WebhookError {
     match text.contains("No CA certificates") {
         true => WebhookError::NoCaStore,
         false => WebhookError::Client(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_recipient_may_ask_for_a_pause_in_every_form() {
+        let now = Moment {
+            boot: Duration::ZERO,
+            wall: Duration::from_secs(1_795_341_600), // 2026-11-22T10:00:00Z
+        };
+        let date = ("Date", "Sun, 22 Nov 2026 09:00:00 GMT");
+        let cases: [(&[_], _); 6] = [
+            (&[("Retry-After", "100")], Some(100)),
+            (&[("Retry-After", "99.5")], Some(100)),
+            (&[("Retry-After", "5"), ("Retry-After", "100")], Some(100)),
+            (
+                &[("Retry-After", "Sun, 22 Nov 2026 10:01:40 GMT")],
+                Some(100),
+            ),
+            (
+                &[("Retry-After", "Sun, 22 Nov 2026 09:01:40 GMT"), date],
+                Some(100),
+            ),
+            (&[("Retry-After", "soon")], None),
+        ];
+        for (headers, expected) in cases {
+            let mut response = http::Response::builder().status(429);
+            for (name, value) in headers {
+                response = response.header(*name, *value);
+            }
+            let response = response.body("").unwrap().into();
+            let refused = judge(response, now).await.unwrap_err();
+            let wait = refused.wait.map(|wait| wait.as_secs());
+            assert_eq!(wait, expected, "{headers:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The basics of any process: a log that never blocks, signals, heartbeats, files, and work that may hang.
+//! The basics of any process: a log that never blocks, signals, heartbeats, files, HTTP, and work that may hang.
 
 pub mod aside;
 pub mod authorities;
@@ -6,6 +6,7 @@ pub mod causes;
 pub mod file;
 pub mod heartbeat;
 pub mod log;
+pub mod reply_times;
 pub mod runtime;
 pub mod shell;
 pub mod signals;
