@@ -6,7 +6,6 @@ use super::{
     Account,
     foresight::Decided,
     roster::{KnownStay, Roster, earlier},
-    schedule_time,
 };
 use crate::{
     clock::Moment,
@@ -58,9 +57,7 @@ impl Account {
         };
         let now = self.deps.clock.now();
         match self.foresight.recall(&stored, now) {
-            Some(busy) => self
-                .schedule
-                .recall_busy_hours(&busy, schedule_time(now), now.wall),
+            Some(busy) => self.schedule.recall_busy_hours(&busy, now.boot, now.wall),
             None => tracing::warn!(
                 account = &*self.name,
                 "the stored knowledge about agents' statuses cannot be read; it is learnt again"
@@ -71,7 +68,7 @@ impl Account {
     /// Returns the knowledge in its stored form.
     pub(super) fn foresight_to_store(&self) -> String {
         let now = self.deps.clock.now();
-        let busy = self.schedule.busy_hours(schedule_time(now), now.wall);
+        let busy = self.schedule.busy_hours(now.boot, now.wall);
         self.foresight.to_stored(busy, now)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Account, schedule_time};
+use super::Account;
 use crate::{
     calltools::PAGE_SIZE,
     clock::Moment,
@@ -40,7 +40,7 @@ impl Account {
             let Some(polled) = self.roster.polled(place) else {
                 continue;
             };
-            let (polled, now) = (now.longest_since(polled), schedule_time(now));
+            let (polled, now) = (now.longest_since(polled), now.boot);
             let round = rounds[place].members;
             self.schedule
                 .polled_before(place, now.saturating_sub(polled), round, now);

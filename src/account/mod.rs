@@ -90,9 +90,6 @@ use crate::{
 /// beats as often.
 const LISTEN: Duration = TURN;
 
-/// The schedule's times start this long before the boot. Nothing that it knows is older than a day.
-const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
-
 /// Why the account's task stopped polling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worked {
@@ -366,8 +363,9 @@ impl Account {
         self.last_seat
     }
 
+    /// Reads the clock of the schedule: boot time.
     fn now(&self) -> Duration {
-        schedule_time(self.deps.clock.now())
+        self.deps.clock.boot()
     }
 }
 
@@ -379,9 +377,4 @@ fn questions(metrics: &Metrics, key: &QueueKey) -> (Arc<QueueMeters>, u64) {
         .unwrap_or_else(|| Arc::new(QueueMeters::new(key.clone())));
     let asked = meters.asked();
     (meters, asked)
-}
-
-/// Converts a moment to the schedule's clock. It starts well before the boot, because data may be older than that.
-fn schedule_time(moment: Moment) -> Duration {
-    moment.boot + BEFORE_BOOT
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Account, RefreshError, schedule_time};
+use super::{Account, RefreshError};
 use crate::{
     account::schedule::{Ending, Job, NAMES_LIVE},
     calltools::RequestError,
@@ -56,7 +56,7 @@ impl Account {
         let read = now.earlier(age);
         if names.statuses.is_some() {
             self.naming.statuses_read = Some(read);
-            self.schedule.statuses_known(age, schedule_time(now));
+            self.schedule.statuses_known(age, now.boot);
         }
         if names.queues.is_some() {
             self.naming.is_stale = age >= NAMES_LIVE;
@@ -64,7 +64,7 @@ impl Account {
             if self.has_names() {
                 self.naming.queues_read = Some(read);
             }
-            self.schedule.names_known(age, schedule_time(now));
+            self.schedule.names_known(age, now.boot);
         }
         self.deps.names.send_replace(Arc::new(names));
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Account, schedule_time};
+use super::Account;
 use crate::{
     budget::{Cause, Refusal},
     model::fault::{Down, Fault},
@@ -51,8 +51,7 @@ impl Account {
         let now = self.deps.clock.now();
         self.refused_since.get_or_insert(now);
         let wait = refusal.wait(now);
-        self.schedule
-            .refused(wait.min(LOOK_AGAIN), schedule_time(now));
+        self.schedule.refused(wait.min(LOOK_AGAIN), now.boot);
         let is_news = matches!(
             refusal.cause,
             Cause::Spent | Cause::Throttled | Cause::Paused
