@@ -49,7 +49,7 @@ pub const EXIT_NO_PERMISSION: u8 = 77;
 /// A failure that may go away.
 pub const EXIT_FAILURE: u8 = 1;
 
-/// A failure of `check`, `plan` or `health`, which people and scripts run: 1 means a bad result, 2 that nothing was tried.
+/// A wrong argument, config or file, in every command that ends by itself: nothing was tried. 1 means that it was tried, and failed.
 pub const EXIT_USAGE: u8 = 2;
 
 /// Runs the command, and returns the exit code.
