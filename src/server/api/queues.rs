@@ -103,13 +103,9 @@ fn request_refresh(
     };
     match account.asks.try_send(ask) {
         Ok(()) => Ok(answer),
-        Err(TrySendError::Full(_)) => Err(busy()),
+        Err(TrySendError::Full(_)) => Err(Problem::busy()),
         Err(TrySendError::Closed(_)) => Err(Problem::stopping()),
     }
-}
-
-fn busy() -> Problem {
-    Problem::from_type(problem_types::BUSY).with(header::RETRY_AFTER, 1)
 }
 
 fn no_answer_in_time() -> Problem {

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{Uri, header};
+use http::Uri;
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
 use crate::server::{
@@ -27,7 +27,7 @@ pub async fn reload_config(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     let (request, result) = oneshot::channel();
     match reloads.try_send(request) {
         Ok(()) => {}
-        Err(TrySendError::Full(_)) => return Err(busy()),
+        Err(TrySendError::Full(_)) => return Err(Problem::busy()),
         Err(TrySendError::Closed(_)) => return Err(Problem::stopping()),
     }
     match tokio::time::timeout(MAX_WAIT, result).await {
@@ -48,8 +48,4 @@ impl From<ReloadError> for Problem {
         };
         Problem::new(kind, error.to_string())
     }
-}
-
-fn busy() -> Problem {
-    Problem::from_type(problem_types::BUSY).with(header::RETRY_AFTER, 1)
 }

@@ -79,6 +79,11 @@ impl Problem {
         Self::from_type(problem_types::STOPPING)
     }
 
+    /// Too many requests of a kind are waiting. A second is short for a client, and long enough for one of them to end.
+    pub fn busy() -> Self {
+        Self::from_type(problem_types::BUSY).with(header::RETRY_AFTER, 1)
+    }
+
     /// A bug in openseat: an invariant is broken.
     pub fn internal_error() -> Self {
         Self::from_type(problem_types::INTERNAL_ERROR)
