@@ -172,10 +172,14 @@ impl Decision {
         }
     }
 
-    /// Returns whether a call should rather follow this one; both accept. Seats come before agents who will be free, more seats before fewer, and of
-    /// such agents the likelier.
-    /// An unknown count comes last.
-    pub fn is_better_than(&self, other: &Self) -> bool {
+    /// Returns whether a call should rather follow this one than the best so far. Of equal ones, the first stays the best.
+    pub fn beats(&self, best: Option<&Self>) -> bool {
+        self.accept && best.is_none_or(|best| self.is_better_than(best))
+    }
+
+    /// Compares two that accept. Seats come before agents who will be free, more seats before fewer, and of such agents the likelier. An unknown
+    /// count comes last.
+    fn is_better_than(&self, other: &Self) -> bool {
         let rank = |decision: &Self| {
             let seats = decision.count.filter(|_| decision.prediction.is_none());
             (seats, decision.prediction.map(Prediction::percent))

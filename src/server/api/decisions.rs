@@ -83,11 +83,7 @@ pub async fn list_decisions(
             }
             let now = app.clock.now();
             let json = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
-            // Of equal ones, the first.
-            let is_better = best
-                .as_ref()
-                .is_none_or(|(_, best)| decision.is_better_than(best));
-            if decision.accept && is_better {
+            if decision.beats(best.as_ref().map(|(_, best)| best)) {
                 best = Some((place, decision));
             }
             json

@@ -113,10 +113,7 @@ impl Answers {
             let start = text.len();
             let cached = &mut self.by_query.answers[place];
             let decision = cached.write(app, call.clone(), &mut text, &mut timing);
-            let is_better = best
-                .as_ref()
-                .is_none_or(|(best, _)| decision.is_better_than(best));
-            if decision.accept && is_better {
+            if decision.beats(best.as_ref().map(|(best, _)| best)) {
                 best = Some((decision, start..text.len()));
             }
         }
