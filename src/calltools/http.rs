@@ -18,7 +18,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use reqwest::{ClientBuilder, Proxy, Response, dns::Resolve, redirect, retry};
+use reqwest::{ClientBuilder, Proxy, Response, dns::Resolve};
 use tokio::time::timeout;
 use tokio_rustls::rustls::{
     ClientConfig,
@@ -341,10 +341,6 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
     let plain = settings.base_url.scheme() == "http";
     let builder = client_builder()
         .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
-        // A redirect would take the token elsewhere, and a retry would be a request without a permit.
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .retry(retry::never())
         .http1_only()
         .https_only(!plain)
         .connect_timeout(settings.connect_timeout)
@@ -355,9 +351,7 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         .dns_resolver(WithTimeout {
             resolver: Resolver::shared(),
             max_wait: settings.connect_timeout.mul_f32(NAMES_SHARE),
-        })
-        // Also turns off the proxies of the environment.
-        .no_proxy();
+        });
     with_proxy(builder, settings.proxy.as_ref())
 }
 

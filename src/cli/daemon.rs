@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use reqwest::{ClientBuilder, Method, RequestBuilder, StatusCode, header, redirect};
+use reqwest::{ClientBuilder, Method, RequestBuilder, StatusCode, header};
 use tokio_rustls::rustls;
 
 use super::certificate;
@@ -180,10 +180,10 @@ impl Daemon {
         let bearer = bearer.transpose()?;
         let client = match &self.certificate {
             Some(path) if bearer.is_some() => {
-                client().tls_backend_preconfigured(certificate::trust_only(path)?)
+                client_builder().tls_backend_preconfigured(certificate::trust_only(path)?)
             }
             // Without a token it does no harm that a certificate was just renewed and is not in force yet.
-            Some(_) => client().tls_danger_accept_invalid_certs(true),
+            Some(_) => client_builder().tls_danger_accept_invalid_certs(true),
             None => without_tls(),
         };
         let request = match &self.address {
@@ -260,16 +260,9 @@ fn unreached(error: &io::Error, path: PathBuf) -> Unreached {
     }
 }
 
-/// Creates a client that connects to the daemon only: without a proxy and without following redirects.
-fn client() -> ClientBuilder {
-    client_builder()
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-}
-
-/// Creates such a client for plain HTTP, which needs none of this machine's certificate authorities.
+/// Creates a client for plain HTTP, which needs none of this machine's certificate authorities.
 fn without_tls() -> ClientBuilder {
-    client().tls_certs_only([])
+    client_builder().tls_certs_only([])
 }
 
 async fn send(request: RequestBuilder) -> anyhow::Result<Answer> {

@@ -3,7 +3,7 @@
 use std::{fmt, ops::RangeInclusive, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use reqwest::{Response, header, redirect, retry, tls};
+use reqwest::{Response, header, tls};
 use url::Url;
 
 use crate::{
@@ -82,20 +82,13 @@ impl Webhook {
         let is_plain = url.scheme() == "http";
         let builder = client_builder()
             .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
-            // A redirect would take the message to an address that is not in the config.
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            // We count and space attempts ourselves.
-            .retry(retry::never())
             .http1_only()
             .https_only(!is_plain)
             .tls_version_min(tls::Version::TLS_1_2)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .pool_idle_timeout(POOL_IDLE)
-            .dns_resolver(resolver(NAME_TIMEOUT))
-            // A proxy from the environment would learn the address.
-            .no_proxy();
+            .dns_resolver(resolver(NAME_TIMEOUT));
         // Plain HTTP needs no certificates.
         let builder = match is_plain {
             true => builder.tls_certs_only([]),
