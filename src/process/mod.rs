@@ -1,4 +1,4 @@
-//! The basics of any process: a log that never blocks, signals, heartbeats, files, HTTP, and work that may hang.
+//! The basics of any process: a log that never blocks, signals, heartbeats, files, threads, HTTP, and work that may hang.
 
 pub mod aside;
 pub mod authorities;
@@ -12,4 +12,5 @@ pub mod shell;
 pub mod signals;
 pub mod spelling;
 pub mod state_folder;
+pub mod thread;
 pub mod tls;

@@ -9,17 +9,17 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
-    thread,
     time::Duration,
 };
+
+use crate::process::thread;
 
 /// See the [module](self). Dropping it ends the thread after it has written what is waiting.
 #[derive(Debug)]
 pub struct Writer<T> {
     queue: Mutex<Option<SyncSender<T>>>,
     dropped: AtomicU64,
-    /// Receives nothing; disconnects when the thread ends.
-    end: Mutex<Receiver<()>>,
+    end: thread::End,
 }
 
 impl<T: Send + 'static> Writer<T> {
@@ -67,17 +67,10 @@ impl<T: Send + 'static> Writer<T> {
         work: impl FnOnce(&Receiver<T>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(queue);
-        let (alive, end) = mpsc::channel::<()>();
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                let _alive = alive;
-                work(&receiver);
-            })?;
         Ok(Self {
             queue: Mutex::new(Some(sender)),
             dropped: AtomicU64::new(0),
-            end: Mutex::new(end),
+            end: thread::start(name, move || work(&receiver))?,
         })
     }
 
@@ -104,8 +97,7 @@ impl<T: Send + 'static> Writer<T> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        end.recv_timeout(longest) == Err(RecvTimeoutError::Disconnected)
+        self.end.wait(longest)
     }
 }
 

@@ -37,6 +37,7 @@ pub use self::folder::Holder;
 use super::book::Book;
 use crate::{
     clock::{self, Clock},
+    process::thread::{End, start},
     sqlite::{self, Condition, OpenError},
 };
 
@@ -164,8 +165,7 @@ pub struct Ledger {
 struct Thread {
     /// Dropping it ends the thread once everything is written.
     wake: Mutex<Option<SyncSender<()>>>,
-    /// Receives nothing, and disconnects when the thread ends.
-    end: Mutex<Receiver<()>>,
+    end: End,
 }
 
 impl Ledger {
@@ -176,20 +176,13 @@ impl Ledger {
     pub fn keep(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, LedgerError> {
         let (shared, mut keeper, _) = open(path, clock)?;
         let (wake, woken) = mpsc::sync_channel(1);
-        let (alive, end) = mpsc::channel::<()>();
-        let run = move || {
-            keeper.run(&woken);
-            // Frees the folder before `finish` returns.
-            drop(keeper);
-            drop(alive);
-        };
-        let thread = thread::Builder::new().name("ledger".to_owned());
-        thread.spawn(run).map_err(LedgerError::Thread)?;
+        // The thread drops the keeper before its end, so the folder is free before `finish` returns.
+        let end = start("ledger", move || keeper.run(&woken)).map_err(LedgerError::Thread)?;
         Ok(Self {
             shared,
             thread: Some(Thread {
                 wake: Mutex::new(Some(wake)),
-                end: Mutex::new(end),
+                end,
             }),
         })
     }
@@ -245,8 +238,7 @@ impl Ledger {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let end = thread.end.lock().unwrap_or_else(PoisonError::into_inner);
-        if end.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
+        if !thread.end.wait(longest) {
             tracing::warn!(
                 "the budget ledger could not be closed in time; requests of the last seconds count for a minute more"
             );

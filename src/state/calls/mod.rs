@@ -25,11 +25,7 @@ use std::{
     collections::HashSet,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
-    thread,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -49,6 +45,7 @@ use crate::{
         board::QueueKey,
         reservations::{End, Reservation, Witness},
     },
+    process::thread,
     sqlite::Condition,
     state::history::{HistoryError, Limit},
 };
@@ -64,8 +61,7 @@ pub const MAX_FOUND: usize = 1_000;
 pub struct CallLog {
     shared: Arc<Shared>,
     condition: Option<Arc<Condition>>,
-    /// Receives nothing; disconnects when the thread ends.
-    end: Mutex<Receiver<()>>,
+    end: thread::End,
 }
 
 /// Where events are stored, and for how long.
@@ -127,17 +123,10 @@ impl CallLog {
         let file = keeping.zip(condition.clone());
         let book = file.map(|(keeping, condition)| Book::new(keeping, condition, clock));
         let keeper = Keeper::new(Arc::clone(&shared), book);
-        let (alive, end) = mpsc::channel::<()>();
-        thread::Builder::new()
-            .name("calls".to_owned())
-            .spawn(move || {
-                let _alive = alive;
-                keeper.run();
-            })?;
         Ok(Self {
             shared,
             condition,
-            end: Mutex::new(end),
+            end: thread::start("calls", move || keeper.run())?,
         })
     }
 
@@ -201,8 +190,7 @@ impl CallLog {
     /// Writes what is waiting, and nothing after that, within `longest`. Returns whether that succeeded.
     pub fn finish(&self, longest: Duration) -> bool {
         self.shared.inbox.end();
-        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        end.recv_timeout(longest) == Err(RecvTimeoutError::Disconnected)
+        self.end.wait(longest)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The record of calls: what is found, what is lost, and what survives the process.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, thread};
 
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
