@@ -281,9 +281,7 @@ impl Wiring {
     ) -> Deps {
         Deps {
             board: Arc::clone(&self.board),
-            policies: rules::policies(config),
-            own_criteria: rules::own_criteria(config),
-            patience: rules::patience(config),
+            queue_rules: rules::queue_rules(config),
             accounts,
             metrics: Arc::clone(&self.metrics),
             reservations: Arc::clone(&self.reservations),

@@ -51,7 +51,7 @@ pub use self::{
         threads::serve_on_threads,
     },
     state::{
-        app::{AccountHandle, App, Deps, Queue},
+        app::{AccountHandle, App, Deps, Queue, QueueRules},
         decision_log::Gist,
         reload_request,
         spelling_check::check_spellings,

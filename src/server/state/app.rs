@@ -1,7 +1,7 @@
 //! The app: the board and everything else that handlers share.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -79,16 +79,27 @@ impl AccountHandle {
     }
 }
 
-/// A queue, as handlers see it.
-#[derive(Debug)]
-pub struct Queue {
-    /// Its key on the board.
-    pub key: QueueKey,
+/// What the config says about the decisions of a queue.
+#[derive(Clone, Debug)]
+pub struct QueueRules {
     /// How its snapshots become decisions.
     pub policy: Policy,
     /// Whether the built-in rule counts its seats, so that no count is below 0.
     pub counts_seats: bool,
     /// How long its decisions wait for a fresh answer by default; `None` if they do not wait.
+    pub patience: Option<Patience>,
+}
+
+/// A queue, as handlers see it.
+#[derive(Debug)]
+pub struct Queue {
+    /// Its key on the board.
+    pub key: QueueKey,
+    /// As in its [rules](QueueRules::policy).
+    pub policy: Policy,
+    /// As in its [rules](QueueRules::counts_seats).
+    pub counts_seats: bool,
+    /// As in its [rules](QueueRules::patience).
     pub patience: Option<Patience>,
     /// Its counters, looked up once.
     pub meters: Arc<QueueMeters>,
@@ -114,12 +125,8 @@ impl Queue {
 pub struct Deps {
     /// The cache to answer from.
     pub(crate) board: Arc<Board>,
-    /// The policy of every queue on the board.
-    pub policies: HashMap<QueueKey, Policy>,
-    /// The queues whose criteria replace the built-in rule.
-    pub own_criteria: HashSet<QueueKey>,
-    /// How long decisions may wait, for the queues that allow it.
-    pub patience: HashMap<QueueKey, Patience>,
+    /// The rules of every queue on the board.
+    pub queue_rules: HashMap<QueueKey, QueueRules>,
     /// The accounts whose queues are on the board.
     pub(crate) accounts: Vec<AccountHandle>,
     /// The metrics, created for the queues on the board.
@@ -249,15 +256,12 @@ impl App {
 
     fn assemble(deps: Deps, kept: Kept) -> Self {
         let queue = |key: &QueueKey| {
+            let rules = deps.queue_rules.get(key).expect("every queue has rules");
             Arc::new(Queue {
                 key: key.clone(),
-                policy: deps
-                    .policies
-                    .get(key)
-                    .expect("every queue has a policy")
-                    .clone(),
-                counts_seats: !deps.own_criteria.contains(key),
-                patience: deps.patience.get(key).copied(),
+                policy: rules.policy.clone(),
+                counts_seats: rules.counts_seats,
+                patience: rules.patience,
                 meters: deps
                     .metrics
                     .queue(key)

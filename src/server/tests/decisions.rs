@@ -186,7 +186,7 @@ async fn a_wrong_parameter_is_named_in_the_detail() {
 #[tokio::test]
 async fn a_threshold_below_0_is_refused_for_seats() {
     let mut world = World::with(&["main/sales", "main/own"]);
-    world.own_criteria.insert(key("main/own"));
+    world.rules("main/own").counts_seats = false;
     world.account("main", TOKEN);
     for queue in ["main/sales", "main/own"] {
         world.publish(queue, available(0));

@@ -134,7 +134,7 @@ async fn the_config_sets_the_wait_of_a_queue_and_a_request_overrides_it() {
         // Longer than the default.
         wait: Duration::from_secs(1),
     };
-    world.patience.insert(key("main/sales"), patience);
+    world.rules("main/sales").patience = Some(patience);
     let server = world.serve().await;
     server.get("/v1/queues/sales/decision").await;
     assert!(ends.asks.try_recv().is_err(), "20 s are fresh enough");

@@ -249,13 +249,10 @@ async fn another_sites_page_cannot_make_a_kept_connection_count_as_demand() {
 #[tokio::test]
 async fn a_session_neither_spends_nor_counts_as_demand() {
     let (mut world, mut ends) = world(true);
-    world.patience.insert(
-        key("main/sales-queue"),
-        Patience {
-            fresh: Duration::ZERO,
-            wait: Duration::from_secs(5),
-        },
-    );
+    world.rules("main/sales-queue").patience = Some(Patience {
+        fresh: Duration::ZERO,
+        wait: Duration::from_secs(5),
+    });
     world.publish("main/sales-queue", available(0));
     let server = world.serve().await;
     server.clock.pass(Duration::from_secs(30));

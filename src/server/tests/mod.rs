@@ -30,12 +30,7 @@ mod unread;
 mod watch_limits;
 mod watching;
 
-use std::{
-    collections::{HashMap, HashSet},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -47,8 +42,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AccountHandle, App, Current, Deps, Limits, Tls, net::listen::bind, serve, serve_on_threads,
-    watch_decisions,
+    AccountHandle, App, Current, Deps, Limits, QueueRules, Tls, net::listen::bind, serve,
+    serve_on_threads, watch_decisions,
 };
 use crate::{
     account::{Ask, Health, RefreshError},
@@ -75,9 +70,7 @@ struct World {
     clock: Arc<Still>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
-    policies: HashMap<QueueKey, Policy>,
-    own_criteria: HashSet<QueueKey>,
-    patience: HashMap<QueueKey, Patience>,
+    rules: HashMap<QueueKey, QueueRules>,
     accounts: Vec<AccountHandle>,
     bearer: Option<BearerTokens>,
     clients: Vec<(config::Client, BearerTokens)>,
@@ -104,19 +97,21 @@ impl World {
     /// Queues as `account/queue`, with a threshold of 0 and no accounts behind them.
     fn with(queues: &[&str]) -> Self {
         let keys: Vec<_> = queues.iter().map(|queue| key(queue)).collect();
-        let policy = Policy {
-            threshold: Some(Quantity::ZERO),
-            max_age: Some(MAX_AGE),
-            on_unknown: OnUnknown::Reject,
-            hours: None,
+        let rules = QueueRules {
+            policy: Policy {
+                threshold: Some(Quantity::ZERO),
+                max_age: Some(MAX_AGE),
+                on_unknown: OnUnknown::Reject,
+                hours: None,
+            },
+            counts_seats: true,
+            patience: None,
         };
         let clock = Arc::new(Still::new());
         Self {
             board: Arc::new(Board::new(keys.clone())),
             metrics: Arc::new(Metrics::new(keys.clone(), clock.now())),
-            policies: keys.into_iter().map(|key| (key, policy.clone())).collect(),
-            own_criteria: HashSet::new(),
-            patience: HashMap::new(),
+            rules: keys.into_iter().map(|key| (key, rules.clone())).collect(),
             accounts: Vec::new(),
             bearer: None,
             clients: Vec::new(),
@@ -132,10 +127,14 @@ impl World {
         }
     }
 
-    fn policy(&mut self, queue: &str) -> &mut Policy {
-        self.policies
+    fn rules(&mut self, queue: &str) -> &mut QueueRules {
+        self.rules
             .get_mut(&key(queue))
             .expect("the queue is configured")
+    }
+
+    fn policy(&mut self, queue: &str) -> &mut Policy {
+        &mut self.rules(queue).policy
     }
 
     /// Adds an account with this CallTools token.
@@ -220,9 +219,7 @@ impl World {
         };
         Arc::new(App::new(Deps {
             board: self.board,
-            policies: self.policies,
-            own_criteria: self.own_criteria,
-            patience: self.patience,
+            queue_rules: self.rules,
             accounts: self.accounts,
             metrics: self.metrics,
             reservations: Arc::new(reservations),
