@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     End,
-    wiring::{Prepared, polled},
+    wiring::{Prepared, Wiring, polled},
 };
 use crate::{
     account::{Account, Ask, Terms, Way},
@@ -24,6 +24,54 @@ use crate::{
 /// How long a reload waits for a busy task: longer than a disk takes. After that the reload continues, and the task takes the new config when it
 /// can.
 const HANDOVER: Duration = Duration::from_secs(1);
+
+/// An account whose task has not started.
+#[derive(Debug)]
+pub(super) struct NewAccount {
+    task: Account,
+    /// Whom it trusts at its address; `None` without TLS.
+    trust: Option<Trust>,
+    /// How the server reaches it.
+    pub handle: AccountHandle,
+    /// How to ask its CallTools without the task.
+    pub reach: Reach,
+}
+
+impl NewAccount {
+    /// Builds the account. What is stored about its queues is published at once.
+    pub fn new(prepared: Prepared, wiring: &Wiring) -> Self {
+        let known = wiring.stored(&prepared);
+        Self {
+            trust: prepared.trust(),
+            handle: prepared.handle.clone(),
+            reach: prepared.reach(),
+            task: wiring.account(prepared, known),
+        }
+    }
+
+    /// Starts the task, which runs until `stop` or until the account is [retired](RunningAccount::retire).
+    pub fn start(
+        self,
+        stop: &CancellationToken,
+        tasks: &mut JoinSet<anyhow::Result<End>>,
+    ) -> RunningAccount {
+        let (stop, gone) = (stop.child_token(), CancellationToken::new());
+        let (task_stop, leaving) = (stop.clone(), gone.clone().drop_guard());
+        tasks.spawn(async move {
+            let _leaving = leaving;
+            self.task.run(task_stop).await?;
+            Ok(End::Told)
+        });
+        RunningAccount {
+            config: Arc::clone(&self.reach.config),
+            trust: self.trust,
+            handle: self.handle,
+            reach: self.reach,
+            stop,
+            gone,
+        }
+    }
+}
 
 /// A running account, as the daemon sees it.
 #[derive(Debug)]
@@ -42,32 +90,6 @@ pub(super) struct RunningAccount {
 }
 
 impl RunningAccount {
-    /// Starts an account's task, which runs until `stop` or until it is [retired](Self::retire).
-    pub fn start(
-        account: Account,
-        handle: AccountHandle,
-        reach: Reach,
-        trust: Option<Trust>,
-        stop: &CancellationToken,
-        tasks: &mut JoinSet<anyhow::Result<End>>,
-    ) -> Self {
-        let (stop, gone) = (stop.child_token(), CancellationToken::new());
-        let (account_stop, leaving) = (stop.clone(), gone.clone().drop_guard());
-        tasks.spawn(async move {
-            let _leaving = leaving;
-            account.run(account_stop).await?;
-            Ok(End::Told)
-        });
-        Self {
-            config: Arc::clone(&reach.config),
-            trust,
-            handle,
-            reach,
-            stop,
-            gone,
-        }
-    }
-
     /// Returns whether a config means this account: the same address and token, or the same name with the same settings for both.
     pub fn is_the_same(&self, config: &config::Account, owner: &BudgetOwner) -> bool {
         let is_named_so = self.config.name == config.name;

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::systemd::Notifier;
 use self::{
-    accounts::RunningAccount,
+    accounts::{NewAccount, RunningAccount},
     files::Files,
     wiring::{Wiring, keys, reservations},
 };
@@ -40,18 +40,17 @@ pub use self::{
 };
 pub use crate::process::state_folder::{CALLS_FILE, HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{
-    account::Account,
     clock::Clock,
     cluster::{engine::RedisEngine, task::Task},
     config::Config,
     decision::board::Board,
     metrics::Metrics,
     notify::{self, Recipients},
-    process::{authorities::Trust, heartbeat::Heartbeats},
+    process::heartbeat::Heartbeats,
     server::{
-        AccountHandle, App, Bound, Current, Detached, Exposed, Listener, bind_all, check::Reach,
-        check_spellings, reload_request::ReloadRequest, serve, serve_agent_checks, serve_control,
-        serve_on_threads, status_line, watch_decisions,
+        App, Bound, Current, Detached, Exposed, Listener, bind_all, check_spellings,
+        reload_request::ReloadRequest, serve, serve_agent_checks, serve_control, serve_on_threads,
+        status_line, watch_decisions,
     },
     state::{LAST_WRITES, State, history::Watched},
 };
@@ -79,7 +78,7 @@ pub struct Daemon {
     wiring: Wiring,
     /// What the nodes of a cluster share.
     engine: Option<Arc<RedisEngine>>,
-    accounts: Vec<(Account, AccountHandle, Reach, Option<Trust>)>,
+    accounts: Vec<NewAccount>,
     /// Those of budgets that accounts share in a cluster.
     budget_tasks: Vec<Task>,
     config: Config,
@@ -143,13 +142,10 @@ impl Daemon {
         for (account, files) in config.accounts.iter().zip(files.accounts) {
             let mut prepared = wiring.prepare(&Arc::new(account.clone()), files)?;
             budget_tasks.extend(prepared.budget_task.take());
-            let (handle, known) = (prepared.handle.clone(), wiring.stored(&prepared));
-            let (reach, trust) = (prepared.reach(), prepared.trust());
-            let employee = wiring.account(prepared, known);
-            accounts.push((employee, handle, reach, trust));
+            accounts.push(NewAccount::new(prepared, &wiring));
         }
-        let handles = accounts.iter().map(|(_, handle, ..)| handle.clone());
-        let reaches = accounts.iter().map(|(_, _, reach, _)| reach.clone());
+        let handles = accounts.iter().map(|one| one.handle.clone());
+        let reaches = accounts.iter().map(|one| one.reach.clone());
         let desk = desk::routes(config, reaches.collect(), &wiring.clock);
         let app = App::new(wiring.app(config, files.callers, handles.collect(), desk));
         Ok(Self {
@@ -258,11 +254,9 @@ impl Daemon {
             }
             ended
         });
-        let start = |(account, handle, reach, trust)| {
-            RunningAccount::start(account, handle, reach, trust, &stop, &mut tasks)
-        };
+        let start = |account: NewAccount| account.start(&stop, &mut tasks);
         let accounts = self.accounts.into_iter().map(start).collect();
-        let mut work = Work {
+        let mut running = RunningDaemon {
             wiring: self.wiring,
             engine: self.engine,
             config: self.config,
@@ -274,18 +268,18 @@ impl Daemon {
             recipients: self.recipients,
             tasks,
         };
-        work.record();
-        work.tell_ready().await;
-        let early = work
+        running.record();
+        running.tell_ready().await;
+        let early = running
             .work(shutdown, self.reload_requests, self.hangups)
             .await;
-        work.stop(early).await
+        running.stop(early).await
     }
 }
 
 /// A running daemon.
 #[derive(Debug)]
-struct Work {
+struct RunningDaemon {
     wiring: Wiring,
     engine: Option<Arc<RedisEngine>>,
     /// The config in force.
@@ -304,7 +298,7 @@ struct Work {
 /// The result of a task that ended.
 type Ended = Result<anyhow::Result<End>, JoinError>;
 
-impl Work {
+impl RunningDaemon {
     /// Serves reload requests until the process should stop, or until a task ends early.
     async fn work(
         &mut self,

@@ -6,8 +6,8 @@
 use std::{collections::HashSet, path::Path, sync::Arc};
 
 use super::{
-    Work,
-    accounts::RunningAccount,
+    RunningDaemon,
+    accounts::{NewAccount, RunningAccount},
     desk,
     files::{AccountFiles, Callers, Files},
     wiring::{Prepared, key, keys},
@@ -32,7 +32,7 @@ enum Step {
     Starts(Box<Prepared>, Option<RunningAccount>),
 }
 
-impl Work {
+impl RunningDaemon {
     /// Reads the config again. The result is in the log and the metrics.
     pub(super) async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
         self.notifier.reloading().await;
@@ -172,7 +172,7 @@ impl Work {
         config: &Config,
         prepared: Vec<Result<Prepared, AccountFiles>>,
     ) -> Vec<Step> {
-        let mut employed: Vec<_> = self.accounts.drain(..).map(Some).collect();
+        let mut running: Vec<_> = self.accounts.drain(..).map(Some).collect();
         // An account is its address and token, so these are compared before names.
         let same = |one: &RunningAccount, prepared: &Prepared| {
             one.is_the_same(&prepared.config, &prepared.owner)
@@ -186,10 +186,10 @@ impl Work {
         let mut take = |step: usize, fits: &dyn Fn(&RunningAccount) -> bool| {
             let is_it = |one: &Option<RunningAccount>| one.as_ref().is_some_and(fits);
             if places[step].is_none() {
-                places[step] = employed
+                places[step] = running
                     .iter()
                     .position(is_it)
-                    .and_then(|place| employed[place].take());
+                    .and_then(|place| running[place].take());
             }
         };
         for (step, (account, prepared)) in config.accounts.iter().zip(&prepared).enumerate() {
@@ -208,7 +208,7 @@ impl Work {
                 }
             }
         }
-        self.accounts = employed.into_iter().flatten().collect();
+        self.accounts = running.into_iter().flatten().collect();
         let steps = prepared.into_iter().zip(places);
         let step =
             |(prepared, last): (Result<Prepared, AccountFiles>, Option<RunningAccount>)| match (
@@ -236,12 +236,7 @@ impl Work {
                 self.wiring.board.forget(&key(&prepared.config, queue));
             }
         }
-        let known = self.wiring.stored(&prepared);
-        let (handle, reach) = (prepared.handle.clone(), prepared.reach());
-        let trust = prepared.trust();
-        let account = self.wiring.account(prepared, known);
-        let stop = &self.wiring.stop;
-        RunningAccount::start(account, handle, reach, trust, stop, &mut self.tasks)
+        NewAccount::new(prepared, &self.wiring).start(&self.wiring.stop, &mut self.tasks)
     }
 
     /// Gives the running accounts their new settings, and starts the new ones. What is stored under `taken` names is of another account.
