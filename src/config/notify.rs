@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use strum::{IntoStaticStr, VariantArray, VariantNames};
+use strum::{IntoStaticStr, VariantArray};
 use toml::de::DeValue;
 
 use super::{
@@ -98,40 +98,8 @@ impl Condition {
     }
 }
 
-/// The words of `on`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, VariantNames)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-enum Word {
-    BadToken,
-    NoPermission,
-    NoSuchQueue,
-    UpstreamDown,
-    Throttled,
-    Budget,
-    NoSeats,
-    State,
-    Cluster,
-    Decision,
-}
-
-impl Word {
-    /// `None` for changes of answers.
-    fn condition(self) -> Option<Condition> {
-        Some(match self {
-            Word::BadToken => Condition::BadToken,
-            Word::NoPermission => Condition::NoPermission,
-            Word::NoSuchQueue => Condition::NoSuchQueue,
-            Word::UpstreamDown => Condition::UpstreamDown,
-            Word::Throttled => Condition::Throttled,
-            Word::Budget => Condition::Budget,
-            Word::NoSeats => Condition::NoSeats,
-            Word::State => Condition::State,
-            Word::Cluster => Condition::Cluster,
-            Word::Decision => return None,
-        })
-    }
-}
+/// The word of `on` for changes of answers. Every other word is a [`Condition`].
+const DECISION: &str = "decision";
 
 /// Reads every `[[notify]]`.
 pub(super) fn recipients(root: &Section<'_>) -> Checked<Vec<Notify>> {
@@ -223,18 +191,31 @@ fn words(value: &Value<'_>) -> Checked<Option<BTreeSet<Condition>>> {
     if items.is_empty() {
         return Err(value.wrong("is an empty list; leave it out for every condition"));
     }
-    let words = all(items.iter().map(|item| item.one_of::<Word>()))?;
+    let words = all(items.iter().map(word))?;
     refuse_repeats(words.iter().copied().zip(items), |_| {
         "has the same word twice".to_owned()
     })?;
-    if words == [Word::Decision] {
+    if words == [None] {
         return Ok(None);
     }
-    if words.contains(&Word::Decision) {
+    if words.contains(&None) {
         return Err(value.wrong(
             "has \"decision\" beside conditions: a router that takes pushes cannot read messages; write a [[notify]] of its own for it",
         ));
     }
-    let conditions = words.into_iter().filter_map(Word::condition);
-    Ok(Some(conditions.collect()))
+    Ok(Some(words.into_iter().flatten().collect()))
+}
+
+/// Reads one condition; `None` for changes of answers.
+fn word(value: &Value<'_>) -> Checked<Option<Condition>> {
+    let text = value.text()?;
+    if text == DECISION {
+        return Ok(None);
+    }
+    let named = Condition::ALL.iter().find(|one| one.as_str() == text);
+    named.map(|one| Some(*one)).ok_or_else(|| {
+        let words = Condition::ALL.iter().map(|one| one.as_str());
+        let words: Vec<_> = words.chain([DECISION]).collect();
+        value.none_of(text, &words)
+    })
 }

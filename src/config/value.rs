@@ -205,12 +205,17 @@ impl<'s> Value<'s> {
 
     /// Reads a value that was written in other words; `text` is the word.
     pub(super) fn one_of_as<T: DeserializeOwned + VariantNames>(&self, text: &str) -> Checked<T> {
-        T::deserialize(text.into_deserializer()).map_err(|_: WordError| {
-            self.wrong(match keys::nearest(text, T::VARIANTS.iter().copied()) {
-                Some(nearest) => format!("must be one of a few words; did you mean \"{nearest}\"?"),
-                None => format!("must be one of {}", T::VARIANTS.join(", ")),
-            })
-        })
+        T::deserialize(text.into_deserializer())
+            .map_err(|_: WordError| self.none_of(text, T::VARIANTS))
+    }
+
+    /// Reports a text that is none of the words that may stand here.
+    pub(super) fn none_of(&self, text: &str, words: &[&str]) -> Reported {
+        let meant = match keys::nearest(text, words.iter().copied()) {
+            Some(nearest) => format!("; did you mean \"{nearest}\"?"),
+            None => String::new(),
+        };
+        self.wrong(format_args!("must be one of {}{meant}", words.join(", ")))
     }
 
     /// Returns the values of a list; anything else counts as a list of one.
