@@ -1,5 +1,7 @@
 //! Applies the full list of agents when it was requested in one piece.
 
+use std::fmt;
+
 use super::Account;
 use crate::{calltools::RosterPage, model::fault::Fault};
 
@@ -13,20 +15,14 @@ impl Account {
         let (rows, is_last) = (list.agents.len(), list.next.is_none());
         let was_one = self.schedule.status_pages() == 1 && self.sweep.is_trusted();
         if !self.feeds.take_whole(rows, is_last, now) {
-            tracing::info!(
-                account = &*self.name,
-                rows,
-                "CallTools does not give all agents at once, so they are read a page at a time"
-            );
-            self.ask_next();
-            self.plan();
+            self.read_a_page_at_a_time(format_args!("it sent {rows} rows"));
             return Ok(());
         }
         if !was_one {
             tracing::info!(
                 account = &*self.name,
                 agents = rows,
-                "CallTools gives all agents at once, so one request tells all statuses"
+                "CallTools sends all agents in one answer, so one request is enough for all statuses"
             );
         }
         self.swept.add(1, &mut list)?;
@@ -36,12 +32,16 @@ impl Account {
 
     /// Handles a failure or a refusal. That is no fault, because the list can be read page by page.
     pub(super) fn whole_failed(&mut self, fault: &Fault) {
+        self.feeds.whole_failed(self.deps.clock.now());
+        self.read_a_page_at_a_time(format_args!("{fault}"));
+    }
+
+    fn read_a_page_at_a_time(&mut self, why: fmt::Arguments<'_>) {
         tracing::info!(
             account = &*self.name,
-            why = %fault,
-            "CallTools does not give all agents at once, so they are read a page at a time"
+            %why,
+            "CallTools does not send all agents in one answer, so they are read a page at a time"
         );
-        self.feeds.whole_failed(self.deps.clock.now());
         self.ask_next();
         self.plan();
     }

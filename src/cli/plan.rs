@@ -13,6 +13,7 @@ use crate::{
         feeds::{Feed, FeedStanding, Standing},
         plan::{Plan, PlannedQueue, plan},
     },
+    calltools::PAGE_SIZE,
     cli::args,
     config,
     model::hours::OpeningHours,
@@ -21,9 +22,6 @@ use crate::{
 
 /// Assumed for every queue: the number of its agents is known only after a poll.
 const PAGES: u32 = 1;
-
-/// How many agents one request can return.
-const AGENTS_A_PAGE: u32 = 250;
 
 /// About the length of a call. In an older answer most agents have moved on.
 const STALE: Duration = Duration::from_secs(300);
@@ -111,15 +109,15 @@ impl<'a> Outlook<'a> {
         };
         [
             format!(
-                "This assumes one page ({AGENTS_A_PAGE} agents) for each queue{}.",
+                "This assumes one page ({PAGE_SIZE} agents) for each queue{}.",
                 if sweeps(&self.plan) {
-                    ", and that sweeps of the whole account prove true; statuses come from them"
+                    ", and that sweeps of the whole account prove correct; statuses come from them"
                 } else {
                     ""
                 }
             ),
             format!(
-                "With two pages each, polls would come every {}, and answers be {} old on average and {} at worst: {fits}.",
+                "With two pages each, openseat would poll every {}, and answers would be {} old on average and {} at worst: {fits}.",
                 spoken(slowest.expected.interval),
                 spoken(slowest.expected.mean_age),
                 spoken(slowest.expected.worst_age),
@@ -139,7 +137,7 @@ fn feeds(plan: &Plan) -> String {
         return format!("Statuses come from {}: {}.", feed.feed.noun(), feed.why);
     }
     let mut text = format!(
-        "Statuses come from {}: one request for {AGENTS_A_PAGE} agents. In a larger account a list that takes fewer replaces them once it has proved true: {}",
+        "Statuses come from {}: one request for {PAGE_SIZE} agents. In a larger account, a list that takes fewer requests replaces them once it has proved correct: {}",
         feed.feed.noun(),
         Feed::Delta.noun(),
     );
@@ -234,7 +232,7 @@ fn soon(plan: &Plan) -> Option<String> {
     let on: Vec<_> = on.collect();
     (!on.is_empty()).then(|| {
         format!(
-            "soon is on for {}; `openseat status` tells whether it acts. It takes no request.",
+            "soon is on for {}; `openseat status` shows whether it acts. It costs no requests.",
             on.join(", ")
         )
     })
@@ -443,7 +441,7 @@ mod tests {
             "{ queue = 1, soon = true }, { queue = 2 }, { queue = 3, soon = true, lead = \"12s\", patience = \"4s\", cost = 1.5 }",
         );
         let on = "\nsoon is on for 1 (lead 5 s, patience 5 s, cost 2), 3 (lead 12 s, patience 4 s, cost 1.5); \
-                  `openseat status` tells whether it acts. It takes no request.\n";
+                  `openseat status` shows whether it acts. It costs no requests.\n";
         assert!(shown.contains(on), "{shown}");
         let shown = text("{ queue = 1 }, { queue = 2, lead = \"12s\" }");
         assert!(!shown.contains("soon"), "{shown}");

@@ -250,7 +250,7 @@ impl Kind {
     fn header_of(&self, key: &str) -> String {
         match key {
             "account" | "notify" => format!("[[{key}]]"),
-            _ => format!("[{key}], at the left of everything else"),
+            _ => format!("[{key}], on a line of its own"),
         }
     }
 

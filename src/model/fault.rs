@@ -236,7 +236,7 @@ impl Fault {
     /// Returns one sentence on what to do.
     pub fn advice(&self) -> String {
         match self {
-            Fault::BadToken => "check that the token was copied whole, without spaces inside, that it was not revoked, and that the silo is the one in the address you log in at; a token in a file is read again by itself, one that systemd hands over (LoadCredential=) by `systemctl restart openseat`".to_owned(),
+            Fault::BadToken => "check that the token was copied whole, without spaces inside, that it was not revoked, and that the silo is the one in the address you log in at; openseat reads a token file again by itself; a token from systemd's LoadCredential= needs `systemctl restart openseat`".to_owned(),
             Fault::NoPermission => "ask a CallTools administrator to give the token's user access to the API and to agent statuses".to_owned(),
             Fault::NoSuchQueue(queue) => queue.advice(),
             Fault::Throttled { .. } => "find out what else uses this account's API, or lower requests_per_hour if nothing does; openseat has lowered its own share and recovers by itself".to_owned(),

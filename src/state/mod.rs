@@ -131,7 +131,7 @@ pub(crate) async fn keep_ledger(dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::R
             Err(LedgerError::InUse(holder)) if waited < HANDOVER => {
                 if waited.is_zero() {
                     tracing::warn!(
-                        "{holder}; waiting up to {} s for it to end",
+                        "{holder}; waiting up to {} s for it to stop",
                         HANDOVER.as_secs()
                     );
                 }

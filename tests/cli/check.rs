@@ -349,9 +349,7 @@ async fn without_a_state_folder_the_daemons_requests_are_not_known() {
     fs::write(fixture.path("openseat.toml"), account).expect("the file can be written");
     let output = fixture.check(&[]).await.exits(0);
     output
-        .stdout_has(&[
-            "997 left as far as is known here: without [state] dir a daemon's requests are not",
-        ])
+        .stdout_has(&["997 left; without [state] dir this does not count a daemon's requests"])
         .stderr_has(&["warning: no [state] dir is set"]);
 }
 

@@ -189,7 +189,7 @@ sales-queue      1             8 s            8 s     4.5 s      8.5 s  11 s    
 
 Everything fits.
 This assumes one page (250 agents) for each queue.
-With two pages each, polls would come every 16 s, and answers be 9 s old on average and 17 s at worst: sales-queue would not fit.
+With two pages each, openseat would poll every 16 s, and answers would be 9 s old on average and 17 s at worst: sales-queue would not fit.
 Statuses come from polls of the queues: polling the queues one by one takes fewer requests.
 ";
     assert_eq!(output.out, expected);

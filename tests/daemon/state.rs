@@ -317,7 +317,7 @@ async fn a_second_daemon_with_the_same_folder_says_so_and_exits() {
         first.pid()
     );
     assert!(log.contains(&holder), "{log}");
-    assert!(log.contains("waiting up to 5 s for it to end"), "{log}");
+    assert!(log.contains("waiting up to 5 s for it to stop"), "{log}");
     let lines = log
         .lines()
         .filter(|line| line.contains("state folder"))

@@ -303,7 +303,7 @@ fn costs(account: &Account, asked_by: &str) -> String {
     if let Some(fault) = &account.statuses_fault {
         let _ = writeln!(
             text,
-            "{}: statuses/ could not be read, so nothing but the name tells whether a status is available: {}",
+            "{}: statuses/ could not be read, so only its name says whether a status is available: {}",
             painted(ODD, "Note"),
             plain(fault)
         );
@@ -317,7 +317,7 @@ fn hour(budget: &Budget) -> String {
         budget.used, budget.requests_per_hour, budget.left
     );
     if !budget.shared {
-        text += " as far as is known here: without [state] dir a daemon's requests are not";
+        text += "; without [state] dir this does not count a daemon's requests";
     }
     if let Some(until) = &budget.throttled_until {
         let _ = write!(text, "; CallTools asked for a pause until {until}");

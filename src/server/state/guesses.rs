@@ -147,7 +147,7 @@ fn log_wait(sources: &mut HashMap<Source, Wrong>, source: Source, now: Moment) {
         wrong.is_logged = true;
         tracing::warn!(
             client = %source,
-            "too many wrong keys or tokens from this address: those that it sends next are not checked for a moment, also if they are right"
+            "too many wrong keys or tokens came from this address, so its next ones are not checked for a moment, even if they are right"
         );
     }
 }

@@ -68,7 +68,7 @@ fn check(app: &App) {
             queue = &*named.queue,
             %error,
             did_you_mean = near.first(),
-            "the config names a queue that cannot be found or is not the only one of this name, so this entry has no effect"
+            "the config names a queue that does not exist, or a name that several queues have, so this entry has no effect"
         );
     }
 }
