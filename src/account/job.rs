@@ -44,7 +44,7 @@ pub(super) enum Outcome {
 pub(super) struct Done {
     pub job: Job,
     /// The number that stays with the polled queue.
-    pub seat: Option<u64>,
+    pub number: Option<u64>,
     pub begun: Moment,
     pub outcome: Outcome,
 }
@@ -182,15 +182,15 @@ impl Account {
             ?purpose,
             "reading a list"
         );
-        let seat = match job {
-            Job::Poll(queue) => Some(self.seats[queue]),
+        let number = match job {
+            Job::Poll(queue) => Some(self.numbers[queue]),
             _ => None,
         };
         jobs.spawn(async move {
             let outcome = work.perform(&client, &names, purpose, permit).await;
             Done {
                 job,
-                seat,
+                number,
                 begun,
                 outcome,
             }

@@ -119,8 +119,8 @@ pub struct Account {
     /// The ids of the queues, once they are known, in the order of the config.
     ids: Vec<Option<u64>>,
     /// Numbers that stay with their queues when a new config moves them.
-    seats: Vec<u64>,
-    last_seat: u64,
+    numbers: Vec<u64>,
+    last_number: u64,
     naming: Naming,
     opening: Opening,
     /// Questions about each queue: its counters, and their value at the last look.
@@ -131,11 +131,13 @@ pub struct Account {
     waiters: HashMap<Job, Vec<Waiter>>,
     /// Since when the budget refuses permits.
     refused_since: Option<Moment>,
-    /// The token of the newest request, and when to read its file again if CallTools refuses it.
+    /// The token of the newest request.
     token_sent: Option<Digest>,
+    /// When to read the token's file again if CallTools refuses it.
     token_look_at: Duration,
-    /// Whether these were logged.
+    /// Whether the log says that missing log-ins are assumed.
     login_assumed: bool,
+    /// Whether the log says that log-ins are unclear.
     login_unclear: bool,
     faults: Faults,
     /// What the other nodes of the cluster know.
@@ -147,8 +149,9 @@ pub struct Account {
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
     feed_health: FeedHealth,
-    /// When statuses were last stored, and the time of the newest of them.
+    /// When statuses were last stored.
     kept: Option<Moment>,
+    /// The time of the newest status that was stored then.
     kept_up_to: Option<Moment>,
 }
 
@@ -178,8 +181,8 @@ impl Account {
             foresight: Foresight::new(deps.queues.len(), deps.clock.now()),
             foresees: !is_follower(&deps),
             ids: vec![None; deps.queues.len()],
-            seats: (0..deps.queues.len() as u64).collect(),
-            last_seat: deps.queues.len() as u64,
+            numbers: (0..deps.queues.len() as u64).collect(),
+            last_number: deps.queues.len() as u64,
             naming: Naming::default(),
             opening: Opening::default(),
             questions: deps
@@ -358,9 +361,9 @@ impl Account {
         self.count_waiting(new.iter().sum(), now);
     }
 
-    fn new_seat(&mut self) -> u64 {
-        self.last_seat += 1;
-        self.last_seat
+    fn new_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
     }
 
     /// Reads the clock of the schedule: boot time.

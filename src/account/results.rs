@@ -80,10 +80,10 @@ impl Account {
 
     /// Returns the job with its current place: a new config may have moved its queue.
     fn job_now(&self, done: &Done) -> Option<Job> {
-        let Some(seat) = done.seat else {
+        let Some(number) = done.number else {
             return Some(done.job);
         };
-        let place = self.seats.iter().position(|one| *one == seat)?;
+        let place = self.numbers.iter().position(|one| *one == number)?;
         Some(Job::Poll(place))
     }
 

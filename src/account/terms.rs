@@ -93,11 +93,11 @@ impl Account {
         self.roster.rearrange(&places);
         self.foresight.rearrange(&places);
         self.move_waiters(&places);
-        let seats = |was: &Option<usize>| was.map(|was| self.seats[was]);
-        let seats: Vec<_> = places.iter().map(seats).collect();
-        self.seats = seats
+        let numbers = |was: &Option<usize>| was.map(|was| self.numbers[was]);
+        let numbers: Vec<_> = places.iter().map(numbers).collect();
+        self.numbers = numbers
             .into_iter()
-            .map(|seat| seat.unwrap_or_else(|| self.new_seat()))
+            .map(|number| number.unwrap_or_else(|| self.new_number()))
             .collect();
         let ids = places.iter().map(|was| self.ids[(*was)?]);
         self.ids = ids.collect();
