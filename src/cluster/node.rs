@@ -76,20 +76,20 @@ pub struct Membership {
 }
 
 /// A member that has not started, because it needs a budget first.
-pub struct Seat {
+pub struct NewMember {
     membership: Membership,
-    parts: SeatParts,
+    parts: NewMemberParts,
 }
 
-impl std::fmt::Debug for Seat {
+impl std::fmt::Debug for NewMember {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seat")
+        f.debug_struct("NewMember")
             .field("member", &self.membership.member.key)
             .finish_non_exhaustive()
     }
 }
 
-struct SeatParts {
+struct NewMemberParts {
     account: Arc<str>,
     claims: watch::Receiver<Vec<String>>,
     orders: mpsc::Receiver<Order>,
@@ -142,13 +142,13 @@ impl Node {
     }
 
     /// Returns an account's member. Its name and address identify it, so that a rotated token continues its hour; `identity` is a digest of address
-    /// and token. A new member comes with a seat, for [`membership`](Self::membership).
+    /// and token. A member that did not exist comes with its parts, for [`membership`](Self::membership).
     pub fn member(
         &self,
         account: &Arc<str>,
         origin: &str,
         identity: &str,
-    ) -> (Arc<Member>, Option<Seat>) {
+    ) -> (Arc<Member>, Option<NewMember>) {
         let claims = vec![
             claim_of(identity),
             format!("name {}", Digest::new(&**account).short()),
@@ -161,7 +161,7 @@ impl Node {
         account: &Arc<str>,
         origin: &str,
         claims: Vec<String>,
-    ) -> (Arc<Member>, Option<Seat>) {
+    ) -> (Arc<Member>, Option<NewMember>) {
         let key = Digest::new(format!("{account}\n{origin}")).short();
         if let Some(member) = self.members().get(&key) {
             // It claims a new token only once that is used: the reload may yet fail.
@@ -190,7 +190,7 @@ impl Node {
             end: self.end.child_token(),
         });
         self.members().insert(key, Arc::clone(&member));
-        let seat = Seat {
+        let new = NewMember {
             membership: Membership {
                 member: Arc::clone(&member),
                 role: roles,
@@ -198,7 +198,7 @@ impl Node {
                 questions,
                 task: None,
             },
-            parts: SeatParts {
+            parts: NewMemberParts {
                 account: Arc::clone(account),
                 claims: claimed,
                 orders: ordered,
@@ -207,18 +207,18 @@ impl Node {
                 news: news_to,
             },
         };
-        (member, Some(seat))
+        (member, Some(new))
     }
 
     /// Returns the member of a budget that several accounts share. It has a lease and a log of its own.
-    pub fn budget(&self, budget: &Arc<str>) -> (Arc<Member>, Option<Seat>) {
+    pub fn budget(&self, budget: &Arc<str>) -> (Arc<Member>, Option<NewMember>) {
         let name = format!("budget {budget}");
         self.member_with(&name.as_str().into(), NO_ORIGIN, Vec::new())
     }
 
     /// Returns what the account's task needs. `budget` admits the account's requests; `None` if a shared budget counts them.
-    pub fn membership(&self, seat: Seat, budget: Option<Arc<Budget>>) -> Membership {
-        let Seat { membership, parts } = seat;
+    pub fn membership(&self, new: NewMember, budget: Option<Arc<Budget>>) -> Membership {
+        let NewMember { membership, parts } = new;
         let task = self.task(&membership.member, parts, budget, None);
         Membership {
             task: Some(task),
@@ -227,8 +227,8 @@ impl Node {
     }
 
     /// Returns the task of a shared budget's member.
-    pub fn budget_task(&self, seat: Seat, budget: Arc<Budget>) -> Task {
-        let Seat { membership, parts } = seat;
+    pub fn budget_task(&self, new: NewMember, budget: Arc<Budget>) -> Task {
+        let NewMember { membership, parts } = new;
         let (member, questions) = (&membership.member, membership.questions);
         self.task(member, parts, Some(budget), Some(questions))
     }
@@ -236,7 +236,7 @@ impl Node {
     fn task(
         &self,
         member: &Member,
-        parts: SeatParts,
+        parts: NewMemberParts,
         budget: Option<Arc<Budget>>,
         spenders: Option<mpsc::Receiver<Vec<u8>>>,
     ) -> Task {

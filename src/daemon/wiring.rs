@@ -219,8 +219,8 @@ impl Wiring {
             // With another budget it is another account, which would spend another hour.
             origin += &format!("\nbudget {}", shared.name);
         }
-        let (member, seat) = node.member(&config.name, &origin, &owner.identity);
-        let (counter, budget_seat) = shared.unwrap_or_else(|| (Arc::clone(&member), None));
+        let (member, new) = node.member(&config.name, &origin, &owner.identity);
+        let (counter, new_budget) = shared.unwrap_or_else(|| (Arc::clone(&member), None));
         let witness: Arc<dyn Witness> = match config.budget {
             Some(_) => Arc::new(Sharer::new(Arc::clone(&member), Arc::clone(&counter))),
             None => Arc::clone(&member) as _,
@@ -228,8 +228,8 @@ impl Wiring {
         let budget = Arc::new(budget.with_witness(witness));
         let own = config.budget.is_none().then(|| Arc::clone(&budget));
         Place {
-            membership: seat.map(|seat| node.membership(seat, own)),
-            budget_task: budget_seat.map(|seat| node.budget_task(seat, Arc::clone(&budget))),
+            membership: new.map(|new| node.membership(new, own)),
+            budget_task: new_budget.map(|new| node.budget_task(new, Arc::clone(&budget))),
             member: Some(member),
             counter: Some(counter),
             budget,

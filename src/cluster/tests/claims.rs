@@ -42,8 +42,8 @@ async fn a_leader_claims_its_new_token_and_stops_if_another_account_has_it() {
     assert!(member.leads());
     assert_eq!(claimed("third").as_deref(), Some(member.key()));
     // A config that is read again, with another token, has the same account. It may yet be rejected.
-    let (same, seat) = node.member(&"main".into(), "origin", "another's");
-    assert!(Arc::ptr_eq(&same, &member) && seat.is_none());
+    let (same, new) = node.member(&"main".into(), "origin", "another's");
+    assert!(Arc::ptr_eq(&same, &member) && new.is_none());
     sleep(LEASE).await;
     assert!(member.leads());
     member.goes_on_as("another's");

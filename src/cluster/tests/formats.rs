@@ -36,10 +36,10 @@ fn counting(
     let node = Node::new(Arc::clone(exchange) as Arc<_>, settings, clock.clone());
     let node = Arc::new(node.with_format(format));
     exchange.introduce(&node);
-    let (member, seat) = node.member(&"main".into(), "origin", "identity");
+    let (member, new) = node.member(&"main".into(), "origin", "identity");
     let budget = Budget::in_memory(NonZeroU32::new(LIMIT).unwrap(), 0, clock);
     let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
-    let mut membership = node.membership(seat.unwrap(), Some(Arc::clone(&budget)));
+    let mut membership = node.membership(new.unwrap(), Some(Arc::clone(&budget)));
     let task = membership.task.take().unwrap();
     let running = tokio::spawn(async move {
         task.run(CancellationToken::new()).await;

@@ -70,8 +70,8 @@ async fn a_log_that_lacks_entries_is_read_to_its_end() {
             alone: None,
         };
         let node = Node::new(Arc::clone(&exchange) as Arc<_>, settings, clock);
-        let (member, seat) = node.member(&"main".into(), "origin", "identity");
-        let mut membership = node.membership(seat.unwrap(), None);
+        let (member, new) = node.member(&"main".into(), "origin", "identity");
+        let mut membership = node.membership(new.unwrap(), None);
         let task = membership.task.take().unwrap();
         drop(membership); // Nobody reads the news.
         let running = tokio::spawn(task.run(CancellationToken::new()));
@@ -169,11 +169,11 @@ impl Peer {
         let engine = Arc::clone(&line) as Arc<dyn Engine>;
         let node = Arc::new(Node::new(engine, settings, clock.clone()));
         exchange.introduce(&node);
-        let (member, seat) = node.member(&"main".into(), "origin", "identity");
+        let (member, new) = node.member(&"main".into(), "origin", "identity");
         let limit = NonZeroU32::new(LIMIT).unwrap();
         let budget = Budget::in_memory(limit, 0, clock.clone());
         let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
-        let mut membership = node.membership(seat.unwrap(), Some(Arc::clone(&budget)));
+        let mut membership = node.membership(new.unwrap(), Some(Arc::clone(&budget)));
         let (task, stop) = (membership.task.take().unwrap(), CancellationToken::new());
         tokio::spawn(task.run(stop.clone()));
         Self {

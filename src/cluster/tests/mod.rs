@@ -44,8 +44,8 @@ fn start_on(engine: Arc<dyn Engine>, identity: &str) -> (Node, Arc<Member>, Join
     };
     let clock = Arc::new(VirtualClock::default());
     let node = Node::new(engine, settings, clock);
-    let (member, seat) = node.member(&"main".into(), "origin", identity);
-    let mut membership = node.membership(seat.unwrap(), None);
+    let (member, new) = node.member(&"main".into(), "origin", identity);
+    let mut membership = node.membership(new.unwrap(), None);
     let task = membership.task.take().unwrap();
     let running = tokio::spawn(async move {
         let _ = task.run(CancellationToken::new()).await;

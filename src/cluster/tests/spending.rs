@@ -47,11 +47,11 @@ pub(super) fn start_account(
     name: &str,
 ) -> Counter {
     let node = node(exchange, clock, name);
-    let (member, seat) = node.member(&"main".into(), "origin", "identity");
+    let (member, new) = node.member(&"main".into(), "origin", "identity");
     let limit = NonZeroU32::new(LIMIT).unwrap();
     let budget = Budget::in_memory(limit, 0, clock.clone());
     let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
-    let mut membership = node.membership(seat.unwrap(), Some(Arc::clone(&budget)));
+    let mut membership = node.membership(new.unwrap(), Some(Arc::clone(&budget)));
     let task = membership.task.take().unwrap();
     let task = tokio::spawn(task.run(CancellationToken::new()));
     Counter {
@@ -81,9 +81,9 @@ pub(super) fn start_with(
     budget: Budget,
 ) -> Counter {
     let node = node(exchange, clock, name);
-    let (member, seat) = node.budget(&"acme".into());
+    let (member, new) = node.budget(&"acme".into());
     let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
-    let task = node.budget_task(seat.unwrap(), Arc::clone(&budget));
+    let task = node.budget_task(new.unwrap(), Arc::clone(&budget));
     let task = tokio::spawn(task.run(CancellationToken::new()));
     Counter {
         budget,

@@ -111,11 +111,11 @@ impl Peer {
         let (mut accounts, mut tasks) = (Vec::new(), Vec::new());
         for case in 0..CASES.len() {
             let account = format!("case-{case}");
-            let (member, seat) = node.member(&account.as_str().into(), "origin", &account);
+            let (member, new) = node.member(&account.as_str().into(), "origin", &account);
             let limit = NonZeroU32::new(LIMIT).unwrap();
             let budget = Budget::in_memory(limit, 0, clock.clone());
             let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
-            let mut membership = node.membership(seat.unwrap(), Some(Arc::clone(&budget)));
+            let mut membership = node.membership(new.unwrap(), Some(Arc::clone(&budget)));
             let task = membership.task.take().unwrap();
             tasks.push(tokio::spawn(task.run(CancellationToken::new())));
             accounts.push((member, budget));

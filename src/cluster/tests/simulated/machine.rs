@@ -149,8 +149,8 @@ impl Machine {
             name: "acme".into(),
             accounts: NonZeroU32::new(self.world.accounts.len() as u32).unwrap(),
         });
-        let (member, seat) = node.member(&name.into(), "origin", name);
-        let (counter, budget_seat) = match &shared {
+        let (member, new) = node.member(&name.into(), "origin", name);
+        let (counter, new_budget) = match &shared {
             Some(shared) => node.budget(&shared.name),
             None => (Arc::clone(&member), None),
         };
@@ -162,11 +162,11 @@ impl Machine {
         let budget = self.budget(&self.ledger.lock().unwrap(), name, shared.as_ref());
         let budget = Arc::new(budget.with_witness(witness));
         let own = shared.is_none().then(|| Arc::clone(&budget));
-        let mut membership = node.membership(seat.unwrap(), own);
+        let mut membership = node.membership(new.unwrap(), own);
         let task = membership.task.take().unwrap();
         parts.push(Box::pin(task.run(stop.clone())));
-        if let Some(seat) = budget_seat {
-            let task = node.budget_task(seat, Arc::clone(&budget));
+        if let Some(new) = new_budget {
+            let task = node.budget_task(new, Arc::clone(&budget));
             parts.push(Box::pin(task.run(stop.clone())));
         }
         let leading = (name, Arc::clone(&member));
