@@ -44,6 +44,16 @@ impl Fixture {
         }
     }
 
+    /// Starts with an account whose next request gets this reply, and waits for its outcome. Returns how many requests were sent by then.
+    async fn refused(reply: &str, outcome: &str) -> (Self, usize) {
+        let fixture = Self::start().await;
+        fixture.wire.behave(Behaviour::Raw(reply.into()));
+        let refused = async || fixture.daemon.outcomes(outcome).await > 0.0;
+        fixture.time.until(outcome, refused).await;
+        let asked = fixture.wire.heads().len();
+        (fixture, asked)
+    }
+
     /// Follows a fault from its beginning to its end: known while young, then unknown with the cause, then known again.
     async fn check_fault(&self, behaviour: Behaviour, outcome: &str) -> Value {
         self.wire.behave(behaviour);
@@ -452,12 +462,7 @@ async fn u04_a_429_counts_even_if_its_body_cannot_be_read() {
         "Content-Length: 1000\r\n\r\n{\"detail\":",
         "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
     ] {
-        let fixture = Fixture::start().await;
-        let refused = format!("{head}{rest}").into_bytes();
-        fixture.wire.behave(Behaviour::Raw(refused));
-        let throttled = async || fixture.daemon.outcomes("throttled").await > 0.0;
-        fixture.time.until("a refusal", throttled).await;
-        let asked = fixture.wire.heads().len();
+        let (fixture, asked) = Fixture::refused(&format!("{head}{rest}"), "throttled").await;
         fixture.time.pass(Duration::from_secs(120)).await;
         assert_eq!(fixture.wire.heads().len(), asked, "{rest}");
     }
@@ -472,12 +477,7 @@ async fn u06_a_server_that_names_a_time_is_left_alone_until_then() {
         "HTTP/1.1 502 Bad Gateway\r\nretry-after:  600\r\n",
         "HTTP/1.1 500 Internal Server Error\r\nRETRY-AFTER: 600\r\nContent-Encoding: gzip\r\n",
     ] {
-        let fixture = Fixture::start().await;
-        let refused = format!("{head}{rest}").into_bytes();
-        fixture.wire.behave(Behaviour::Raw(refused));
-        let failed = async || fixture.daemon.outcomes("server_error").await > 0.0;
-        fixture.time.until("a refusal", failed).await;
-        let asked = fixture.wire.heads().len();
+        let (fixture, asked) = Fixture::refused(&format!("{head}{rest}"), "server_error").await;
         let refresh = fixture.daemon.post("/v1/queues/sales/refresh").await;
         assert_eq!(refresh.status, 502, "{head}: {refresh:?}");
         assert!(refresh.header("retry-after").is_some(), "{refresh:?}");
