@@ -116,7 +116,8 @@ pub fn own_name(name: &str) -> Option<&'static str> {
     OWN.into_iter().find(is_near)
 }
 
-/// Whether two names differ by at most one letter: replaced, added, removed, or swapped with its neighbour.
+/// Whether two names differ by at most one letter: replaced, added, removed, or swapped with its neighbour. It allocates nothing, unlike `strsim`,
+/// because each parameter of each request for a decision is compared.
 fn is_within_one_letter(one: &[u8], other: &[u8]) -> bool {
     let same = |(a, b): &(&u8, &u8)| a.eq_ignore_ascii_case(b);
     let begin = one.iter().zip(other).take_while(same).count();
