@@ -306,9 +306,9 @@ impl Budget {
 
     fn refuse_in_silence(&self, book: &mut Book) -> Result<(), Refusal> {
         let now = book.now();
-        let share = book.hour(self.member.owner()).throttle;
-        let throttled = share.silence(now).map(|until| (until, Cause::Throttled));
-        let paused = share.pause_end(now).map(|until| (until, Cause::Paused));
+        let throttle = book.hour(self.member.owner()).throttle;
+        let throttled = throttle.silence(now).map(|until| (until, Cause::Throttled));
+        let paused = throttle.pause_end(now).map(|until| (until, Cause::Paused));
         match throttled.or(paused) {
             None => Ok(()),
             Some((until, cause)) => Err(Refusal {
@@ -370,9 +370,9 @@ impl Budget {
         let (used, share, throttled_until) = self.member.with(|book| {
             let now = book.now();
             let hour = book.hour(self.member.owner());
-            let (used, share) = (hour.window.used(), hour.throttle);
-            let until = share.silence(now).map(|until| book.moment(until));
-            (used, share.factor(now), until)
+            let (used, throttle) = (hour.window.used(), hour.throttle);
+            let until = throttle.silence(now).map(|until| book.moment(until));
+            (used, throttle.factor(now), until)
         });
         let Allowance { limit, reserve } = self.allowance();
         Usage {

@@ -25,19 +25,19 @@ impl Budget {
 
     pub(super) fn refused(&self, wait: Option<Duration>) -> Moment {
         let owner = self.member.owner();
-        let (is_news, level, until) = self.member.with(|book| {
+        let (is_news, share, until) = self.member.with(|book| {
             let now = book.now();
             let hour = book.hour(owner);
             hour.throttle.refused(wait, now, fastrand::f64());
             let is_news = !std::mem::replace(&mut hour.logged_others, true);
-            let (level, until) = (hour.throttle.factor(now), hour.throttle.silent_until);
+            let (share, until) = (hour.throttle.factor(now), hour.throttle.silent_until);
             book.throttle_changed(owner);
-            (is_news, level, book.moment(until))
+            (is_news, share, book.moment(until))
         });
         if is_news {
             tracing::warn!(
                 account = self.account,
-                share = level,
+                share,
                 "CallTools refused a request (429) although this budget had room: other software spends from this account, or \
                  requests_per_hour is too high; polling slows down until that ends"
             );

@@ -280,10 +280,10 @@ impl Book {
 
     /// Copies the changed throttle of an hour to all owners that spend from it.
     pub fn throttle_changed(&mut self, id: OwnerId) {
-        let share = self.hour(id).throttle;
+        let throttle = self.hour(id).throttle;
         let hour = self.owners[&id].hour;
         for entry in self.owners.values_mut().filter(|entry| entry.hour == hour) {
-            entry.owner.throttle = share;
+            entry.owner.throttle = throttle;
         }
         (self.changes.owners, self.changes.urgent) = (true, true);
     }
