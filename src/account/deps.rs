@@ -1,4 +1,4 @@
-//! The dependencies of an account's task.
+//! What the daemon gives an account's task: its part of the config, and what it shares with other tasks.
 
 use std::{sync::Arc, time::Duration};
 

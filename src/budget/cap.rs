@@ -1,4 +1,4 @@
-//! What limits an hour besides the config.
+//! A lower limit for an hour than the config has: the smallest of all nodes, or what a node may send alone.
 
 use super::window::Allowance;
 

@@ -1,4 +1,4 @@
-//! The right to send one request.
+//! Permits: who has one may send a request, and reports how it ended.
 
 use std::sync::Arc;
 

@@ -48,6 +48,7 @@ const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few second
 
 /// The most lines of opening hours: several times a day on each day of a week, and some to spare.
 const MAX_ENTRIES: usize = 50;
+
 const LEAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(25);
 
 const WHY_LEAD: &str = "announcements, transfer and ringing hardly take longer together, and no prediction reaches that far";

@@ -1,4 +1,4 @@
-//! The seats held in one queue.
+//! How seats of one queue are held for calls, and how that ends.
 
 mod answer;
 

@@ -140,6 +140,8 @@ impl Terms {
         within_ms: 10_000,
     };
 
+    /// Creates terms with a cost that the rule can use.
+    ///
     /// # Errors
     /// [`BadCost`], if `cost` is not above 0, or is above [`MAX_COST`].
     pub fn new(lead: Duration, patience: Duration, cost: f64) -> Result<Self, BadCost> {

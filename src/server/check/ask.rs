@@ -315,7 +315,7 @@ fn stops_all(error: &RequestError) -> bool {
     }
 }
 
-/// Does the same for a fault.
+/// Returns whether the account's other requests would fail with the same fault.
 pub(super) fn affects_all(fault: &Fault) -> bool {
     match fault {
         Fault::BadToken

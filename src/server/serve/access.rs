@@ -255,10 +255,11 @@ fn check_length(rule: Rule, length: u64) -> Result<(), Problem> {
     Err(body::too_large(MAX_UNREAD))
 }
 
-/// Without a token the only lock is the address, and a web page can pick that one: it resolves a name of its own to
-/// 127.0.0.1 and has the browser of somebody on this machine ask in its name (DNS rebinding). The `Host` gives it away. An IP
-/// address cannot be rebound, `localhost` never leaves the machine, and a name without a dot is not one that a stranger
-/// can register; every other name is refused. A Unix socket is out of a browser's reach.
+/// Rejects names of other servers in `Host`, if no token is needed. It stops DNS rebinding: a web page's owner lets the page's own name resolve
+/// to 127.0.0.1, so that the browser of a visitor on this machine sends the page's requests to openseat. Their `Host` is then the page's name.
+///
+/// Allowed are IP addresses, which need no name, `localhost`, which always means this machine, names without a dot, which strangers cannot
+/// register, and `allowed_hosts`. Browsers cannot reach a Unix socket.
 fn check_name(app: &App, via: Via, headers: &HeaderMap) -> Result<(), Problem> {
     if app.bearer.is_some() || via != Via::Tcp {
         return Ok(());

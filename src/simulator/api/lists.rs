@@ -113,6 +113,8 @@ impl Api {
             .collect()
     }
 
+    /// Reads the filters of a request.
+    ///
     /// # Errors
     /// All invalid filters, at once.
     fn filter(&self, query: &Query) -> Result<Filter, ApiError> {

@@ -201,6 +201,8 @@ impl Surveyor<'_> {
         (answers, None)
     }
 
+    /// Sends one request and keeps its reply, or why there is none.
+    ///
     /// # Errors
     /// A failure that all further requests would share: no permit, a 429, a rejected token, no connection.
     async fn ask(
