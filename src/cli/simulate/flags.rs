@@ -86,9 +86,6 @@ pub struct Flags {
     /// How many agents in a hundred have no date of change
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, help_heading = "Lists")]
     pub undated: u8,
-    /// How many agents in a hundred have a date of change that stays when their status changes
-    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, help_heading = "Rows")]
-    pub still_dates: u8,
     /// Whether the filter agent_status= works
     #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = on_or_off, help_heading = "Lists")]
     pub filter: bool,
@@ -128,6 +125,9 @@ pub struct Flags {
     /// How far apart the clocks are that write agents' dates: half of them are ahead by it, half behind
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Rows")]
     pub clocks_apart: Duration,
+    /// How many agents in a hundred have a date of change that stays when their status changes
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, help_heading = "Rows")]
+    pub still_dates: u8,
     /// How many calls in a hundred begin while the agent stays Available
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, help_heading = "Rows")]
     pub calls_without_status: u8,
@@ -160,6 +160,7 @@ impl Flags {
     /// # Errors
     /// A fault after one that never ends.
     pub(super) fn apply_to(&self, reported: Quirks, simulator: &Simulator) -> anyhow::Result<()> {
+        // All fields, so that a new one cannot be forgotten.
         let Quirks {
             rows_move,
             retry_after,
@@ -168,7 +169,29 @@ impl Flags {
             lag_spares,
             late_commits,
             cache,
-            ..
+            still_dates_percent,
+            // The report says the others.
+            agent_status: _,
+            app_user: _,
+            dates: _,
+            bare_array: _,
+            queue_logged_in: _,
+            foreign_queue: _,
+            statuses_forbidden: _,
+            sweep: _,
+            status_filter_ignored: _,
+            change_filter: _,
+            count_off_by: _,
+            links_origin: _,
+            ordering: _,
+            nulls: _,
+            undated_percent: _,
+            endless_pages: _,
+            ordering_name: _,
+            page_limit: _,
+            page_size_max: _,
+            clocks_apart: _,
+            dates_ahead: _,
         } = self.quirks();
         let both = Quirks {
             rows_move,
@@ -178,6 +201,7 @@ impl Flags {
             lag_spares,
             late_commits,
             cache,
+            still_dates_percent,
             ..reported
         };
         simulator.quirks(|quirks| *quirks = both);

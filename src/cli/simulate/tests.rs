@@ -211,7 +211,7 @@ fn is_newest_first(list: &Value) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn each_quirk_of_lists_and_rows_can_be_requested() {
-    let cases: [Case; 15] = [
+    let cases: [Case; 16] = [
         (&["--foreign", "3600000"], ALL, |list| {
             list["detail"].is_string()
         }),
@@ -263,6 +263,12 @@ async fn each_quirk_of_lists_and_rows_can_be_requested() {
             rows(list)
                 .iter()
                 .any(|row| row["status"] == "Available" && row["live_calls_count"] == 1)
+        }),
+        (&["--still-dates", "100%"], NEWEST, |list| {
+            let date = |row: &Value| row["agent_status_modified_on"].as_str().map(str::to_owned);
+            let newest = date(&rows(list)[0]);
+            // From before the virtual clock's day began at ten.
+            newest.is_some_and(|date| date.as_str() < "2026-11-22T10:00:00")
         }),
         (&["--clocks-apart", "3h"], NEWEST, |list| {
             // The virtual clock's day began at ten.

@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Args as _, Parser};
 
 use super::*;
 use crate::{
     cli::{
         args::{self, Cli, Command},
-        simulate::start,
+        simulate::{
+            flags::{Flags, TOLD_BY_REPORTS},
+            start,
+        },
     },
     clock::{Clock, VirtualClock},
     fixtures::surveyed,
@@ -194,6 +197,47 @@ fn flags_that_a_report_determines_are_rejected_with_one() {
         &["--seed", "7"],
     ] {
         parse_with(flags).expect("not a part of a report");
+    }
+}
+
+/// The quirks of a simulator with these flags.
+fn quirks(flags: &[&str], likeness: Option<&Likeness>) -> Quirks {
+    let options = parse(flags).expect("valid flags");
+    let simulator =
+        start(&options, likeness, Arc::new(VirtualClock::default())).expect("the simulator starts");
+    let mut found = Quirks::default();
+    simulator.quirks(|quirks| found = quirks.clone());
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_flag_that_a_report_does_not_determine_adds_to_it() {
+    let added: [(&str, &[&str]); 8] = [
+        ("retry_after", &["--retry-after", "absent"]),
+        ("lag", &["--lag", "30s"]),
+        ("lag_share", &["--lag-share", "10%"]),
+        ("late_commits", &["--late-commits", "5s"]),
+        ("cache", &["--cache", "5s"]),
+        ("ties", &["--ties", "random"]),
+        ("rows_move", &["--rows-move"]),
+        ("still_dates", &["--still-dates", "10%"]),
+    ];
+    let likeness = Likeness::of_report(&report(&[], None).await);
+    let plain = quirks(&[], Some(&likeness));
+    for (name, flags) in added {
+        let both = quirks(flags, Some(&likeness));
+        assert_ne!(both, plain, "{name} is ignored");
+        assert_eq!(both, quirks(flags, None), "{name}");
+    }
+    // These two are no quirks.
+    let others = ["faults", "foreign"].into_iter();
+    let known: Vec<_> = others
+        .chain(added.map(|(name, _)| name))
+        .chain(TOLD_BY_REPORTS)
+        .collect();
+    let flags = Flags::augment_args(clap::Command::new("flags"));
+    for flag in flags.get_arguments().map(|flag| flag.get_id().as_str()) {
+        assert!(known.contains(&flag), "--like is not tested with {flag}");
     }
 }
 
