@@ -56,6 +56,8 @@ pub struct Quirks {
     pub page_size_max: PageSizeMax,
     /// How far the replica that serves agents' rows lags.
     pub lag: Duration,
+    /// Each answer that lags is behind by a random time, up to `lag`.
+    pub lag_varies: bool,
     /// The percentage of answers that come from elsewhere and do not lag.
     pub lag_spares: u8,
     /// How long a change of status can take to show up, counted from its date.

@@ -62,6 +62,9 @@ pub struct Flags {
     /// How many answers in a hundred lag
     #[arg(long, value_name = "PERCENT", default_value = "100%", value_parser = percent, help_heading = "Lists")]
     pub lag_share: u8,
+    /// Each answer that lags is behind by a random time, up to --lag
+    #[arg(long, help_heading = "Lists")]
+    pub lag_varies: bool,
     /// Longest time until lists show a change of status
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Lists")]
     pub late_commits: Duration,
@@ -166,6 +169,7 @@ impl Flags {
             retry_after,
             ties,
             lag,
+            lag_varies,
             lag_spares,
             late_commits,
             cache,
@@ -198,6 +202,7 @@ impl Flags {
             retry_after,
             ties,
             lag,
+            lag_varies,
             lag_spares,
             late_commits,
             cache,
@@ -249,6 +254,7 @@ impl Flags {
             still_dates_percent: self.still_dates,
             endless_pages: self.endless_pages,
             lag: self.lag,
+            lag_varies: self.lag_varies,
             lag_spares: 100 - self.lag_share,
             late_commits: self.late_commits,
             clocks_apart: self.clocks_apart,

@@ -355,6 +355,10 @@ async fn a_replica_shows_an_earlier_state() {
 async fn some_answers_lag_and_some_changes_appear_late() {
     let some = lunch_seen(&["--lag", "1m", "--lag-share", "50%"], 20).await;
     assert!(some.contains(&true) && some.contains(&false), "{some:?}");
+    let any = ["--lag", "20s", "--lag-varies"];
+    let any = lunch_seen(&any, 40).await;
+    assert!(!any.is_sorted(), "each answer lags differently: {any:?}");
+    assert!(any[20..].iter().all(|&seen| seen), "at most 20 s: {any:?}");
     let late = lunch_seen(&["--late-commits", "20s"], 20).await;
     assert!(!late[0] && late[19] && late.is_sorted(), "{late:?}");
     assert!(lunch_seen(&[], 1).await[0]);

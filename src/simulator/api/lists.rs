@@ -60,6 +60,7 @@ impl Api {
         let spares = self.quirks.lag_spares;
         match spares > 0 && self.dice.u8(..100) < spares {
             true => Duration::ZERO,
+            false if self.quirks.lag_varies => self.quirks.lag.mul_f64(self.dice.f64()),
             false => self.quirks.lag,
         }
     }
