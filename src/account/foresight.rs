@@ -2,6 +2,8 @@
 //!
 //! Pure. It uses data that was read for other reasons, and requests none of its own.
 
+mod watched;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -11,14 +13,15 @@ use crate::{
     clock::Moment,
     decision::soon::{
         arrivals::Arrivals,
-        calibration::{APART, AtZero, Calibration, Free, Outcome},
+        calibration::{AtZero, Calibration, Free, Outcome},
         learnt::{Learnt, StoredLearnt},
         report::{AccountReport, QueueReport, State},
         rule::{Off, Prediction, Terms, may_act},
         stay::{AsOf, Stay},
-        week::{Calls, Record},
+        week::{Calls, MAX_QUEUES, Record},
     },
 };
+use watched::Watched;
 
 /// How often queues without a seat are examined. The rule's own figures change no faster.
 const PREDICT_EVERY: Duration = Duration::from_secs(1);
@@ -37,22 +40,24 @@ pub struct Foresight {
     record: Record,
     /// The queues, by place.
     queues: Vec<Watched>,
+    /// How long reserved calls take in queues that had some: [`MAX_MEASURED`] at most.
+    measured: Vec<Measured>,
     /// The boot times of the last prediction, report and storing.
     predicted: Duration,
     told: Duration,
     kept: Duration,
 }
 
-/// What is remembered about a queue.
-#[derive(Clone, Copy, Debug, Default)]
-struct Watched {
-    /// The decisions at the last count; `None` before the first one.
-    counted: Option<Decided>,
-    /// When a call was last counted that was rejected, and one that was accepted, as boot times.
-    called: [Option<Duration>; 2],
+/// How long reserved calls take to reach their agents in one queue.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    place: u32,
     arrivals: Arrivals,
     has_warned: bool,
 }
+
+/// The most queues for which this is measured, with 24 bytes each. No more queues have their calls counted, either.
+const MAX_MEASURED: usize = MAX_QUEUES;
 
 /// The number of decisions about a queue since the start that the rule made, or could have made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,7 @@ impl Foresight {
             calibration: Calibration::default(),
             record: Record::default(),
             queues: vec![Watched::default(); queues],
+            measured: Vec::new(),
             predicted: Duration::ZERO,
             told: Duration::ZERO,
             kept: now.boot,
@@ -146,16 +152,20 @@ impl Foresight {
     pub fn rearrange(&mut self, places: &[Option<usize>]) {
         let queue = |was: &Option<usize>| was.map(|was| self.queues[was]).unwrap_or_default();
         self.queues = places.iter().map(queue).collect();
-        self.calibration
-            .rearrange(|was| places.iter().position(|place| *place == Some(was)));
+        let place_now = |was: usize| places.iter().position(|place| *place == Some(was));
+        self.measured.retain_mut(|one| {
+            let place = place_now(one.place as usize);
+            one.place = place.unwrap_or_default() as u32;
+            place.is_some()
+        });
+        self.calibration.rearrange(place_now);
     }
 
     /// Forgets the queue at this place, which is another queue from now on.
     pub fn forget_queue(&mut self, place: usize) {
         self.calibration
             .rearrange(|was| (was != place).then_some(was));
-        let watched = &mut self.queues[place];
-        (watched.arrivals, watched.has_warned) = (Arrivals::default(), false);
+        self.measured.retain(|one| one.place as usize != place);
     }
 
     /// Learns from time in a status. `places` returns the queues of the agent.
@@ -197,19 +207,8 @@ impl Foresight {
         reserved: u32,
         now: Moment,
     ) -> (u32, u32) {
-        let watched = &mut self.queues[place];
-        let before = watched.counted.replace(decided).unwrap_or(decided);
-        let mut once = |last: usize, is_asked: bool| {
-            let last = &mut watched.called[last];
-            let is_new = is_asked && last.is_none_or(|last| now.boot >= last + APART);
-            if is_new {
-                *last = Some(now.boot);
-            }
-            u32::from(is_new)
-        };
-        let rejected = once(0, decided.rejected > before.rejected);
-        let accepted = once(1, decided.accepted > before.accepted);
-        (rejected, accepted.max(reserved))
+        let [rejected, accepted] = self.queues[place].new_calls(decided, now.boot);
+        (u32::from(rejected), u32::from(accepted).max(reserved))
     }
 
     /// Counts calls to a queue. `at_zero` is set if it has no seat now, and `acts` if the rule decides about its calls. `id` is CallTools' id of the queue.
@@ -274,15 +273,28 @@ impl Foresight {
     /// Records how long after its reservation a call of this queue got its agent. Returns the usual time, the first time only, if it is shorter than
     /// the lead.
     pub fn arrived(&mut self, place: usize, after: Duration, terms: Terms) -> Option<Duration> {
-        self.queues[place].arrivals.arrived(after);
-        let within = self.arrives_within(place, terms)?;
-        let has_warned = std::mem::replace(&mut self.queues[place].has_warned, true);
+        if self.measured_at(place).is_none() && self.measured.len() < MAX_MEASURED {
+            self.measured.push(Measured {
+                place: place as u32,
+                arrivals: Arrivals::default(),
+                has_warned: false,
+            });
+        }
+        let known = self.measured_at(place)?;
+        let measured = &mut self.measured[known];
+        measured.arrivals.arrived(after);
+        let within = measured.within(terms)?;
+        let has_warned = std::mem::replace(&mut measured.has_warned, true);
         (!has_warned).then_some(within)
     }
 
     fn arrives_within(&self, place: usize, terms: Terms) -> Option<Duration> {
-        let median = self.queues[place].arrivals.median();
-        median.filter(|median| *median < terms.lead())
+        self.measured[self.measured_at(place)?].within(terms)
+    }
+
+    fn measured_at(&self, place: usize) -> Option<usize> {
+        let mut places = self.measured.iter().map(|one| one.place as usize);
+        places.position(|one| one == place)
     }
 
     /// Checks whether the rule may act.
@@ -315,6 +327,14 @@ impl Foresight {
             factor: self.calibration.factor(),
             queues: queues.enumerate().map(queue).collect(),
         }
+    }
+}
+
+impl Measured {
+    /// Returns the usual time if it is shorter than the lead.
+    fn within(&self, terms: Terms) -> Option<Duration> {
+        let median = self.arrivals.median();
+        median.filter(|median| *median < terms.lead())
     }
 }
 

@@ -87,7 +87,7 @@ fn by(times: &[Duration], end: Duration) -> usize {
 /// A moment at which nobody was free, with its prediction.
 #[derive(Clone, Copy, Debug)]
 struct Situation {
-    queue: usize,
+    queue: u32,
     likely: f64,
     /// As in [`AtZero`].
     before: Duration,
@@ -147,7 +147,7 @@ impl Calibration {
             before,
         } = at_zero;
         let new = Situation {
-            queue,
+            queue: queue as u32,
             likely,
             before,
             corrected: likely * self.factor(),
@@ -162,7 +162,7 @@ impl Calibration {
         };
         let has_room = self.open.len() < MAX_OPEN;
         let mut open = self.open.iter_mut().rev();
-        let last = open.find(|one| one.queue == queue);
+        let last = open.find(|one| one.queue as usize == queue);
         match last.filter(|last| now.boot < last.taken + APART) {
             // The moment of its first call is the one that counts.
             Some(last) if last.calls == 0 && calls > 0 => *last = new,
@@ -184,7 +184,7 @@ impl Calibration {
     /// counted on, whom perhaps no look saw free while the call was due. Returns whether it was so; each call explains one such agent.
     pub fn took_call(&mut self, queue: usize, at: Duration) -> bool {
         let ours = |one: &&mut Situation| {
-            one.queue == queue && one.bets > 0 && (one.taken..=one.until).contains(&at)
+            one.queue as usize == queue && one.bets > 0 && (one.taken..=one.until).contains(&at)
         };
         match self.open.iter_mut().find(ours) {
             Some(one) => {
@@ -199,14 +199,18 @@ impl Calibration {
 
     /// Returns the queues of situations that wait for a look.
     pub fn waiting(&self) -> impl Iterator<Item = usize> {
-        self.open.iter().map(|one| one.queue)
+        self.open.iter().map(|one| one.queue as usize)
     }
 
     /// Records a look at a queue. `free` is called if a situation of the queue waits. Returns the situations that are settled now.
     pub fn look(&mut self, queue: usize, at: Moment, free: impl FnOnce() -> Free) -> Vec<Outcome> {
-        let waits = self.open.iter().any(|one| one.queue == queue);
+        let waits = self.open.iter().any(|one| one.queue as usize == queue);
         let free = if waits { free() } else { Free::default() };
-        for one in self.open.iter_mut().filter(|one| one.queue == queue) {
+        for one in self
+            .open
+            .iter_mut()
+            .filter(|one| one.queue as usize == queue)
+        {
             if (one.from..=one.until).contains(&at.boot) {
                 one.free = one.free.max(Some(free.left_for(one)));
                 one.looked = Some((at.boot, free.since.len()));
@@ -219,10 +223,10 @@ impl Calibration {
         let mut settled = Vec::new();
         self.open.retain(|one| {
             let is_over = at.boot > one.until && at.boot >= one.taken + APART;
-            let is_settled = is_over && (one.queue == queue || at.boot > one.until + LATE);
+            let is_settled = is_over && (one.queue as usize == queue || at.boot > one.until + LATE);
             if let (true, Some(free)) = (is_settled, one.free) {
                 settled.push(Outcome {
-                    queue: one.queue,
+                    queue: one.queue as usize,
                     likely: one.likely,
                     corrected: one.corrected,
                     calls: one.calls,
@@ -272,8 +276,8 @@ impl Calibration {
     /// Moves the queues to their new places in the account, and drops those that have none.
     pub fn rearrange(&mut self, place_now: impl Fn(usize) -> Option<usize>) {
         self.open.retain_mut(|one| {
-            let place = place_now(one.queue);
-            one.queue = place.unwrap_or_default();
+            let place = place_now(one.queue as usize);
+            one.queue = place.unwrap_or_default() as u32;
             place.is_some()
         });
     }
