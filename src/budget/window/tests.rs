@@ -132,3 +132,30 @@ proptest::proptest! {
         proptest::prop_assert_eq!(found.map(|at| (at - NOW).as_secs()), expected);
     }
 }
+
+/// A burst on demand leaves sixty permits. Polling keeps on at an even pace until the burst leaves the window: no quarter of an hour is dry.
+#[test]
+fn a_burst_on_demand_leaves_no_dry_hour() {
+    const LIMIT: u32 = 1_000;
+    const LEFT: u32 = 60;
+    let allowance = Allowance {
+        limit: LIMIT,
+        reserve: 50,
+    };
+    let mut window = Window::default();
+    let burst = u64::from(LIMIT - LEFT);
+    (0..burst).for_each(|id| window.add(request(id, false, true, HOUR)));
+    let (mut now, mut id, mut sent) = (NOW, burst, Vec::new());
+    while now < NOW + HOUR {
+        now += Duration::from_secs_f64(1.0 / window.even_rate(now, allowance, 0));
+        window.expire(now);
+        assert_eq!(window.room_at(allowance, Purpose::Poll), None, "{id}");
+        window.add(request(id, true, true, now - NOW + HOUR));
+        sent.push((now - NOW).as_secs() / 900);
+        id += 1;
+    }
+    for quarter in 0..4 {
+        let polls = sent.iter().filter(|one| **one == quarter).count();
+        assert!((13..=17).contains(&polls), "{quarter}: {polls}");
+    }
+}
