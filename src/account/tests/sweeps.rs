@@ -216,7 +216,7 @@ async fn a_sweep_without_end_or_without_anybody_is_given_up() {
             "{queues} queues, {sweeps} pages"
         );
         assert!(sweeps <= pages, "{queues} queues: {sweeps} pages");
-        // A delta is tried others the pages of a sweep, and never takes more requests.
+        // The list of changes is tried between the pages of a sweep, and never takes more requests than these.
         assert!(deltas <= sweeps, "{queues} queues: {deltas} of {sweeps}");
         fixture.assert_true();
     }
