@@ -112,31 +112,6 @@ async fn lists_that_are_not_ordered_or_filtered_are_given_up_within_two_sweeps()
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_do_not_wait_if_statuses_take_several_requests() {
-    let quirk = |quirks: &mut Quirks| {
-        quirks.ordering = SimulatedOrdering::Off;
-        quirks.status_filter_ignored = true;
-    };
-    let fixture = with(quirk, large(3));
-    sleep(10 * MINUTE).await;
-    assert_eq!(feed(&fixture), Feed::Sweep);
-    fixture.sent();
-    let doubt = Staleness {
-        chance: 0.9,
-        of_membership: 0.0,
-    };
-    let asked = fixture.clock.now();
-    for place in 0..10 {
-        wait_for_newer(&fixture.asks, &fixture.keys[place], doubt, SECOND).await;
-    }
-    let waited = fixture.clock.now().longest_since(asked);
-    assert!(
-        waited < 2 * SECOND,
-        "{waited:?}: callers wait only for polls under way"
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn each_feed_says_why_it_is_not_used() {
     use Standing::*;
     let good: fn(&mut Quirks) = |_| {};

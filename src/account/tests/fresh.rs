@@ -1,6 +1,7 @@
 //! Tests questions that wait for a fresher answer.
 
 use super::*;
+use crate::{account::feeds::Feed, simulator::Ordering as SimulatedOrdering};
 
 const PRESSING: Staleness = Staleness {
     chance: 1.0,
@@ -129,4 +130,30 @@ async fn a_flood_of_waiting_questions_stays_within_the_budget() {
     );
     assert_eq!(fixture.simulator.throttled(), 0);
     fixture.assert_all_known();
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_do_not_wait_if_statuses_take_several_requests() {
+    let fixture = feeds::large(3).start();
+    sleep(10 * MINUTE).await;
+    save_up(&fixture).await;
+    assert_eq!(feeds::feed(&fixture), Feed::Delta);
+    fixture.simulator.quirks(|quirks| {
+        quirks.ordering = SimulatedOrdering::Off;
+        quirks.status_filter_ignored = true;
+    });
+    // One list after the other loses trust, until the pages of the full list are left.
+    sleep(MINUTE).await;
+    assert_eq!(feeds::feed(&fixture), Feed::Sweep);
+    assert!(fixture.budget.fill() > 0.5, "{}", fixture.budget.fill());
+    fixture.sent();
+    let asked = fixture.clock.now();
+    for place in 0..10 {
+        fixture.wait(place, PRESSING, SECOND).await;
+    }
+    let waited = fixture.clock.now().longest_since(asked);
+    assert!(waited < SECOND, "{waited:?}: only for polls under way");
+    // The background may have sent one meanwhile.
+    let sent = fixture.sent();
+    assert!(sent.len() <= 1, "{sent:?}");
 }
