@@ -377,6 +377,14 @@ mod tests {
     }
 
     #[test]
+    fn a_membership_may_be_as_old_as_six_turns_but_not_two_hours() {
+        for (minutes, most) in [(1, 6), (19, 114), (20, 120), (21, 120), (600, 120)] {
+            let interval = secs(60 * minutes);
+            assert_eq!(members_max_age(interval), secs(60 * most), "{minutes} min");
+        }
+    }
+
+    #[test]
     fn a_max_age_that_an_answer_outlives_does_not_fit() {
         for (max_age, fits) in [("4s", false), ("4500ms", true), ("5s", true)] {
             let account = account(1000, 100, "", &[&format!("max_age = \"{max_age}\"")]);

@@ -1,5 +1,7 @@
 //! Tests the feeds against a small model of a CallTools that misbehaves.
 
+mod readings;
+
 use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
@@ -30,7 +32,7 @@ enum Lie {
     /// `agent_status=` is ignored.
     FilterOff,
     BothOff,
-    /// The ordered list omits three agents forever.
+    /// The ordered list omits four agents forever.
     LeavesOut,
     /// The same agents' changes do not show in the dates.
     DatesStandStill,

@@ -668,3 +668,39 @@ async fn a_list_of_changes_that_was_too_long_is_used_again_ten_minutes_later() {
     sleep(5 * MINUTE).await;
     assert_eq!(feed(&fixture), Feed::Delta, "{:?}", standings(&fixture));
 }
+
+/// Answers requests for the list of changes, and for lists of available agents, with this status.
+fn refuse(status: StatusCode, path: &str, answer: &mut Result<Reply, Fault>) {
+    if path.contains("ordering=") || path.contains("agent_status=") {
+        let reply = answer.as_mut().unwrap();
+        reply.status = status;
+        reply.body = r#"{"detail": "no"}"#.into();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_calltools_refuses_are_tried_again_an_hour_later() {
+    let refusals: [Lie; 2] = [
+        |path, answer| refuse(StatusCode::FORBIDDEN, path, answer),
+        |path, answer| refuse(StatusCode::BAD_REQUEST, path, answer),
+    ];
+    for refusal in refusals {
+        let (logged, _guard) = listen();
+        let fixture = large(13).start();
+        lie(&fixture, Some(refusal));
+        sleep(10 * MINUTE).await;
+        let health = fixture.health.borrow().clone();
+        for refused in &health.feeds[..2] {
+            assert_eq!(refused.standing, Standing::Distrusted, "{refused:?}");
+            assert_eq!(refused.why, "CallTools refuses the request");
+            let left = refused.until.unwrap().boot - fixture.clock.now().boot;
+            assert!((50 * MINUTE..60 * MINUTE).contains(&left), "{left:?}");
+        }
+        assert_eq!((feed(&fixture), fixture.distrusted()), (Feed::Sweep, 0));
+        fixture.assert_all_known();
+        let sent = fixture.sent();
+        let others = ["ordering=", "agent_status="];
+        let tried = others.map(|one| sent.iter().filter(|path| path.contains(one)).count());
+        assert_eq!(tried, [1, 1], "{:?}", feed_lines(&logged));
+    }
+}

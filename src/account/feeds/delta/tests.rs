@@ -321,3 +321,30 @@ fn the_length_of_readings_is_forgotten_after_an_hour_or_a_failure() {
     delta.end();
     assert_eq!(delta.pages(), 1.0);
 }
+
+#[test]
+fn eight_dates_prove_the_order_and_ten_readings_with_fewer_are_too_many() {
+    let nobody = Roster::new(1);
+    let some = |count: usize| rows(0, &newest_first(100)[..count]);
+    let mut delta = begun(100);
+    let step = delta.take(page(1, 10, false, &some(8)), &nobody);
+    assert_eq!((step, delta.is_proved()), (complete(10), true));
+    let (mut delta, few) = (begun(100), some(7));
+    for reading in 1..10 {
+        let step = delta.take(page(1, 10 * reading, false, &few), &nobody);
+        assert_eq!((step, delta.is_proved()), (complete(10 * reading), false));
+    }
+    let step = delta.take(page(1, 100, false, &few), &nobody);
+    assert_eq!(step, Step::Distrusted(Doubt::Unproven));
+}
+
+#[test]
+fn the_overlap_is_half_as_long_again_as_the_delay_within_2_to_30_s() {
+    let mut delta = begun(0);
+    let seconds = SignedDuration::from_secs;
+    assert_eq!(delta.overlap(), seconds(2));
+    for (late, overlap) in [(1, 2), (4, 6), (20, 30), (21, 30), (3_600, 30)] {
+        delta.late = Some((seconds(late), at(0)));
+        assert_eq!(delta.overlap(), seconds(overlap), "{late} s");
+    }
+}
