@@ -428,6 +428,26 @@ mod tests {
     use crate::config::Config;
 
     #[test]
+    fn the_source_of_statuses_is_named_with_why_a_better_one_is_not_used() {
+        let larger = "Statuses come from sweeps of the account: one request for 250 agents. In a larger account a list that takes \
+                      fewer replaces them once it has proved true: the list of changes";
+        for (queues, keys, expected) in [
+            (1, "", "Statuses come from polls of the queues: polling the queues one by one takes fewer requests.".to_owned()),
+            (9, "sweep = false", "Statuses come from polls of the queues: the config has sweep = false.".to_owned()),
+            (9, "", format!("{larger}, or the lists of available agents.")),
+        ] {
+            let some: String = (0..queues).map(|id| format!("{{ queue = {} }}, ", id + 1)).collect();
+            let config = format!(
+                "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\n{keys}\nqueue = [{some}{{ queue = 20 }}]\n"
+            );
+            let config = Config::parse(&config, "openseat.toml".as_ref(), &|_| None);
+            let config = config.expect("a valid config");
+            let plan = plan(&config.accounts[0], |_| PAGES);
+            assert_eq!(feeds(&plan), expected);
+        }
+    }
+
+    #[test]
     fn queues_that_accept_at_zero_seats_are_named_with_their_terms() {
         let text = |queues: &str| {
             let config = format!(

@@ -324,3 +324,31 @@ fn hour(budget: &Budget) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemons_feeds_are_listed_with_their_standing_and_the_reason() {
+        let account = serde_json::json!({
+            "account": "main", "requests": 2, "statuses_fault": null,
+            "budget": {"requests_per_hour": 1000, "used": 7, "left": 993, "shared": true, "throttled_until": null},
+            "feeds": [
+                {"feed": "delta", "standing": "distrusted", "why": "the list is not ordered by the date of change"},
+                {"feed": "available", "standing": "in_use", "why": "it has proved true and takes the fewest requests"},
+                {"feed": "sweep", "standing": "no_gain", "why": "a reading takes 6 requests, one of lists of available agents 1"},
+            ]
+        });
+        let account: Account = serde_json::from_value(account).expect("an account");
+        let text = costs(&account, "daemon");
+        let lines = [
+            "  statuses by delta: distrusted (the list is not ordered by the date of change)",
+            "  statuses by available: in use (it has proved true and takes the fewest requests)",
+            "  statuses by sweep: no gain (a reading takes 6 requests, one of lists of available agents 1)",
+        ];
+        for line in lines {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+}
