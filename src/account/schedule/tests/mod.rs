@@ -60,6 +60,8 @@ struct Play {
     sweep: u32,
     /// The pages of the lists of available agents, which are read at once, if statuses come from these.
     feed: Option<u32>,
+    /// The polls of this many queues, the first ones, fail.
+    failing: usize,
     log: Vec<(Duration, Job)>,
 }
 
@@ -72,6 +74,7 @@ impl Play {
             now: START,
             sweep: 1,
             feed: None,
+            failing: 0,
             log: Vec::new(),
         }
     }
@@ -115,8 +118,15 @@ impl Play {
         if let (Job::Available(_, page), Some(pages)) = (job, self.feed) {
             self.ask_for_available(if page < pages { page + 1 } else { 1 });
         }
-        self.schedule
-            .ended(job, Ending::Well { requests }, self.now, 0.0);
+        self.end(job, requests);
+    }
+
+    fn end(&mut self, job: Job, requests: u32) {
+        let ending = match job {
+            Job::Poll(queue) if queue < self.failing => Ending::Badly(&Fault::NoPermission),
+            _ => Ending::Well { requests },
+        };
+        self.schedule.ended(job, ending, self.now, 0.0);
     }
 
     /// Requests this page of the lists of available agents next.
