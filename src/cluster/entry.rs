@@ -263,6 +263,12 @@ impl Standing {
         self.ended.contains(&held.reservation.id)
     }
 
+    /// Returns whether a mirror may restore a seat: this node does not know it. What it knows of a seat is never older than a mirror, because the log
+    /// says so when a seat changes, and mirrors are written only now and then.
+    pub fn lacks(&self, held: &HeldSeat) -> bool {
+        !self.has_ended(held) && !self.held.contains_key(&held.reservation.id)
+    }
+
     /// Returns all of it as one entry, without seats that have expired at `now`.
     pub fn whole(&mut self, now: Moment) -> Entry {
         self.held

@@ -185,7 +185,7 @@ impl Task {
                         held: mirror.held,
                         ..Entry::default()
                     };
-                    held.held.retain(|held| !self.standing.has_ended(held));
+                    held.held.retain(|held| self.standing.lacks(held));
                     self.standing.apply(&held);
                     if !held.held.is_empty() {
                         self.tell(held);

@@ -112,17 +112,15 @@ async fn a_seat_that_counts_on_a_wrap_up_is_held_by_every_node_and_the_next_lead
     assert_eq!(follower.reservations.list(fixture.clock.now()), []);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_seat_that_was_handed_another_agent_counts_on_that_one_on_every_node() {
-    let (fixture, exchange) = frozen(2);
-    let (leader, follower) = pair(&fixture, &exchange).await;
+/// Gives two calls a seat on this leader. The earlier one counts on Ann, and the later one on Bob. Returns the seat of the later one.
+async fn two_calls(fixture: &Fixture, leader: &Running) -> Reservation {
     let key = &fixture.keys[0];
-    let holds = leader.reservations.queue(key);
-    let tenure = leader.member.tenures();
+    let (holds, tenure) = (leader.reservations.queue(key), leader.member.tenures());
     let mut last = None;
     for (call, agent) in [("earlier", ann()), ("later", bob())] {
-        let decision = leader.decide(&fixture, 0);
-        let reserved = holds.reserve(call, MINUTE, fixture.clock.now(), |_| on(agent, decision));
+        let decision = leader.decide(fixture, 0);
+        let now = fixture.clock.now();
+        let reserved = holds.reserve(call, MINUTE * 5, now, |_| on(agent, decision));
         let Reserved::Made(made, _) = reserved else {
             panic!("{reserved:?}");
         };
@@ -131,12 +129,24 @@ async fn a_seat_that_was_handed_another_agent_counts_on_that_one_on_every_node()
         sleep(SECOND).await;
         last = Some(made);
     }
-    let now = fixture.clock.now();
-    let seats = &leader.reservations;
-    let ended = seats.took_call(&bob(), std::slice::from_ref(key), now.boot, now);
+    last.expect("two calls")
+}
+
+/// Bob takes the earlier call.
+async fn bob_takes_a_call(fixture: &Fixture, leader: &Running) {
+    let (key, now) = (&fixture.keys[0], fixture.clock.now());
+    let queues = std::slice::from_ref(key);
+    let ended = (leader.reservations).took_call(&bob(), queues, now.boot, now);
     assert!(ended.is_some());
     sleep(SECOND).await;
-    let later = last.expect("two calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_was_handed_another_agent_counts_on_that_one_on_every_node() {
+    let (fixture, exchange) = frozen(2);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let later = two_calls(&fixture, &leader).await;
+    bob_takes_a_call(&fixture, &leader).await;
     let ids = |node: &Running| {
         let held = node.reservations.list(fixture.clock.now()).into_iter();
         held.map(|(_, one)| one.id).collect::<Vec<_>>()
@@ -154,4 +164,32 @@ async fn a_seat_that_was_handed_another_agent_counts_on_that_one_on_every_node()
     sleep(SECOND).await;
     assert!(!third.member.leads());
     assert_held(&fixture, &third, &later);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_from_before_a_seat_was_handed_another_agent_changes_nothing() {
+    let (fixture, exchange) = frozen(2);
+    let (first, second) = pair(&fixture, &exchange).await;
+    let third = Running::start(&fixture, &exchange, "three");
+    sleep(LEASE).await;
+    let later = two_calls(&fixture, &first).await;
+    drop(first);
+    let others = [second, third];
+    while !others.iter().any(|node| node.member.leads()) {
+        sleep(SECOND / 10).await;
+    }
+    // The one that follows writes its mirror, and the new leader has read all mirrors.
+    sleep(LEASE * 2).await;
+    let is_leader = |node: &&Running| node.member.leads();
+    let leader = others.iter().find(is_leader).expect("one leads");
+    bob_takes_a_call(&fixture, leader).await;
+    // The leader reads them again, because a node joins.
+    let fourth = Running::start(&fixture, &exchange, "four");
+    for _ in 0..LEASE.as_secs() * 2 {
+        sleep(SECOND).await;
+        for node in others.iter().chain([&fourth]) {
+            assert_held(&fixture, node, &later);
+        }
+    }
+    assert!(leader.member.leads() && !exchange.model.lock().unwrap().mirrors.is_empty());
 }
