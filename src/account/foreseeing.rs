@@ -25,7 +25,10 @@ use crate::{
             week::tenth,
         },
     },
-    model::{agent::Agent, names::Names},
+    model::{
+        agent::{Agent, AgentId},
+        names::Names,
+    },
     state::store::Note,
 };
 
@@ -94,8 +97,17 @@ impl Account {
                     self.deps.board.notify();
                     self.call_has_arrived(&queue, change.at.saturating_sub(made.boot));
                 }
+                // Also calls that came after that look was sent: they counted on what was known before.
+                self.let_go(&change.agent, now.boot);
             }
             self.foresight.learn(change, || places);
+        }
+    }
+
+    /// Lets no call that was made by then, a boot time, count on an agent who is gone.
+    pub(super) fn let_go(&self, agent: &AgentId, made_by: Duration) {
+        if self.deps.reservations.let_go(&self.name, agent, made_by) {
+            self.deps.board.notify();
         }
     }
 

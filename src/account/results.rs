@@ -143,7 +143,8 @@ impl Account {
     fn end_reservations(&mut self) {
         for departure in self.roster.take_departures() {
             let newest = self.roster.newest(&departure.agent);
-            if newest.is_some_and(|newest| newest.agent.on_call) {
+            let is_on_call = newest.is_some_and(|newest| newest.agent.on_call);
+            if is_on_call {
                 let stay = self.roster.stay(&departure.agent);
                 let began = stay.and_then(|known| known.stay.began());
                 let at = began.unwrap_or(departure.seen.at.boot);
@@ -157,6 +158,9 @@ impl Account {
                 self.deps.board.notify();
                 self.call_has_arrived(&queue, departure.seen.at.shortest_since(made));
             }
+            // The wrap-up that an earlier call counted on is over. A later one may count on the one that the agent is in.
+            let made_by = if is_on_call { now } else { made_by };
+            self.let_go(&departure.agent, made_by.boot);
         }
     }
 

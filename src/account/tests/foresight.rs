@@ -7,8 +7,8 @@ use crate::{
     account::feeds::Feed,
     config::Soon,
     decision::{
-        decide_with,
-        reservations::{DEFAULT_TTL, Reserved},
+        Choice, decide_with,
+        reservations::{DEFAULT_TTL, Holds, Reserved},
         soon::{
             report::{AccountReport, State},
             rule::{Held, Prediction, Terms},
@@ -16,6 +16,7 @@ use crate::{
         },
     },
     fixtures::Still,
+    model::agent::Agent,
     simulator::{Ordering, Quirks, StatusForm, World},
 };
 
@@ -365,4 +366,62 @@ async fn an_agent_who_goes_from_wrap_up_onto_the_call_ends_its_reservation() {
         f64::from(taken) / f64::from(bets),
     );
     assert!((seen - met).abs() < 0.15, "{seen} {met}");
+}
+
+/// Asserts that calls of another queue count on no agent who is on a call. Returns whether a call counts on nobody any more.
+fn assert_counts_on_nobody_on_a_call(fixture: &Fixture, holds: &Holds) -> bool {
+    let snapshot = fixture.state(0).snapshot.clone().unwrap();
+    let held = holds.list(fixture.clock.now());
+    let is_away = |agent: &&Arc<Agent>| agent.on_call && agent.available == Some(false);
+    for agent in snapshot.agents.iter().filter(is_away) {
+        let mut counts_on = held.iter().map(|one| &one.counts_on);
+        assert!(counts_on.all(|one| one.as_ref() != Some(&agent.id)));
+    }
+    held.iter().any(|one| one.counts_on.is_none())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_another_queue_counts_on_no_agent_who_was_seen_on_a_call() {
+    // Agents who take calls while they are available, and agents who take them at the end of their wrap-up.
+    for setting in [busy(3), exact()] {
+        let fixture = setting.start();
+        let account = Arc::clone(&fixture.keys[0].account);
+        let other = QueueKey::new(account, "other");
+        let holds = fixture.reservations.queue(&other);
+        let mut let_go = 0;
+        for round in 0..100 {
+            fixture.arrives().await;
+            let now = fixture.clock.now();
+            let snapshot = fixture.state(0).snapshot.clone().unwrap();
+            let away = |agent: &&Arc<Agent>| !agent.on_call && agent.available == Some(false);
+            for agent in snapshot.agents.iter().filter(away) {
+                let call = format!("{round}-{}", agent.id);
+                holds.reserve(&call, MINUTE, now, |_| on(agent.id.clone(), now));
+            }
+            for _ in 0..10 {
+                sleep(SECOND).await;
+                let_go += u32::from(assert_counts_on_nobody_on_a_call(&fixture, &holds));
+            }
+        }
+        assert!(let_go > 20, "{let_go}");
+    }
+}
+
+/// Accepts a call that counts on this agent.
+fn on(agent: AgentId, now: Moment) -> Choice {
+    let policy = Policy {
+        threshold: Some(Quantity::ZERO),
+        max_age: None,
+        on_unknown: OnUnknown::Reject,
+        hours: None,
+    };
+    let rejected = decide_with(&QueueState::default(), &policy, Held::default(), now);
+    Choice {
+        decision: Decision {
+            accept: true,
+            prediction: Some(Prediction::from_percent(83, Terms::DEFAULT)),
+            ..rejected
+        },
+        counts_on: Some(agent),
+    }
 }

@@ -7,6 +7,7 @@
 //!
 //! Agents are in several queues. Of two calls that count on agents who are not free yet, none counts on the same agent as the other, whichever
 //! queues they are for. If an agent takes an earlier call than the one that counts on them, the later call counts on the earlier one's agent instead.
+//! If they take a call of another queue, or one that holds no seat, the call counts on nobody in particular from then on.
 //!
 //! [`Holds`] are the seats held in one queue, [`Reservations`] those of all queues. Neither knows HTTP or files: a [`Journal`] keeps
 //! what outlives a restart.
@@ -330,6 +331,28 @@ impl Reservations {
         }
         self.forget(key, &ended, Some(End::Answered), now);
         Some((key.clone(), ended.made))
+    }
+
+    /// This agent of the account is gone: no call of any queue that was made by then, a boot time, counts on them any longer. Another one may. Returns
+    /// whether a call did. Say first which call the agent has.
+    pub fn let_go(&self, account: &str, agent: &AgentId, made_by: Duration) -> bool {
+        let bets = self.held.bets.get(account).map(|bets| Arc::clone(&bets));
+        let Some(bets) = bets.filter(|bets| bets.are_on(agent)) else {
+            return false;
+        };
+        let mut did = false;
+        for (key, holds) in self.held.all() {
+            if !Arc::ptr_eq(holds.bets().account(), &bets) {
+                continue;
+            }
+            for id in holds.let_go(agent, made_by) {
+                did = true;
+                if let Some(journal) = &self.journal {
+                    journal.changed(&key, &id);
+                }
+            }
+        }
+        did
     }
 
     /// Returns everything held now, queue by queue.

@@ -74,6 +74,17 @@ impl Default for Bets {
 }
 
 impl Bets {
+    /// Returns whether a call counts on this agent, perhaps one whose time is up.
+    pub fn are_on(&self, agent: &AgentId) -> bool {
+        let has_any = self.number.load(Ordering::Acquire) > 0;
+        has_any && self.made().iter().any(|bet| bet.agent == *agent)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Vec<Bet>> {
+        // A panic while they are replaced can only lose bets, and then calls count on too many agents for some seconds.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Shows readers what has been made.
     fn show(&self, made: &[Bet]) {
         let mut places = [NONE; PLACES];
@@ -230,9 +241,7 @@ impl QueueBets {
     }
 
     fn made(&self) -> MutexGuard<'_, Vec<Bet>> {
-        // A panic while they are replaced can only lose bets, and then calls count on too many agents for some seconds.
-        let made = self.account.made.lock();
-        made.unwrap_or_else(PoisonError::into_inner)
+        self.account.made()
     }
 }
 

@@ -539,3 +539,18 @@ async fn a_seat_that_was_handed_another_agent_counts_on_that_one_after_a_restart
     let calls = held.iter().map(|(_, one)| (&*one.call_id, &one.counts_on));
     assert_eq!(calls.collect::<Vec<_>>(), [("later", &Some(ann))]);
 }
+
+#[tokio::test]
+async fn a_seat_whose_agent_has_another_call_counts_on_nobody_after_a_restart() {
+    let disk = Disk::new();
+    let first = disk.process();
+    let ann = AgentId("ann".into());
+    first.count_on(&ann, "call").await;
+    let now = disk.clock.now();
+    assert!(first.reservations.let_go("main", &ann, now.boot));
+    first.stop();
+    let second = disk.process();
+    let held = second.reservations.list(now);
+    let calls = held.iter().map(|(_, one)| (&*one.call_id, &one.counts_on));
+    assert_eq!(calls.collect::<Vec<_>>(), [("call", &None)]);
+}

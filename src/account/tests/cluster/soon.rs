@@ -167,6 +167,27 @@ async fn a_seat_that_was_handed_another_agent_counts_on_that_one_on_every_node()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_seat_whose_agent_takes_another_queues_call_counts_on_nobody_on_every_node() {
+    let (fixture, exchange) = frozen(2);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    two_calls(&fixture, &leader).await;
+    let now = fixture.clock.now();
+    assert!(leader.reservations.let_go("main", &bob(), now.boot));
+    sleep(SECOND).await;
+    let counts_on = |node: &Running| {
+        let held = node.reservations.list(fixture.clock.now()).into_iter();
+        held.map(|(_, one)| one.counts_on).collect::<Vec<_>>()
+    };
+    for node in [&leader, &follower] {
+        assert_eq!(counts_on(node), [Some(ann()), None]);
+    }
+    drop(leader);
+    follower.until_it_leads().await;
+    sleep(SECOND).await;
+    assert_eq!(counts_on(&follower), [Some(ann()), None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mirror_from_before_a_seat_was_handed_another_agent_changes_nothing() {
     let (fixture, exchange) = frozen(2);
     let (first, second) = pair(&fixture, &exchange).await;

@@ -1,5 +1,7 @@
 //! Ends the reservation of the call that an agent has taken, and lets no other call count on that agent.
 
+use std::time::Duration;
+
 use super::{End, Holds, Reservation, ReservationId};
 use crate::{clock::Moment, model::agent::AgentId};
 
@@ -44,6 +46,31 @@ impl Holds {
         self.end(End::Answered, id, now, |ended, held| {
             hand_over(ended, agent, held)
         })
+    }
+
+    /// Lets no call that was made by then, a boot time, count on this agent. Their seats stay held. Returns their ids.
+    pub(in crate::decision::reservations) fn let_go(
+        &self,
+        agent: &AgentId,
+        made_by: Duration,
+    ) -> Vec<ReservationId> {
+        if !self.has_any() {
+            return Vec::new();
+        }
+        let mut held = self.lock();
+        let is_one =
+            |one: &&mut Reservation| one.counts_on_agent(agent) && one.made.boot <= made_by;
+        let these = held.iter_mut().filter(is_one);
+        let ids: Vec<_> = these
+            .map(|one| {
+                one.counts_on = None;
+                one.id.clone()
+            })
+            .collect();
+        if !ids.is_empty() {
+            self.changed(&held);
+        }
+        ids
     }
 }
 

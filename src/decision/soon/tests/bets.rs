@@ -242,6 +242,38 @@ fn a_call_that_an_agent_cannot_have_taken_still_does_not_count_on_them() {
     assert_eq!(held(&reservations), left);
 }
 
+#[test]
+fn a_call_of_another_queue_does_not_count_on_an_agent_who_is_on_a_call() {
+    let queues = [key("main/sales"), key("main/support"), key("main/third")];
+    // Whether another call ends. Bob went onto a call before the call that counts on him came, but that was seen later.
+    for does_end in [true, false] {
+        let reservations = Reservations::new();
+        let [sales, support, third] = queues.each_ref().map(|key| reservations.queue(key));
+        let second = reservations.queue(&key("second/sales"));
+        let state = without_seats(&[("ann", 0.9), ("bob", 0.8)]);
+        if does_end {
+            assert_eq!(agent(&reserve(&sales, &state, "a", 1.0)), Some("ann"));
+        }
+        let state = without_seats(&[("bob", 0.8)]);
+        assert!(agent(&reserve(&support, &state, "b", 3.0)).is_some());
+        assert!(agent(&reserve(&second, &state, "another account", 3.0)).is_some());
+        let bob = id("bob");
+        let ended = reservations.took_call(&bob, &queues, moment(2.0).boot, moment(9.0));
+        assert_eq!(ended.is_some(), does_end);
+        assert!(!decide(&third, &state, 9.0).accept);
+        let gone = |made_by| reservations.let_go("main", &bob, moment(made_by).boot);
+        assert!(!gone(2.9), "it may count on his next wrap-up");
+        assert!(gone(3.0));
+        assert!(!gone(9.0), "nobody counts on him any more");
+        let left = [
+            ("b".to_owned(), None),
+            ("another account".to_owned(), Some("bob".to_owned())),
+        ];
+        assert_eq!(held(&reservations), left, "both seats stay held");
+        assert!(decide(&third, &state, 9.0).accept);
+    }
+}
+
 proptest! {
     /// What decisions read without a lock is what the bets say, whoever shares a place, and as time passes.
     #[test]
