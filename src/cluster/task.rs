@@ -154,6 +154,8 @@ pub struct Task {
     /// The data set that was new while it knew them all.
     knows_all_of: Option<String>,
     missed: Option<Missed>,
+    /// When to look again for a checkpoint behind a gap.
+    next_look_behind: Duration,
     /// Until then nobody may know the whole hour: the log began without one who knew.
     ignorant_until: Duration,
     /// Whether this data set has what this node counts for its lost ledger.
@@ -222,6 +224,7 @@ impl Task {
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
             missed: None,
+            next_look_behind: Duration::ZERO,
             ignorant_until: Duration::ZERO,
             has_told_assumed: false,
             format: codec::OLDEST,

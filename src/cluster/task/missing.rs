@@ -9,17 +9,22 @@
 //! A fresh node that leads an empty log knows nothing. For an hour, nobody in this data set knows what a node has sent that joins without its ledger,
 //! unless an earlier process of that node was in the data set. Such a node tells what it counts, and the others count it as well.
 //!
+//! Entries may be missing in the middle of a log as well: another user removed them, or the engine lost them and the leader went on. Whoever wrote
+//! the entry behind such a gap knew what was missed, or counted it, because a node reads the whole log before it leads. So each later checkpoint has
+//! these requests, and a node that has read one knows the hour again. It looks for one now and then.
+//!
 //! What a node may have missed has left the hour an hour later, and no longer matters then.
 //!
 //! A fail-over loses the last entries of the log. If all replicas confirm what counts, nobody has acted on these.
 
 use std::time::Duration;
 
-use super::{Node, REPLACES, Task, data_set::CLAIM_AGAIN, nodes::Info};
+use super::{Node, REPLACES, Task, data_set::CLAIM_AGAIN, nodes::Info, writing::CHECKPOINT_EVERY};
 use crate::{
     budget::Mirrored,
     cluster::{
-        command::{Look, MAX_COUNT, Position},
+        codec,
+        command::{Command, Look, MAX_COUNT, Position, Reply},
         entry::Entry,
         lease::Lease,
     },
@@ -41,6 +46,8 @@ const MISSED_LEASES: u32 = (CLAIM_AGAIN / 3) as u32 + 3;
 pub(super) struct Missed {
     /// The last entry that it knows. The writer of a later entry knew what was missed, or counted it. `None` if no entry shows that.
     after: Option<Position>,
+    /// Whether that must be a checkpoint: the log has later entries, which do not say what was missed.
+    needs_checkpoint: bool,
     /// The data set in which another node's mirror may still have everything. An engine that was restored to an earlier state shows old claims.
     claims_in: Option<String>,
     /// From then on it no longer matters: what was missed has left the hour.
@@ -136,40 +143,89 @@ impl Task {
                 true => known,
                 false => Position::default(),
             });
-            self.miss(after, data_set);
+            let needs_checkpoint = self.missed.as_ref();
+            let needs_checkpoint = needs_checkpoint.is_some_and(|missed| missed.needs_checkpoint);
+            self.miss(after, needs_checkpoint, data_set);
         }
     }
 
-    fn miss(&mut self, after: Option<Position>, claims_in: Option<String>) {
+    fn miss(&mut self, after: Option<Position>, needs_checkpoint: bool, claims_in: Option<String>) {
         let until = self.now().boot + IGNORANT_FOR + self.parts.lease * MISSED_LEASES;
         self.missed = Some(Missed {
             after,
+            needs_checkpoint,
             claims_in,
             until,
         });
     }
 
-    /// Records that the log has an entry at this position.
-    pub(super) fn note_entry(&mut self, position: Position) {
-        let is_missed = |after| position <= after;
-        let missed = self.missed.take();
-        self.missed = missed.filter(|missed| missed.after.is_none_or(is_missed));
+    /// Records that the log has an entry at this position, or a checkpoint.
+    pub(super) fn note_entry(&mut self, position: Position, is_checkpoint: bool) {
+        self.missed.take_if(|missed| {
+            let shows = is_checkpoint || !missed.needs_checkpoint;
+            shows && missed.after.is_some_and(|after| position > after)
+        });
     }
 
     /// Records that the account had another key until now, so that this node does not know the hour.
     pub(super) fn note_another_key(&mut self) {
-        self.miss(None, None);
+        self.miss(None, false, None);
     }
 
-    /// Records that the log lacks entries after its checkpoint, so that this node does not know their requests.
-    pub(super) fn note_gap(&mut self) {
-        self.miss(None, None);
+    /// Records that the log lacks entries before this one, so that this node does not know their requests.
+    pub(super) fn note_gap(&mut self, behind: Position) {
+        let number = behind.number.saturating_sub(1);
+        let last_lost = Position { number, ..behind };
+        match &self.missed {
+            Some(Missed { after: None, .. }) => self.miss(None, false, None),
+            // The same gap, read again.
+            Some(missed) if missed.needs_checkpoint && missed.after >= Some(last_lost) => {}
+            _ => self.miss(Some(last_lost), true, None),
+        }
+    }
+
+    /// Looks for a checkpoint behind a gap in the log, now and then, and before this node leads. Only its requests are new: this node has read
+    /// everything else.
+    pub(super) async fn look_behind_a_gap(&mut self) {
+        let awaits = self.missed.as_ref().filter(|one| one.needs_checkpoint);
+        let Some(last_lost) = awaits.and_then(|missed| missed.after) else {
+            return;
+        };
+        let asked = self.now();
+        if asked.boot < self.next_look_behind && self.candidate.held().is_none() {
+            return;
+        }
+        // Leaders write none earlier.
+        self.next_look_behind = asked.boot + CHECKPOINT_EVERY;
+        let command = Command::Read {
+            after: self.position,
+            checkpoint: true,
+        };
+        let Some(Reply::Log(log)) = self.ask(&command).await else {
+            return;
+        };
+        self.note_time(log.time, self.now());
+        let checkpoint = log.checkpoint.filter(|one| one.position > last_lost);
+        let (Some(checkpoint), true) = (
+            checkpoint,
+            self.generation.as_ref() == Some(&log.generation),
+        ) else {
+            return;
+        };
+        let reading = self.reading(asked, log.time, true);
+        if let Ok(whole) = codec::decode_all(&checkpoint, &reading).await {
+            self.count(&Entry {
+                requests: whole.requests,
+                ..Entry::default()
+            });
+            self.note_entry(checkpoint.position, whole.whole);
+        }
     }
 
     /// Records that another node has stored what this one cannot read, because its version is too old. A leader knows the hour.
     pub(super) fn note_unread_mirror(&mut self) {
         if !self.leads() {
-            self.miss(None, None);
+            self.miss(None, false, None);
         }
     }
 

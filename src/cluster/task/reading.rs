@@ -26,7 +26,8 @@ impl Task {
         let mut with_checkpoint = !self.is_synced;
         // The position of the last checkpoint, if one was read.
         let mut begun_at = None;
-        let mut may_lack = false;
+        // The entry behind the last gap, and the one before which the log lacks entries.
+        let (mut behind_gap, mut lacks_before) = (None, None);
         let is_late = |at: Moment| self.now().shortest_since(at) > LATE;
         let is_late = self.up_to_date.is_none_or(is_late);
         loop {
@@ -46,41 +47,29 @@ impl Task {
             if self.generation.as_ref() != Some(&log.generation) {
                 return false; // The next beat handles the new data set first.
             }
-            let reading = Reading {
-                asked,
-                now,
-                engine: log.time,
-                suspect_since: self.suspect_since,
-                is_old: is_late,
-                format: self.parts.format,
-            };
             let is_last = log.entries.len() < MAX_READ;
-            if with_checkpoint {
-                let at = log
-                    .checkpoint
-                    .as_ref()
-                    .map(|checkpoint| checkpoint.position);
-                // To read the same checkpoint once more would bring the same gap again.
-                may_lack = begun_at.replace(at) == Some(at);
+            if std::mem::take(&mut with_checkpoint) {
+                let at = log.checkpoint.as_ref().map(|one| one.position);
+                // To read the same checkpoint once more would bring the same gap again. So entries are missing there, unless a checkpoint replaces
+                // them meanwhile. Then another entry is behind the gap.
+                if begun_at.replace(at) == Some(at) {
+                    lacks_before = behind_gap;
+                    continue;
+                }
             }
-            let reading = Reading {
-                is_old: is_late || begun_at.is_some(),
-                ..reading
-            };
-            let is_gap = !self.take_in(log, &reading, may_lack).await;
+            let reading = self.reading(asked, log.time, is_late || begun_at.is_some());
+            let taken_in = self.take_in(log, &reading, lacks_before).await;
             if self.unread || self.spoilt.is_some() {
                 return false; // Until a checkpoint or a new data set replaces what cannot be read.
             }
-            if is_gap {
-                with_checkpoint = true;
+            if let Err(behind) = taken_in {
+                (behind_gap, with_checkpoint) = (Some(behind), true);
                 self.is_synced = false; // The next read may get no answer.
-                continue;
-            }
-            with_checkpoint = false;
-            if is_last {
+            } else if is_last {
                 (self.is_synced, self.up_to_date) = (true, Some(asked));
                 self.suspect_since = None;
                 self.gave_up = false;
+                self.look_behind_a_gap().await;
                 if self.others_know() {
                     self.settle(true);
                 }
@@ -89,27 +78,45 @@ impl Task {
         }
     }
 
-    /// Applies a part of the log. Stops at a gap and returns false, unless it `may_lack` entries.
-    async fn take_in(&mut self, log: Log, reading: &Reading, may_lack: bool) -> bool {
+    /// Returns this node's clocks for what it asked for then, and the engine's in between.
+    pub(super) fn reading(&self, asked: Moment, engine: Duration, is_old: bool) -> Reading {
+        Reading {
+            asked,
+            now: self.now(),
+            engine,
+            suspect_since: self.suspect_since,
+            is_old,
+            format: self.parts.format,
+        }
+    }
+
+    /// Applies a part of the log. Stops at a gap and returns the entry behind it, unless the log is known to lack entries before it.
+    async fn take_in(
+        &mut self,
+        log: Log,
+        reading: &Reading,
+        lacks_before: Option<Position>,
+    ) -> Result<(), Position> {
         if let Some(checkpoint) = log.checkpoint {
             let entry = codec::decode_all(&checkpoint, reading).await;
             self.take_entry(checkpoint.position, entry);
         }
         for entry in log.entries {
             if entry.position != self.position.next() {
-                if !may_lack {
-                    return false;
+                if lacks_before != Some(entry.position) {
+                    return Err(entry.position);
                 }
-                self.note_gap();
+                self.note_gap(entry.position);
             }
             self.take_entry(entry.position, codec::decode(&entry.data, reading));
         }
-        true
+        Ok(())
     }
 
     fn take_entry(&mut self, position: Position, entry: Result<Entry, BadEntry>) {
         self.position = position;
-        self.note_entry(position);
+        let is_checkpoint = entry.as_ref().is_ok_and(|entry| entry.whole);
+        self.note_entry(position, is_checkpoint);
         self.confirmed.found(position);
         self.candidate.heard_of(position.epoch);
         let mut entry = match entry {
@@ -163,14 +170,9 @@ impl Task {
         let Some(Reply::Mirrors(mirrors)) = self.ask(&Command::Mirrors).await else {
             return false;
         };
-        let writing = self.writing();
         let reading = Reading {
-            asked,
-            now: self.now(),
-            engine: writing.engine,
             suspect_since: None,
-            is_old: true,
-            format: self.parts.format,
+            ..self.reading(asked, self.writing().engine, true)
         };
         for (node, mirror) in mirrors.into_iter().take(MAX_NODES) {
             let is_own = node == self.parts.node;

@@ -19,7 +19,7 @@ use crate::{
 
 /// A new checkpoint may be due after this many entries, or this long after the last one.
 const ENTRIES_PER_CHECKPOINT: u64 = 256;
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 
 /// It is due after so many entries, even if they are short. A node that starts reads as many, in a fraction of a second.
 const MAX_ENTRIES: u64 = 4_096;

@@ -310,22 +310,81 @@ fn write_checkpoint(model: &mut Model) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_is_overtaken_by_a_checkpoint_while_it_reads_reads_that_too() {
+async fn what_a_gap_hides_no_longer_counts_once_a_later_checkpoint_was_read() {
     let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
-    let last = 3 * MAX_READ as u64;
+    let one = Peer::start(&exchange, &clock, "one");
+    one.until_it_leads().await;
+    let two = Peer::start(&exchange, &clock, "two");
+    sleep(LEASE).await;
+    one.spend().await;
+    sleep(SECOND).await;
+    two.cut(true);
+    for _ in 0..3 {
+        one.spend().await;
+        sleep(SECOND).await;
+    }
+    // The engine loses an entry that the node has not read.
+    let lost = {
+        let log = &mut exchange.model.lock().unwrap().log;
+        let lost = *log.keys().rev().nth(2).expect("each request has two");
+        log.remove(&lost);
+        lost
+    };
+    two.cut(false);
+    sleep(SECOND * 2).await;
+    let has_checkpoint = || {
+        let model = exchange.model.lock().unwrap();
+        model
+            .checkpoint
+            .as_ref()
+            .expect("the first entry's")
+            .position
+            > lost
+    };
+    assert!(!has_checkpoint());
+    while !has_checkpoint() {
+        one.spend().await;
+        sleep(SECOND * 3).await;
+    }
+    sleep(SECOND * 40).await;
+    one.stop.cancel();
+    two.until_it_leads().await;
+    let used = one.budget.usage().used;
+    assert!(used < LIMIT);
+    assert_eq!(two.budget.usage().used, used);
+}
+
+/// A log of which a node reads only a part at once, with a checkpoint at its beginning, and without these entries.
+fn long_log(lacks: &[u64]) -> Arc<Exchange> {
+    let exchange = Exchange::new();
     {
         let model = &mut exchange.model.lock().unwrap();
-        for number in 1..=last {
+        for number in 1..=LONG {
             let (position, entry) = request(number, false);
             model.log.insert(position, (Duration::ZERO, entry));
             if number == 1 {
                 write_checkpoint(model);
             }
         }
+        model
+            .log
+            .retain(|position, _| !lacks.contains(&position.number));
     }
-    let node = Peer::start(&exchange, &clock, "one");
-    node.answer(Reads::Overtaken(1));
-    sleep(SECOND * 5).await;
-    // Ten entries are about the same request.
-    assert_eq!(u64::from(node.budget.usage().used), last / 10 + 1);
+    exchange
+}
+
+const LONG: u64 = 3 * MAX_READ as u64;
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_overtaken_by_a_checkpoint_while_it_reads_reads_that_too() {
+    // In a log with a gap, the checkpoint is read twice to find that it is one. Then a part of the log was read.
+    for (lacks, reads) in [(&[][..], 1), (&[5], 3)] {
+        let exchange = long_log(lacks);
+        let node = Peer::start(&exchange, &Arc::new(VirtualClock::default()), "one");
+        node.answer(Reads::Overtaken(reads));
+        sleep(SECOND * 5).await;
+        // Ten entries are about the same request.
+        let used = u64::from(node.budget.usage().used);
+        assert_eq!(used, LONG / 10 + 1, "{lacks:?}");
+    }
 }
