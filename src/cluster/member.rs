@@ -33,7 +33,7 @@ pub(super) const ORDERS: usize = 1_024;
 /// The maximum of questions in a process that wait for answers. Each has a waiting HTTP request.
 const MAX_PENDING: usize = 1_024;
 
-/// The maximum of nodes that this one knows: far more than machines route the calls of one account.
+/// The maximum of nodes whose queues a leader polls: far more than machines route the calls of one account.
 pub const MAX_NODES: usize = 1_024;
 
 /// The role of a member for its account.

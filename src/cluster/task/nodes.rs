@@ -12,7 +12,7 @@ use super::Task;
 use crate::cluster::{
     codec,
     command::{Command, Look, MAX_COUNT},
-    member::{MAX_NODES, NodeStatus, Status},
+    member::{NodeStatus, Status},
 };
 
 /// A node that was silent for this many leases is gone.
@@ -78,7 +78,7 @@ impl Task {
     }
 
     pub(super) fn see_nodes(&mut self, look: &Look, now: Duration) {
-        for (id, info) in look.nodes.iter().take(MAX_NODES) {
+        for (id, info) in &look.nodes {
             let Ok(info) = serde_json::from_slice::<Info>(info) else {
                 continue;
             };

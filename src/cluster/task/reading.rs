@@ -9,7 +9,6 @@ use crate::{
         codec::{self, BadEntry, Reading},
         command::{Command, Log, MAX_READ, Position, Reply},
         entry::Entry,
-        member::MAX_NODES,
     },
 };
 
@@ -174,7 +173,7 @@ impl Task {
             suspect_since: None,
             ..self.reading(asked, self.writing().engine, true)
         };
-        for (node, mirror) in mirrors.into_iter().take(MAX_NODES) {
+        for (node, mirror) in mirrors {
             let is_own = node == self.parts.node;
             self.mirrors_seen.entry(node).or_insert(asked.boot);
             match codec::decode(&mirror, &reading) {
@@ -202,6 +201,8 @@ impl Task {
                     tracing::warn!(account = &*self.parts.account, %error, "a node's mirror cannot be used");
                 }
             }
+            // Each may have a whole hour, and there may be thousands.
+            tokio::task::yield_now().await;
         }
         self.checkpoint = None;
         true

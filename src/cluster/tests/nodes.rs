@@ -1,12 +1,19 @@
 //! Tests what a node reports about the others.
 
+use std::num::NonZeroU32;
+
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::*;
 use crate::{
-    budget::Witness as _,
-    cluster::{codec, command::Position, entry::Entry},
+    budget::{Budget, Mark, Mirrored, Witness as _},
+    clock::Clock as _,
+    cluster::{
+        codec::{self, Writing},
+        command::Position,
+        entry::Entry,
+    },
 };
 
 /// Reports as a node does: which entry it has read.
@@ -59,5 +66,57 @@ async fn a_node_that_reads_no_entry_of_this_epoch_is_behind_by_all_of_them() {
         ("stuck", number),
     ];
     assert_eq!(behind, expected);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_of_thousands_of_mirrors_is_read_and_the_last_of_thousands_of_nodes() {
+    const MANY: usize = 5_000;
+    let exchange = Exchange::new();
+    let clock = Arc::new(VirtualClock::default());
+    let writing = Writing {
+        now: clock.now(),
+        engine: Duration::from_secs(1_795_000_000),
+        format: codec::FORMAT,
+    };
+    let mark = Mark {
+        process: 1,
+        number: 1,
+    };
+    let mirror = |requests| {
+        let mirror = Entry {
+            requests,
+            ..Entry::default()
+        };
+        codec::encode(&mirror, &writing)
+    };
+    {
+        let mut model = exchange.model.lock().unwrap();
+        let mirrors = (0..MANY).map(|number| (format!("a-{number}"), mirror(Vec::new())));
+        model.mirrors.extend(mirrors);
+        let last = mirror(vec![Mirrored::asked_for(mark, true)]);
+        model.mirrors.insert("z".to_owned(), last);
+    }
+    (0..MANY).for_each(|number| publish(&exchange, &format!("a-{number}"), 0, 0));
+    publish(&exchange, "z", 0, 0);
+    let settings = Settings {
+        name: "one".to_owned(),
+        lease: LEASE,
+        alone: None,
+    };
+    let node = Node::new(Arc::clone(&exchange) as Arc<_>, settings, clock.clone());
+    let (member, seat) = node.member(&"main".into(), "origin", "identity");
+    let budget = Budget::in_memory(NonZeroU32::new(60).unwrap(), 0, clock);
+    let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
+    let mut membership = node.membership(seat.unwrap(), Some(Arc::clone(&budget)));
+    let task = membership.task.take().unwrap();
+    let running = tokio::spawn(task.run(CancellationToken::new()));
+    sleep(LEASE).await;
+    let nodes = member.status().nodes;
+    assert!(nodes.iter().any(|node| node.name == "z"), "{}", nodes.len());
+    while !member.leads() {
+        sleep(LEASE / 10).await;
+    }
+    assert_eq!(budget.usage().used, 1);
     running.abort();
 }
