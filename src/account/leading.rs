@@ -18,7 +18,7 @@ use crate::{
     budget::Refusal,
     clock::Moment,
     cluster::{
-        entry::{Entry, HeldSeat, Rows, SeenRow, Shown},
+        entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown},
         member::Member,
         message::{Answer, Question, Said, What},
     },
@@ -51,7 +51,14 @@ pub(super) struct Told {
     answers: Vec<(String, Answer)>,
     /// The newest questions of other nodes.
     heard: Heard,
+    queues: Option<Arc<Polled>>,
+    /// When this node first published news as the leader, as boot time.
+    since: Option<Duration>,
 }
+
+/// How long a leader keeps what is known of queues that it does not poll. It hears within a second which queues only other nodes have, and within
+/// some seconds their ids.
+const TELL_QUEUES_AFTER: Duration = Duration::from_secs(60);
 
 /// A reservation, as the other nodes know it.
 #[derive(Debug)]
@@ -100,7 +107,29 @@ impl Account {
         self.add_rows(&mut entry);
         self.add_shown(&mut entry);
         self.add_learnt(&mut entry);
+        self.add_queues(&mut entry);
         entry
+    }
+
+    /// Names the polled queues: all nodes drop what they know of others.
+    fn add_queues(&mut self, entry: &mut Entry) {
+        let now = self.deps.clock.now().boot;
+        let since = *self.told.since.get_or_insert(now);
+        let are_ids_known = self.is_certain(&self.deps.names.borrow());
+        if now < since + TELL_QUEUES_AFTER || !are_ids_known {
+            return;
+        }
+        let names = self.deps.queues.iter();
+        let polled = Polled {
+            ids: self.ids.iter().flatten().copied().collect(),
+            names: names.map(|queue| Arc::clone(&queue.key.queue)).collect(),
+        };
+        if self.told.queues.as_deref() != Some(&polled) {
+            self.told.polls.retain(|id, _| polled.ids.contains(id));
+            let polled = Arc::new(polled);
+            self.told.queues = Some(Arc::clone(&polled));
+            entry.queues = Some(polled);
+        }
     }
 
     fn add_names(&mut self, entry: &mut Entry) {

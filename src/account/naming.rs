@@ -189,7 +189,7 @@ impl Account {
     }
 
     /// Returns whether it is known which queue each name means.
-    fn is_certain(&self, names: &Names) -> bool {
+    pub(super) fn is_certain(&self, names: &Names) -> bool {
         !self.has_names() || (!self.naming.is_stale && names.queues.is_some())
     }
 

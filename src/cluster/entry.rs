@@ -4,7 +4,7 @@
 //! Times are moments of this machine; `codec` converts them to ages and back.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -47,6 +47,17 @@ pub struct Entry {
     pub silences: Vec<Silence>,
     /// In a mirror: requests that its node counts because it lost its ledger.
     pub assumed: Vec<Mirrored>,
+    /// The queues that the leader polls, if these have changed. What is known of other queues is dropped.
+    pub queues: Option<Arc<Polled>>,
+}
+
+/// The queues that a leader polls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Polled {
+    /// By CallTools' id, if that is known.
+    pub ids: BTreeSet<u64>,
+    /// By name or id in the config.
+    pub names: BTreeSet<Arc<str>>,
 }
 
 /// The agents of a polled queue, as CallTools sent them.
@@ -109,45 +120,75 @@ pub struct Silence {
 impl Entry {
     /// Returns whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        !self.whole
-            && !self.doubted
-            && self.names.is_none()
-            && self.polls.is_empty()
-            && self.seen.is_empty()
-            && self.shown.is_empty()
-            && self.fault.is_none()
-            && self.held.is_empty()
-            && self.ended.is_empty()
-            && self.learnt.is_none()
-            && self.requests.is_empty()
-            && self.silences.is_empty()
-            && self.assumed.is_empty()
+        let Self {
+            whole,
+            names,
+            polls,
+            doubted,
+            seen,
+            shown,
+            fault,
+            held,
+            ended,
+            learnt,
+            requests,
+            silences,
+            assumed,
+            queues,
+        } = self;
+        !whole
+            && !doubted
+            && names.is_none()
+            && polls.is_empty()
+            && seen.is_empty()
+            && shown.is_empty()
+            && fault.is_none()
+            && held.is_empty()
+            && ended.is_empty()
+            && learnt.is_none()
+            && requests.is_empty()
+            && silences.is_empty()
+            && assumed.is_empty()
+            && queues.is_none()
     }
 
     /// Appends `next` to this change. It is not whole.
     pub fn join(&mut self, next: Entry) {
-        if next.doubted {
+        // Each field is named, so that none is forgotten.
+        let Entry {
+            whole: _,
+            names,
+            polls,
+            doubted,
+            seen,
+            shown,
+            fault,
+            held,
+            ended,
+            learnt,
+            requests,
+            silences,
+            assumed,
+            queues,
+        } = next;
+        if doubted {
             self.doubted = true;
             self.seen.retain(|seen| !seen.by_sweep);
         }
-        self.names = next.names.or(self.names.take());
-        self.polls.extend(next.polls);
-        self.seen.extend(next.seen);
-        self.shown.extend(next.shown);
-        self.fault = next.fault.or(self.fault.take());
-        self.held.extend(next.held);
-        self.ended.extend(next.ended);
-        self.learnt = next.learnt.or(self.learnt.take());
-        self.requests.extend(next.requests);
-        self.silences.extend(next.silences);
+        self.names = names.or(self.names.take());
+        self.polls.extend(polls);
+        self.seen.extend(seen);
+        self.shown.extend(shown);
+        self.fault = fault.or(self.fault.take());
+        self.held.extend(held);
+        self.ended.extend(ended);
+        self.learnt = learnt.or(self.learnt.take());
+        self.requests.extend(requests);
+        self.silences.extend(silences);
+        self.assumed.extend(assumed);
+        self.queues = queues.or(self.queues.take());
     }
-}
 
-/// The maximum of rows in a part of a checkpoint, unless one queue has more: about 1.3 MB, which take some 10 ms to write or to read. Other
-/// accounts wait meanwhile.
-const ROWS_PER_PART: usize = 1_000;
-
-impl Entry {
     /// Splits a checkpoint. [Joining](Self::join) all parts in their order makes it whole again.
     pub fn parts(mut self) -> Vec<Self> {
         let (polls, seen) = (
@@ -167,6 +208,10 @@ impl Entry {
         parts.parts
     }
 }
+
+/// The maximum of rows in a part of a checkpoint, unless one queue has more: about 1.3 MB, which take some 10 ms to write or to read. Other
+/// accounts wait meanwhile.
+const ROWS_PER_PART: usize = 1_000;
 
 /// The parts of a checkpoint while it is split.
 struct Parts {
@@ -255,6 +300,10 @@ impl Standing {
                 continue;
             }
             self.held.insert(held.reservation.id.clone(), held.clone());
+        }
+        if let Some(queues) = &entry.queues {
+            self.polls.retain(|id, _| queues.ids.contains(id));
+            self.shown.retain(|name, _| queues.names.contains(name));
         }
     }
 
@@ -367,5 +416,57 @@ mod tests {
         for number in 10_000 - MAX_ENDED..10_000 {
             assert!(standing.has_ended(&held(number, now).held[0]), "{number}");
         }
+    }
+
+    #[test]
+    fn a_queue_that_is_no_longer_polled_is_in_no_checkpoint() {
+        let now = Still::new().now();
+        let queue = |id, name: &str| Entry {
+            polls: vec![(
+                id,
+                Rows {
+                    as_of: now,
+                    took: Duration::ZERO,
+                    complete: true,
+                    rows: Vec::new(),
+                },
+            )],
+            shown: vec![Shown {
+                queue: name.into(),
+                fault: None,
+                max_age: Duration::ZERO,
+                members_max_age: Duration::ZERO,
+            }],
+            ..Entry::default()
+        };
+        let mut standing = Standing::default();
+        let mut change = queue(1, "sales");
+        change.join(queue(2, "support"));
+        change.join(Entry {
+            queues: Some(Arc::new(Polled {
+                ids: [2].into(),
+                names: ["support".into()].into(),
+            })),
+            ..Entry::default()
+        });
+        standing.apply(&change);
+        let whole = standing.whole(now);
+        let ids: Vec<_> = whole.polls.iter().map(|(id, _)| *id).collect();
+        let names: Vec<_> = whole.shown.iter().map(|shown| &*shown.queue).collect();
+        assert_eq!((&*ids, &*names), (&[2][..], &["support"][..]));
+    }
+
+    #[test]
+    fn changes_that_are_joined_keep_what_a_node_counts_for_its_lost_ledger() {
+        let mark = crate::budget::Mark {
+            process: 1,
+            number: 1,
+        };
+        let mut joined = Entry::default();
+        joined.join(Entry {
+            assumed: vec![Mirrored::asked_for(mark, true)],
+            ..Entry::default()
+        });
+        assert_eq!(joined.assumed.len(), 1);
     }
 }

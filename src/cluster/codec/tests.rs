@@ -5,7 +5,7 @@ use crate::{
     budget::{Mark, Mirrored},
     cluster::{
         command::Position,
-        entry::{HeldSeat, Rows, SeenRow, Shown, Silence},
+        entry::{HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
     },
     decision::{
         reservations::{Reservation, ReservationId},
@@ -110,6 +110,10 @@ fn entry(at: u64) -> Entry {
             throttled: true,
             wait: Some(seconds(30)),
         }],
+        queues: Some(Arc::new(Polled {
+            ids: [5450].into(),
+            names: ["sales".into()].into(),
+        })),
         ..Entry::default()
     }
 }
@@ -132,6 +136,7 @@ fn an_entry_keeps_its_ages_on_another_machine() {
     assert_eq!(read.fault, entry(100).fault);
     assert_eq!((read.ended.len(), read.silences.len()), (1, 1));
     assert_eq!(read.learnt, entry(100).learnt);
+    assert_eq!(read.queues, entry(100).queues);
     // Stays count from the receipt.
     assert_eq!(read.requests, entry(100).requests);
     let (seat, was) = (&read.held[0].reservation, &entry(100).held[0].reservation);

@@ -1,6 +1,6 @@
 //! The JSON form of an entry. Ages and stays are in milliseconds.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -9,7 +9,7 @@ use super::{BadEntry, Reading, Writing};
 use crate::{
     budget::{MAX_SILENCE, Mark, Mirrored},
     clock::Moment,
-    cluster::entry::{Entry, HeldSeat, Rows, SeenRow, Shown, Silence},
+    cluster::entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
     decision::{
         reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
         soon::rule::Prediction,
@@ -63,6 +63,15 @@ pub(super) struct Wire {
     silences: Vec<(bool, Option<u64>)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     assumed: Vec<WireRequest>,
+    /// Earlier versions ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queues: Option<WirePolled>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WirePolled {
+    ids: BTreeSet<u64>,
+    names: BTreeSet<String>,
 }
 
 /// Process, number, polling, answered and stay of a request.
@@ -249,6 +258,7 @@ impl Wire {
                 .map(|silence| (silence.throttled, silence.wait.map(ms)))
                 .collect(),
             assumed: entry.assumed.iter().map(request).collect(),
+            queues: entry.queues.as_deref().map(WirePolled::new),
         }
     }
 
@@ -312,7 +322,24 @@ impl Wire {
             requests: requests(self.requests, over),
             silences: silences.collect(),
             assumed: requests(self.assumed, over),
+            queues: self.queues.map(|queues| Arc::new(queues.polled())),
         })
+    }
+}
+
+impl WirePolled {
+    fn new(polled: &Polled) -> Self {
+        Self {
+            ids: polled.ids.clone(),
+            names: polled.names.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn polled(self) -> Polled {
+        Polled {
+            ids: self.ids,
+            names: self.names.into_iter().map(Into::into).collect(),
+        }
     }
 }
 

@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::{
-    cluster::{engine::Heard, member::MAX_NODES, message::Question},
+    cluster::{
+        codec::{FORMAT, Reading, decode_all},
+        engine::Heard,
+        member::MAX_NODES,
+        message::Question,
+    },
     config,
 };
 
@@ -64,6 +69,39 @@ async fn a_seat_outlives_the_wish_for_its_queue() {
     for node in [&leader, &third] {
         assert_eq!(node.reservations.list(fixture.clock.now()).len(), 1);
     }
+}
+
+/// Returns of how many queues the last checkpoint has agents, and of how many it has what the board shows.
+async fn queues_in_checkpoint(fixture: &Fixture, exchange: &Exchange) -> (usize, usize) {
+    let now = fixture.clock.now();
+    let reading = Reading {
+        asked: now,
+        now,
+        engine: Duration::from_secs(1_795_000_000),
+        suspect_since: None,
+        is_old: true,
+        format: FORMAT,
+    };
+    let checkpoint = exchange.model.lock().unwrap().checkpoint.clone();
+    let whole = decode_all(&checkpoint.unwrap(), &reading).await.unwrap();
+    (whole.polls.len(), whole.shown.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_no_node_has_any_more_leaves_the_log_and_stays_away() {
+    let (fixture, exchange) = frozen(2);
+    let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
+    leader.until_it_leads().await;
+    let follower = Running::of(&fixture, &exchange, "two", Known::default(), 2, 1000);
+    let third = Running::of(&fixture, &exchange, "three", Known::default(), 1, 1000);
+    sleep(3 * MINUTE).await;
+    assert_eq!(queues_in_checkpoint(&fixture, &exchange).await, (2, 2));
+    drop(follower);
+    sleep(5 * MINUTE).await;
+    assert_eq!(queues_in_checkpoint(&fixture, &exchange).await, (1, 1));
+    leader.stop.cancel();
+    third.until_it_leads().await;
+    assert_eq!(queues_in_checkpoint(&fixture, &exchange).await, (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
