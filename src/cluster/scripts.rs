@@ -205,7 +205,7 @@ return {0, discarded}
 ";
 
 /// The names of all keys of an account, the mark of its data set first.
-const ALL_KEYS: [&str; 6] = [
+pub(super) const ALL_KEYS: [&str; 6] = [
     "generation",
     "lease",
     "log",

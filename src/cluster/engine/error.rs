@@ -84,6 +84,11 @@ fn is_read_only(error: &RedisError) -> bool {
     is_code || error.to_string().contains("READONLY")
 }
 
+/// Returns whether the user lacks the right to a command, and not only to its key or channel.
+pub(super) fn is_of_command(error: &RedisError) -> bool {
+    error.to_string().contains(" run the ")
+}
+
 impl From<RedisError> for EngineError {
     fn from(error: RedisError) -> Self {
         let source = error.source();
@@ -133,7 +138,11 @@ impl EngineError {
 
     /// Returns whether the engine's user lacks a right, and the engine does not say which.
     pub(super) fn hides_a_right(&self) -> bool {
-        matches!(self, Self::Redis(error) if error.to_string().contains(LACKS))
+        let Self::Redis(error) = self else {
+            return false;
+        };
+        let is_refusal = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm);
+        error.to_string().contains(LACKS) || (is_refusal && !is_of_command(error))
     }
 
     /// Returns what the engine refuses, if it answers but cannot be used until a person does something.

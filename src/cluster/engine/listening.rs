@@ -54,7 +54,7 @@ impl RedisEngine {
             let place = self.place();
             if place.is_sentinel()
                 && let Ok(found) = place.find().await
-                && self.link("").leave_all_but(&found[0]).await
+                && self.server("").link.leave_all_but(&found[0]).await
             {
                 tracing::info!(master = %found[0].addr(), "the cluster's engine has another master");
                 return;

@@ -7,31 +7,27 @@ mod link;
 mod listening;
 mod place;
 mod rights;
+mod server;
+mod trial;
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, Mutex as StdMutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use redis::{Value, aio::MultiplexedConnection};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::time::timeout;
 
 pub use self::error::EngineError;
-use self::link::Link;
 pub use self::listening::Heard;
 pub use self::place::{BadUrl, Place};
+use self::{server::Server, trial::TRIAL};
 use super::{
-    command::{Command, Listener, Look, Position, Reply},
+    command::{Command, Listener, Reply},
     replies, scripts,
 };
 
@@ -44,14 +40,8 @@ const ANSWER: Duration = Duration::from_millis(400);
 /// How long replicas may take to confirm a write: within [`ANSWER`].
 const CONFIRM_MS: u64 = 250;
 
-/// How soon all scripts are tried again after the engine has refused one. All accounts use one trial, and a person's change shows within a second.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
-
 /// How many nodes of a cluster a command may be sent to: the known one, the one that it names, and one more after a failover.
 const MAX_MOVES: usize = 3;
-
-/// The name of the dummy account on which each script is tried.
-const TRIAL: &str = "trial";
 
 /// Runs commands: implemented by the real engine, and by simulated ones in tests.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
@@ -85,20 +75,15 @@ pub struct Address {
 /// Redis or Valkey. See the [module](self).
 pub struct RedisEngine {
     /// Another one replaces it with each new password.
-    place: StdMutex<Arc<Place>>,
+    place: Mutex<Arc<Place>>,
     prefix: String,
     replicas: u32,
-    /// The connections by node. Nodes have names only in a Redis Cluster; the empty name is the only node, or any node of the cluster.
-    links: StdMutex<HashMap<String, Arc<Link>>>,
-    /// In a Redis Cluster, the node of each account, as nodes have named it.
-    homes: StdMutex<HashMap<String, String>>,
-    /// Whether every script has worked since the last command that was refused.
-    is_tried: AtomicBool,
-    /// Locked while all scripts are tried: what was refused last, and when.
-    trial: Mutex<Option<(EngineError, Instant)>>,
-    up: AtomicBool,
-    /// The last error that was logged.
-    last_logged: StdMutex<String>,
+    /// The servers by address. They have addresses only in a Redis Cluster; the empty one is the only server, or any server of the cluster.
+    servers: Mutex<HashMap<String, Arc<Server>>>,
+    /// In a Redis Cluster, the server of each account, as servers have named it.
+    homes: Mutex<HashMap<String, String>>,
+    /// How the names of the trial's keys begin. Two processes on the same keys would end each other's trial early, and so pass it.
+    stem: String,
 }
 
 impl fmt::Debug for RedisEngine {
@@ -112,7 +97,7 @@ impl fmt::Debug for RedisEngine {
 }
 
 /// Locks a map. Only insertions and removals happen under the lock, so a panic leaves nothing half done.
-fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -128,15 +113,12 @@ impl RedisEngine {
             place = place.with_password(password.expose_secret());
         }
         Ok(Self {
-            place: StdMutex::new(Arc::new(place)),
+            place: Mutex::new(Arc::new(place)),
             prefix: address.prefix.clone(),
             replicas: address.replicas,
-            links: StdMutex::default(),
-            homes: StdMutex::default(),
-            is_tried: AtomicBool::new(false),
-            trial: Mutex::default(),
-            up: AtomicBool::new(false),
-            last_logged: StdMutex::default(),
+            servers: Mutex::default(),
+            homes: Mutex::default(),
+            stem: format!("{TRIAL}-{:08x}:", fastrand::u32(..)),
         })
     }
 
@@ -151,159 +133,123 @@ impl RedisEngine {
         Arc::clone(&lock(&self.place))
     }
 
-    /// Returns whether the last command was answered, and every script works.
+    /// Returns whether each server that was used has answered its last command, and every command works there.
     pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        let servers = lock(&self.servers);
+        let mut used = servers.values().filter_map(|one| one.is_up()).peekable();
+        used.peek().is_some() && used.all(|is_up| is_up)
     }
 
-    fn link(&self, node: &str) -> Arc<Link> {
-        let mut links = lock(&self.links);
-        Arc::clone(links.entry(node.to_owned()).or_default())
+    fn server(&self, address: &str) -> Arc<Server> {
+        let mut servers = lock(&self.servers);
+        Arc::clone(servers.entry(address.to_owned()).or_default())
     }
 
-    /// Asks the node that has the account. If a node names another one, it has not run the command, which then goes there.
-    async fn ask_its_node(&self, account: &str, command: &Command) -> Result<Reply, EngineError> {
+    /// Asks the server that has the account. If a server names another one, it has not run the command, which then goes there.
+    async fn ask_its_server(&self, account: &str, command: &Command) -> Result<Reply, EngineError> {
         for _ in 0..MAX_MOVES {
             let home = lock(&self.homes).get(account).cloned().unwrap_or_default();
-            let (link, place) = (self.link(&home), self.place());
+            let (server, place) = (self.server(&home), self.place());
             let asked = async {
-                let node = place.node(&home);
-                let (mut connection, number) = link.connection(&place, node).await?;
-                let asked = timeout(ANSWER, self.ask(&mut connection, account, command));
-                let answered = match asked.await.unwrap_or(Err(EngineError::Silent)) {
-                    Err(error) if error.hides_a_right() => {
-                        let found = rights::lacking(&mut connection, &self.prefix);
-                        let found = timeout(ANSWER, found).await;
-                        Err(found.ok().flatten().unwrap_or(error))
-                    }
-                    answered => answered,
-                };
-                // Errors such as READONLY count as well: the engine's role has changed.
-                let is_of_connection =
-                    |error: &EngineError| error.moved_to().is_none() && !error.is_spoilt();
-                if answered.as_ref().is_err_and(is_of_connection) {
-                    link.drop_connection(number).await;
-                }
-                answered
+                let trial = self.try_all(&server, &place, &home, account);
+                server.trial.pass(trial).await?;
+                let names = Names::of(account);
+                self.ask_server(&server, &place, &home, names, command)
+                    .await
             };
-            match asked.await {
-                Err(error) => match error.moved_to().filter(|_| place.is_cluster()) {
-                    Some(to) => drop(lock(&self.homes).insert(account.to_owned(), to)),
-                    None => {
-                        lock(&self.homes).remove(account);
-                        return Err(error);
-                    }
-                },
-                answered => return answered,
+            let answered = asked.await;
+            let error = answered.as_ref().err();
+            if let Some(to) = error.and_then(EngineError::moved_to)
+                && place.is_cluster()
+            {
+                lock(&self.homes).insert(account.to_owned(), to);
+                continue;
             }
+            if error.is_some() {
+                lock(&self.homes).remove(account);
+            }
+            server.note(&home, &answered);
+            return answered;
         }
         lock(&self.homes).remove(account);
         Err(EngineError::Silent)
     }
 
-    /// Tries all scripts, unless they are known to work. After a refusal, all must work again before anything else is done: an engine that takes no
-    /// writes often answers reads, and a lease must not be renewed by a node that cannot write its log.
-    async fn is_usable(&self) -> Result<(), EngineError> {
-        if self.is_tried.load(Ordering::Relaxed) {
-            return Ok(());
+    /// Runs every command once on keys beside those of the account, which are at the same server, and removes them.
+    async fn try_all(
+        &self,
+        server: &Server,
+        place: &Place,
+        home: &str,
+        account: &str,
+    ) -> Result<(), EngineError> {
+        let names = self.trial_names(account);
+        let mut tried = Ok(());
+        for command in trial::commands() {
+            tried = self
+                .ask_server(server, place, home, names, &command)
+                .await
+                .map(drop);
+            if tried.is_err() {
+                break;
+            }
         }
-        let mut refused = self.trial.lock().await;
-        if self.is_tried.load(Ordering::Relaxed) {
-            return Ok(()); // Another command has waited for the same trial.
+        if tried.as_ref().is_err_and(|error| error.refusal().is_none()) {
+            return tried; // Nothing was done, or the next trial removes them.
         }
-        if let Some((error, at)) = &*refused
-            && at.elapsed() < TRY_AGAIN
-        {
-            return Err(error.clone());
+        let mut expire = redis::pipe();
+        for key in scripts::ALL_KEYS.into_iter().chain(["accounts", "right"]) {
+            let key = self.key(names, key);
+            expire.cmd("EXPIRE").arg(key).arg(0).ignore();
         }
-        let tried = self.try_all().await;
-        let error = tried
-            .as_ref()
-            .err()
-            .filter(|error| error.refusal().is_some());
-        *refused = error.map(|error| (error.clone(), Instant::now()));
-        self.is_tried.store(tried.is_ok(), Ordering::Relaxed);
+        if let Ok((mut connection, _)) = server.link.connection(place, place.node(home)).await {
+            // If it fails, they are few and short.
+            let _ = timeout(ANSWER, expire.exec_async(&mut connection)).await;
+        }
         tried
     }
 
-    /// Runs every script once for a dummy account, so that a missing permission shows at startup instead of when a leader fails.
-    async fn try_all(&self) -> Result<(), EngineError> {
-        let run = |command| async move { self.ask_its_node(TRIAL, &command).await };
-        let text = || TRIAL.to_owned();
-        let discard = |generation| Command::Discard {
-            generation,
-            new: text(),
+    async fn ask_server(
+        &self,
+        server: &Server,
+        place: &Place,
+        home: &str,
+        names: Names<'_>,
+        command: &Command,
+    ) -> Result<Reply, EngineError> {
+        let (mut connection, number) = server.link.connection(place, place.node(home)).await?;
+        let asked = timeout(ANSWER, self.ask(&mut connection, names, command));
+        let answered = match asked.await.unwrap_or(Err(EngineError::Silent)) {
+            Err(error) if error.hides_a_right() => {
+                let key = self.key(self.trial_names(names.tag), "right");
+                let found = rights::lacking(&mut connection, &self.prefix, &key);
+                let found = timeout(ANSWER, found).await;
+                Err(found.ok().flatten().unwrap_or(error))
+            }
+            answered => answered,
         };
-        if let Reply::Discarded(Some(other)) = run(discard(text())).await? {
-            run(discard(other)).await?; // Another user has set the mark.
+        // Errors such as READONLY count as well: the engine's role has changed.
+        let is_of_connection =
+            |error: &EngineError| error.moved_to().is_none() && !error.is_spoilt();
+        if answered.as_ref().is_err_and(is_of_connection) {
+            server.link.drop_connection(number).await;
         }
-        let look = Command::Look {
-            node: text(),
-            info: Vec::new(),
-            generation: text(),
-        };
-        let Reply::Seen(Look { lease, last, .. }) = run(look).await? else {
-            return Ok(());
-        };
-        let (epoch, number) = (last.epoch + 1, 1);
-        for command in [
-            Command::Take {
-                generation: text(),
-                seen: lease,
-                lease: format!("{TRIAL} 1 1"),
-            },
-            Command::Renew {
-                generation: text(),
-                holder: text(),
-                lease: format!("{TRIAL} 2 1"),
-            },
-            Command::Publish {
-                generation: text(),
-                holder: text(),
-                position: Position { epoch, number },
-                entry: Vec::new(),
-                checkpoint: Some(vec![vec![0]; 2]),
-            },
-            Command::Read {
-                after: Position::default(),
-                checkpoint: true,
-            },
-            Command::Mirror {
-                generation: text(),
-                node: text(),
-                mirror: Vec::new(),
-            },
-            Command::Mirrors,
-            Command::Forget {
-                nodes: vec![text()],
-                mirrors: vec![text()],
-            },
-            Command::Claim {
-                account: text(),
-                claims: vec![text()],
-            },
-            Command::Send {
-                to: Listener::Leader,
-                message: Vec::new(),
-            },
-        ] {
-            run(command).await?;
-        }
-        Ok(())
+        answered
     }
 
     async fn ask(
         &self,
         connection: &mut MultiplexedConnection,
-        account: &str,
+        names: Names<'_>,
         command: &Command,
     ) -> Result<Reply, EngineError> {
-        let Some(call) = scripts::call(command, &self.bell(account)) else {
+        let bell = self.channel(names.channel, &Listener::Bell);
+        let Some(call) = scripts::call(command, &bell) else {
             let Command::Send { to, message } = command else {
                 unreachable!("all other commands have scripts")
             };
             let mut publish = redis::cmd("PUBLISH");
-            publish.arg(self.channel(account, to)).arg(message);
+            publish.arg(self.channel(names.channel, to)).arg(message);
             return Ok(replies::read(
                 command,
                 publish.query_async(connection).await?,
@@ -311,7 +257,7 @@ impl RedisEngine {
         };
         let mut invocation = call.script.prepare_invoke();
         for key in call.keys {
-            invocation.key(format!("{}:{{{account}}}:{key}", self.prefix));
+            invocation.key(self.key(names, key));
         }
         for argument in &call.arguments {
             invocation.arg(argument.as_slice());
@@ -335,30 +281,44 @@ impl RedisEngine {
         Ok(replies::read(command, value)?)
     }
 
-    fn bell(&self, account: &str) -> String {
-        format!("{}:bell:{account}", self.prefix)
+    fn trial_names<'a>(&'a self, account: &'a str) -> Names<'a> {
+        Names {
+            tag: account,
+            stem: &self.stem,
+            channel: TRIAL,
+        }
+    }
+
+    fn key(&self, names: Names<'_>, key: &str) -> String {
+        let Names { tag, stem, .. } = names;
+        format!("{}:{{{tag}}}:{stem}{key}", self.prefix)
     }
 
     fn channel(&self, account: &str, to: &Listener) -> String {
         match to {
             Listener::Leader => format!("{}:ask:{account}", self.prefix),
-            Listener::Bell => self.bell(account),
+            Listener::Bell => format!("{}:bell:{account}", self.prefix),
             Listener::Node(node) => format!("{}:node:{node}", self.prefix),
         }
     }
+}
 
-    /// Logs why the engine cannot be used, once until it works again. A lost connection shows in several ways, one after the other; only another
-    /// reason is news.
-    fn log(&self, error: &EngineError, was_up: bool) {
-        let text = error.to_string();
-        let mut last = lock(&self.last_logged);
-        if was_up || last.is_empty() || (!error.is_silence() && *last != text) {
-            tracing::warn!(
-                %error,
-                advice = error.refusal().map(|refusal| refusal.advice),
-                "the cluster's engine is lost; this node answers from memory until it is back"
-            );
-            *last = text;
+/// What the keys and channels of a command are called.
+#[derive(Clone, Copy, Debug)]
+struct Names<'a> {
+    /// All keys with the same one are at the same server of a Redis Cluster.
+    tag: &'a str,
+    /// The beginning of each key's own name.
+    stem: &'a str,
+    channel: &'a str,
+}
+
+impl<'a> Names<'a> {
+    fn of(account: &'a str) -> Self {
+        Self {
+            tag: account,
+            stem: "",
+            channel: account,
         }
     }
 }
@@ -369,38 +329,12 @@ impl Engine for RedisEngine {
         account: &'a str,
         command: &'a Command,
     ) -> BoxFuture<'a, Result<Reply, EngineError>> {
-        Box::pin(async move {
-            let answered = match self.is_usable().await {
-                Ok(()) => self.ask_its_node(account, command).await,
-                Err(error) => Err(error),
-            };
-            if answered
-                .as_ref()
-                .is_err_and(|error| error.refusal().is_some())
-            {
-                self.is_tried.store(false, Ordering::Relaxed);
-            }
-            if answered.is_ok() && !self.is_tried.load(Ordering::Relaxed) {
-                return answered; // It was sent before another one was refused.
-            }
-            let is_up = answered.as_ref().err().is_none_or(EngineError::is_spoilt);
-            let was_up = self.up.swap(is_up, Ordering::Relaxed);
-            match &answered {
-                Err(error) if !is_up => self.log(error, was_up),
-                _ if !was_up => {
-                    let after = std::mem::take(&mut *lock(&self.last_logged));
-                    let after = (!after.is_empty()).then_some(after);
-                    tracing::info!(after, "the cluster's engine answers");
-                }
-                _ => {}
-            }
-            answered
-        })
+        Box::pin(self.ask_its_server(account, command))
     }
 
     fn keeps_what_it_confirms(&self) -> bool {
-        let links = lock(&self.links);
-        let most = links.values().map(|link| link.replicas()).max();
+        let servers = lock(&self.servers);
+        let most = servers.values().map(|one| one.link.replicas()).max();
         self.replicas > 0 && self.replicas >= most.unwrap_or_default()
     }
 }

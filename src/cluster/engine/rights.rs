@@ -2,9 +2,13 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
 
-use super::{EngineError, TRIAL};
+use super::{
+    error::{EngineError, is_of_command},
+    trial::TRIAL,
+};
 
-/// All commands of the scripts, each as a call for [`KEY`] that does no harm. Most are errors there, which come after a look at the rights.
+/// All commands that openseat uses with keys, each as a call for [`KEY`] that does no harm. Most are errors there, which come after a look at the
+/// rights.
 const CALLS: [&[&str]; 13] = [
     &["GET", KEY],
     &["SET", KEY, "1"],
@@ -25,29 +29,45 @@ const CALLS: [&[&str]; 13] = [
 /// Stands for a key of the trial.
 const KEY: &str = "key";
 
-/// Returns the first right that the user lacks.
+/// The kinds of channels.
+const CHANNELS: [&str; 3] = ["bell", "ask", "node"];
+
+/// Returns the first right that the user lacks. Only this looks at the key.
 pub(super) async fn lacking(
     connection: &mut MultiplexedConnection,
     prefix: &str,
+    key: &str,
 ) -> Option<EngineError> {
-    let key = format!("{prefix}:{{{TRIAL}}}:right");
     for call in CALLS {
         let mut command = redis::cmd(call[0]);
         for &argument in &call[1..] {
-            command.arg(if argument == KEY { &*key } else { argument });
+            command.arg(if argument == KEY { key } else { argument });
         }
-        let answered: Result<Value, RedisError> = command.query_async(connection).await;
-        match answered {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
+        if let Some(error) = refusal(connection, &command).await {
+            return Some(match is_of_command(&error) {
+                true => EngineError::Lacks(call[0].to_owned()),
                 // It may run the command, but not with this key.
-                let is_command = error.to_string().contains(" run the ");
-                return Some(match is_command {
-                    true => EngineError::Lacks(call[0].to_owned()),
-                    false => error.into(),
-                });
-            }
-            _ => {}
+                false => error.into(),
+            });
+        }
+    }
+    for kind in CHANNELS {
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(format!("{prefix}:{kind}:{TRIAL}")).arg("");
+        if let Some(error) = refusal(connection, &publish).await {
+            return Some(EngineError::Lacks(match is_of_command(&error) {
+                true => "PUBLISH".to_owned(),
+                false => format!("PUBLISH on the channels {prefix}:{kind}:*"),
+            }));
         }
     }
     None
+}
+
+/// Returns the error if the user lacks a right to this call.
+async fn refusal(connection: &mut MultiplexedConnection, call: &redis::Cmd) -> Option<RedisError> {
+    let answered: Result<Value, RedisError> = call.query_async(connection).await;
+    let is_refusal =
+        |error: &RedisError| error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm);
+    answered.err().filter(is_refusal)
 }

@@ -381,21 +381,3 @@ async fn what_is_too_long_is_found_by_all_even_if_its_finder_gets_no_answer() {
         assert_eq!(discarded, Reply::Discarded(None), "{key}");
     }
 }
-
-#[tokio::test]
-#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn an_engine_is_used_although_another_user_has_spoilt_the_trial() {
-    let server = start();
-    until_it_answers(&engine(&server, "start")).await;
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    for (key, command) in [("generation", "SET"), ("lease", "SADD")] {
-        let () = redis::cmd(command)
-            .arg(format!("p:{{trial}}:{key}"))
-            .arg("other")
-            .query_async(&mut connection)
-            .await
-            .unwrap();
-    }
-    until_it_answers(&engine(&server, "p")).await;
-}
