@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 use super::{
     command::{Checkpoint, Command, Listener, Log, Logged, Look, MAX_READ, Position, Reply},
-    engine::{Engine, EngineError, Heard},
+    engine::{Engine, EngineError, Heard, Trial, commands},
     node::Node,
     replies::Foreign,
+    scripts,
 };
 
 /// The engine's data for one account.
@@ -218,7 +219,7 @@ pub(crate) struct Exchange {
     nodes: Mutex<Vec<Weak<Node>>>,
     /// Whether it answers nothing.
     pub is_down: AtomicBool,
-    /// The command that its user may not run, so that its nodes do not use it.
+    /// The command that its user may not run.
     pub lacks: Mutex<Option<String>>,
     /// Whether it has a replica, which confirms writes.
     pub has_replica: AtomicBool,
@@ -264,6 +265,21 @@ impl Exchange {
         self.nodes.lock().unwrap().push(Arc::downgrade(node));
     }
 
+    /// Answers nothing.
+    async fn silence(&self) -> Result<(), EngineError> {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        Err(EngineError::Silent)
+    }
+
+    /// Refuses a command whose script uses what the user may not run.
+    fn allows(&self, command: &Command) -> Result<(), EngineError> {
+        let lacks = self.lacks.lock().unwrap().clone();
+        match lacks.filter(|right| scripts::needs(command, right)) {
+            Some(right) => Err(EngineError::Lacks(right)),
+            None => Ok(()),
+        }
+    }
+
     fn deliver(&self, message: &Heard, to: Option<&str>) -> bool {
         if matches!(message, Heard::Bell(_)) {
             return self.deliver_once(message, to);
@@ -300,12 +316,9 @@ impl Engine for Exchange {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             if self.is_down.load(Ordering::Relaxed) {
-                tokio::time::sleep(Duration::from_millis(400)).await;
-                return Err(EngineError::Silent);
+                self.silence().await?;
             }
-            if let Some(command) = self.lacks.lock().unwrap().clone() {
-                return Err(EngineError::Lacks(command));
-            }
+            self.allows(command)?;
             let ahead = *self.ahead.lock().unwrap();
             let time = Duration::from_secs(1_795_000_000) + ahead + self.begun.elapsed();
             let with_checkpoint =
@@ -349,5 +362,52 @@ impl Engine for Exchange {
 
     fn keeps_what_it_confirms(&self) -> bool {
         self.has_replica.load(Ordering::Relaxed)
+    }
+}
+
+/// A node's own engine, which is this exchange. Like the real one, it is used after a refusal once it refuses nothing.
+#[derive(Debug)]
+pub(crate) struct Careful {
+    exchange: Arc<Exchange>,
+    trial: Trial,
+}
+
+impl Careful {
+    pub fn new(exchange: &Arc<Exchange>) -> Arc<Self> {
+        Arc::new(Self {
+            exchange: Arc::clone(exchange),
+            trial: Trial::default(),
+        })
+    }
+}
+
+impl Engine for Careful {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        let (exchange, trial) = (&self.exchange, &self.trial);
+        Box::pin(async move {
+            let try_all = async {
+                let is_down = exchange.is_down.load(Ordering::Relaxed);
+                let mut commands = commands().into_iter();
+                match is_down {
+                    true => exchange.silence().await,
+                    false => commands.try_for_each(|command| exchange.allows(&command)),
+                }
+            };
+            trial.pass(try_all).await?;
+            let answered = exchange.run(account, command).await;
+            let error = answered.as_ref().err();
+            if error.is_some_and(|error| error.refusal().is_some()) {
+                trial.fail();
+            }
+            answered
+        })
+    }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        self.exchange.keeps_what_it_confirms()
     }
 }

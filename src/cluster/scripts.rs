@@ -315,6 +315,25 @@ pub(super) fn call(command: &Command, bell: &str) -> Option<Call> {
     })
 }
 
+/// Returns whether the engine's user needs the right to this command of the engine to run one of openseat's.
+#[cfg(test)]
+pub(super) fn needs(command: &Command, right: &str) -> bool {
+    let script = match command {
+        Command::Look { .. } => LOOK,
+        Command::Take { .. } => TAKE,
+        Command::Renew { .. } => RENEW,
+        Command::Publish { .. } => PUBLISH,
+        Command::Read { .. } => READ,
+        Command::Mirror { .. } => MIRROR,
+        Command::Mirrors => MIRRORS,
+        Command::Forget { .. } => FORGET,
+        Command::Discard { .. } => DISCARD,
+        Command::Claim { .. } => CLAIM,
+        Command::Send { .. } => "'PUBLISH'",
+    };
+    script.contains(&format!("'{right}'"))
+}
+
 fn number(number: usize) -> Vec<u8> {
     number.to_string().into_bytes()
 }

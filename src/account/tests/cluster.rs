@@ -12,7 +12,7 @@ use crate::{
         engine::Engine,
         member::Member,
         message::{Said, What},
-        model::Exchange,
+        model::{Careful, Exchange},
         node::{Membership, Node, Settings as NodeSettings},
     },
     decision::soon::rule::{Prediction, Terms},
@@ -116,7 +116,7 @@ impl Running {
             lease: LEASE,
             alone: exchange.alone.lock().unwrap().clone(),
         };
-        let engine = Arc::clone(exchange) as Arc<dyn Engine>;
+        let engine = Careful::new(exchange) as Arc<dyn Engine>;
         let node = Arc::new(Node::new(engine, settings, fixture.clock.clone()));
         exchange.introduce(&node);
         let (member, seat) = node.member(&"main".into(), "origin", "identity");

@@ -25,6 +25,8 @@ use tokio::time::timeout;
 pub use self::error::EngineError;
 pub use self::listening::Heard;
 pub use self::place::{BadUrl, Place};
+#[cfg(test)]
+pub(super) use self::trial::{Trial, commands};
 use self::{server::Server, trial::TRIAL};
 use super::{
     command::{Command, Listener, Reply},
