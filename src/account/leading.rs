@@ -13,6 +13,7 @@ use super::{
     ask::Waiter,
     job::Done,
     remote::{Fate, Heard, Remote},
+    wishes::queue_of,
 };
 use crate::{
     budget::Refusal,
@@ -22,6 +23,7 @@ use crate::{
         member::Member,
         message::{Answer, Question, Said, What},
     },
+    config,
     decision::{
         DecisionInput, Policy, Reason,
         board::{QueueKey, QueueState},
@@ -311,22 +313,31 @@ impl Account {
         QueueKey::new(Arc::clone(&self.name), queue)
     }
 
-    /// Returns the state of a queue, and its opening hours, by the asking node's config. `None` if that is not known yet.
+    /// Returns the state of a queue, and its opening hours, by the asking node's config: by the lines that came with its question, or else by its last
+    /// wish. `None` if that is not known yet.
     fn state_for(
         &mut self,
         asker: &str,
         key: &QueueKey,
+        lines: Option<&str>,
     ) -> Option<(Arc<QueueState>, Option<Arc<OpeningHours>>)> {
         let state = self.deps.board.get(key)?;
         let mut queues = self.deps.queues.iter();
         let Some(place) = queues.position(|queue| queue.key == *key) else {
-            return Some((state, None));
+            return lines.is_none().then_some((state, None));
         };
         let own = &self.deps.queues[place];
-        let Some(asked) = self.wishes.queue(asker, &own.reference) else {
+        let is_own = |lines: &str| {
+            lines == config::Queue::lines(&own.reference, own.hours.as_deref(), &own.rule)
+        };
+        let asked = match lines {
+            Some(lines) if is_own(lines) => None,
+            Some(lines) => Some(queue_of(lines)?),
+            None => self.wishes.queue(asker, &own.reference).cloned(),
+        };
+        let Some(config::Queue { rule, hours, .. }) = asked else {
             return Some((state, own.hours.clone()));
         };
-        let (hours, rule) = (asked.hours.clone(), asked.rule.clone());
         if rule == own.rule {
             return Some((state, hours));
         }
@@ -347,6 +358,7 @@ impl Account {
             threshold,
             max_age_ms,
             on_unknown,
+            rule,
         } = what
         else {
             return Said::Unlogged;
@@ -355,7 +367,7 @@ impl Account {
             return Said::Unlogged; // This task must first read what another leader has logged.
         };
         let (key, ttl) = (self.key(&queue), Duration::from_millis(ttl_ms));
-        let known = self.state_for(asker, &key);
+        let known = self.state_for(asker, &key, rule.as_deref());
         let Some((state, hours)) = known.filter(|_| TTL.contains(&ttl)) else {
             // The asking node's wish is still on its way.
             return Said::Unlogged;

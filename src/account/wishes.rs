@@ -64,6 +64,12 @@ impl Wishes {
     }
 }
 
+/// Reads a queue of another node's config. `None` if it is too long, or this version cannot read it.
+pub(super) fn queue_of(lines: &str) -> Option<config::Queue> {
+    let is_short = lines.len() <= MAX_LINES;
+    is_short.then(|| config::Queue::from_lines(lines)).flatten()
+}
+
 /// The wish of a node.
 #[derive(Debug)]
 struct Wish {
@@ -146,8 +152,7 @@ impl Account {
                 None if own == digest => own_lines,
                 None => return Said::Which,
             };
-            let short = lines.iter().filter(|lines| lines.len() <= MAX_LINES);
-            let queues = short.filter_map(|lines| config::Queue::from_lines(lines));
+            let queues = lines.iter().filter_map(|lines| queue_of(lines));
             let wish = Wish {
                 heard,
                 digest,

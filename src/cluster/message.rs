@@ -33,6 +33,10 @@ pub enum What {
         max_age_ms: Option<u64>,
         /// What to answer without fresh data, as in the config.
         on_unknown: crate::decision::OnUnknown,
+        /// The asking node's rule and opening hours for the queue, as lines of config. Earlier versions do not send them; then those of the node's last
+        /// wish count.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
     },
     /// End a reservation.
     Release {

@@ -26,6 +26,10 @@ pub(super) fn keys(config: &Config) -> Vec<QueueKey> {
 
 /// What the config says about the decisions of each queue.
 pub(super) fn queue_rules(config: &Config) -> HashMap<QueueKey, QueueRules> {
+    let is_cluster = config.cluster.is_some();
+    let lines = |queue: &config::Queue| {
+        config::Queue::lines(&queue.reference, queue.hours.as_deref(), &queue.rule)
+    };
     let of_account = |account: &config::Account| {
         let queues = account.queues.iter().zip(plan::policies(account));
         let rules = queues.map(|(queue, policy)| {
@@ -33,6 +37,7 @@ pub(super) fn queue_rules(config: &Config) -> HashMap<QueueKey, QueueRules> {
                 policy,
                 counts_seats: !matches!(queue.rule, config::Rule::Custom(_)),
                 patience: queue.patience,
+                lines: is_cluster.then(|| lines(queue).into()),
             };
             (key(account, queue), rules)
         });

@@ -15,6 +15,7 @@ use crate::{
         model::{Careful, Exchange},
         node::{Membership, Node, Settings as NodeSettings},
     },
+    config,
     decision::soon::rule::{Prediction, Terms},
 };
 
@@ -42,6 +43,8 @@ struct Running {
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<anyhow::Result<()>>,
     stop: CancellationToken,
+    /// The rule and opening hours of each of its queues, as lines of config.
+    rules: Vec<String>,
     /// Keeps the receiver of other nodes' messages alive.
     node: Arc<Node>,
 }
@@ -111,6 +114,10 @@ impl Running {
         see: impl FnOnce(&mut Membership),
     ) -> Self {
         let keys: Vec<_> = queues.iter().map(|queue| queue.key.clone()).collect();
+        let rules = queues.iter().map(|queue| {
+            config::Queue::lines(&queue.reference, queue.hours.as_deref(), &queue.rule)
+        });
+        let rules = rules.collect();
         let settings = NodeSettings {
             name: name.to_owned(),
             lease: LEASE,
@@ -168,6 +175,7 @@ impl Running {
             asks,
             task: tokio::spawn(account.run(stop.clone())),
             stop,
+            rules,
             node,
         }
     }
@@ -251,6 +259,7 @@ impl Running {
             threshold: Some(0.0),
             max_age_ms: None,
             on_unknown: OnUnknown::Reject,
+            rule: self.rules.get(place).cloned(),
         }
     }
 }

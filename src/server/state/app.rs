@@ -88,6 +88,8 @@ pub struct QueueRules {
     pub counts_seats: bool,
     /// How long its decisions wait for a fresh answer by default; `None` if they do not wait.
     pub patience: Option<Patience>,
+    /// In a cluster, its rule and opening hours as lines of config: the leader decides by them about seats for this node's calls.
+    pub lines: Option<Arc<str>>,
 }
 
 /// A queue, as handlers see it.
@@ -107,6 +109,8 @@ pub struct Queue {
     pub holds: Arc<Holds>,
     /// The version of its state on the board.
     pub version: Arc<Version>,
+    /// As in its [rules](QueueRules::lines).
+    pub lines: Option<Arc<str>>,
     /// Whether the log already says that a router sends no usable call ids.
     pub call_id_warning: Once,
 }
@@ -268,6 +272,7 @@ impl App {
                     .expect("the metrics were made for the queues of the board"),
                 holds: deps.reservations.queue(key),
                 version: deps.board.version(key).expect("the queue is on the board"),
+                lines: rules.lines.clone(),
                 call_id_warning: Once::new(),
             })
         };

@@ -117,6 +117,7 @@ async fn reserve_elsewhere(
         threshold: policy.threshold.map(Quantity::get),
         max_age_ms: policy.max_age.map(|age| age.as_millis() as u64),
         on_unknown: policy.on_unknown,
+        rule: queue.lines.as_deref().map(str::to_owned),
     };
     let answer = member.ask(what, TIMEOUT).await;
     let now = app.clock.now();

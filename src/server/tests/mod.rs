@@ -106,6 +106,7 @@ impl World {
             },
             counts_seats: true,
             patience: None,
+            lines: None,
         };
         let clock = Arc::new(Still::new());
         Self {

@@ -1,6 +1,15 @@
 //! Tests nodes whose configs have different rules for a queue.
 
 use super::*;
+use crate::{cluster::model::Mishap, fixtures::opening_hours};
+
+/// Reserves through a node as one of an earlier version, which does not send its rule.
+fn without_rule(mut what: What) -> What {
+    if let What::Reserve { rule, .. } = &mut what {
+        *rule = None;
+    }
+    what
+}
 
 #[tokio::test(start_paused = true)]
 async fn each_node_counts_a_queue_and_holds_its_seats_by_its_own_rule() {
@@ -19,6 +28,12 @@ async fn each_node_counts_a_queue_and_holds_its_seats_by_its_own_rule() {
     let mut made = 0;
     for call in 0..=all {
         let what = follower.reserve(&fixture, &format!("call-{call}"));
+        // The leader has its wish, which is enough.
+        let what = if call % 2 == 0 {
+            what
+        } else {
+            without_rule(what)
+        };
         let said = follower.member.ask(what, SECOND).await;
         made += usize::from(matches!(said, Some(Said::Made { .. })));
     }
@@ -31,6 +46,89 @@ async fn each_node_counts_a_queue_and_holds_its_seats_by_its_own_rule() {
     follower.until_it_leads().await;
     sleep(MINUTE).await;
     assert_eq!(count(&follower), all);
+}
+
+/// Asks the leader through this node for a seat, as long as a call's router waits.
+async fn asks(node: &Running, what: What) -> Said {
+    let said = node.member.ask(what, SECOND / 4).await;
+    said.expect("an answer in time")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_holds_a_seat_by_the_threshold_the_age_and_the_hours_of_the_node_that_asks() {
+    let (fixture, exchange) = frozen(1);
+    let leader = Running::start(&fixture, &exchange, "one");
+    leader.until_it_leads().await;
+    let follower = Running::start(&fixture, &exchange, "two");
+    let mut queues = fixture.queues.clone();
+    // The test begins on a Sunday.
+    queues[0].hours = opening_hours(&["Mon 10:00-11:00"], "UTC");
+    let closed = Running::configured(&fixture, &exchange, "three", Known::default(), queues, 1000);
+    sleep(MINUTE).await;
+    let with = |call: &str, threshold: f64, max_age: Option<u64>| {
+        let mut what = follower.reserve(&fixture, call);
+        let What::Reserve {
+            threshold: asked,
+            max_age_ms,
+            ..
+        } = &mut what
+        else {
+            unreachable!("it reserves")
+        };
+        (*asked, *max_age_ms) = (Some(threshold), max_age);
+        what
+    };
+    let rejected = |reason: Reason| Said::Rejected(reason.as_str().to_owned());
+    let said = asks(&closed, closed.reserve(&fixture, "closed")).await;
+    assert_eq!(said, rejected(Reason::Closed));
+    let said = asks(&follower, with("old", 0.0, Some(1))).await;
+    assert_eq!(said, rejected(Reason::TooOld));
+    let mut said = Vec::new();
+    for call in 0..4 {
+        said.push(asks(&follower, with(&format!("call-{call}"), 3.0, None)).await);
+    }
+    // Five seats are open.
+    let made = said.iter().filter(|said| matches!(said, Said::Made { .. }));
+    assert_eq!(made.count(), 2, "{said:?}");
+    assert_eq!(
+        said[2..],
+        [Reason::Reserved, Reason::Reserved].map(rejected)
+    );
+    let said = asks(&follower, with("another", 0.0, None)).await;
+    assert!(matches!(said, Said::Made { .. }), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_holds_a_seat_by_the_rule_of_the_node_that_asks_even_if_it_lost_that_nodes_wish()
+{
+    let (fixture, exchange) = frozen(1);
+    let leader = Running::start(&fixture, &exchange, "one");
+    leader.until_it_leads().await;
+    *exchange.mishaps.lock().unwrap() = [Mishap::Lost; 1_000].into();
+    let mut queues = fixture.queues.clone();
+    queues[0].rule = custom("$.results[*]");
+    let many = Running::configured(&fixture, &exchange, "two", Known::default(), queues, 1000);
+    let mut queues = fixture.queues.clone();
+    queues[0].hours = opening_hours(&["Mon 10:00-11:00"], "UTC");
+    let closed = Running::configured(&fixture, &exchange, "three", Known::default(), queues, 1000);
+    // Their next wishes come in half a minute.
+    sleep(10 * SECOND).await;
+    exchange.mishaps.lock().unwrap().clear();
+    let (seats, all) = (fixture.seats(0).get() as usize, many.decide(&fixture, 0));
+    let all = all.count.unwrap().get() as usize;
+    assert!(all > seats, "{all} agents are listed, {seats} have a seat");
+    let said = asks(&closed, closed.reserve(&fixture, "closed")).await;
+    assert_eq!(said, Said::Rejected(Reason::Closed.as_str().to_owned()));
+    for call in 0..all {
+        let said = asks(&many, many.reserve(&fixture, &format!("call-{call}"))).await;
+        assert!(matches!(said, Said::Made { .. }), "{call}: {said:?}");
+    }
+    // What the leader cannot read is no rule to decide by.
+    let mut what = many.reserve(&fixture, "another");
+    if let What::Reserve { rule, .. } = &mut what {
+        *rule = Some("accept = 3".to_owned());
+    }
+    assert_eq!(asks(&many, what).await, Said::Unlogged);
 }
 
 #[tokio::test(start_paused = true)]
