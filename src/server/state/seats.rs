@@ -1,8 +1,9 @@
 //! Holds and releases seats, here or through the leader of a cluster.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
 
 use super::app::{AccountHandle, App, Queue};
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     server::http::{problem::Problem, problem_types},
 };
 
-/// How long the leader may take. The call is ringing.
+/// How long the leader, or its log, may take. The call is ringing.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many leaders are asked at once about a reservation of an unknown queue. Each question waits in a short list that all requests share.
@@ -42,55 +43,46 @@ pub struct SeatRequest<'a> {
 /// Holds a seat if the decision is to accept.
 ///
 /// # Errors
-/// In a cluster: the leader did not answer in time, could not log the seat, or knows nothing about the queue yet.
+/// In a cluster: the leader did not answer in time, could not log the seat in time, or knows nothing about the queue yet.
 pub async fn reserve(app: &App, seat: &SeatRequest<'_>) -> Result<Reserved, Problem> {
+    let by = Instant::now() + TIMEOUT;
     let member = member(app, &seat.queue.key);
     // Read before the decision, which holds only in this tenure.
     let logged_in = member.and_then(|member| Some((member, member.gives_seats_in()?)));
     if (member.is_none() || logged_in.is_some())
-        && let Some(reserved) = reserve_here(app, seat, logged_in).await
+        && let Some(reserved) = reserve_here(app, seat, logged_in, by).await
     {
         return Ok(reserved);
     }
     match member.filter(|member| !member.gives_seats()) {
         // This node may have led until now; then the next leader decides. If it has just begun to lead, its account's task answers as soon as it
         // knows all held seats.
-        Some(member) => reserve_elsewhere(app, seat, member).await,
+        Some(member) => reserve_elsewhere(app, seat, member, by).await,
         None => Err(no_leader()),
     }
 }
 
-fn member<'a>(app: &'a App, queue: &QueueKey) -> Option<&'a Member> {
+fn member<'a>(app: &'a App, queue: &QueueKey) -> Option<&'a Arc<Member>> {
     app.account(&queue.account)
-        .and_then(|account| account.member.as_deref())
+        .and_then(|account| account.member.as_ref())
 }
 
-/// Decides here; in a cluster, in a tenure of this node. Returns `None` if the seat could not be logged.
+/// Decides here; in a cluster, in a tenure of this node. Returns `None` if the seat could not be logged in time.
 async fn reserve_here(
     app: &App,
     seat: &SeatRequest<'_>,
-    logged_in: Option<(&Member, u64)>,
+    logged_in: Option<(&Arc<Member>, u64)>,
+    by: Instant,
 ) -> Option<Reserved> {
     let (queue, now) = (seat.queue, app.clock.now());
     let decide = |held: Held<'_>| choose(&app.state(queue), seat.policy, held, now);
     let reserved = queue.holds.reserve(seat.call_id, seat.ttl, now, decide);
-    let seats = &app.reservations;
-    let has_seat = match (&reserved, logged_in) {
-        (Reserved::Made(made, _), logged_in) => {
-            app.board.notify();
-            match logged_in {
-                Some((member, tenure)) => member.log_made(tenure, seats, &queue.key, made).await,
-                None => true,
-            }
-        }
-        // The request that made it may still wait for the log.
-        (Reserved::AlreadyHeld(found), Some((member, tenure))) => {
-            member.log_found(tenure, seats, &queue.key, found).await
-        }
-        _ => return Some(reserved),
-    };
-    if !has_seat {
+    if matches!(reserved, Reserved::Made(..)) {
         app.board.notify();
+    }
+    if let Some((member, tenure)) = logged_in
+        && !is_logged(app, &queue.key, &reserved, (member, tenure), by).await
+    {
         return None;
     }
     if let Reserved::Made(made, _) = &reserved {
@@ -99,10 +91,41 @@ async fn reserve_here(
     Some(reserved)
 }
 
+/// Waits for the log in a task of its own, which goes on after the answer to the router, and if the router leaves. Then the log takes the seat, and a
+/// repeated request finds it, or the seat is released.
+async fn is_logged(
+    app: &App,
+    queue: &QueueKey,
+    reserved: &Reserved,
+    (member, tenure): (&Arc<Member>, u64),
+    by: Instant,
+) -> bool {
+    let (reservation, is_new) = match reserved {
+        Reserved::Made(made, _) => (made.clone(), true),
+        // The request that made it may still wait for the log.
+        Reserved::AlreadyHeld(found) => (found.clone(), false),
+        Reserved::Refused(_) | Reserved::Full(_) => return true,
+    };
+    let (member, queue) = (Arc::clone(member), queue.clone());
+    let (seats, board) = (Arc::clone(&app.reservations), Arc::clone(&app.board));
+    let log = tokio::spawn(async move {
+        let has_seat = match is_new {
+            true => member.log_made(tenure, &seats, &queue, &reservation).await,
+            false => member.log_found(tenure, &seats, &queue, &reservation).await,
+        };
+        if !has_seat {
+            board.notify();
+        }
+        has_seat
+    });
+    matches!(timeout_at(by, log).await, Ok(Ok(true)))
+}
+
 async fn reserve_elsewhere(
     app: &App,
     seat: &SeatRequest<'_>,
     member: &Member,
+    by: Instant,
 ) -> Result<Reserved, Problem> {
     let SeatRequest {
         queue,
@@ -119,7 +142,11 @@ async fn reserve_elsewhere(
         on_unknown: policy.on_unknown,
         rule: queue.lines.as_deref().map(str::to_owned),
     };
-    let answer = member.ask(what, TIMEOUT).await;
+    let left = by.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(no_leader());
+    }
+    let answer = member.ask(what, left).await;
     let now = app.clock.now();
     let reservation = |id: String, age: Duration, ttl: Duration| Reservation {
         id: ReservationId::from_text(&id),
@@ -180,7 +207,7 @@ pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
     };
     let member = member(app, queue);
     if let Some(member) = member.filter(|member| !member.gives_seats()) {
-        return release_elsewhere(app, id, [member]).await;
+        return release_elsewhere(app, id, [&**member]).await;
     }
     let released = app.reservations.release(id, app.clock.now());
     if let Some(member) = member {

@@ -304,3 +304,52 @@ async fn a_seat_is_released_only_if_no_request_for_its_call_got_it() {
         assert_eq!(ended, [0, 2][left], "as often as it may be in the log");
     }
 }
+
+/// As long as a call's router waits for its seat.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_is_not_logged_in_time_is_refused_and_kept_for_its_call_only_if_it_is_logged() {
+    for is_logged in [true, false] {
+        let (server, mut log) = leader().await;
+        let begun = tokio::time::Instant::now();
+        let (first, done) = server.starts_to_reserve(&mut log).await;
+        assert_eq!(status(first).await, 503);
+        assert_eq!(begun.elapsed(), PATIENCE);
+        // Until the log answers, no other call gets the seat, and its own only with another entry.
+        assert_eq!(server.count().await, (0.into(), "reserved".into()));
+        let (again, logged_again) = server.starts_to_reserve(&mut log).await;
+        assert_eq!(status(again).await, 503);
+        done.send(is_logged).expect("the log's answer still counts");
+        logged_again.send(is_logged).expect("this one as well");
+        if is_logged {
+            let (third, done) = server.starts_to_reserve(&mut log).await;
+            done.send(true).expect("it waits");
+            assert_eq!(status(third).await, 200, "it has the seat");
+            assert_eq!(server.count().await, (0.into(), "reserved".into()));
+        } else {
+            let (ended, _) = log.recv().await.expect("the leader publishes");
+            assert_eq!(ended.ended.len(), 1);
+            assert_eq!(server.count().await, (1.into(), "seats".into()));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_answer_of_the_leader_a_seat_is_refused_in_time_on_any_node() {
+    // A follower whose leader does not answer.
+    let (server, _log) = leader().await;
+    server.clock.pass(Duration::from_secs(7_200));
+    let begun = tokio::time::Instant::now();
+    assert_eq!(server.reserve_for("a").await.status, 503);
+    assert_eq!(begun.elapsed(), PATIENCE);
+    // A leader that loses the lease while it waits for the log.
+    let (server, mut log) = leader().await;
+    let begun = tokio::time::Instant::now();
+    let (first, done) = server.starts_to_reserve(&mut log).await;
+    tokio::time::sleep(PATIENCE / 2).await;
+    server.clock.pass(Duration::from_secs(7_200));
+    done.send(false).expect("it waits");
+    assert_eq!(status(first).await, 503);
+    assert_eq!(begun.elapsed(), PATIENCE);
+}
