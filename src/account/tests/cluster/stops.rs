@@ -1,5 +1,8 @@
-//! Tests a leader that is stopped properly.
+//! Tests what the next leader knows of seats, above all if a leader is stopped properly.
 
+use std::io::Read as _;
+
+use flate2::read::ZlibDecoder;
 use tokio::time::timeout;
 
 use super::*;
@@ -220,4 +223,46 @@ async fn a_seat_that_was_decided_in_an_earlier_tenure_is_given_to_no_call() {
     let (tenure, made) = decided("awake");
     assert!(node.member.log_made(tenure, seats, key, &made).await);
     assert_eq!(seats.list(fixture.clock.now()).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_departure_and_the_reservation_that_it_ends_are_in_the_same_entry() {
+    let (fixture, exchange) = frozen(1);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    follower.hold_seat(&fixture, "call").await;
+    let held = || leader.reservations.list(fixture.clock.now());
+    let id = held()[0].1.id.to_string();
+    let seats = fixture.seats(0).get();
+    fixture.simulator.world(|world| world.set_seats(4));
+    while !held().is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Before the next checkpoint replaces it.
+    sleep(SECOND / 10).await;
+    assert!(fixture.seats(0).get() < seats, "an agent left");
+    let entries: Vec<Value> = {
+        let model = exchange.model.lock().unwrap();
+        let entries = model.log.values().map(|(_, packed)| {
+            let mut json = Vec::new();
+            ZlibDecoder::new(&packed[..])
+                .read_to_end(&mut json)
+                .unwrap();
+            serde_json::from_slice(&json).unwrap()
+        });
+        entries.collect()
+    };
+    let ends = |entry: &&Value| entry["ended"] == json!([id]);
+    let ended: Vec<_> = entries.iter().filter(ends).collect();
+    assert_eq!(ended.len(), 1, "{entries:?}");
+    // A leader that dies before it leaves the seat held and the agent available, and one that dies after it neither.
+    assert!(
+        ended[0]["polls"].is_array() || ended[0]["seen"].is_array(),
+        "{ended:?}"
+    );
+    sleep(SECOND).await;
+    assert_eq!(follower.reservations.list(fixture.clock.now()).len(), 0);
+    assert_eq!(
+        follower.decide(&fixture, 0).count,
+        leader.decide(&fixture, 0).count
+    );
 }
