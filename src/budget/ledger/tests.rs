@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
-    budget::{Budget, BudgetOwner, Purpose, SharedBudget, window::HOUR},
+    budget::{Budget, BudgetOwner, Mark, Mirrored, Purpose, SharedBudget, window::HOUR},
     fixtures::Still,
     process::state_folder::ALL,
 };
@@ -78,6 +78,58 @@ fn the_next_process_knows_what_was_spent() {
     assert!(!is_lost(&budget));
     assert_eq!(budget.usage().used, 35);
     assert_eq!(spend(&budget, &mut keeper, 60), 5);
+}
+
+/// In a cluster. The largest numbers must fit into the file's signed ones.
+#[test]
+fn the_next_process_knows_what_other_nodes_sent() {
+    let home = TestFolder::new();
+    let (budget, mut keeper) = home.start();
+    assert_eq!(spend(&budget, &mut keeper, 5), 5);
+    let mark = |number| Mark {
+        process: u64::MAX - 1,
+        number,
+    };
+    let others: Vec<_> = (0..20)
+        .map(|number| Mirrored::asked_for(mark(u64::MAX - number), number % 2 == 0))
+        .collect();
+    budget.mirror(&others);
+    keeper.write();
+    let answered: Vec<_> = others
+        .iter()
+        .take(7)
+        .map(|one| one.answered_now())
+        .collect();
+    budget.mirror(&answered);
+    let known = |budget: &Budget| {
+        let mut known = budget.mirrored(1);
+        known.sort_by_key(|one| (one.mark.process, one.mark.number));
+        known
+    };
+    let before = known(&budget);
+    assert_eq!(before.iter().filter(|one| one.answered).count(), 5 + 7);
+    keeper.write();
+    drop((budget, keeper));
+
+    let (budget, mut keeper) = home.start();
+    assert!(!is_lost(&budget) && budget.was_in_cluster());
+    assert_eq!(budget.usage().used, 25);
+    for (is, was) in known(&budget).into_iter().zip(before) {
+        // The file has whole milliseconds.
+        let less = was.stays.abs_diff(is.stays);
+        assert!(less <= Duration::from_millis(1), "{is:?} {was:?}");
+        assert_eq!(
+            Mirrored {
+                stays: was.stays,
+                ..is
+            },
+            was
+        );
+    }
+    // It hears of them again from a node that followed.
+    budget.mirror(&others);
+    assert_eq!(budget.usage().used, 25);
+    assert_eq!(spend(&budget, &mut keeper, 60), LIMIT - 25);
 }
 
 #[test]
