@@ -84,7 +84,7 @@ pub enum Condition {
     NoSeats,
     /// A part of the state folder cannot be written.
     State,
-    /// The cluster's engine does not answer, or no node leads an account.
+    /// The cluster's engine does not answer or refuses a command, or no node leads an account.
     Cluster,
 }
 

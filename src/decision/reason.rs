@@ -47,7 +47,7 @@ pub enum Reason {
     Throttled,
     /// Unknown: CallTools cannot be reached, or does not answer as it should.
     UpstreamDown,
-    /// Unknown: the cluster's engine does not answer, so no node may ask CallTools.
+    /// Unknown: the cluster's engine does not answer or refuses a command, so no node may ask CallTools.
     ClusterDown,
     /// Known without data: the queue's opening hours are over, or have not begun.
     Closed,

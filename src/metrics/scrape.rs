@@ -377,7 +377,11 @@ impl Scrape {
         let up = f64::from(u8::from(self.cluster.iter().all(|account| account.up)));
         let nodes = self.cluster.iter().map(|account| account.nodes).max();
         let whole = [
-            ("openseat_cluster_up", "1 while the engine answers.", up),
+            (
+                "openseat_cluster_up",
+                "1 while the engine answers and refuses nothing.",
+                up,
+            ),
             (
                 "openseat_cluster_nodes",
                 "Living nodes of the cluster.",

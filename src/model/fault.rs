@@ -324,7 +324,7 @@ pub enum FaultKind {
     Throttled,
     /// CallTools cannot be reached, or does not answer as it should.
     UpstreamDown,
-    /// The cluster's engine does not answer, so no node may send requests.
+    /// The cluster's engine does not answer or refuses a command, so no node may send requests.
     ClusterDown,
 }
 

@@ -91,7 +91,7 @@ impl Task {
             self.parts.role.send_replace(Role::Leading);
             tracing::warn!(
                 account = &*self.parts.account,
-                "the cluster's engine does not answer, so this node goes on alone, with three quarters of the hour's requests"
+                "the cluster's engine cannot be used, so this node goes on alone, with three quarters of the hour's requests"
             );
         }
         // This lasts until after the next look, which comes in a third of a lease and may take a second.

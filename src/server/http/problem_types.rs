@@ -99,7 +99,7 @@ problem_types! {
     UPSTREAM_DOWN: BAD_GATEWAY, "upstream-down", "CallTools sent no agents",
         "CallTools cannot be reached, or its answer cannot be used";
     CLUSTER_DOWN: SERVICE_UNAVAILABLE, "cluster-down", "The cluster sends no requests now",
-        "this node may not send requests for the account: the cluster's engine does not answer, or no other node leads yet";
+        "this node may not send requests for the account: the cluster's engine cannot be used, or no other node leads yet";
     NO_LEADER: SERVICE_UNAVAILABLE, "no-leader", "The cluster's leader did not answer",
         "the node that decides about the account's seats did not answer in time; a retry for the same call gets the same seat";
     BUSY: SERVICE_UNAVAILABLE, "busy", "Too many requests of this kind are waiting",
