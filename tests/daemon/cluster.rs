@@ -126,6 +126,16 @@ impl Node {
         line.and_then(|value| value.trim().parse().ok())
     }
 
+    /// How many requests it has sent to CallTools.
+    async fn sent(&self) -> f64 {
+        let metrics = get(self.address, "/metrics").await.body;
+        let samples = metrics
+            .lines()
+            .filter(|line| line.starts_with("openseat_upstream_requests_total{"))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        samples.sum()
+    }
+
     async fn leads(&self) -> bool {
         let sample = "openseat_cluster_leader{account=\"main\"}";
         self.metric(sample).await == Some(1.0)

@@ -27,15 +27,19 @@ async fn a_leader_that_is_cut_off_sends_nothing_and_follows_when_it_is_back() {
     soon("the other node leads", || near.leads()).await;
     soon("the one before has noticed", async || !far.leads().await).await;
     calltools.set_status(0, "On a Call");
-    let before = calltools.simulator.requests();
-    let refused = post(far.address, "/v1/queues/sales/refresh");
-    let refused = tokio::time::timeout(Duration::from_secs(1), refused).await;
-    assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status != 200));
+    let (before, sent) = (calltools.simulator.requests(), far.sent().await);
+    // Each of them wants a poll at once, and waits for a second.
+    for _ in 0..3 {
+        let refused = post(far.address, "/v1/queues/sales/refresh");
+        let refused = tokio::time::timeout(Duration::from_secs(1), refused).await;
+        assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status != 200));
+    }
     let decision = far.decision().await;
     assert_eq!((known(&decision), &decision["count"]), (true, &2.into()));
     near.is_refreshed().await;
     assert_eq!(near.decision().await["count"], 1);
     assert!(calltools.simulator.requests() > before);
+    assert_eq!(far.sent().await, sent, "it sent nothing");
 
     way.cut.send_replace(false);
     soon("it follows the new leader", async || {

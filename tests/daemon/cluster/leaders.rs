@@ -184,16 +184,6 @@ fn log_of(redis: &LocalEngine) -> BTreeSet<(u64, u64)> {
     entries.lines().filter_map(id).collect()
 }
 
-/// How many requests a node has sent to CallTools.
-async fn sent(node: &Node) -> f64 {
-    let metrics = get(node.address, "/metrics").await.body;
-    let samples = metrics
-        .lines()
-        .filter(|line| line.starts_with("openseat_upstream_requests_total{"))
-        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-    samples.sum()
-}
-
 /// Holds an entry that a leader appends, and returns the request that it is for. Without an answer to its other commands, a leader opens a new
 /// connection on which it appends nothing; then this tries again.
 async fn hold_an_entry(way: &Way, leader: &Node) -> JoinHandle<Answer> {
@@ -229,7 +219,7 @@ async fn a_paused_leader_wakes_to_nothing_but_following() {
 
     // The leader wants to append an entry, which waits on the way while the leader is paused and another one leads.
     let refused = hold_an_entry(&way, &paused).await;
-    let before = sent(&paused).await;
+    let before = paused.sent().await;
     paused.signal(Signal::STOP);
     soon("the other node leads", || next.leads()).await;
     next.is_refreshed().await;
@@ -248,7 +238,7 @@ async fn a_paused_leader_wakes_to_nothing_but_following() {
     soon("it follows", async || paused.decision().await["count"] == 1).await;
     soon("the other node still leads", || next.leads()).await;
     assert!(!paused.leads().await);
-    assert_eq!(sent(&paused).await, before, "it sent nothing");
+    assert_eq!(paused.sent().await, before, "it sent nothing");
     let now: Vec<_> = log_of(&redis).into_iter().filter(olds).collect();
     assert!(
         now.iter().all(|one| of_before.contains(one)),
