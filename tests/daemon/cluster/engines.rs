@@ -447,8 +447,15 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
     folder.write("users.acl", &rights);
     folder.write("password", PASSWORD);
     let file = folder.path().join("users.acl");
+    // With all of the documented settings.
+    let settings = include_str!("../../../deploy/cluster/valkey.conf");
+    let documented = "aclfile /etc/valkey/users.acl";
+    assert!(settings.contains(documented));
+    let settings = settings.replace(documented, &format!("aclfile {}", file.display()));
+    folder.write("valkey.conf", &settings);
+    let settings = folder.path().join("valkey.conf");
     let ((_server, at), time) = (
-        server(&format!("--aclfile {}", file.display())).await,
+        server(&format!("--include {}", settings.display())).await,
         Time::new(),
     );
     let calltools = CallTools::start(&time).await;
@@ -507,6 +514,33 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
         .logs("may not run XTRIM")
         .await;
     assert!(log.contains("the cluster's engine is lost"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn an_engine_that_may_evict_keys_is_refused_until_it_may_not() {
+    let ((server, at), time) = (
+        server("--maxmemory 100mb --maxmemory-policy allkeys-lru").await,
+        Time::new(),
+    );
+    let calltools = CallTools::start(&time).await;
+    let node = Node::start_at(&format!("redis://127.0.0.1:{at}"), &calltools, 0, "").await;
+    let program = node.program.as_ref().expect("the process runs");
+    let words = "the engine's maxmemory-policy is allkeys-lru, so it may discard leases and requests: set it to noeviction";
+    program.logs(words).await;
+    soon("it says so", async || {
+        let ready = get(node.address, "/readyz?verbose").await.body;
+        ready.contains("allkeys-lru")
+            && ready.contains("set the engine's maxmemory-policy to noeviction")
+    })
+    .await;
+    assert_eq!(node.metric("openseat_cluster_up").await, Some(0.0));
+    assert!(!node.leads().await);
+    assert_eq!(calltools.simulator.requests(), 0);
+    let set = ["config", "set", "maxmemory-policy", "noeviction"];
+    assert_eq!(redis_cli(&server, &set).as_deref(), Some("OK\n"));
+    soon("it leads", || node.leads()).await;
+    node.is_refreshed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
