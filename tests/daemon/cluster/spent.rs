@@ -1,7 +1,11 @@
 //! An hour whose requests are all sent before each fault. A node that forgets one of them afterwards sends one too many.
 
-use super::*;
+use std::{fs, io::Read as _, path::Path};
 
+use super::*;
+use flate2::read::ZlibDecoder;
+
+/// The hour whose requests are sent before each fault: few, so that this is quick.
 const LIMIT: usize = 30;
 
 /// How many requests of the hour may stay unsent: a fault or a pause may hit a request that is counted, and then is not sent.
@@ -17,18 +21,21 @@ enum Fault {
     LeaderPaused,
     EngineRestarted,
     LeaderCutOff,
+    EngineReplaced,
     EngineStopped,
+    AllKilledAndEngineEmptied,
 }
 
-/// A change of the leader follows each loss of the engine's data, so that the next leader has only what it wrote down.
-const FAULTS: [Fault; 7] = [
+/// Each fault once.
+const FAULTS: [Fault; 8] = [
     Fault::LeaderKilled,
     Fault::EngineEmptied,
     Fault::LeaderPaused,
     Fault::EngineRestarted,
     Fault::LeaderCutOff,
+    Fault::EngineReplaced,
     Fault::EngineStopped,
-    Fault::LeaderKilled,
+    Fault::AllKilledAndEngineEmptied,
 ];
 
 /// Three nodes of one account, each with its own way to the engine.
@@ -37,15 +44,17 @@ struct Trial {
     ways: Vec<Way>,
     nodes: Vec<Node>,
     calltools: CallTools,
+    limit: usize,
 }
 
 impl Trial {
-    async fn start() -> Self {
+    /// Starts with this limit. Polling in the background may use ten requests. The rest is for refreshes, so that the test decides when they are sent.
+    async fn start(limit: usize) -> Self {
         let keep = ["--appendonly", "yes", "--appendfsync", "always"];
         let redis = LocalEngine::with(&keep).expect("redis-server, of Debian's package");
         let calltools = CallTools::start(&Time::new()).await;
-        // Polling in the background may use ten. The rest is for refreshes, so that the test decides when they are sent.
-        let account = format!("requests_per_hour = {LIMIT}\nreserve = 20");
+        let reserve = limit - 10;
+        let account = format!("requests_per_hour = {limit}\nreserve = {reserve}");
         let (mut ways, mut nodes) = (Vec::new(), Vec::new());
         for number in 0..3 {
             let way = Way::to(&redis).await;
@@ -58,6 +67,7 @@ impl Trial {
             ways,
             nodes,
             calltools,
+            limit,
         }
     }
 
@@ -71,12 +81,15 @@ impl Trial {
             })
             .await;
         }
-        let (sent, throttled) = (
-            self.calltools.simulator.requests() as usize,
-            self.calltools.simulator.throttled(),
-        );
-        assert!(sent <= LIMIT && throttled == 0, "{sent} of {LIMIT}");
-        assert!(sent >= LIMIT - UNSENT, "{sent} of {LIMIT}");
+        let (sent, throttled) = (self.sent(), self.calltools.simulator.throttled());
+        let limit = self.limit;
+        assert!(sent <= limit && throttled == 0, "{sent} of {limit}");
+        assert!(sent >= limit - UNSENT, "{sent} of {limit}");
+    }
+
+    /// How many requests CallTools got.
+    fn sent(&self) -> usize {
+        self.calltools.simulator.requests() as usize
     }
 
     async fn spend_all(&self) {
@@ -109,6 +122,19 @@ impl Trial {
             Fault::EngineEmptied => {
                 cuts::redis_cli(&self.redis, &["flushall"]);
                 self.until_one_leads_after(epoch, &[0, 1, 2]).await;
+            }
+            Fault::EngineReplaced => {
+                self.redis.kill();
+                fs::remove_dir_all(self.redis.folder().join(AOF)).expect("its data");
+                self.redis.start_again().expect("the engine starts");
+                self.until_one_leads_after(epoch, &[0, 1, 2]).await;
+            }
+            Fault::AllKilledAndEngineEmptied => {
+                self.nodes.iter_mut().for_each(Node::kill);
+                cuts::redis_cli(&self.redis, &["flushall"]);
+                for node in &mut self.nodes {
+                    node.start_again().await;
+                }
             }
             Fault::EngineStopped => self.stop_the_engine(leader).await,
         }
@@ -148,14 +174,65 @@ impl Trial {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 async fn no_failure_sends_more_than_the_hour_allows() {
-    let mut trial = Trial::start().await;
+    let mut trial = Trial::start(LIMIT).await;
     for fault in FAULTS {
         trial.spend_all().await;
         trial.suffer(fault).await;
+        // After a loss of the engine's data, the next leader has only what it wrote down.
+        if matches!(
+            fault,
+            Fault::EngineReplaced | Fault::AllKilledAndEngineEmptied
+        ) {
+            trial.spend_all().await;
+            trial.suffer(Fault::LeaderKilled).await;
+        }
     }
     trial.spend_all().await;
     // A node counts at least what CallTools got, so its figure is no smaller.
     for node in &trial.nodes {
-        assert!(node.metric(USED).await >= Some(trial.calltools.simulator.requests() as f64));
+        assert!(node.metric(USED).await >= Some(trial.sent() as f64));
     }
+}
+
+/// The folder of the engine's data.
+const AOF: &str = "appendonlydir";
+
+/// How zlib's fast compression begins, which packs entries and mirrors.
+const PACKED: [u8; 2] = [0x78, 0x01];
+
+/// Everything that was ever written to the engine: its log of writes, and what is packed in it.
+fn written(folder: &Path) -> (Vec<u8>, Vec<u8>) {
+    let (mut plain, mut unpacked) = (Vec::new(), Vec::new());
+    for file in fs::read_dir(folder).expect("its data") {
+        let file = file.expect("a file").path();
+        plain.extend(fs::read(file).expect("a file"));
+    }
+    for at in 0..plain.len() {
+        if plain[at..].starts_with(&PACKED) {
+            // Other bytes may look like a beginning.
+            let _ = ZlibDecoder::new(&plain[at..]).read_to_end(&mut unpacked);
+        }
+    }
+    (plain, unpacked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn nothing_that_is_written_to_the_engine_has_the_token() {
+    let mut trial = Trial::start(LIMIT).await;
+    let body = "{\"call_id\":\"call-of-a-seat\",\"ttl\":\"5m\"}";
+    assert!(holds(&reserve(trial.nodes[1].address, body).await));
+    // Then each node writes its mirror.
+    trial.suffer(Fault::EngineEmptied).await;
+    trial.spend_all().await;
+    trial.suffer(Fault::LeaderKilled).await;
+    let (plain, unpacked) = written(&trial.redis.folder().join(AOF));
+    let has = |text: &[u8], word: &str| {
+        text.windows(word.len())
+            .any(|bytes| bytes == word.as_bytes())
+    };
+    // It is all there: keys, and what is packed.
+    assert!(has(&plain, "openseat:{registry}:accounts") && has(&plain, "}:mirrors"));
+    assert!(has(&unpacked, "call-of-a-seat") && has(&unpacked, "Ann"));
+    assert!(!has(&plain, TOKEN) && !has(&unpacked, TOKEN));
 }
