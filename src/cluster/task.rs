@@ -393,11 +393,16 @@ impl Task {
                 Claim::Granted => self.renew().await,
                 Claim::Unanswered => {}
             }
-        } else if let Some(wait) = self.may_take_in(now.boot)
-            && wait.is_zero()
-            && self.claim().await == Claim::Granted
+        } else if self
+            .may_take_in(now.boot)
+            .is_some_and(|wait| wait.is_zero())
         {
-            self.take().await;
+            // It counts from now on, so that accounts spread although their leases may all be taken at the same moment.
+            self.parts.led.fetch_add(1, Ordering::Relaxed);
+            if self.claim().await == Claim::Granted {
+                self.take().await;
+            }
+            self.parts.led.fetch_sub(1, Ordering::Relaxed);
         }
         if !self.leads() {
             self.read().await;

@@ -1,7 +1,8 @@
 //! Tests what a node reports about the others.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Mutex as StdMutex};
 
+use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -11,7 +12,8 @@ use crate::{
     clock::Clock as _,
     cluster::{
         codec::{self, Writing},
-        command::Position,
+        command::{Command, Position, Reply},
+        engine::EngineError,
         entry::Entry,
     },
 };
@@ -119,4 +121,57 @@ async fn the_last_of_thousands_of_mirrors_is_read_and_the_last_of_thousands_of_n
     }
     assert_eq!(budget.usage().used, 1);
     running.abort();
+}
+
+/// An engine with the data of several accounts.
+#[derive(Debug, Default)]
+struct Accounts(StdMutex<BTreeMap<String, Arc<Exchange>>>);
+
+impl Engine for Accounts {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        let mut accounts = self.0.lock().unwrap();
+        let exchange = accounts.entry(account.to_owned());
+        let exchange = Arc::clone(exchange.or_insert_with(Exchange::new));
+        Box::pin(async move { exchange.run(account, command).await })
+    }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_start_at_the_same_moment_share_the_accounts() {
+    const ACCOUNTS: usize = 10;
+    let engine = Arc::new(Accounts::default());
+    let clock = Arc::new(VirtualClock::default());
+    let start = |name: &str| {
+        let settings = Settings {
+            name: name.to_owned(),
+            lease: LEASE,
+            alone: None,
+        };
+        let node = Node::new(Arc::clone(&engine) as Arc<_>, settings, clock.clone());
+        let members = (0..ACCOUNTS).map(|number| {
+            let account = format!("account {number}");
+            let (member, new) = node.member(&account.as_str().into(), "origin", &account);
+            let mut membership = node.membership(new.unwrap(), None);
+            let task = membership.task.take().unwrap();
+            tokio::spawn(task.run(CancellationToken::new()));
+            member
+        });
+        (members.collect::<Vec<_>>(), node)
+    };
+    let nodes = ["one", "two"].map(start);
+    sleep(LEASE * 3).await;
+    let led = nodes.each_ref().map(|(members, _)| {
+        let led = members.iter().filter(|member| member.leads());
+        led.count()
+    });
+    assert_eq!(led[0] + led[1], ACCOUNTS, "{led:?}");
+    assert!(led.iter().all(|led| *led >= 3), "{led:?}");
 }
