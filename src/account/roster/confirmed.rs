@@ -68,6 +68,17 @@ impl Roster {
         self.confirmed.available = Some(known.map_or(as_of, |known| later(known, as_of)));
     }
 
+    /// Returns whether a row shows an agent as available whom a later list of available agents lacked. A cache on the way had kept it.
+    pub(super) fn is_outdated(&self, row: &Sighting) -> bool {
+        let confirmed = self.confirmed.available;
+        let is_earlier = confirmed.is_some_and(|as_of| row.at.boot < as_of.boot);
+        let was_lacking = || {
+            let newest = self.newest(&row.agent.id);
+            newest.is_some_and(|newest| newest.agent.available != Some(true))
+        };
+        is_earlier && row.agent.available == Some(true) && was_lacking()
+    }
+
     /// Returns whether it is unknown why some member of a queue is not available: they were last missing from a list of available agents.
     pub fn lacks_reasons(&self, place: usize) -> bool {
         let members = self.queues[place].iter().flat_map(|queue| &queue.members);

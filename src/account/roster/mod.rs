@@ -150,6 +150,9 @@ impl Roster {
     }
 
     fn take_row(&mut self, mut sighting: Sighting, source: Source) {
+        if source == Source::Look && self.is_outdated(&sighting) {
+            return;
+        }
         self.share_memory(&mut sighting.agent);
         let id = sighting.agent.id.clone();
         let (_, person) = self.people.meet(&id);

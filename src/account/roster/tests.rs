@@ -663,3 +663,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_kept_answer_makes_nobody_available_whom_a_later_list_lacked() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 1, vec![since("a", "Lunch", -60)]);
+    roster.confirm_available(at(20), &[]);
+    let available = |roster: &mut Roster| {
+        let joined = roster.join(0).unwrap();
+        (joined.agents[0].available, joined.as_of)
+    };
+    // A cache has kept this page for a few seconds.
+    see(&mut roster, 15, vec![since("a", "Available", 14)]);
+    assert_eq!(available(&mut roster), (Some(false), at(20)));
+    see(&mut roster, 21, vec![since("a", "Available", 14)]);
+    assert_eq!(available(&mut roster), (Some(true), at(21)));
+}
