@@ -429,8 +429,8 @@ mod tests {
 
     #[test]
     fn the_source_of_statuses_is_named_with_why_a_better_one_is_not_used() {
-        let larger = "Statuses come from sweeps of the account: one request for 250 agents. In a larger account a list that takes \
-                      fewer replaces them once it has proved true: the list of changes";
+        let larger = "Statuses come from sweeps of the account: one request for 250 agents. In a larger account, a list that takes \
+                      fewer requests replaces them once it has proved correct: the list of changes";
         for (queues, keys, expected) in [
             (1, "", "Statuses come from polls of the queues: polling the queues one by one takes fewer requests.".to_owned()),
             (9, "sweep = false", "Statuses come from polls of the queues: the config has sweep = false.".to_owned()),
