@@ -204,7 +204,7 @@ async fn faults_on_the_way_are_reported_with_advice() {
         (
             InjectedFault::WebPage(200),
             Endpoint::Queues,
-            "What to do: check the silo or base_url: a web page",
+            "What to do: check the silo or base_url, and any proxy",
             2,
         ),
         (
