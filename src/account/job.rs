@@ -89,15 +89,15 @@ pub(crate) fn polled(list: AgentList, rule: &Rule, names: &Names) -> Snapshot {
     without_a_guess(snapshot(joined, rule), rule, names, saw_available)
 }
 
-/// Makes a count unknown if it rests on the names of statuses, because `statuses/` is not known, and no row of the account has shown the name that
-/// means *available*.
+/// Makes a count unknown if it rests on the names of statuses, because `statuses/` cannot be read or does not say what they do, and no row of the
+/// account has shown the name that means *available*.
 pub(super) fn without_a_guess(
     mut snapshot: Snapshot,
     rule: &Rule,
     names: &Names,
     saw_available: bool,
 ) -> Snapshot {
-    let is_guess = matches!(rule, Rule::Seats(_)) && names.statuses.is_none() && !saw_available;
+    let is_guess = matches!(rule, Rule::Seats(_)) && !saw_available && !names.tell_who_is_ready();
     if is_guess
         && snapshot.measured.is_ok()
         && let Some(mismatch) = only_other_names(&snapshot.agents)

@@ -21,8 +21,12 @@ impl Account {
         let now = self.deps.clock.now();
         let present = self.faults.present().map(|present| &*present.fault);
         // A time that has been told stays, so that people see it come nearer.
-        let is_told =
-            matches!(present, Some(Fault::BudgetSpent { until }) if until.boot > now.boot);
+        let is_told = match present {
+            Some(Fault::BudgetSpent { until } | Fault::Throttled { until: Some(until) }) => {
+                until.boot > now.boot
+            }
+            _ => false,
+        };
         if self.is_slow() && !is_told {
             let refusal = Refusal {
                 until: now.later(self.deps.budget.period()),

@@ -120,6 +120,16 @@ pub struct Names {
 }
 
 impl Names {
+    /// Returns whether the list of statuses says which of them make agents ready. Otherwise only their names tell.
+    pub fn tell_who_is_ready(&self) -> bool {
+        let Some(statuses) = &self.statuses else {
+            return false;
+        };
+        let mut actions = statuses.iter().map(Status::is_ready);
+        let all_tell = !statuses.is_empty() && actions.clone().all(|is_ready| is_ready.is_some());
+        all_tell || actions.any(|is_ready| is_ready == Some(true))
+    }
+
     /// Returns the id of the queue with exactly this name. Read the list first: before that it has no queues.
     ///
     /// # Errors

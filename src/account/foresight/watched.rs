@@ -31,9 +31,8 @@ impl Watched {
         let mut is_new = |kind: usize| {
             let called = &mut self.called[kind];
             *called = called.filter(is_recent);
-            // A number only grows, and by fewer than half of the digits in a second.
-            let is_asked = digits[kind].wrapping_sub(before[kind]) as i16 > 0;
-            let is_new = is_asked && called.is_none();
+            // The numbers only grow.
+            let is_new = digits[kind] != before[kind] && called.is_none();
             if is_new {
                 *called = NonZeroU8::new((steps % STEPS) as u8 + 1);
             }

@@ -59,8 +59,9 @@ impl Schedule {
         }
         let statuses = self.statuses_at_once(place, now);
         // A poll that the background owes comes first. Questions are about queues at the edge, and the others would never be polled.
-        let owed = f64::from(u8::from(self.is_own_poll_late(now)));
-        let may_use_polls = saved.polls >= 1.0 + owed;
+        let is_owed =
+            self.is_poll_in_turn_late(now) && !self.is_poll_in_turn(Job::Poll(place), now);
+        let may_use_polls = saved.polls >= if is_owed { 2.0 } else { 1.0 };
         let may_ask_statuses = saved.statuses >= 1.0 || may_use_polls;
         // Statuses are worth most to the other queues, so polls take from their bucket only if it is nearly full.
         let may_poll = may_use_polls || saved.statuses >= (PLENTY * capacity.statuses).max(1.0);
@@ -93,9 +94,8 @@ impl Schedule {
                 .flatten()
         };
         let polls = || {
-            let is_shared = |queue: &super::Queue| !sweeps || !self.is_alone(queue);
-            self.is_poll_due(now)
-                .then(|| self.most_overdue(now, is_shared))
+            (self.is_poll_due(now))
+                .then(|| self.next_in_turn(now))
                 .flatten()
         };
         let statuses = || {
@@ -140,25 +140,36 @@ impl Schedule {
         self.is_due(self.saved(now).statuses, inflow, last, now)
     }
 
-    /// Polls for questions do not count: they are about the same few queues again and again.
+    /// Returns whether the background polls a queue now. Polls for questions count only if the queue was the next one anyway: questions are about the
+    /// same few queues again and again.
     fn is_poll_due(&self, now: Duration) -> bool {
         let inflow = self.inflow(now).polls;
         if self.is_catching_up(now) {
             let again = |(last, cost)| last + self.period.mul_f64(cost * CATCH_UP_PERIODS) <= now;
-            return self.last_own_poll.is_none_or(again);
+            return self.last_poll_in_turn.is_none_or(again);
         }
-        let last = self.last_own_poll.map(|(last, _)| last);
+        let last = self.last_poll_in_turn.map(|(last, _)| last);
         self.is_due(self.saved(now).polls, inflow, last, now)
     }
 
     /// Returns whether the background has not polled a queue for as long as it may wait while questions do.
-    fn is_own_poll_late(&self, now: Duration) -> bool {
-        let last = self.last_own_poll.map(|(last, _)| last);
+    fn is_poll_in_turn_late(&self, now: Duration) -> bool {
+        let last = self.last_poll_in_turn.map(|(last, _)| last);
         self.is_late(self.inflow(now).polls, last, now)
     }
 
+    /// Returns the poll of the queue that the background polls next, apart from those that are polled alone.
+    fn next_in_turn(&self, now: Duration) -> Option<Job> {
+        let sweeps = self.sweeps(now);
+        self.most_overdue(now, |queue| !sweeps || !self.is_alone(queue))
+    }
+
+    pub(super) fn is_poll_in_turn(&self, job: Job, now: Duration) -> bool {
+        matches!(job, Job::Poll(_)) && self.next_in_turn(now) == Some(job)
+    }
+
     /// Returns whether a job is paid for by the share of the queues that are polled alone.
-    pub(super) fn is_apart(&self, job: Job, now: Duration) -> bool {
+    fn is_apart(&self, job: Job, now: Duration) -> bool {
         match job {
             Job::Poll(place) => self.sweeps(now) && self.is_alone(&self.queues[place]),
             _ => false,

@@ -23,7 +23,7 @@ const NAMES_AGAIN: Duration = Duration::from_secs(15);
 /// The minimum time between readings of `statuses/` because of an unknown status: some statuses may stay unknown.
 const STATUSES_AGAIN: Duration = Duration::from_secs(600);
 
-/// How soon `statuses/` is tried again when it has just been given up, and later at twice, four times … this, up to [`STATUSES_AGAIN`]: eight
+/// How soon `statuses/` is tried again when it has just been given up, and later at twice, four times … this, up to [`STATUSES_AGAIN`]: ten
 /// requests in the first hour.
 const STATUSES_RETRY: Duration = Duration::from_secs(15);
 

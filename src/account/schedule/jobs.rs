@@ -81,9 +81,6 @@ impl Schedule {
         self.begun(job, now);
         self.slot = now + gap;
         self.last_was_list = matches!(job, Job::Queues | Job::Statuses);
-        if matches!(job, Job::Poll(_)) && !self.is_apart(job, now) {
-            self.last_own_poll = Some((now, self.cost(job)));
-        }
         if is_first {
             self.ration -= 1;
         } else if takes_turn {
@@ -93,6 +90,9 @@ impl Schedule {
 
     /// Records that a job was started on demand, outside the schedule's slots.
     pub fn begun(&mut self, job: Job, now: Duration) {
+        if self.is_poll_in_turn(job, now) {
+            self.last_poll_in_turn = Some((now, self.cost(job)));
+        }
         self.pay(job, now);
         self.in_flight += 1;
         self.attempts(job).start(now);

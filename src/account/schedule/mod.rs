@@ -169,8 +169,8 @@ pub struct Schedule {
     alone_credit: f64,
     /// Whether the last started job was a list of names or statuses.
     last_was_list: bool,
-    /// When the schedule itself last polled a queue that is not polled alone, and what that cost.
-    last_own_poll: Option<(Duration, f64)>,
+    /// When a queue was last polled that was the next one to poll, and what that cost. Queues that are polled alone do not count.
+    last_poll_in_turn: Option<(Duration, f64)>,
     in_flight: usize,
     demand_at: Duration,
     /// The mean of the queues' faded questions.
@@ -226,7 +226,7 @@ impl Schedule {
             out_of_turn: 0,
             alone_credit: 0.0,
             last_was_list: false,
-            last_own_poll: None,
+            last_poll_in_turn: None,
             in_flight: 0,
             demand_at: Duration::ZERO,
             mean_asked: 0.0,

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     budget::Witness as _,
     cluster::{
+        codec::{FORMAT, Reading},
         engine::Engine,
         member::Member,
         message::{Said, What},
@@ -284,6 +285,19 @@ fn frozen(queues: usize) -> (Fixture, Arc<Exchange>) {
         world.set_seats(5);
     });
     (fixture, exchange)
+}
+
+/// How to read what nodes have written to the engine.
+fn reading(fixture: &Fixture) -> Reading {
+    let now = fixture.clock.now();
+    Reading {
+        asked: now,
+        now,
+        engine: Duration::from_secs(1_795_000_000), // Where the model's clock begins.
+        suspect_since: None,
+        is_old: true,
+        format: FORMAT,
+    }
 }
 
 /// Starts a leader and a follower, and waits until both know everything.

@@ -305,7 +305,7 @@ async fn without_the_list_of_statuses_a_count_is_known_once_somebody_has_the_usu
     let snapshot = fixture.state(0).snapshot.clone().unwrap();
     let why = snapshot.measured.as_ref().unwrap_err().to_string();
     assert!(
-        why.contains("statuses/ cannot be read") && why.contains("\"Ready\""),
+        why.contains("statuses/ does not say") && why.contains("\"Ready\""),
         "{why}"
     );
     change("Ready", "Available");
@@ -332,4 +332,48 @@ async fn without_the_list_of_statuses_a_count_is_known_once_somebody_has_the_usu
     };
     assert_eq!(about("statuses/ cannot be read, so a status counts"), 1);
     assert_eq!(about("statuses/ was read, so statuses count"), 1);
+}
+
+/// The token's user may not see what statuses do.
+fn without_actions(path: &str, answer: &mut Result<Reply, Fault>) {
+    if path.starts_with("statuses/") {
+        feeds::edit(answer, |body| {
+            for status in body["results"].as_array_mut().unwrap() {
+                status["queue_action"] = Value::Null;
+            }
+        });
+    }
+}
+
+/// Somebody has emptied the list, or the token's user may not see its entries.
+fn without_entries(path: &str, answer: &mut Result<Reply, Fault>) {
+    if path.starts_with("statuses/") {
+        feeds::edit(answer, |body| {
+            (body["count"], body["results"]) = (0.into(), Value::Array(Vec::new()));
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_statuses_that_does_not_say_what_they_do_is_no_better_than_none() {
+    for list in [without_actions, without_entries] {
+        let fixture = still(1, 3).start();
+        feeds::lie(&fixture, Some(list));
+        fixture
+            .simulator
+            .quirks(|quirks| quirks.agent_status = StatusForm::Name);
+        let rename = |status: &str, name: &str| {
+            fixture.simulator.world(|world| {
+                let id = world.status_named(status).unwrap();
+                assert!(world.rename_status(id, name) && world.set_everyone(id));
+            });
+        };
+        rename("Available", "Ready");
+        sleep(MINUTE).await;
+        let decision = fixture.decide(0);
+        assert!(!decision.reason.is_known(), "{decision:?}");
+        rename("Ready", "Available");
+        sleep(MINUTE).await;
+        assert_eq!(fixture.decide(0).count, Some(Quantity::from(3_u32)));
+    }
 }

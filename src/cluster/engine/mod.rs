@@ -197,7 +197,7 @@ impl RedisEngine {
             }
         }
         if tried.as_ref().is_err_and(|error| error.refusal().is_none()) {
-            return tried; // Nothing was done, or the next trial removes them.
+            return tried; // The next trial removes what this one has left.
         }
         let mut expire = redis::pipe();
         for key in scripts::ALL_KEYS.into_iter().chain(["accounts", "right"]) {

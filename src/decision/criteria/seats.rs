@@ -186,8 +186,8 @@ fn is_forgotten(
     now.duration_since(since) > limit
 }
 
-/// Returns why no seat may mean nothing while `statuses/` is not known, and its name alone tells what a status does: agents who are logged in have
-/// other statuses than the one that every account starts with, and one of these may have replaced it. `None` if nobody has such a status.
+/// Returns why no seat may mean nothing while only the name of a status tells what it does: agents who are logged in have other statuses than the one
+/// that every account starts with, and one of these may have replaced it. `None` if nobody has such a status.
 pub fn only_other_names<A: Borrow<Agent>>(agents: &[A]) -> Option<Mismatch> {
     let mut agents = agents.iter().map(Borrow::borrow);
     let is_other = |agent: &Agent| {
@@ -196,7 +196,7 @@ pub fn only_other_names<A: Borrow<Agent>>(agents: &[A]) -> Option<Mismatch> {
     let agent = agents.find(|agent| is_other(agent))?;
     let name = agent.status.as_deref().unwrap_or_default();
     Some(Mismatch(format!(
-        "statuses/ cannot be read, and no agent has the status \"Available\", so nothing shows which status makes agents available (one has {name:?}); \
+        "nothing shows which status makes agents available: statuses/ does not say, and no agent has the status \"Available\" (one has {name:?}); \
          let the token's user read statuses/"
     )))
 }

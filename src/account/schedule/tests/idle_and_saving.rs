@@ -184,6 +184,22 @@ fn questions_about_some_queues_do_not_keep_the_others_from_being_polled() {
 }
 
 #[test]
+fn a_poll_for_a_question_is_the_backgrounds_if_the_queue_was_next_in_turn() {
+    let mut play = Play::warm([(SHARED, 1); 20], LIVELY);
+    save_for_an_hour(&mut play);
+    let next = match play.schedule.most_overdue(play.now, |_| true) {
+        Some(Job::Poll(place)) => place,
+        other => panic!("{other:?}"),
+    };
+    let in_turn = play.schedule.last_poll_in_turn;
+    let other = (next + 1) % 20;
+    assert_eq!(ask(&mut play, other, 1.0), Some(Job::Poll(other)));
+    assert_eq!(play.schedule.last_poll_in_turn, in_turn);
+    assert_eq!(ask(&mut play, next, 1.0), Some(Job::Poll(next)));
+    assert_eq!(play.schedule.last_poll_in_turn, Some((play.now, 1.0)));
+}
+
+#[test]
 fn a_doubt_about_statuses_is_settled_by_a_poll_only_with_plenty_saved() {
     let mut play = Play::warm([(SHARED, 1); 20], LIVELY);
     save_for_an_hour(&mut play);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::cluster::codec::{FORMAT, Reading, decode};
+use crate::cluster::codec::decode;
 
 #[tokio::test(start_paused = true)]
 async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() {
@@ -47,15 +47,7 @@ async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() 
 
 /// Returns how many different requests the mirrors in the engine have.
 fn mirrored(fixture: &Fixture, exchange: &Exchange) -> usize {
-    let now = fixture.clock.now();
-    let reading = Reading {
-        asked: now,
-        now,
-        engine: Duration::from_secs(1_795_000_000),
-        suspect_since: None,
-        is_old: false,
-        format: FORMAT,
-    };
+    let reading = reading(fixture);
     let model = exchange.model.lock().unwrap();
     let mirrors = model.mirrors.values();
     let requests = mirrors.flat_map(|mirror| decode(mirror, &reading).unwrap().requests);

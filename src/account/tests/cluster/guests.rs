@@ -2,12 +2,7 @@
 
 use super::*;
 use crate::{
-    cluster::{
-        codec::{FORMAT, Reading, decode_all},
-        engine::Heard,
-        member::MAX_NODES,
-        message::Question,
-    },
+    cluster::{codec::decode_all, engine::Heard, member::MAX_NODES, message::Question},
     config,
 };
 
@@ -73,15 +68,7 @@ async fn a_seat_outlives_the_wish_for_its_queue() {
 
 /// Returns of how many queues the last checkpoint has agents, and of how many it has what the board shows.
 async fn queues_in_checkpoint(fixture: &Fixture, exchange: &Exchange) -> (usize, usize) {
-    let now = fixture.clock.now();
-    let reading = Reading {
-        asked: now,
-        now,
-        engine: Duration::from_secs(1_795_000_000),
-        suspect_since: None,
-        is_old: true,
-        format: FORMAT,
-    };
+    let reading = reading(fixture);
     let checkpoint = exchange.model.lock().unwrap().checkpoint.clone();
     let whole = decode_all(&checkpoint.unwrap(), &reading).await.unwrap();
     (whole.polls.len(), whole.shown.len())
