@@ -45,15 +45,17 @@ struct Message<'a> {
     id: Option<String>,
 }
 
-/// The messages for some news: one for each condition of an account, however many queues are affected.
+/// The messages for some news: one for all queues of an account with the same condition and beginning. The id has the beginning, so each queue ends
+/// with the id with which it began, even if the others end at another time.
 pub(super) fn messages(news: &[News], now: Moment, host: &str) -> Vec<Bytes> {
-    type Group<'a> = (Condition, Option<Arc<str>>, bool);
-    let mut groups: BTreeMap<Group<'_>, Vec<&News>> = BTreeMap::new();
+    type Group = (Condition, Option<Arc<str>>, bool, u64);
+    let mut groups: BTreeMap<Group, Vec<&News>> = BTreeMap::new();
     for one in news {
         let Subject {
             condition, account, ..
         } = &one.subject;
-        let group = (*condition, account.clone(), one.until.is_some());
+        let (has_ended, began) = (one.until.is_some(), began(one.since));
+        let group = (*condition, account.clone(), has_ended, began);
         groups.entry(group).or_default().push(one);
     }
     groups
@@ -182,11 +184,12 @@ fn over(condition: Condition) -> &'static str {
 /// The same after a restart, because the wall time of the beginning is stored to the millisecond.
 fn id(subject: &Subject, since: Moment) -> String {
     let account = subject.account.as_deref().unwrap_or_default();
-    format!(
-        "{}:{account}:{}",
-        subject.condition.as_str(),
-        since.wall.as_secs()
-    )
+    format!("{}:{account}:{}", subject.condition.as_str(), began(since))
+}
+
+/// The beginning as ids have it: in seconds since 1970.
+fn began(since: Moment) -> u64 {
+    since.wall.as_secs()
 }
 
 /// Cuts a text to one line of bounded length.
@@ -285,6 +288,37 @@ mod tests {
         assert_eq!(messages[0]["event"], "ended");
         assert_eq!(messages[0]["until"], "2026-11-22T12:03:00.000Z");
         assert_eq!(messages[0]["id"], "bad_token:main:1795341600");
+    }
+
+    #[test]
+    fn each_queue_ends_with_the_id_with_which_it_began() {
+        let queue = |name: &str, began: u64, until: Option<u64>| News {
+            since: START.later(Duration::from_secs(began)),
+            ..news(
+                Condition::NoSeats,
+                Some(name.to_owned()),
+                until.map(|until| START.later(Duration::from_secs(until))),
+            )
+        };
+        let told = |news: &[News]| -> Vec<(Value, Value)> {
+            let messages = parsed(news).into_iter();
+            let told = messages.map(|message| (message["id"].clone(), message["queues"].clone()));
+            told.collect()
+        };
+        let early = |queues: &[&str]| {
+            let id = "no_seats:main:1795341600";
+            (Value::from(id), serde_json::json!(queues))
+        };
+        let late = (
+            Value::from("no_seats:main:1795341720"),
+            serde_json::json!(["q2"]),
+        );
+        let began = [("q1", 0), ("q2", 120), ("q3", 0)];
+        let all = |until| began.map(|(name, began)| queue(name, began, until));
+        assert_eq!(told(&all(None)), [early(&["q1", "q3"]), late.clone()]);
+        assert_eq!(told(&all(Some(240))), [early(&["q1", "q3"]), late.clone()]);
+        assert_eq!(told(&all(Some(240))[..1]), [early(&["q1"])]);
+        assert_eq!(told(&all(Some(240))[1..2]), [late]);
     }
 
     #[test]

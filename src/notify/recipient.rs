@@ -100,9 +100,8 @@ impl Recipient {
         for (key, gist) in decisions.iter().filter(|(key, _)| is_in(key)) {
             replaced += u64::from(self.pushes.note(key, *gist));
         }
-        let is_there =
-            |key: &QueueKey| is_in(key) && app.queues().iter().any(|queue| queue.key == *key);
-        self.pushes.retain(is_there);
+        self.pushes
+            .retain(|key| is_in(key) && app.queue(key).is_some());
         replaced
     }
 }

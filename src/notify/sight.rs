@@ -81,6 +81,8 @@ pub(super) enum Absence {
     Over,
     /// It is not known yet.
     Unknown,
+    /// It is not known, and nothing polls its queue, which is closed.
+    Closed,
     /// Its account or queue is no longer configured.
     Gone,
 }
@@ -101,6 +103,8 @@ struct SeenQueue {
     last_success: Option<Moment>,
     /// Whether fresh data shows seats. Nothing is known about the seats of a queue that is closed or unknown.
     has_seats: bool,
+    /// Whether it is outside its opening hours.
+    is_closed: bool,
 }
 
 impl Sight {
@@ -218,14 +222,12 @@ impl Sight {
         let seen = SeenQueue {
             last_success: state.last_success,
             has_seats: decision.reason == Reason::Seats,
+            is_closed: decision.reason == Reason::Closed,
         };
         self.queues.insert(key.clone(), seen);
-        let condition = match state.fault.as_deref() {
-            Some(Fault::NoPermission) => Some(Condition::NoPermission),
-            Some(Fault::NoSuchQueue(_)) => Some(Condition::NoSuchQueue),
-            _ => None,
-        };
-        if let (Some(condition), Some(fault)) = (condition, &state.fault) {
+        let fault = state.fault.as_deref();
+        let condition = fault.and_then(|fault| own_condition(fault, seen.is_closed));
+        if let (Some(condition), Some(fault)) = (condition, fault) {
             let subject = Subject::queue(condition, key);
             self.see(subject, fault.message(now), &fault.advice(), None);
         }
@@ -256,19 +258,34 @@ impl Sight {
         let Some(newest) = self.accounts.get(account) else {
             return Absence::Gone;
         };
-        match subject.key() {
-            Some(key) => match (self.queues.get(&key), subject.condition) {
-                (None, _) => Absence::Gone,
-                (Some(queue), Condition::NoSeats) if queue.has_seats => Absence::Over,
-                (Some(_), Condition::NoSeats) => Absence::Unknown,
-                (Some(queue), _) => later(queue.last_success),
-            },
-            None => match subject.condition {
+        let Some(key) = subject.key() else {
+            return match subject.condition {
                 // The budget always knows, even right after a restart.
                 Condition::Throttled | Condition::Budget => Absence::Over,
                 _ => later(*newest),
-            },
+            };
+        };
+        let Some(queue) = self.queues.get(&key) else {
+            return Absence::Gone;
+        };
+        let absence = match subject.condition {
+            Condition::NoSeats if queue.has_seats => Absence::Over,
+            Condition::NoSeats => Absence::Unknown,
+            _ => later(queue.last_success),
+        };
+        match absence {
+            Absence::Unknown if queue.is_closed => Absence::Closed,
+            absence => absence,
         }
+    }
+}
+
+/// The condition of a queue with this fault. A closed queue has none: its fault dates from before it closed, and nothing finds out whether it lasts.
+fn own_condition(fault: &Fault, is_closed: bool) -> Option<Condition> {
+    match fault {
+        Fault::NoPermission if !is_closed => Some(Condition::NoPermission),
+        Fault::NoSuchQueue(_) if !is_closed => Some(Condition::NoSuchQueue),
+        _ => None,
     }
 }
 
@@ -296,6 +313,7 @@ impl Sight {
         let queue = SeenQueue {
             last_success: Some(newest),
             has_seats,
+            is_closed: false,
         };
         Self {
             lasting: lasting.iter().cloned().collect(),
@@ -304,11 +322,34 @@ impl Sight {
             is_cluster_unknown: false,
         }
     }
+
+    /// The same with another queue that looks like the first.
+    pub fn and_queue(mut self, name: &str) -> Self {
+        let seen = self.queues[&QueueKey::new("main", "sales")];
+        self.queues.insert(QueueKey::new("main", name), seen);
+        self
+    }
+
+    /// The same while its queue is closed.
+    pub fn closed(mut self) -> Self {
+        for queue in self.queues.values_mut() {
+            queue.is_closed = true;
+            queue.has_seats = false;
+        }
+        self
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_fault_of_a_closed_queue_is_no_condition() {
+        let condition = |is_closed| own_condition(&Fault::NoPermission, is_closed);
+        assert_eq!(condition(false), Some(Condition::NoPermission));
+        assert_eq!(condition(true), None);
+    }
 
     #[test]
     fn every_known_reason_of_an_open_queue_shows_either_seats_or_none() {

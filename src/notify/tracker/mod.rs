@@ -1,7 +1,8 @@
 //! Decides what to tell one recipient: once that a condition has lasted, and once that it has ended.
 //!
 //! It is pure: sights and moments go in, news comes out. A fault that comes and goes is one condition, which ends when it has been away for a
-//! while. A condition that ends before it was reported is not reported at all.
+//! while. A condition that ends before it was reported is not reported at all. The time in which a queue is closed does
+//! not count: a condition that was not reported before begins anew.
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ const AWAY: Duration = Duration::from_secs(60);
 /// A condition that holds, or has been away for only a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Lasting {
+    /// When it began; once the recipient was told, what the message said.
     pub since: Moment,
     /// When it was last seen.
     pub seen: Moment,
@@ -78,17 +80,23 @@ impl Tracker {
                 news.extend(self.seen(subject, evidence, after, now));
             }
         }
+        self.begin_together(&mut news);
         self.lasting.retain(|subject, lasting| {
             if sight.lasting.contains_key(subject) && after(subject).is_some() {
                 return true;
             }
-            let absence = sight.absence(subject, lasting.seen);
-            let (Some(after), false) = (after(subject), absence == Absence::Gone) else {
+            let Some(after) = after(subject) else {
                 return false;
             };
-            if absence == Absence::Unknown {
-                lasting.away_since = None;
-                return true;
+            match sight.absence(subject, lasting.seen) {
+                Absence::Gone => return false,
+                // Nobody knows whether it lasts while the queue is closed. If it is there when the queue opens, it begins then.
+                Absence::Closed if !lasting.told => return false,
+                Absence::Closed | Absence::Unknown => {
+                    lasting.away_since = None;
+                    return true;
+                }
+                Absence::Over => {}
             }
             let away_since = *lasting.away_since.get_or_insert(now);
             if now.boot_since(away_since) < AWAY.min(after) {
@@ -103,6 +111,25 @@ impl Tracker {
             false
         });
         news
+    }
+
+    /// One message tells of all queues of an account with the same condition, and since when: since the earliest. They keep this beginning, so that
+    /// the messages about their ends say the same.
+    fn begin_together(&mut self, begun: &mut [News]) {
+        let group = |subject: &Subject| (subject.condition, subject.account.clone());
+        let mut earliest = BTreeMap::new();
+        for one in &*begun {
+            let known = earliest.entry(group(&one.subject)).or_insert(one.since);
+            if one.since.boot < known.boot {
+                *known = one.since;
+            }
+        }
+        for one in begun {
+            one.since = earliest[&group(&one.subject)];
+            if let Some(lasting) = self.lasting.get_mut(&one.subject) {
+                lasting.since = one.since;
+            }
+        }
     }
 
     fn seen(

@@ -90,6 +90,34 @@ fn one_message_when_it_has_lasted_and_one_when_it_has_ended() {
 }
 
 #[test]
+fn queues_that_are_told_together_have_one_beginning_until_each_has_ended() {
+    let queue = |name: &str| Subject {
+        queue: Some(name.into()),
+        ..subject(Condition::NoSeats)
+    };
+    let mut tracker = Tracker::default();
+    let mut look = |queues: &[&str], asked: u64, second: u64| {
+        let lasting: Vec<_> = queues
+            .iter()
+            .map(|name| (queue(name), evidence(Some(asked))))
+            .collect();
+        let sight = Sight::with(&lasting, at(second), true).and_queue("support");
+        let news = tracker
+            .look(&sight, |_| Some(AFTER), at(second))
+            .into_iter();
+        let told = news.map(|news| (news.since, news.until.is_none()));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(look(&["sales"], 0, 0), []);
+    assert_eq!(look(&["sales", "support"], 0, 120), []);
+    assert_eq!(look(&["sales", "support"], 1, 600), [(at(0), true); 2]);
+    assert_eq!(look(&["support"], 1, 700), []);
+    assert_eq!(look(&["support"], 1, 800), [(at(0), false)]);
+    assert_eq!(look(&[], 1, 900), []);
+    assert_eq!(look(&[], 1, 1_000), [(at(0), false)]);
+}
+
+#[test]
 fn a_wall_clock_that_is_set_back_delays_no_message() {
     const HOUR: Duration = Duration::from_secs(3600);
     let set_back = |seconds| Moment {
@@ -147,6 +175,36 @@ fn no_seats_are_reported_only_if_calls_arrive() {
     day.has_seats = true;
     day.pass(7200..7300, false);
     assert_eq!(day.sent, [(3600, true), (7260, false)]);
+}
+
+#[test]
+fn the_hours_in_which_a_queue_is_closed_do_not_count() {
+    const NIGHT: std::ops::Range<u64> = 1_000..51_000;
+    let queues = [
+        Condition::NoSeats,
+        Condition::NoPermission,
+        Condition::NoSuchQueue,
+    ];
+    for condition in queues {
+        for was_told in [false, true] {
+            let mut day = Day::new(condition);
+            day.asked = day.asked.map(|asked| asked + 1);
+            let begun = if was_told { 600 } else { 900 };
+            day.pass(begun..begun + 5, true);
+            day.asked = day.asked.map(|asked| asked + 1);
+            day.pass(begun + 5..1_000, true);
+            for second in NIGHT.step_by(500) {
+                let sight = Sight::with(&[], at(0), false).closed();
+                let news = day.tracker.look(&sight, |_| Some(AFTER), at(second));
+                assert_eq!(news, [], "{condition:?}");
+            }
+            day.pass(51_000..51_005, true);
+            day.asked = day.asked.map(|asked| asked + 1);
+            day.pass(51_005..51_400, true);
+            let told = if was_told { 900 } else { 51_300 };
+            assert_eq!(day.sent, [(told, true)], "{condition:?} {was_told}");
+        }
+    }
 }
 
 #[test]

@@ -325,6 +325,11 @@ impl App {
         &self.queues
     }
 
+    /// Finds a queue by its key on the board.
+    pub(crate) fn queue(&self, key: &QueueKey) -> Option<&Arc<Queue>> {
+        self.by_key.get(key)
+    }
+
     /// Finds a queue by its name or id, in one account or in any.
     pub fn find(&self, account: Option<&str>, asked: &str) -> Result<Arc<Queue>, NotOnBoard> {
         let is_mine = |key: &QueueKey| self.by_key.contains_key(key);

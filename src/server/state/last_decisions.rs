@@ -29,7 +29,7 @@ impl App {
 
     /// The last decision about a queue as JSON, with its age when it was noticed. `None` if the queue no longer exists.
     pub(crate) fn last_decision(&self, key: &QueueKey) -> Option<(Gist, Bytes)> {
-        let queue = self.queues().iter().find(|queue| queue.key == *key)?;
+        let queue = self.queue(key)?;
         let last = self.watch.log().last(key)?.clone();
         let (state, decision) = (&last.state, &last.decision);
         let now = self.clock.now();
