@@ -9,6 +9,7 @@ mod quarantine;
 mod read;
 pub mod rows_codec;
 mod schema;
+mod size;
 #[cfg(test)]
 mod tests;
 pub mod writer;
@@ -18,4 +19,5 @@ pub use self::{
     quarantine::{quarantine, quarantine_orphan_wal, was_quarantined},
     read::open_to_read,
     schema::{OpenError, Schema, does_not_fit},
+    size::used_bytes,
 };

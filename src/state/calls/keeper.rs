@@ -6,6 +6,7 @@ use super::{Keeping, Shared, index::Index, read, schema::SCHEMA, trim};
 use crate::{
     clock::{Clock, Moment},
     sqlite::{Condition, File},
+    state::history::SteadyWall,
 };
 
 /// The pause after the file could not be written.
@@ -30,6 +31,7 @@ pub(super) struct Book {
     index: RefCell<Index>,
     keep: Duration,
     largest: u64,
+    wall: SteadyWall,
     clock: Arc<dyn Clock>,
     trimmed: Option<Moment>,
 }
@@ -68,7 +70,6 @@ impl Keeper {
         if let Some(newest) = newest {
             self.shared.memory().restore(newest.into_iter());
         }
-        book.trim(&self.shared);
     }
 
     /// Writes everything that is not stored yet, and removes what is old. Returns whether all of it was written.
@@ -124,6 +125,7 @@ impl Book {
             index: RefCell::default(),
             keep: keeping.keep,
             largest: keeping.largest,
+            wall: SteadyWall::new(clock.now()),
             clock,
             trimmed: None,
         }
@@ -141,12 +143,15 @@ impl Book {
         )
     }
 
-    /// Removes old events if it is time.
+    /// Removes old events if it is time and the wall clock can be trusted.
     fn trim(&mut self, shared: &Shared) {
-        let (now, keep) = (self.clock.now(), self.keep);
+        let keep = self.keep;
+        let Some(now) = self.wall.trusted(self.clock.now()) else {
+            return;
+        };
         if self
             .trimmed
-            .is_some_and(|at| now.longest_since(at) < TRIM_EVERY)
+            .is_some_and(|at| now.boot_since(at) < TRIM_EVERY)
         {
             return;
         }

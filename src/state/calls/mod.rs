@@ -7,6 +7,7 @@
 //! Without a state folder, or with `history_days = 0`, memory keeps the last ten thousand.
 //!
 //! Events are kept as long as the history, or until the file uses more than [`MAX_BYTES`]: then the oldest are removed. An event takes some 80 bytes.
+//! As there, a wall clock that was just set removes nothing.
 //!
 //! `inbox` has waiting events, `memory` those not written, `keeper` is the thread; `index` writes the file, `read` reads it, `trim` removes events.
 

@@ -14,6 +14,7 @@ use crate::{
 
 /// Long enough for any machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
+const HOUR: Duration = Duration::from_secs(3_600);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 struct Disk {
@@ -331,7 +332,7 @@ fn the_last_answers_of_a_queue_survive_the_process() {
 }
 
 #[test]
-fn old_events_are_removed_and_so_are_those_from_the_future() {
+fn old_events_are_removed_after_an_hour_in_which_nobody_has_set_the_clock() {
     let disk = Disk::new();
     let log = disk.log();
     // More than a run, so that both parts of the file are trimmed.
@@ -344,17 +345,41 @@ fn old_events_are_removed_and_so_are_those_from_the_future() {
     assert!(log.finish(TIMEOUT));
     disk.clock.pass(Duration::from_secs(5 * 86_400));
     let log = disk.log();
-    until("only the young event", || disk.rows("event") == 1);
+    log.note(&disk.clock, "first", answer("seats"));
+    assert!(log.finish(TIMEOUT));
+    assert_eq!(disk.rows("event"), 17_002, "the clock may be wrong");
+    let log = disk.log();
+    disk.clock.pass(HOUR);
+    log.note(&disk.clock, "second", answer("seats"));
+    assert!(log.finish(TIMEOUT));
+    assert_eq!(disk.rows("event"), 3);
     assert_eq!(log.found("old-7"), []);
     assert_eq!(log.found("old-16999"), []);
     assert_eq!(log.found("young").len(), 1);
-    assert!(log.finish(TIMEOUT));
-    disk.clock.step_wall_back(Duration::from_secs(30 * 86_400));
-    let log = disk.log();
-    until("an empty file", || disk.rows("event") == 0);
-    log.note(&disk.clock, "now", answer("seats"));
-    assert!(log.finish(TIMEOUT));
-    assert_eq!(log.found("now").len(), 1);
+}
+
+#[test]
+fn a_wrong_clock_removes_no_event() {
+    const MONTH: Duration = Duration::from_secs(30 * 86_400);
+    let disk = Disk::new();
+    let mut written = 0;
+    // A process that records one event after this time.
+    let mut run = |time: Duration| {
+        let log = disk.log();
+        disk.clock.pass(time);
+        log.note(&disk.clock, "a", answer("seats"));
+        assert!(log.finish(TIMEOUT));
+        written += 1;
+        assert_eq!(log.found("a").len(), written);
+    };
+    run(Duration::ZERO);
+    disk.clock.step_wall_back(MONTH);
+    run(Duration::ZERO);
+    // A clock that nobody corrects.
+    run(HOUR);
+    disk.clock.pass(2 * MONTH);
+    run(Duration::ZERO);
+    assert_eq!(disk.rows("event"), 4);
 }
 
 #[test]

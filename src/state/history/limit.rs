@@ -52,6 +52,11 @@ impl Limit {
         }
     }
 
+    /// Returns the wall time in milliseconds since 1970.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.clock.now().wall.as_millis() as i64
+    }
+
     /// Checks the limit. Readers call this between two pieces of work.
     ///
     /// # Errors

@@ -12,9 +12,11 @@
 //! - Who is logged in to a queue, and whether they are free: when it changes, at most once a minute, kept for a week. 25 agents take some 100
 //!   bytes, so up to 150 kB a day for a queue. All queues together write at most two a second, 17 MB a day.
 //!
-//! Entries older than `history_days` are removed. If the file uses more than [`MAX_BYTES`], its older half is removed too.
+//! Entries older than `history_days` are removed, if the wall clock has been `steady`. If the file uses more than [`MAX_BYTES`], its oldest days are
+//! removed too.
 //!
-//! `record` watches and creates `note`s, `write` stores them, `read` reads them within a `limit`, and `series` turns samples into means.
+//! `record` watches and creates `note`s, `write` stores them, `trim` removes them, `read` reads them within a `limit`, and `series` turns samples
+//! into means.
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -25,12 +27,15 @@ mod read;
 mod record;
 mod schema;
 mod series;
+mod steady;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod write;
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
+pub(in crate::state) use self::steady::SteadyWall;
 pub use self::{
     limit::{HistoryError, Limit},
     presence::{Attendance, Attended, Presence},
@@ -71,13 +76,15 @@ impl Recorder {
         ));
         let mut file = File::new(&SCHEMA, path, Arc::clone(&condition), Arc::clone(&clock));
         let keep = Duration::from_secs(u64::from(days) * 86_400);
+        let mut wall = SteadyWall::new(clock.now());
         let (mut trimmed, now) = (None, Arc::clone(&clock));
         let writer = Writer::start("history", MAX_WAITING, move |looks: Vec<Vec<Note>>| {
             let now = now.now();
             file.with(|connection| write::write(connection, looks.iter().flatten()));
-            if trimmed.is_none_or(|at| now.longest_since(at) >= write::TRIM_EVERY) {
+            let trusted = wall.trusted(now);
+            if trimmed.is_none_or(|at| now.boot_since(at) >= trim::TRIM_EVERY) {
                 trimmed = Some(now);
-                file.with(|connection| write::trim(connection, now, keep, MAX_BYTES));
+                file.with(|connection| trim::trim(connection, trusted, keep, MAX_BYTES));
             }
         })?;
         Ok(Self {

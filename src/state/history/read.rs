@@ -126,7 +126,8 @@ impl History {
         self.between(key, from.as_millisecond(), to.as_millisecond())
     }
 
-    /// Returns the last changes of a queue's seats, newest first.
+    /// Returns the last changes of a queue's seats, newest first. Under a limit, samples of the future do not count: a wrong clock wrote them, and
+    /// they would hide all others.
     ///
     /// # Errors
     /// Nothing has been recorded yet, or the file cannot be read.
@@ -136,11 +137,12 @@ impl History {
             return Ok(Vec::new());
         };
         let names = statuses(&connection)?;
+        let until_ms = self.limit.as_ref().map_or(i64::MAX, Limit::now_ms);
         // Backwards, so that the newest few are found without reading the rest.
         let mut statement = connection.prepare(
-            "SELECT at_ms, as_of_ms, seats, agents FROM sample WHERE queue = ?1 ORDER BY at_ms DESC",
+            "SELECT at_ms, as_of_ms, seats, agents FROM sample WHERE queue = ?1 AND at_ms <= ?2 ORDER BY at_ms DESC",
         )?;
-        let mut rows = statement.query(params![queue])?;
+        let mut rows = statement.query(params![queue, until_ms])?;
         let (mut changes, mut later) = (Vec::new(), None::<Raw>);
         while changes.len() < most as usize
             && let Some(row) = rows.next()?

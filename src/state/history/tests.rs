@@ -15,6 +15,7 @@ use crate::{
     fixtures::{Still, agent, available, snapshot},
     metrics::Metrics,
     model::{agent::Agent, quantity::Quantity},
+    sqlite::used_bytes,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -291,7 +292,7 @@ fn a_thousand_queues_share_one_rate() {
 }
 
 #[test]
-fn old_days_are_removed_and_a_file_that_is_too_large_loses_its_older_half() {
+fn old_days_are_removed_if_the_clock_can_be_trusted() {
     let mut fixture = Fixture::new(1);
     let start = fixture.clock.now();
     for _ in 0..9 {
@@ -308,21 +309,102 @@ fn old_days_are_removed_and_a_file_that_is_too_large_loses_its_older_half() {
     assert!(samples(&history) >= 7);
     let mut file = rusqlite::Connection::open(fixture.path()).unwrap();
     let days = |n| Duration::from_secs(86_400) * n;
-    write::trim(&mut file, now, days(7), MAX_BYTES).unwrap();
+    let old = start.timestamp().as_millisecond() + 1;
+    let sql = "INSERT INTO sample VALUES (1, ?1, ?1, 1, '{}')";
+    file.execute(sql, [old]).unwrap();
+    trim::trim(&mut file, None, days(7), MAX_BYTES).unwrap();
+    assert!(samples(&history) > 7, "the clock cannot be trusted");
+    trim::trim(&mut file, Some(now), days(7), MAX_BYTES).unwrap();
     assert_eq!(samples(&history), 7);
     let rows = history
         .rows(&key(0), start.timestamp(), now.timestamp())
         .unwrap();
     assert_eq!(rows.len(), 1, "rows live for a day");
-    write::trim(&mut file, now, days(7), 0).unwrap();
-    assert_eq!(samples(&history), 0);
-    // A clock that was far ahead leaves nothing behind.
+    trim::trim(&mut file, None, days(7), 0).unwrap();
+    assert_eq!(samples(&history), 0, "the size counts at once");
+}
+
+/// How many samples the file has.
+fn samples_in(path: &Path) -> i64 {
+    let file = rusqlite::Connection::open(path).unwrap();
+    let count = file.query_row("SELECT count(*) FROM sample", [], |row| row.get(0));
+    count.unwrap()
+}
+
+#[test]
+fn a_file_that_is_too_large_loses_its_oldest_days_first() {
+    let mut fixture = Fixture::new(1);
+    fixture.polled(0, available(3));
+    fixture.look();
+    fixture.clock.pass(Duration::from_secs(2 * 86_400));
+    fixture.polled(0, available(2));
+    fixture.look();
+    fixture.history();
+    let mut file = rusqlite::Connection::open(fixture.path()).unwrap();
+    let largest = used_bytes(&file).unwrap() + 100_000;
+    let old = at(fixture.clock.now(), -86_401 * 2).as_millisecond();
+    let sql = "INSERT INTO polled VALUES (1, ?1, zeroblob(1000000))";
+    file.execute(sql, [old]).unwrap();
+    trim::trim(&mut file, None, Duration::from_secs(7 * 86_400), largest).unwrap();
+    assert_eq!(samples_in(&fixture.path()), 1);
+}
+
+#[test]
+fn samples_of_the_future_stay_while_there_is_room_and_hide_no_others() {
+    let mut fixture = Fixture::new(1);
+    fixture.polled(0, available(3));
+    fixture.look();
+    let (history, now) = (fixture.history(), fixture.clock.now());
+    let mut file = rusqlite::Connection::open(fixture.path()).unwrap();
+    let largest = used_bytes(&file).unwrap() + 100_000;
     let ahead = at(now, 1_000_000).as_millisecond();
-    let sql = "INSERT INTO sample VALUES (1, ?1, ?1, 1, '{}')";
-    file.execute(sql, [ahead]).unwrap();
-    write::trim(&mut file, now, days(7), MAX_BYTES).unwrap();
-    let left = file.query_row("SELECT count(*) FROM sample", [], |row| row.get(0));
-    assert_eq!(left, Ok(0));
+    for sql in [
+        "INSERT INTO sample VALUES (1, ?1, ?1, 99, '{}')",
+        "INSERT INTO polled VALUES (1, ?1, zeroblob(1000000))",
+    ] {
+        file.execute(sql, [ahead]).unwrap();
+    }
+    let week = Duration::from_secs(7 * 86_400);
+    trim::trim(&mut file, Some(now), week, MAX_BYTES).unwrap();
+    assert_eq!(samples_in(&fixture.path()), 2);
+    let limit = Limit::new(fixture.clock.clone(), TIMEOUT, Default::default());
+    let changes = history.within(limit).changes(&key(0), 1).unwrap();
+    assert_eq!(changes[0].at, at(now, 0));
+    trim::trim(&mut file, Some(now), week, largest).unwrap();
+    assert_eq!(samples_in(&fixture.path()), 1);
+    let changes = history.changes(&key(0), 1).unwrap();
+    assert_eq!(changes[0].at, at(now, 0), "those of the future went first");
+}
+
+#[test]
+fn a_wrong_clock_removes_nothing() {
+    let days = |n| Duration::from_secs(86_400) * n;
+    let mut fixture = Fixture::new(1);
+    fixture.polled(0, available(3));
+    fixture.look();
+    fixture.history();
+    let (path, clock) = (fixture.path(), Arc::clone(&fixture.clock));
+    // A process that writes something after this time. Returns how many samples it leaves.
+    let left_after = |time| {
+        let recorder = Recorder::start(&path, 7, clock.clone()).unwrap();
+        clock.pass(time);
+        recorder.writer.send(vec![Note::Decided {
+            key: key(0),
+            minute_ms: 0,
+            result: "accept",
+            reason: "seats",
+            count: 1,
+        }]);
+        recorder.finish(TIMEOUT);
+        samples_in(&path)
+    };
+    clock.step_wall_back(days(30));
+    assert_eq!(left_after(Duration::ZERO), 1);
+    assert_eq!(left_after(SECOND * 3_600), 1, "nobody corrects the clock");
+    clock.pass(days(60));
+    assert_eq!(left_after(Duration::ZERO), 1, "far ahead");
+    // Nobody has set it for an hour, so it is taken for right.
+    assert_eq!(left_after(SECOND * 3_600), 0);
 }
 
 #[test]
@@ -379,10 +461,10 @@ fn attendance_is_recorded_by_the_minute_and_removed_after_a_week() {
         file.query_row(&sql, [], |row| row.get(0)).unwrap()
     };
     fixture.clock.pass(days(7) - SECOND * 1_800);
-    write::trim(&mut file, fixture.clock.now(), days(400), MAX_BYTES).unwrap();
+    trim::trim(&mut file, Some(fixture.clock.now()), days(400), MAX_BYTES).unwrap();
     assert_eq!((count(&file, "present"), count(&file, "agent")), (1, 2));
     fixture.clock.pass(days(1) + SECOND * 3_600);
-    write::trim(&mut file, fixture.clock.now(), days(400), MAX_BYTES).unwrap();
+    trim::trim(&mut file, Some(fixture.clock.now()), days(400), MAX_BYTES).unwrap();
     assert_eq!((count(&file, "present"), count(&file, "agent")), (0, 0));
 }
 

@@ -1,4 +1,4 @@
-//! Writes the history and removes old entries.
+//! Writes the history.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,17 +10,8 @@ use super::{
 };
 use crate::{clock::Moment, decision::board::QueueKey, sqlite::rows_codec};
 
-/// How often old entries are removed.
-pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);
-
-/// How long rows are kept. They are much larger than counts.
-const A_DAY: Duration = Duration::from_secs(86_400);
-
-/// How long presence is kept: as far back as a page looks.
-const PRESENT_LIVES: Duration = Duration::from_secs(7 * 86_400);
-
-/// Entries further in the future than this come from a wrong clock.
-const AHEAD: Duration = Duration::from_secs(86_400);
+/// How often it is noted that an agent is still there: rarely enough to cost nothing.
+pub(super) const SEEN_EVERY: Duration = Duration::from_secs(86_400);
 
 /// Writes a batch in one transaction.
 pub(super) fn write<'a>(
@@ -134,7 +125,7 @@ fn present_json(
             &*agent.id.0,
             &*agent.name,
             ms(at),
-            A_DAY.as_millis() as i64
+            SEEN_EVERY.as_millis() as i64
         ])?;
         let sql = "SELECT id FROM agent WHERE account = ?1 AND agent = ?2";
         let id = transaction
@@ -145,43 +136,7 @@ fn present_json(
     Ok(serde_json::to_string(&ids).expect("numbers serialize"))
 }
 
-/// Removes entries older than `keep`, and more of them if the file uses more than `largest` bytes.
-pub(super) fn trim(
-    connection: &mut Connection,
-    now: Moment,
-    mut keep: Duration,
-    largest: u64,
-) -> rusqlite::Result<()> {
-    loop {
-        let transaction = connection.transaction()?;
-        let ahead = ms(now.later(AHEAD));
-        for (table, column, longest) in [
-            ("sample", "at_ms", keep),
-            ("decided", "minute_ms", keep),
-            ("polled", "at_ms", keep.min(A_DAY)),
-            ("present", "at_ms", keep.min(PRESENT_LIVES)),
-            // A day longer, since the moment is stored to the day. So no record names an agent that was removed.
-            ("agent", "seen_ms", keep.min(PRESENT_LIVES) + A_DAY),
-        ] {
-            let sql = format!("DELETE FROM {table} WHERE {column} < ?1 OR {column} > ?2");
-            let oldest = ms(now).saturating_sub(longest.as_millis() as i64);
-            transaction.execute(&sql, [oldest, ahead])?;
-        }
-        transaction.commit()?;
-        if held(connection)? <= largest || keep < TRIM_EVERY {
-            return Ok(());
-        }
-        keep /= 2;
-    }
-}
-
-/// Returns the bytes in use. SQLite reuses freed pages before the file grows.
-fn held(connection: &Connection) -> rusqlite::Result<u64> {
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-    let pages = number("page_count")? - number("freelist_count")?;
-    Ok((pages * number("page_size")?).max(0) as u64)
-}
-
-fn ms(moment: Moment) -> i64 {
+/// Wall time in milliseconds since 1970.
+pub(super) fn ms(moment: Moment) -> i64 {
     moment.wall.as_millis() as i64
 }
