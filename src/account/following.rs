@@ -1,4 +1,4 @@
-//! An account that another node of the cluster leads: it applies the leader's news, and forwards requests to the leader.
+//! An account that another node of the cluster leads: it waits for the leader's [`news`](super::news), and forwards requests to the leader.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,22 +8,16 @@ use tokio_util::sync::CancellationToken;
 use super::{Account, Ask, Deps, LISTEN, RefreshError};
 use crate::{
     budget::{Cause, Refusal},
-    calltools::{Row, settle_queue_logins},
     clock::Clock,
     cluster::{
         asking::Unanswered,
-        entry::{Entry, Rows, SeenRow},
+        entry::Entry,
         member::{Member, Role, Status},
         message::{Said, What},
         node::Membership,
     },
     decision::board::{Board, QueueKey},
-    model::{
-        agent::Agent,
-        fault::{Down, Fault, FaultKind},
-        known::{Poll, Sighting},
-        names::Names,
-    },
+    model::fault::{Down, Fault, FaultKind},
 };
 
 /// How long a refresh may take on the leader: nearly the longest timeout of a request. Callers give up earlier.
@@ -124,94 +118,7 @@ impl Account {
         (0..self.deps.queues.len()).for_each(|place| self.forget_outlook(place));
     }
 
-    pub(super) fn take_news(&mut self, news: &Entry) {
-        if let Some(names) = &news.names {
-            self.take_names(names);
-        }
-        if news.doubted {
-            self.roster.forget_sweeps();
-        }
-        let names = Arc::clone(&self.deps.names.borrow());
-        for (queue, rows) in &news.polls {
-            self.take_poll(*queue, rows, &names);
-        }
-        let sightings = news.seen.iter().filter_map(|seen| sighting(seen, &names));
-        sightings.for_each(|sighting| self.roster.recall(sighting));
-        // The leader learns from them. A node that led before would keep them for good.
-        drop(self.roster.take_stays());
-        if !(news.polls.is_empty() && news.seen.is_empty()) {
-            (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));
-            self.keep_statuses_now_and_then();
-        }
-        self.take_shown(news);
-        self.take_seats(news);
-        if let Some(learnt) = &news.learnt {
-            self.recall_foresight(Some(learnt.to_string()));
-            self.keep_foresight();
-        }
-    }
-
-    fn take_names(&mut self, names: &Arc<Names>) {
-        self.deps.names.send_replace(Arc::clone(names));
-        self.roster.read_again(names);
-        self.resolve();
-    }
-
-    fn take_poll(&mut self, queue: u64, rows: &Rows, names: &Names) {
-        let Some(agents) = agents(rows, names) else {
-            tracing::warn!(
-                account = &*self.name,
-                queue,
-                "the leader's rows of a queue cannot be read"
-            );
-            return;
-        };
-        let places = (0..self.ids.len()).filter(|place| self.ids[*place] == Some(queue));
-        for place in places.collect::<Vec<_>>() {
-            let poll = Poll {
-                as_of: rows.as_of,
-                took: rows.took,
-                complete: rows.complete,
-                agents: agents.clone(),
-            };
-            self.roster.recall_poll(place, poll);
-            self.keep_poll(place);
-        }
-    }
-
-    /// Shows the current knowledge about a queue.
-    fn show_taken(&mut self, place: usize) {
-        if let Some(snapshot) = self.snapshot(place) {
-            let polled = snapshot.members_as_of.later(snapshot.took);
-            let key = &self.deps.queues[place].key;
-            self.deps.board.restore(key, snapshot, polled);
-        }
-    }
-
-    fn take_shown(&mut self, news: &Entry) {
-        for shown in &news.shown {
-            let mut queues = self.deps.queues.iter();
-            let Some(place) = queues.position(|queue| queue.key.queue == shown.queue) else {
-                continue;
-            };
-            let (board, key) = (&self.deps.board, &self.deps.queues[place].key);
-            board.plan(key, shown.max_age, shown.members_max_age);
-            if self.shown[place] != shown.fault {
-                board.fault(key, shown.fault.clone());
-                self.shown[place].clone_from(&shown.fault);
-            }
-        }
-        if let Some(fault) = &news.fault {
-            let now = self.deps.clock.now();
-            self.show_account_fault(
-                fault
-                    .clone()
-                    .map(|fault| super::PresentFault { fault, since: now }),
-            );
-        }
-    }
-
-    fn show_account_fault(&self, present: Option<super::PresentFault>) {
+    pub(super) fn show_account_fault(&self, present: Option<super::PresentFault>) {
         self.deps.health.send_if_modified(|health| {
             let kind =
                 |fault: &Option<super::PresentFault>| fault.as_ref().map(super::PresentFault::kind);
@@ -230,20 +137,6 @@ impl Account {
             }
             changed
         });
-    }
-
-    fn take_seats(&self, news: &Entry) {
-        for held in &news.held {
-            let key = QueueKey::new(Arc::clone(&self.name), Arc::clone(&held.queue));
-            let reservations = &self.deps.reservations;
-            reservations.held_elsewhere(&key, held.reservation.clone());
-        }
-        let now = self.deps.clock.now();
-        let reservations = &self.deps.reservations;
-        reservations.ended_elsewhere(&news.ended, now);
-        if !(news.held.is_empty() && news.ended.is_empty()) {
-            self.deps.board.notify();
-        }
     }
 
     /// Shows a fault while no node can lead. The leader's next entry replaces it.
@@ -395,25 +288,6 @@ async fn changed(board: &Board, queue: &QueueKey, before: u64) {
         }
     };
     let _ = tokio::time::timeout(APPLY, newer).await;
-}
-
-/// Reads the agents of a queue. Returns `None` if any row cannot be read: a poll counts completely or not at all.
-fn agents(rows: &Rows, names: &Names) -> Option<Vec<Arc<Agent>>> {
-    let rows = rows.rows.iter();
-    let mut rows: Vec<Row> = rows
-        .map(|row| Row::read_again(row, names).ok())
-        .collect::<Option<_>>()?;
-    settle_queue_logins(&mut rows).ok()?;
-    Some(rows.into_iter().map(|row| Arc::new(row.agent)).collect())
-}
-
-fn sighting(seen: &SeenRow, names: &Names) -> Option<Sighting> {
-    let row = Row::read_again(&seen.row, names).ok()?;
-    Some(Sighting {
-        agent: Arc::new(row.agent),
-        at: seen.at,
-        by_sweep: seen.by_sweep,
-    })
 }
 
 /// An event in the cluster, for a leader.

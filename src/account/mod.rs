@@ -6,7 +6,8 @@
 //!
 //! This file is the loop. A [`job`] reads one list, [`results`] applies its answer, [`publish`] shows it on the board. [`naming`] knows which
 //! queue a name means, and [`faults`] what is wrong. [`on_demand`] and [`terms`] handle requests from outside, and [`handover`] passes knowledge
-//! to the next task. In a cluster, [`leading`] publishes to the other nodes, and [`following`] listens to the leader.
+//! to the next task. In a cluster, [`leading`] publishes to the other nodes, [`following`] listens to the leader, and
+//! [`news`] applies what it says.
 
 mod ask;
 mod deps;
@@ -24,6 +25,7 @@ mod health;
 mod job;
 mod leading;
 mod naming;
+mod news;
 mod on_demand;
 mod opening;
 mod permits;
@@ -131,6 +133,8 @@ pub struct Account {
     waiters: HashMap<Job, Vec<Waiter>>,
     /// Since when the budget refuses permits.
     refused_since: Option<Moment>,
+    /// The time between requests when a slow pace was last reported.
+    told_period: Duration,
     /// The token of the newest request.
     token_sent: Option<Digest>,
     /// When to read the token's file again if CallTools refuses it.
@@ -197,6 +201,7 @@ impl Account {
             has_news: true,
             deps,
             refused_since: None,
+            told_period: Duration::ZERO,
             token_sent: None,
             token_look_at: Duration::ZERO,
             login_assumed: false,

@@ -12,6 +12,9 @@ use crate::{
 /// `max_age`.
 const WORTH_REPORTING: Duration = Duration::from_secs(30);
 
+/// If the time between requests has grown by this factor, a time that was told is wrong. It varies by less while a spent hour comes back.
+const MUCH_SLOWER: f64 = 1.5;
+
 /// The budget is asked again after at most this time, because its clock may run slower than timers.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -20,16 +23,18 @@ impl Account {
     pub(super) fn report_a_slow_pace(&mut self) {
         let now = self.deps.clock.now();
         let present = self.faults.present().map(|present| &*present.fault);
-        // A time that has been told stays, so that people see it come nearer.
+        let period = self.deps.budget.period();
+        // A time that has been told stays, so that people see it come nearer, unless the pace has become much slower since.
         let is_told = match present {
             Some(Fault::BudgetSpent { until } | Fault::Throttled { until: Some(until) }) => {
-                until.boot > now.boot
+                until.boot > now.boot && period <= self.told_period.mul_f64(MUCH_SLOWER)
             }
             _ => false,
         };
         if self.is_slow() && !is_told {
+            self.told_period = period;
             let refusal = Refusal {
-                until: now.later(self.deps.budget.period()),
+                until: now.later(period),
                 cause: self.deps.budget.slowed_by(),
             };
             self.faults.refused(&Arc::new(fault_of(refusal)), now);

@@ -2,8 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
 use super::{
-    Roster, earlier,
+    MAX_CLOCKS_APART, Roster, earlier,
     people::People,
     person::{MAX_LAG, Shown},
     published::Published,
@@ -83,8 +85,8 @@ impl Membership {
         }
     }
 
-    /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date. Then the other's
-    /// membership does not count.
+    /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date, and no much later date.
+    /// Then the other's membership does not count.
     pub(super) fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>]) -> bool {
         if self.as_of.boot > as_of.boot {
             return true;
@@ -94,10 +96,11 @@ impl Membership {
         }
         let polled = self.polled.iter().map(|agent| (&agent.id, agent));
         let polled: HashMap<_, _> = polled.collect();
-        let mut agents = agents.iter();
-        agents.any(|agent| {
+        let newest = agents.iter().filter_map(|agent| agent.status_since).max();
+        agents.iter().any(|agent| {
             let known = polled.get(&agent.id);
-            known.is_some_and(|known| agent.is_older_than(known))
+            let known = known.filter(|known| agent.is_older_than(known));
+            known.is_some_and(|known| !has_all(newest, known.status_since))
         })
     }
 
@@ -149,6 +152,14 @@ impl Membership {
         self.joined.replace(changed);
         Arc::clone(self.joined.rows())
     }
+}
+
+/// Returns whether a list with this newest date has every change up to the other date.
+pub(super) fn has_all(newest: Option<Timestamp>, by: Option<Timestamp>) -> bool {
+    let (Some(newest), Some(by)) = (newest, by) else {
+        return false;
+    };
+    newest.duration_since(by) > MAX_CLOCKS_APART
 }
 
 impl Member {

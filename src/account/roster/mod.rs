@@ -10,7 +10,7 @@
 //! that loses renews nothing: the status that stays is as old as the look that showed it.
 //!
 //! **A list that lags.** If a row of a list has an older date than is known, the list was read from a copy that lags, and so were its other rows.
-//! The list counts as no younger than the look that it contradicts. A poll that contradicts the last poll of its own queue was overtaken by that
+//! The list counts as no younger than the look that it contradicts, unless it also shows much later dates. A poll that contradicts the last poll of its own queue was overtaken by that
 //! poll, and changes neither membership nor log-in, nor their age.
 //!
 //! **Departures** ([`presence`]) end reservations, each at most one. They follow from what was last seen, not from the rows, which are taken back
@@ -30,9 +30,11 @@ mod tests;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use jiff::SignedDuration;
+
 use self::{
     confirmed::Confirmed,
-    membership::{Member, later},
+    membership::{Member, has_all, later},
     people::People,
     person::{Differs, Listed, MAX_LAG},
 };
@@ -49,6 +51,10 @@ use crate::{
         raw::Pattern,
     },
 };
+
+/// The clocks of CallTools' servers may be six seconds apart, and a change may be written five seconds late. So a list with a change that is later
+/// than another by more than this has the other, too.
+pub(super) const MAX_CLOCKS_APART: SignedDuration = SignedDuration::from_secs(11);
 
 /// Whether rows come from CallTools now, or from an earlier task or process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,16 +210,20 @@ impl Roster {
     }
 
     /// Returns the earliest look that rows of one list contradict by showing an older date. The list is no younger than that.
+    ///
+    /// A list that also shows much later dates does not lag. Then the clocks of CallTools' servers differ, and only this agent is not known better.
     fn contradicted<'a>(
         &self,
-        agents: impl Iterator<Item = (&'a Agent, Moment)>,
+        agents: impl Iterator<Item = (&'a Agent, Moment)> + Clone,
     ) -> Option<Moment> {
+        let dates = agents.clone().filter_map(|(agent, _)| agent.status_since);
+        let newest = dates.max();
         let looks = agents.filter_map(|(agent, at)| {
             let person = self.people.get(&agent.id)?;
             let known = person.newest.as_ref()?;
             let is_older = agent.status_since.is_some() && agent.status_since < person.latest;
             let is_lag = at.boot <= known.at.boot + MAX_LAG;
-            (is_older && is_lag).then_some(known.at)
+            (is_older && is_lag && !has_all(newest, person.latest)).then_some(known.at)
         });
         looks.min_by_key(|at| at.boot)
     }
@@ -248,9 +258,7 @@ impl Roster {
 
     fn take(&mut self, place: usize, mut poll: Poll, source: Source) {
         let known = self.queues[place].as_ref();
-        if known.is_some_and(|known| known.overtakes(poll.as_of, &poll.agents)) {
-            return;
-        }
+        let is_overtaken = known.is_some_and(|known| known.overtakes(poll.as_of, &poll.agents));
         for agent in &mut poll.agents {
             self.share_memory(agent);
             let sighting = Sighting {
@@ -259,6 +267,9 @@ impl Roster {
                 by_sweep: false,
             };
             self.take_row(sighting, source);
+        }
+        if is_overtaken {
+            return;
         }
         self.leave(place);
         let member = |(row, polled): (usize, &Arc<Agent>)| {

@@ -374,6 +374,48 @@ fn a_copy_that_lags_makes_no_status_younger() {
 }
 
 #[test]
+fn a_date_that_goes_back_by_seconds_makes_only_its_agent_older() {
+    let mut roster = Roster::new(2);
+    poll(&mut roster, 0, 101, vec![since("ann", "Available", 103)]);
+    poll(&mut roster, 1, 101, vec![since("bob", "Available", 50)]);
+    let mut as_of = |seconds: u64| {
+        let agents = vec![
+            since("ann", "On Call", 101),
+            since("bob", "Available", 50),
+            since("eve", "Break", seconds as i64 - 1),
+        ];
+        sweep(&mut roster, seconds, agents);
+        [0, 1].map(|place| roster.join(place).unwrap().as_of)
+    };
+    assert_eq!(as_of(110), [at(101); 2], "the list may lag");
+    assert_eq!(as_of(120), [at(101), at(120)]);
+}
+
+#[test]
+fn newer_rows_of_a_poll_count_although_it_shows_an_older_date() {
+    let mut roster = Roster::new(1);
+    let queue = |ann, bob: Agent| vec![since("ann", "Available", ann), bob];
+    poll(
+        &mut roster,
+        0,
+        104,
+        queue(103, since("bob", "Available", 50)),
+    );
+    poll(
+        &mut roster,
+        0,
+        110,
+        queue(101, since("bob", "On Call", 108)),
+    );
+    assert_eq!(status(&roster, "bob"), Some("On Call"));
+    let joined = roster.join(0).unwrap();
+    assert_eq!((joined.as_of, joined.members_as_of), (at(104), at(104)));
+    poll(&mut roster, 0, 120, queue(101, since("bob", "Break", 115)));
+    let joined = roster.join(0).unwrap();
+    assert_eq!((joined.as_of, joined.members_as_of), (at(104), at(120)));
+}
+
+#[test]
 fn a_poll_that_lags_behind_the_last_one_changes_no_membership() {
     let mut roster = Roster::new(1);
     let now = vec![

@@ -57,6 +57,8 @@ impl Schedule {
                 (true, true) => (alone, of_alone),
                 (true, false) => (shared, (1.0 - of_alone) * of_turn),
             };
+            // Both are 0 if all queues of a group rest.
+            let share = share.max(f64::EPSILON);
             period.mul_f64(group * (queue.cost() / self.weight(queue)).sqrt() / share)
         };
         let expected = |queue: &Queue| {

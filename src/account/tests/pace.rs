@@ -145,3 +145,28 @@ async fn the_time_of_the_next_request_comes_nearer_while_the_hour_is_spent() {
         assert_eq!(until(), told);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_was_told_is_corrected_if_the_pace_becomes_much_slower() {
+    let mut setting = still(1, 3);
+    setting.requests_per_hour = 60;
+    let fixture = setting.start();
+    sleep(SECOND).await;
+    let until = || {
+        let fault = fixture.health.borrow().fault.clone()?;
+        match &*fault.fault {
+            Fault::BudgetSpent { until } => Some(*until),
+            other => panic!("{other:?}"),
+        }
+    };
+    while until().is_none() {
+        let permit = fixture.budget.permit(Purpose::OnDemand).await;
+        drop(permit.expect("a slow pace is reported before the hour is spent"));
+        sleep(SECOND).await;
+    }
+    spend_the_hour(&fixture.budget).await;
+    sleep(2 * SECOND).await;
+    let left = until().unwrap().boot - fixture.clock.now().boot;
+    let period = fixture.budget.period();
+    assert!(left.abs_diff(period) < 5 * SECOND, "{left:?} of {period:?}");
+}

@@ -184,6 +184,18 @@ fn questions_about_some_queues_do_not_keep_the_others_from_being_polled() {
 }
 
 #[test]
+fn an_idle_account_goes_on_while_all_queues_rest_that_are_polled_alone() {
+    let queues = [(SHARED, 1), (SHARED, 1), (SHARED, 1), (ALONE, 1)];
+    let mut play = Play::warm(queues, idle(0.25)).demand(&[1; 4]);
+    play.schedule.rest(3, true);
+    play.go(IDLE_AFTER + HOUR);
+    assert!(play.log.iter().all(|(_, job)| *job != Job::Poll(3)));
+    play.schedule.rest(3, false);
+    play.go(HOUR);
+    assert!(play.log.iter().any(|(_, job)| *job == Job::Poll(3)));
+}
+
+#[test]
 fn a_poll_for_a_question_is_the_backgrounds_if_the_queue_was_next_in_turn() {
     let mut play = Play::warm([(SHARED, 1); 20], LIVELY);
     save_for_an_hour(&mut play);

@@ -16,6 +16,7 @@ enum Event {
     Distrust,
     Trust,
     Refused(u64),
+    Rest(usize, bool),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -33,6 +34,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Distrust),
         1 => Just(Trust),
         1 => (0u64..100).prop_map(Refused),
+        2 => (0usize..6, any::<bool>()).prop_map(|(queue, rests)| Rest(queue, rests)),
     ]
 }
 
@@ -102,6 +104,7 @@ proptest! {
                 Event::Hurry(queue) => schedule.hurry(queue),
                 Event::Distrust => schedule.distrust(now),
                 Event::Trust => schedule.trust(),
+                Event::Rest(queue, rests) => schedule.rest(queue, rests),
                 Event::Refused(seconds) => schedule.refused(Duration::from_secs(seconds), now),
             }
             prop_assert_eq!(schedule.in_flight, under_way.len());
