@@ -12,7 +12,7 @@ use super::{
     upstream::upstream,
     value::{Value, refuse_repeats, shown},
 };
-use crate::budget::SharedBudget;
+use crate::budget::{SharedBudget, origin};
 
 /// CallTools' hourly limit for an account.
 const CALLTOOLS_LIMIT: u32 = 1000;
@@ -91,7 +91,7 @@ fn refuse_same_upstream(sections: &[Section<'_>], accounts: &[Checked<Account>])
     let accounts = sections.iter().zip(accounts);
     let keys = accounts.filter_map(|(section, account)| {
         let account = account.as_ref().ok()?;
-        let key = (&account.upstream.base_url, &account.upstream.token);
+        let key = (origin(&account.upstream.base_url), &account.upstream.token);
         Some((key, section.value("name")?))
     });
     refuse_repeats(keys, |line| {

@@ -169,14 +169,14 @@ impl Board {
         self.slots.remove_if(key, |_, slot| slot.is_guest);
     }
 
-    /// Drops the queues that were removed. What is known about those of `late` accounts stays: their tasks still have to move it.
+    /// Drops the queues that were removed, and the names and ids of those that are other queues now. What is known about those of `late` accounts stays: their tasks still have to move it.
     pub fn drop_stale(&self, late: &[Arc<str>]) {
         let keys = self.keys();
         let keys: HashSet<_> = keys.iter().collect();
         self.slots
             .retain(|key, slot| slot.is_guest || keys.contains(key) || late.contains(&key.account));
-        self.spellings.retain(|_, spelt| {
-            spelt.retain(|key| keys.contains(key));
+        self.spellings.retain(|spelling, spelt| {
+            spelt.retain(|key| keys.contains(key) && self.is_called(key, spelling));
             !spelt.is_empty()
         });
         self.spelled.increment();
@@ -402,6 +402,14 @@ impl Board {
             );
         }
         self.notify();
+    }
+
+    /// Returns whether the config or CallTools calls the queue so. The queue of an earlier config with this key may have had other names.
+    fn is_called(&self, key: &QueueKey, spelling: &str) -> bool {
+        let state = self.get(key).unwrap_or_default();
+        *key.queue == *spelling
+            || state.name.as_deref() == Some(spelling)
+            || state.id.is_some_and(|id| id.to_string() == spelling)
     }
 
     /// Removes a spelling of this queue, unless it is the one in the config.

@@ -151,16 +151,21 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Returns the decision for a call that already holds a seat: it stays accepted, even if no other call would be. `prediction` is the one with
-    /// which the call was accepted at zero seats, if it was.
-    pub fn held(self, prediction: Option<Prediction>) -> Self {
+    /// Returns the decision for a call that already holds a seat: until the seat `expires` the call stays accepted, even if no other call would be.
+    /// `prediction` is the one with which the call was accepted at zero seats, if it was.
+    pub fn held(self, prediction: Option<Prediction>, expires: Moment) -> Self {
         if self.accept {
             return self;
         }
         let is_known = self.reason.is_known();
+        // Of the others, it depends on the seat alone.
+        let until = self
+            .valid_until
+            .filter(|until| is_known && self.reason != Reason::Closed && until.wall < expires.wall);
         Self {
             accept: true,
             capacity: 1,
+            valid_until: Some(until.unwrap_or(expires)),
             reason: match (is_known, prediction) {
                 (true, Some(_)) => Reason::Soon,
                 (true, None) => Reason::Seats,

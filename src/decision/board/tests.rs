@@ -93,3 +93,32 @@ fn the_spelling_of_the_config_comes_before_what_calltools_calls_a_queue() {
         "several accounts have a queue \"Sales Queue\": ask for one of main/sales-queue, main/Sales-Queue, second/support"
     );
 }
+
+#[test]
+fn calltools_names_of_a_queue_are_forgotten_with_its_account() {
+    let (main, acme) = (
+        QueueKey::new("main", "sales"),
+        QueueKey::new("acme", "sales"),
+    );
+    let names = ["5450", "Sales"];
+    let is_unknown = |found| matches!(found, Err(NotOnBoard::Unknown { .. }));
+    // The name of the account now means another one.
+    let board = Board::new([main.clone()]);
+    board.identify(&main, 5450, Some("Sales".into()));
+    board.forget(&main);
+    board.drop_stale(&[]);
+    for name in names {
+        assert!(is_unknown(find(&board, None, name)), "{name}");
+    }
+    assert_eq!(find(&board, None, "sales"), Ok(main.clone()));
+    // The account has another name, and a new account has its former one.
+    let board = Board::new([main.clone()]);
+    board.identify(&main, 5450, Some("Sales".into()));
+    board.set_queues([main.clone(), acme.clone()]);
+    board.carry(&[(main.clone(), acme.clone())]);
+    board.forget(&main);
+    board.drop_stale(&[]);
+    for name in names {
+        assert_eq!(find(&board, None, name).as_ref(), Ok(&acme), "{name}");
+    }
+}

@@ -18,7 +18,7 @@ use strum::{IntoStaticStr, VariantArray};
 use crate::{
     clock::Moment,
     decision::{
-        Choice, Decision,
+        Choice, Decision, Reason,
         soon::{
             bets::{Bets, QueueBets},
             rule::{Held, HeldSince, Prediction},
@@ -108,7 +108,7 @@ pub enum Reserved {
     AlreadyHeld(Reservation),
     /// The decision is to reject.
     Refused(Decision),
-    /// [`MAX_PER_QUEUE`] are held; the decision is the one that would have allowed another.
+    /// The decision is to reject, because [`MAX_PER_QUEUE`] are held.
     Full(Decision),
 }
 
@@ -116,8 +116,10 @@ impl Reserved {
     /// Returns the decision that was made; `None` for a call that already holds a seat.
     pub fn decision(&self) -> Option<&Decision> {
         match self {
-            Self::Made(_, decision) | Self::Refused(decision) => Some(decision),
-            Self::AlreadyHeld(_) | Self::Full(_) => None,
+            Self::Made(_, decision) | Self::Refused(decision) | Self::Full(decision) => {
+                Some(decision)
+            }
+            Self::AlreadyHeld(_) => None,
         }
     }
 }
@@ -229,7 +231,7 @@ impl Holds {
             return Reserved::Refused(decision);
         }
         if held.len() >= MAX_PER_QUEUE {
-            return Reserved::Full(decision);
+            return Reserved::Full(decision.rejected_as(Reason::Reserved));
         }
         // If it ended while the call is on its way, another call would bet on the same wrap-up.
         let least = decision.prediction.map(Prediction::within);
@@ -250,6 +252,15 @@ impl Holds {
     pub(super) fn release(&self, id: &ReservationId, now: Moment) -> Option<Reservation> {
         let released = self.end(End::Released, id, now, |_, _| ());
         released.map(|(released, ())| released)
+    }
+
+    /// Returns the reservation with this id, if it is held now.
+    pub(super) fn find(&self, id: &ReservationId, now: Moment) -> Option<Reservation> {
+        if !self.has_any() {
+            return None;
+        }
+        let held = self.current(now);
+        held.iter().find(|one| one.id == *id).cloned()
     }
 
     /// Returns everything held now, oldest first.

@@ -65,8 +65,13 @@ pub trait SeatsInMemory: fmt::Debug + Send + Sync {
     /// All reservations that are held now.
     fn held(&self, now: Moment) -> Vec<(QueueKey, Reservation)>;
 
-    /// The reservation with this id, if it is held.
-    fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation>;
+    /// The reservation with this id, if it is held, and its queue: this one, or another if the config has renamed it meanwhile.
+    fn find(
+        &self,
+        queue: &QueueKey,
+        id: &ReservationId,
+        now: Moment,
+    ) -> Option<(QueueKey, Reservation)>;
 
     /// When a departure last ended a reservation, in this process or an earlier one. A caller who sees that a departure opened a seat
     /// sees that departure here afterwards.
@@ -162,9 +167,18 @@ impl SeatsInMemory for Held {
         self.list(now)
     }
 
-    fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation> {
-        let holds = Arc::clone(&*self.queues.get(queue)?);
-        holds.list(now).into_iter().find(|one| one.id == *id)
+    fn find(
+        &self,
+        queue: &QueueKey,
+        id: &ReservationId,
+        now: Moment,
+    ) -> Option<(QueueKey, Reservation)> {
+        let holds = self.queues.get(queue).map(|holds| Arc::clone(&holds));
+        if let Some(found) = holds.and_then(|holds| holds.find(id, now)) {
+            return Some((queue.clone(), found));
+        }
+        let mut all = self.all().into_iter();
+        all.find_map(|(key, holds)| Some((key, holds.find(id, now)?)))
     }
 
     fn answered(&self) -> Option<Moment> {

@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     clock::Clock,
     decision::{
-        Decision, OnUnknown, Policy,
+        Decision, OnUnknown, Policy, Reason,
         board::QueueState,
         decide, decide_with,
         soon::rule::{Held, Prediction, Terms},
@@ -201,7 +201,13 @@ fn a_queue_holds_at_most_max_per_queue_seats() {
         made(reserve(&holds, &state, &call.to_string(), now));
     }
     let more = reserve(&holds, &state, "more", now);
-    assert!(matches!(more, Reserved::Full(_)), "{more:?}");
+    let Reserved::Full(decision) = more else {
+        panic!("{more:?}");
+    };
+    assert_eq!(
+        (decision.accept, decision.reason),
+        (false, Reason::Reserved)
+    );
 }
 
 #[test]
@@ -378,7 +384,10 @@ fn seats_stay_held_under_the_new_name_alone_once_the_old_one_is_dropped() {
     reservations.carry(&[(was.clone(), is.clone())]);
     reservations.drop_names(std::slice::from_ref(&was));
     let held = reservations.list(now);
-    let held: Vec<_> = held.iter().map(|(queue, _)| queue).collect();
-    assert_eq!(held, [&is]);
+    let queues: Vec<_> = held.iter().map(|(queue, _)| queue).collect();
+    assert_eq!(queues, [&is]);
+    // A request that began before knows only the old name.
+    let found = reservations.held.find(&was, &held[0].1.id, now);
+    assert_eq!(found, Some(held[0].clone()));
     assert_eq!(reservations.queue(&was).held(now).all, 0);
 }

@@ -234,6 +234,9 @@ impl DecisionRequest {
         };
         let state = app.state(queue);
         let decision = app.decide(queue, &state, &self.policy);
+        if decision.reason == Reason::Closed {
+            return; // No newer data changes that.
+        }
         queue.meters.count_patient();
         let doubt = patience.staleness(&decision, &state);
         if let (Some(doubt), Some(account)) = (doubt, app.account(&queue.key.account)) {
@@ -283,12 +286,7 @@ impl DecisionRequest {
                 let decision = self.decide_for_holder(app, queue, &reservation);
                 (decision, Some(reservation))
             }
-            Reserved::Refused(decision) => (decision, None),
-            Reserved::Full(decision) => {
-                let decision = decision.rejected_as(Reason::Reserved);
-                app.decided(queue, &decision, Duration::ZERO);
-                (decision, None)
-            }
+            Reserved::Refused(decision) | Reserved::Full(decision) => (decision, None),
         };
         self.record(app, queue, rights, &decision, reservation.as_ref());
         Ok(self.write(
@@ -324,7 +322,7 @@ impl DecisionRequest {
         let now = app.clock.now();
         let others = queue.holds.held_beside(reservation, now);
         let decision = decision::decide_with(&app.state(queue), &self.policy, others, now);
-        decision.held(reservation.prediction)
+        decision.held(reservation.prediction, reservation.expires())
     }
 
     /// Decides, counts the decision unless the caller may only look, and writes the answer.

@@ -88,7 +88,7 @@ pub async fn create_reservation(
             return Err(no_seat(&app, &queue, &decision));
         }
         Reserved::Full(decision) => {
-            record(&decision.rejected_as(Reason::Reserved), None);
+            record(&decision, None);
             return Err(too_many());
         }
     };

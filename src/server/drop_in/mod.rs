@@ -197,7 +197,7 @@ pub(super) async fn get_agent_status(
     match listing.agent(&id) {
         Some(row) => Ok((rows::age(&app, &known), Json(row)).into_response()),
         // An agent that openseat does not know may exist. Only if all queues are known does it not.
-        None => rows::account_snapshots(&app, account).and(Err(DropInError::NotFound)),
+        None => rows::all_agents_known(&app, account).and(Err(DropInError::NotFound)),
     }
 }
 

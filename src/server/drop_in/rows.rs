@@ -15,7 +15,8 @@ use super::{error::DropInError, page::number};
 use crate::{
     clock::Moment,
     decision::{
-        Reason,
+        Decision, Reason,
+        board::QueueState,
         criteria::{Measured, Verdict},
         snapshot::Snapshot,
     },
@@ -26,7 +27,7 @@ use crate::{
         quantity::Quantity,
     },
     server::{
-        json::decision::why_unknown,
+        json::decision::detail,
         state::app::{AccountHandle, App, Queue},
     },
 };
@@ -92,15 +93,29 @@ pub(super) fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInErr
     match &state.snapshot {
         _ if decision.reason == Reason::Closed => Ok(Arc::new(nobody(app))),
         Some(snapshot) if decision.is_fresh => Ok(Arc::clone(snapshot)),
-        _ => {
-            let why =
-                why_unknown(&state, &queue.policy, &decision, app.clock.now()).unwrap_or_default();
-            let name = &queue.key.queue;
-            Err(DropInError::Unknown(format!(
-                "openseat does not know the agents of queue \"{name}\" now: {why}."
-            )))
+        _ => Err(unknown(app, queue, &state, &decision)),
+    }
+}
+
+/// Returns an error if the account may have agents that openseat does not know. A closed queue has its agents, too, but nothing reads them.
+pub(super) fn all_agents_known(app: &App, account: &AccountHandle) -> Result<(), DropInError> {
+    for queue in queues_of(app, account) {
+        let state = app.state(queue);
+        let decision = app.decide(queue, &state, &queue.policy);
+        if !decision.is_fresh {
+            return Err(unknown(app, queue, &state, &decision));
         }
     }
+    Ok(())
+}
+
+/// The error about a queue whose agents are unknown, because there is no fresh data or because it is closed.
+fn unknown(app: &App, queue: &Queue, state: &QueueState, decision: &Decision) -> DropInError {
+    let why = detail(state, &queue.policy, decision, app.clock.now()).unwrap_or_default();
+    let name = &queue.key.queue;
+    DropInError::Unknown(format!(
+        "openseat does not know the agents of queue \"{name}\" now: {why}."
+    ))
 }
 
 /// The list of a closed queue. It is known that nobody takes its calls now, so this is not an unknown that looks like zero.

@@ -35,7 +35,6 @@ use crate::server::{
         body::{self, BodyLimits},
         problem::Problem,
         problem_types,
-        rights::Rights,
         rule::{Guard, Rule},
     },
     net::listen::Via,
@@ -162,7 +161,7 @@ pub fn admits(
         uri: request.uri(),
         headers,
     };
-    matches!(caller.check(app, rule), Ok(Rights::All))
+    caller.has_all_rights(app, rule)
 }
 
 /// Runs the router, and answers 500 after a panic. A panic is a broken invariant and already logged; it affects only its own client.

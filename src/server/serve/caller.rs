@@ -61,22 +61,24 @@ pub(super) struct Caller<'r> {
 }
 
 impl Caller<'_> {
-    /// Checks the caller's credentials. A program shows the token; a person's browser shows its session. A logged-in browser may only look, since
-    /// changes are for programs with the token. A configured client may do what the config allows.
-    pub fn check(&self, app: &App, rule: Rule) -> Result<Rights, Denied> {
+    /// Returns whether the caller may do everything: the route wants no token, or they show it.
+    pub fn has_all_rights(&self, app: &App, rule: Rule) -> bool {
         let wants_bearer = match rule.guard {
             Guard::Bearer | Guard::Page => true,
             Guard::Probe => is_verbose(self.uri.query()),
             Guard::Open | Guard::Token => false,
         };
-        let Some(bearer) = bearer(app, self.via).filter(|_| wants_bearer) else {
-            return Ok(Rights::All);
-        };
-        let shown = shown(self.headers);
-        if bearer.open_for(&shown) {
+        let bearer = bearer(app, self.via).filter(|_| wants_bearer);
+        bearer.is_none_or(|bearer| bearer.open_for(&shown(self.headers)))
+    }
+
+    /// Checks the caller's credentials. A program shows the token; a person's browser shows its session. A logged-in browser may only look, since
+    /// changes are for programs with the token. A configured client may do what the config allows.
+    pub fn check(&self, app: &App, rule: Rule) -> Result<Rights, Denied> {
+        if self.has_all_rights(app, rule) {
             return Ok(Rights::All);
         }
-        if let Some(place) = self.client(app, &shown)? {
+        if let Some(place) = self.client(app, &shown(self.headers))? {
             return check_client(app, rule, place);
         }
         if self.method.is_safe() && app.sessions.knows(self.headers, app.clock.now()) {

@@ -161,7 +161,7 @@ async fn reserve_elsewhere(
     match answer {
         Some(Said::Made { id }) => {
             let made = reservation(id, Duration::ZERO, *ttl);
-            let decision = decision(queue.holds.held(now)).held(None);
+            let decision = decision(queue.holds.held(now)).held(None, made.expires());
             let reservations = &app.reservations;
             reservations.held_elsewhere(&queue.key, made.clone());
             app.board.notify();
@@ -183,7 +183,10 @@ async fn reserve_elsewhere(
             let decision = rejected(decision(queue.holds.held(now)), &reason);
             Ok(Reserved::Refused(decision))
         }
-        Some(Said::Full) => Ok(Reserved::Full(decision(queue.holds.held(now)))),
+        Some(Said::Full) => {
+            let decision = decision(queue.holds.held(now));
+            Ok(Reserved::Full(decision.rejected_as(Reason::Reserved)))
+        }
         _ => Err(no_leader()),
     }
 }

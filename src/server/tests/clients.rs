@@ -235,15 +235,17 @@ async fn a_key_in_the_url_reaches_no_log_no_metric_and_no_answer() {
     ] {
         answers.push(server.ask(method, target, "Accept: text/html\r\n").await);
     }
+    let asks = bearer_of("asks");
+    for _ in 0..3 {
+        let decision = server.ask("GET", "/v1/queues/sales/decision", &asks).await;
+        assert_eq!(decision.status, 200);
+    }
     let bearer = format!("Authorization: Bearer {BEARER}\r\n");
     let metrics = server.ask("GET", "/metrics", &bearer).await;
-    assert!(
-        metrics
-            .body
-            .contains("openseat_client_requests_total{client=\"url\"} 7"),
-        "{}",
-        metrics.body
-    );
+    for counted in ["client=\"url\"} 7", "client=\"asks\"} 3"] {
+        let counted = format!("openseat_client_requests_total{{{counted}");
+        assert!(metrics.body.contains(&counted), "{}", metrics.body);
+    }
     answers.push(metrics);
     for answer in answers {
         assert!(!format!("{answer:?}").contains("token-of"), "{answer:?}");

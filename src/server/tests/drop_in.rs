@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     decision::snapshot::Snapshot,
-    fixtures::{agent, available, raw},
+    fixtures::{agent, available, opening_hours, raw},
     metrics::QueueMeters,
     model::{
         agent::Agent,
@@ -448,6 +448,32 @@ async fn unknown_is_not_an_empty_list() {
         "http://localhost/api/queues/?page=2&page_size=1"
     );
     assert_eq!(get(&server, "/api/statuses/").await.json()["count"], 2);
+}
+
+#[tokio::test]
+async fn an_agent_of_a_closed_queue_is_unknown_instead_of_missing() {
+    let mut world = World::with(&["main/5450", "main/5451"]);
+    let _ends = world.account("main", TOKEN);
+    // It opens ten minutes after the tests begin.
+    world.policy("main/5451").hours = opening_hours(&["Sun 05:10-05:20"], "America/New_York");
+    world.publish("main/5450", vec![agent("7", "Ann", "Available")]);
+    let server = world.serve().await;
+    let ask = async |id: &str| get(&server, &format!("/api/agentstatuses/{id}/")).await;
+    assert_eq!(ask("7").await.status, 200);
+    let bob = ask("8").await;
+    assert_eq!(bob.status, 503, "{bob:?}");
+    assert_eq!(
+        bob.json()["detail"],
+        "openseat does not know the agents of queue \"5451\" now: the queue is closed until Sun 05:10 in America/New_York."
+    );
+    server.clock.pass(Duration::from_secs(600));
+    let now = server.clock.now();
+    for (queue, id) in [("main/5450", "7"), ("main/5451", "8")] {
+        let rows = vec![agent(id, "", "Available")];
+        server.board.publish(&key(queue), snapshot(now, rows), now);
+    }
+    assert_eq!(ask("8").await.status, 200);
+    assert_eq!(ask("9").await.status, 404);
 }
 
 #[tokio::test]

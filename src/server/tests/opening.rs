@@ -194,6 +194,8 @@ async fn no_new_seat_is_held_while_the_queue_is_closed_but_a_held_one_stays() {
         again["accept"], true,
         "the call already holds its seat: {again}"
     );
+    // Ten minutes after it was reserved, not until the queue opens again.
+    assert_eq!(again["valid_until"], "2026-11-22T10:29:55.000Z");
 }
 
 #[tokio::test]
@@ -270,9 +272,12 @@ async fn no_request_waits_for_a_fresher_answer_of_a_closed_queue() {
     let mut ends = world.account("main", TOKEN);
     let server = world.serve().await;
     server.clock.pass(Duration::from_secs(60));
-    let answer = server.get(&format!("{DECISION}?fresh=1s&wait=5s")).await;
-    assert_eq!(answer.json()["reason"], "closed");
-    assert!(ends.asks.try_recv().is_err());
+    for on_demand in [false, true] {
+        server.board.set_on_demand(&key("main/sales"), on_demand);
+        let answer = server.get(&format!("{DECISION}?fresh=1s&wait=5s")).await;
+        assert_eq!(answer.json()["reason"], "closed");
+        assert!(ends.asks.try_recv().is_err());
+    }
 }
 
 #[tokio::test]

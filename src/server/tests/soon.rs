@@ -552,7 +552,8 @@ async fn a_call_that_asks_again_on_a_follower_keeps_its_seat_and_its_reason() {
     assert_eq!(found.id.as_str(), "r");
     let (now, state) = (app.clock.now(), app.state(&queue));
     let others = queue.holds.held_beside(&found, now);
-    let decision = decide_with(&state, &queue.policy, others, now).held(found.prediction);
+    let decision = decide_with(&state, &queue.policy, others, now);
+    let decision = decision.held(found.prediction, found.expires());
     let likely = decision.prediction.map(|one| one.likely);
     assert_eq!(
         (decision.accept, decision.reason, likely),

@@ -241,7 +241,8 @@ fn a_rejection_says_when_it_ends() {
 fn a_held_seat_keeps_its_prediction() {
     let state = queue(0, steady(&[0.9]));
     let first = decide(&state, Held::default(), 1.0);
-    let again = decide(&queue(0, steady(&[])), Held::default(), 5.0).held(first.prediction);
+    let again = decide(&queue(0, steady(&[])), Held::default(), 5.0);
+    let again = again.held(first.prediction, moment(60.0));
     assert_eq!(
         (again.accept, again.reason, again.prediction, again.capacity),
         (true, Reason::Soon, first.prediction, 1)
