@@ -147,11 +147,7 @@ impl RunningAccount {
             reply,
         };
         (self.config, self.trust) = (config, trust);
-        let taking = async {
-            let _ = self.handle.asks.send(Ask::Take(Box::new(terms))).await;
-            let _ = taken.await;
-        };
-        let is_taken = tokio::time::timeout(HANDOVER, taking).await.is_ok();
+        let is_taken = hand_over(&self.handle.asks, terms, taken).await;
         if !is_taken {
             tracing::warn!(
                 account = &*self.config.name,
@@ -201,7 +197,39 @@ impl RunningAccount {
     }
 }
 
+/// Sends the new config, also if the task is busy for longer than this waits. Returns whether the task has applied it.
+async fn hand_over(asks: &mpsc::Sender<Ask>, terms: Terms, taken: oneshot::Receiver<()>) -> bool {
+    let asks = asks.clone();
+    tokio::spawn(async move {
+        // A task that has ended needs no config.
+        let _ = asks.send(Ask::Take(Box::new(terms))).await;
+    });
+    tokio::time::timeout(HANDOVER, taken).await.is_ok()
+}
+
 /// Sends without waiting for a busy task.
 fn send(asks: &mpsc::Sender<Ask>, ask: Ask) {
     let _ = asks.try_send(ask);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ScheduleOptions;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_busy_for_long_gets_the_new_config_later() {
+        let (asks, mut task) = mpsc::channel(1);
+        asks.try_send(Ask::TryToken).unwrap();
+        let (reply, taken) = oneshot::channel();
+        let terms = Terms {
+            queues: Vec::new(),
+            options: ScheduleOptions::default(),
+            way: None,
+            reply,
+        };
+        assert!(!hand_over(&asks, terms, taken).await);
+        assert!(matches!(task.recv().await, Some(Ask::TryToken)));
+        assert!(matches!(task.recv().await, Some(Ask::Take(_))));
+    }
 }

@@ -348,8 +348,11 @@ impl RunningDaemon {
         self.wiring.stop.cancel();
         self.notifier.stopping().await;
         let rest = async {
+            let mut failed = None;
             while let Some(ended) = self.tasks.join_next().await {
-                ended??;
+                if !matches!(ended, Ok(Ok(_))) {
+                    failed.get_or_insert(ended);
+                }
             }
             let state = Arc::clone(&self.wiring.state);
             let reservations = Arc::clone(&self.wiring.reservations);
@@ -358,11 +361,17 @@ impl RunningDaemon {
                 state.finish();
             };
             tokio::task::spawn_blocking(write).await?;
-            anyhow::Ok(())
+            anyhow::Ok(failed)
         };
-        match tokio::time::timeout(GRACE, rest).await {
-            Ok(ended) => ended?,
-            Err(_) => tracing::warn!("some tasks did not end in time and were abandoned"),
+        let failed = match tokio::time::timeout(GRACE, rest).await {
+            Ok(failed) => failed?,
+            Err(_) => {
+                tracing::warn!("some tasks did not end in time and were abandoned");
+                None
+            }
+        };
+        if let Some(failed) = failed {
+            failed??;
         }
         match early {
             None => Ok(()),

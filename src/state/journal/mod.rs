@@ -30,6 +30,9 @@ use crate::{
 /// How long a reservation waits for the disk: the call is already ringing.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
+/// How soon a reservation that found no room is sent again: a round of writing takes about as long.
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// How many changes can wait for the disk: some seconds of a busy router's calls. If there are more, everything is rewritten.
 const MAX_WAITING: usize = 1_024;
 
@@ -93,6 +96,18 @@ impl Journal {
         })
     }
 
+    /// Waits until the reservation is written. If too many changes wait, or the last ones are being written, it tries again.
+    async fn written(&self, queue: &QueueKey, id: &ReservationId) {
+        loop {
+            let (written, done) = oneshot::channel();
+            self.send(queue, id, Some(written));
+            if done.await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     fn send(&self, queue: &QueueKey, id: &ReservationId, written: Option<oneshot::Sender<()>>) {
         let change = Change {
             queue: queue.clone(),
@@ -108,12 +123,11 @@ impl Journal {
 impl reservations::Journal for Journal {
     /// Waits for the disk, unless the file is known to fail.
     fn made<'a>(&'a self, queue: &'a QueueKey, id: &'a ReservationId) -> BoxFuture<'a, ()> {
-        let (written, done) = oneshot::channel();
-        self.send(queue, id, Some(written));
         Box::pin(async move {
-            if !self.store.condition().is_degraded() {
-                let _ = tokio::time::timeout(TIMEOUT, done).await;
+            if self.store.condition().is_degraded() {
+                return self.send(queue, id, None);
             }
+            let _ = tokio::time::timeout(TIMEOUT, self.written(queue, id)).await;
         })
     }
 

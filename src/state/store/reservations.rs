@@ -59,7 +59,7 @@ impl Seats {
         transaction.execute(over, [millis(now.wall)])?;
         for (queue, id) in changed {
             match self.memory.find(queue, id, now) {
-                Some(reservation) => insert(&transaction, queue, &reservation)?,
+                Some((queue, reservation)) => insert(&transaction, &queue, &reservation)?,
                 None => {
                     let ended = "DELETE FROM reservations WHERE id = ?1";
                     transaction.prepare_cached(ended)?.execute([id.as_str()])?;
