@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use super::{Account, job};
 use crate::{
     account::{plan, roster::Joined},
-    config::Rule,
+    config::{QueueRef, Rule},
     decision::{
         self,
+        board::QueueKey,
         criteria::{Renewal, Tally},
         snapshot::Snapshot,
         staleness::hangs_on_membership,
@@ -111,7 +112,28 @@ impl Account {
         }
     }
 
+    /// Takes over the seats that are held under the queue's id. An earlier config named the queue so, and may not have known its name.
+    fn inherit_seats(&self, place: usize) {
+        let queue = &self.deps.queues[place];
+        let (QueueRef::Name(_), Some(id)) = (&queue.reference, self.ids[place]) else {
+            return;
+        };
+        let by_id = QueueKey::new(Arc::clone(&self.name), id.to_string());
+        let reservations = &self.deps.reservations;
+        // In a cluster, another node may name the queue by its id.
+        if !reservations.have(&by_id) || self.deps.cluster.is_some() {
+            return;
+        }
+        let is_another = self.deps.queues.iter().any(|one| one.key == by_id);
+        if !is_another {
+            reservations.carry(&[(by_id.clone(), queue.key.clone())]);
+            reservations.drop_names(&[by_id]);
+        }
+    }
+
     fn measured(&mut self, place: usize, joined: Joined) -> Snapshot {
+        // Before the result is shown: it must not accept a call with a seat that is held.
+        self.inherit_seats(place);
         let queue = &self.deps.queues[place];
         let tally = joined.tally;
         let mut snapshot = self.snapshot_of(joined, &queue.rule);

@@ -125,11 +125,12 @@ impl Daemon {
         } = bind_all(&config.server, passed).await?;
         let state = State::open(config.state_dir.as_deref(), config.history_days, &clock).await?;
         let (reloads, reload_requests) = mpsc::channel(MAX_RELOADS);
+        let configured = wiring::all_configured(config, &files);
         let cluster = wiring::node(config, files.cluster_password, &clock)?;
         let wiring = Wiring {
             board: Arc::new(Board::new(keys(config))),
             metrics: Arc::new(Metrics::new(keys(config), clock.now())),
-            reservations: Arc::new(reservations(&state)?),
+            reservations: Arc::new(reservations(&state, configured)?),
             clock,
             state: Arc::new(state),
             heartbeats: Heartbeats::default(),

@@ -10,10 +10,10 @@ use super::{
     accounts::{NewAccount, RunningAccount},
     desk,
     files::{AccountFiles, Callers, Files},
-    wiring::{Prepared, key, keys},
+    wiring::{Prepared, configured, key, keys},
 };
 use crate::{
-    config::{self, Config},
+    config::{self, Config, QueueRef},
     decision::board::QueueKey,
     process::{aside, causes::causes},
     server::{
@@ -133,6 +133,7 @@ impl RunningDaemon {
         self.wiring.reservations.carry(&moves);
         let late;
         (self.accounts, late) = self.continue_with(steps, &taken).await;
+        self.tell_store();
         let handles = self.accounts.iter().map(|one| one.handle.clone());
         let reaches = self.accounts.iter().map(|one| one.reach.clone());
         let desk = desk::routes(&config, reaches.collect(), &self.wiring.clock);
@@ -153,17 +154,28 @@ impl RunningDaemon {
         reloaded
     }
 
+    /// Tells the store the accounts in force: a file that cannot be used now may be restored later.
+    fn tell_store(&self) {
+        if let Some(store) = &self.wiring.state.store {
+            let configured =
+                |one: &RunningAccount| configured(&one.config, one.handle.budget.owner());
+            store.serves(self.accounts.iter().map(configured).collect());
+        }
+    }
+
     /// Forgets the seats held in queues that are gone. In a cluster, other nodes may still have these queues, and the tasks of `late` accounts still
-    /// have to move their seats.
+    /// have to move their seats, as do those that first have to look up a name.
     fn retain_seats(&self, queues: &HashSet<&QueueKey>, late: Vec<Arc<str>>) {
         let names = self.config.accounts.iter().map(|account| &account.name);
         let keep: HashSet<_> = match self.wiring.node {
             Some(_) => names.cloned().collect(),
             None => late.into_iter().collect(),
         };
-        self.wiring
-            .reservations
-            .retain(|key| queues.contains(key) || keep.contains(&key.account));
+        self.wiring.reservations.retain(|key| {
+            queues.contains(key)
+                || keep.contains(&key.account)
+                || may_have_a_name(&self.config, key)
+        });
     }
 
     /// Decides what happens to each account, in the order of the new config. Accounts that are left over end.
@@ -333,6 +345,14 @@ fn taken(
     let targets: HashSet<_> = moves.iter().map(|(_, is)| is).collect();
     let is_taken = |key: &QueueKey| former.contains(key) && !targets.contains(key);
     keys(config).into_iter().filter(is_taken).collect()
+}
+
+/// Returns whether a queue's id may stand for one that the config now names. If no queue had a name before, the names are not known yet.
+fn may_have_a_name(config: &Config, key: &QueueKey) -> bool {
+    let is_by_name = |queue: &config::Queue| matches!(queue.reference, QueueRef::Name(_));
+    let mut accounts = config.accounts.iter();
+    let is_id = key.queue.bytes().all(|byte| byte.is_ascii_digit());
+    is_id && accounts.any(|one| one.name == key.account && one.queues.iter().any(is_by_name))
 }
 
 async fn read(file: &Path) -> Result<Config, ReloadError> {

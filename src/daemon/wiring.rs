@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use super::rules::{key, keys};
 use super::{
     descriptors,
-    files::{self, AccountFiles, Callers},
+    files::{self, AccountFiles, Callers, Files},
     rules,
 };
 use crate::{
@@ -38,7 +38,7 @@ use crate::{
         heartbeat::Heartbeats,
     },
     server::{AccountHandle, Deps, Limits, check::Reach, reload_request::ReloadRequest},
-    state::{State, journal},
+    state::{State, journal, store::ConfiguredAccount},
 };
 
 /// How many requests may wait for an account's task: those of a second from a busy router. Others are answered from the board.
@@ -266,6 +266,7 @@ impl Wiring {
         let Some(store) = &self.state.store else {
             return Known::default();
         };
+        store.follow_new_name(&prepared.owner);
         let names = store.names(&prepared.owner, self.clock.now());
         let names = names.map(|(names, _)| names).unwrap_or_default();
         store.known(&prepared.owner, &names)
@@ -328,14 +329,38 @@ pub(super) fn node(
     Ok(Some((Arc::new(node), engine)))
 }
 
-/// Returns the reservations, with those from before a restart.
-pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
+/// Returns the reservations, with those from before a restart: the seats of the queues of these accounts.
+pub(super) fn reservations(
+    state: &State,
+    accounts: Vec<ConfiguredAccount>,
+) -> anyhow::Result<Reservations> {
     let reservations = match &state.store {
-        Some(store) => journal::reservations(Arc::clone(store))?,
+        Some(store) => {
+            // First, because the seats are restored under the names that the queues have now.
+            store.serves(accounts);
+            journal::reservations(Arc::clone(store))?
+        }
         None => Reservations::new(),
     };
     let calls = Arc::clone(&state.calls);
     Ok(reservations.seen_by(calls))
+}
+
+/// Returns what the store needs to know about an account of the config.
+pub(super) fn configured(account: &config::Account, owner: BudgetOwner) -> ConfiguredAccount {
+    let queue = |queue: &config::Queue| (key(account, queue), queue.reference.clone());
+    ConfiguredAccount {
+        owner,
+        queues: account.queues.iter().map(queue).collect(),
+    }
+}
+
+/// Returns the same about all accounts, with the tokens that were read.
+pub(super) fn all_configured(config: &Config, files: &Files) -> Vec<ConfiguredAccount> {
+    let accounts = config.accounts.iter().zip(&files.accounts);
+    accounts
+        .map(|(account, files)| configured(account, owner(account, &files.token)))
+        .collect()
 }
 
 /// Returns the owner of an account's budget, as the ledger knows it.

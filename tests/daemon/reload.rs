@@ -7,7 +7,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{CallTools, Program, TestDaemon, TestFolder, Time, get, known, soon};
+use crate::support::{
+    CallTools, LONG_TIMEOUTS, Program, TestDaemon, TestFolder, Time, account, get, known, soon,
+};
 
 impl TestDaemon {
     /// Reloads; returns the answer's status and body.
@@ -455,4 +457,37 @@ async fn calls_find_their_queue_while_configs_spell_it_in_another_way() {
     for call in calls {
         assert!(call.await.expect("each call was answered") > 0);
     }
+}
+
+#[tokio::test]
+async fn a_queue_that_a_reload_spells_otherwise_keeps_its_seats() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    let config = |queue: &str| {
+        let lines = format!("queue = {queue}\nmax_age = \"20s\"");
+        let base = calltools.serving.base_url();
+        account("main", &base, LONG_TIMEOUTS, &[lines.as_str()])
+    };
+    // No queue has a name in the config, so the reload does not know the names yet.
+    let daemon = home.start(&time, &[config("1")]).await;
+    daemon.decides("1", known).await;
+    let target = "decision?call_id=a&reserve=10m";
+    let held = daemon.get(&format!("/v1/queues/1/{target}")).await.json();
+    assert_eq!(held["accept"], true, "{held}");
+    home.config(&[config("\"sales\"")]);
+    let (status, body) = daemon.reload().await;
+    assert_eq!(status, 200, "{body}");
+    time.until("the queue under its name", async || {
+        known(&daemon.decision("sales").await)
+    })
+    .await;
+    let list = daemon.get("/v1/reservations").await.json();
+    assert_eq!(list["reservations"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["reservations"][0]["queue"], "sales", "{list}");
+    let again = daemon
+        .get(&format!("/v1/queues/sales/{target}"))
+        .await
+        .json();
+    assert_eq!(again["reservation"]["id"], held["reservation"]["id"]);
 }

@@ -335,3 +335,59 @@ async fn names_that_are_a_day_old_are_read_before_they_answer() {
     daemon.decides("sales", known).await;
     assert_eq!(id(&daemon, "sales").await, before[1]);
 }
+
+#[tokio::test]
+async fn an_account_that_a_restart_renames_keeps_its_seats_and_its_board() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let calltools = CallTools::start(&time).await;
+    let first = calltools.daemon(&home, &time).await;
+    first.decides("sales", known).await;
+    let target = "/v1/queues/sales/decision?call_id=a&reserve=10m";
+    let held = first.get(target).await.json();
+    assert_eq!(held["accept"], true, "{held}");
+    let open = first.decision("sales").await["count"].clone();
+    let is_stored = first.stop().await;
+    let acme = calltools
+        .account()
+        .replace("name = \"main\"", "name = \"acme\"");
+    let daemon = home.start(&time, &[acme]).await;
+    let list = daemon.get("/v1/reservations").await.json();
+    assert_eq!(list["reservations"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["reservations"][0]["account"], "acme", "{list}");
+    let after = daemon.decides("sales", known).await;
+    assert_eq!(after["count"], open, "{after}");
+    let again = daemon.get(target).await.json();
+    assert_eq!(again["reservation"]["id"], held["reservation"]["id"]);
+    // Its names were stored too, so they are not read again.
+    let reads = calltools.simulator.requests_to(Endpoint::Queues);
+    assert!(!is_stored || reads == 1, "{reads}");
+}
+
+#[tokio::test]
+async fn a_queue_that_a_restart_spells_otherwise_keeps_its_seats() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", TOKEN);
+    let config = |queue: &str| {
+        let lines = format!("queue = {queue}\nmax_age = \"20s\"");
+        let base = calltools.serving.base_url();
+        account("main", &base, LONG_TIMEOUTS, &[lines.as_str()])
+    };
+    let mut first = None;
+    // As long as the queue has no name in the config, its name is not looked up.
+    for (spelling, queue) in [("1", "1"), ("\"sales\"", "sales"), ("1", "1")] {
+        let daemon = home.start(&time, &[config(spelling)]).await;
+        daemon.decides(queue, known).await;
+        let target = format!("/v1/queues/{queue}/decision?call_id=a&reserve=10m");
+        let held = daemon.get(&target).await.json();
+        let id = held["reservation"]["id"].clone();
+        assert!(id.is_string(), "{held}");
+        assert_eq!(*first.get_or_insert(id.clone()), id, "{spelling}");
+        let list = daemon.get("/v1/reservations").await.json();
+        assert_eq!(list["reservations"].as_array().map(Vec::len), Some(1));
+        assert_eq!(list["reservations"][0]["queue"], queue, "{list}");
+        let decision = daemon.decision(queue).await;
+        assert_eq!(decision["count"], 1, "{decision}");
+        daemon.stop().await;
+    }
+}

@@ -395,6 +395,11 @@ impl Reservations {
         self.write_anew();
     }
 
+    /// Returns whether seats are or were held under this name of a queue.
+    pub fn have(&self, queue: &QueueKey) -> bool {
+        self.held.queues.contains_key(queue)
+    }
+
     /// Drops these names of queues. Seats that were carried to other names stay held there.
     pub fn drop_names(&self, names: &[QueueKey]) {
         self.held.retain(|key| !names.contains(key));

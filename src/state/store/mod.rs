@@ -11,6 +11,7 @@
 mod learnt;
 mod names;
 mod notices;
+mod renames;
 mod reservations;
 mod schema;
 mod snapshots;
@@ -25,8 +26,8 @@ use std::{
 
 use rusqlite::Connection;
 
-pub use self::snapshots::Note;
-use self::{reservations::Seats, schema::SCHEMA, snapshots::FORGET_EVERY};
+use self::{renames::Configured, reservations::Seats, schema::SCHEMA, snapshots::FORGET_EVERY};
+pub use self::{renames::ConfiguredAccount, snapshots::Note};
 use crate::{
     clock::{Clock, Moment},
     sqlite::{Condition, File, writer::Writer},
@@ -42,6 +43,8 @@ pub struct Store {
     writer: Writer<Note>,
     condition: Arc<Condition>,
     clock: Arc<dyn Clock>,
+    /// Shared with the seats, which may be restored later.
+    configured: Arc<Configured>,
 }
 
 impl Store {
@@ -76,6 +79,7 @@ impl Store {
             writer,
             condition,
             clock,
+            configured: Arc::default(),
         })
     }
 

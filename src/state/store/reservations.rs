@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::Store;
+use super::{Store, renames::Configured};
 use crate::{
     clock::{Clock, Moment, stored_time::StoredTime},
     decision::{
@@ -26,6 +26,8 @@ use crate::{
 pub(super) struct Seats {
     memory: Arc<dyn SeatsInMemory>,
     clock: Arc<dyn Clock>,
+    /// Whose queues the stored seats belong to.
+    configured: Arc<Configured>,
     /// The seats of an earlier process were taken over. Until then they must not be overwritten.
     taken_over: AtomicBool,
 }
@@ -37,7 +39,9 @@ impl Seats {
         let transaction = connection.transaction()?;
         if !self.taken_over.load(Ordering::Relaxed) {
             let answered = read_answered(&transaction, self.clock.as_ref())?;
-            self.memory.restore(read(&transaction, now)?, answered, now);
+            let mut kept = read(&transaction, now)?;
+            self.configured.rename(&transaction, &mut kept)?;
+            self.memory.restore(kept, answered, now);
             self.taken_over.store(true, Ordering::Relaxed);
         }
         transaction.execute("DELETE FROM reservations", [])?;
@@ -91,6 +95,7 @@ impl Store {
         let seats = Seats {
             memory,
             clock: Arc::clone(&self.clock),
+            configured: Arc::clone(&self.configured),
             taken_over: AtomicBool::new(false),
         };
         if self.shelf.seats.set(seats).is_ok() {

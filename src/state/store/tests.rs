@@ -8,6 +8,8 @@ use super::*;
 use crate::{
     budget::BudgetOwner,
     clock::{Moment, steady},
+    config::QueueRef,
+    decision::board::QueueKey,
     fixtures::{Still, available},
     model::{
         agent::Agent,
@@ -258,4 +260,99 @@ fn what_a_renamed_account_learnt_is_kept_under_its_new_name_only() {
     keep(vec![learnt(&now)]);
     keep(vec![learnt(&now)]);
     assert!(!is_kept(&before) && is_kept(&now) && is_kept(&other));
+}
+
+fn account_of(account: &str, identity: &str) -> BudgetOwner {
+    BudgetOwner {
+        account: account.to_owned(),
+        identity: identity.to_owned(),
+    }
+}
+
+/// The names of an account whose queue `sales` has the id 7.
+fn names() -> Arc<Names> {
+    let json = r#"{"queues":[{"id":7,"name":"sales"}],"statuses":null}"#;
+    Arc::new(Names::from_json(json).unwrap())
+}
+
+#[test]
+fn what_is_stored_under_a_former_name_of_an_account_is_found_under_its_new_one() {
+    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+    let (former, new) = (account_of("former", "token"), owner("token"));
+    let store = folder.open(&clock);
+    let seen = vec![sighting(clock.now(), available(1).remove(0))];
+    for note in [
+        Note::Named(former.clone(), names(), clock.now()),
+        Note::Polled(former.clone(), 7, poll(clock.now(), available(3))),
+        Note::Seen(former.clone(), seen),
+        Note::Learnt(former.clone(), "{}".to_owned()),
+    ] {
+        store.keep(note);
+    }
+    store.finish(TIMEOUT);
+    let found = |owner: &BudgetOwner| {
+        let store = folder.open(&clock);
+        store.follow_new_name(owner);
+        let known = store.known(owner, &Names::default());
+        let names = store.names(owner, clock.now());
+        let learnt = store.foresight(owner);
+        let has = (names.is_some(), learnt.is_some());
+        (has, known.queues.len(), known.agents.len())
+    };
+    assert_eq!(found(&new), ((true, true), 1, 1));
+    let both = "two accounts may have one token";
+    assert_eq!(found(&former), ((true, true), 1, 1), "{both}");
+    assert_eq!(found(&owner("another token")), ((false, false), 0, 0));
+}
+
+#[test]
+fn seats_are_restored_in_their_queue_whatever_the_config_calls_it_now() {
+    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+    let store = folder.open(&clock);
+    for (account, identity) in [("a", "x"), ("b", "y"), ("c", "old")] {
+        let owner = account_of(account, identity);
+        store.keep(Note::Named(owner, names(), clock.now()));
+    }
+    store.finish(TIMEOUT);
+    drop(store);
+    let file = Connection::open(folder.path()).unwrap();
+    let expires_ms = clock.now().wall.as_millis() + 60_000;
+    for (id, account, queue) in [
+        ("swapped", "a", "sales"),
+        ("by id", "b", "7"),
+        ("with a new token", "c", "sales"),
+        ("removed", "a", "left"),
+        ("unknown", "gone", "sales"),
+    ] {
+        let sql = format!(
+            "INSERT INTO reservations (id, account, queue, call_id, made_ms, expires_ms) VALUES ('{id}', '{account}', '{queue}', 'c', 1, {expires_ms})"
+        );
+        file.execute_batch(&sql).unwrap();
+    }
+    drop(file);
+    let serves = |account: &str, identity: &str, reference: QueueRef| ConfiguredAccount {
+        owner: account_of(account, identity),
+        queues: vec![(QueueKey::new(account, reference.to_string()), reference)],
+    };
+    let by_name = || QueueRef::Name("sales".to_owned());
+    let store = folder.open(&clock);
+    store.serves(vec![
+        serves("a", "y", by_name()),
+        serves("b", "x", QueueRef::Id(7)),
+        serves("c", "new", by_name()),
+    ]);
+    let reservations = journal::reservations(Arc::new(store)).unwrap();
+    let held = reservations.list(clock.now()).into_iter();
+    let held: Vec<_> = held
+        .map(|(queue, one)| (queue.to_string(), one.id.to_string()))
+        .collect();
+    let expected = [
+        ("a/sales", "by id"),
+        ("b/7", "swapped"),
+        ("b/left", "removed"),
+        ("c/sales", "with a new token"),
+        ("gone/sales", "unknown"),
+    ];
+    let expected = expected.map(|(queue, id)| (queue.to_owned(), id.to_owned()));
+    assert_eq!(held, expected);
 }
