@@ -294,7 +294,10 @@ impl HttpTransport {
                 return fault;
             }
             let is_between_us = self.plain_proxy().is_some() || failure::is_before_tunnel(&error);
-            if error.is_connect() && is_between_us && matches!(kind, Down::Refused | Down::Tls) {
+            let is_unreachable =
+                error.is_connect() && is_between_us && matches!(kind, Down::Refused | Down::Tls);
+            // The proxy resolves CallTools' name, so only its own is resolved here.
+            if kind == Down::Dns || is_unreachable {
                 let host = proxy.host();
                 let detail = format!("no connection to the proxy {host}: {}", message(&error));
                 return Fault::down(Down::Proxy, one_line(&detail));

@@ -26,7 +26,7 @@ const PAGES: u32 = 1;
 /// About the length of a call. In an older answer most agents have moved on.
 const STALE: Duration = Duration::from_secs(300);
 
-/// How many queues that do not fit are listed by name.
+/// How many queues a sentence lists by name: as many as people read in one line.
 const NAMED: usize = 5;
 
 /// Prints the plan; exits with 0 if everything fits.
@@ -102,10 +102,10 @@ impl<'a> Outlook<'a> {
 
     fn assumptions(&self) -> [String; 3] {
         let slowest = slowest(&self.longer);
-        let misfits: Vec<_> = self.longer.misfits().map(|queue| &*queue.queue).collect();
-        let fits = match misfits.as_slice() {
-            [] => "everything would still fit".to_owned(),
-            misfits => format!("{} would not fit", misfits.join(", ")),
+        let misfits = self.longer.misfits().map(|queue| queue.queue.clone());
+        let fits = match first_of(&misfits.collect::<Vec<_>>()) {
+            None => "everything would still fit".to_owned(),
+            Some(misfits) => format!("{misfits} would not fit"),
         };
         [
             format!(
@@ -197,6 +197,16 @@ fn misfits(plan: &Plan) -> Vec<String> {
     lines
 }
 
+/// Lists the first of these queues, and says how many more there are; `None` without any.
+fn first_of(queues: &[String]) -> Option<String> {
+    let more = match queues.len().saturating_sub(NAMED) as u64 {
+        0 => String::new(),
+        more => format!(" and {} more", counted(more, "queue")),
+    };
+    let first = queues.get(..NAMED).unwrap_or(queues);
+    (!queues.is_empty()).then(|| first.join(", ") + &more)
+}
+
 /// Describes a start that cannot poll every queue at once.
 fn first_hour(plan: &Plan) -> Option<String> {
     let (first, queues) = (plan.first_hour, plan.queues.len());
@@ -229,13 +239,10 @@ fn soon(plan: &Plan) -> Option<String> {
             terms.cost(),
         )
     });
-    let on: Vec<_> = on.collect();
-    (!on.is_empty()).then(|| {
-        format!(
-            "soon is on for {}; `openseat status` shows whether it acts. It costs no requests.",
-            on.join(", ")
-        )
-    })
+    let on = first_of(&on.collect::<Vec<_>>())?;
+    Some(format!(
+        "soon is on for {on}; `openseat status` shows whether it acts. It costs no requests."
+    ))
 }
 
 /// The queues that rest outside of their opening hours. The table is for the time when all are open, which takes the most requests.
@@ -246,17 +253,10 @@ fn opening_hours(plan: &Plan) -> Option<String> {
         let (name, zone) = (&queue.queue, hours.zone());
         Some(format!("{name} ({} in {zone})", entries.join(", ")))
     });
-    let named: Vec<_> = queues.clone().take(NAMED).collect();
-    let more = match queues.count().saturating_sub(NAMED) as u64 {
-        0 => String::new(),
-        more => format!(" and {} more", counted(more, "queue")),
-    };
-    (!named.is_empty()).then(|| {
-        format!(
-            "Outside of opening hours a queue rejects and is not polled: {}{more}. The table is for the time when all queues are open.",
-            named.join(", ")
-        )
-    })
+    let named = first_of(&queues.collect::<Vec<_>>())?;
+    Some(format!(
+        "Outside of opening hours a queue rejects and is not polled: {named}. The table is for the time when all queues are open."
+    ))
 }
 
 /// Says what is wrong with a queue, and what to do.
@@ -445,6 +445,21 @@ mod tests {
             let plan = plan(&config.accounts[0], |_| PAGES);
             assert_eq!(feeds(&plan), expected);
         }
+    }
+
+    #[test]
+    fn of_many_queues_that_would_not_fit_the_first_are_named() {
+        let queues: String = (1..=30)
+            .map(|id| format!("{{ queue = {id}, max_age = \"2m\" }}, "))
+            .collect();
+        let config = format!(
+            "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\nsweep = false\nqueue = [{queues}]\n"
+        );
+        let config = Config::parse(&config, "openseat.toml".as_ref(), &|_| None);
+        let config = config.expect("a valid config");
+        let shown = Outlook::new(&config.accounts[0]).text();
+        let expected = ": 1, 2, 3, 4, 5 and 25 queues more would not fit.";
+        assert!(shown.contains(expected), "{shown}");
     }
 
     #[test]

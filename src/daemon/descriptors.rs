@@ -46,13 +46,15 @@ pub fn connections(config: &Config) -> usize {
 pub fn shortage(config: &Config) -> Option<String> {
     let (wanted, given) = (config.server.max_connections, connections(config));
     let limit = getrlimit(Resource::Nofile).current?;
-    (given < wanted).then(|| {
-        let needed = wanted as u64 + room(config);
-        format!(
-            "this process may open {limit} files, and max_connections = {wanted} needs {needed}: callers get {given} connections; \
-             raise the limit (LimitNOFILE= of the unit, ulimit -Hn) or lower max_connections"
-        )
-    })
+    let needed = wanted as u64 + room(config);
+    (given < wanted).then(|| warning(limit, wanted, needed, given))
+}
+
+fn warning(limit: u64, wanted: usize, needed: u64, given: usize) -> String {
+    format!(
+        "this process may open {limit} files, and max_connections = {wanted} needs {needed}: callers get {given} of these {wanted} \
+         connections; raise the limit (LimitNOFILE= of the unit, ulimit -Hn) or lower max_connections"
+    )
 }
 
 fn room(config: &Config) -> u64 {
@@ -82,5 +84,14 @@ mod tests {
         ] {
             assert_eq!(fitting(wanted, limit, room), given, "{wanted} of {limit}");
         }
+    }
+
+    #[test]
+    fn the_warning_is_a_sentence_with_any_number() {
+        let said = warning(64, 1024, 1112, 1);
+        assert!(
+            said.contains("callers get 1 of these 1024 connections; "),
+            "{said}"
+        );
     }
 }

@@ -38,7 +38,7 @@ const MAX_TURN: Duration = Duration::from_secs(6);
 
 /// A passed socket that we cannot use because its unit is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("systemd passed a socket (number {number}) that {flaw}")]
+#[error("socket number {number} of those that systemd passed cannot be used: {flaw}")]
 pub struct SocketError {
     number: usize,
     flaw: String,
@@ -61,7 +61,9 @@ pub fn take_sockets() -> Result<Vec<Detached>, SocketError> {
             let passed = passed(&mut given, at).map_err(|error| unfit(error.to_string()))?;
             let listens = passed.is_listening().unwrap_or(false);
             listens.then_some(passed).ok_or_else(|| {
-                unfit("is a connection; its unit must have Accept=no and ListenStream=".to_owned())
+                unfit(
+                    "it is a connection; its unit must have Accept=no and ListenStream=".to_owned(),
+                )
             })
         })
         .collect()

@@ -266,7 +266,7 @@ impl NoSuchQueue {
                 "set queue to one of the ids {} instead of the name",
                 ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
             ),
-            NoSuchQueue::Id(_) => "compare the id with the last part of the address of the queue's settings page, and check that the token belongs to that account".to_owned(),
+            NoSuchQueue::Id(_) => "compare the id with the last part of the address of the queue's settings page, and check that the token belongs to that account; if the config has the queue's name, the id is from CallTools' own list of queues, which openseat reads again by itself".to_owned(),
         }
     }
 }
@@ -361,5 +361,19 @@ pub fn next_one(until: Moment, now: Moment) -> String {
             "; the next one may be sent in {} s",
             left.as_secs_f64().ceil()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_about_an_id_also_fits_a_queue_that_the_config_names() {
+        let advice = Fault::NoSuchQueue(NoSuchQueue::Id(5450)).advice();
+        assert!(
+            advice.contains("if the config has the queue's name"),
+            "{advice}"
+        );
     }
 }

@@ -96,3 +96,14 @@ async fn abstract_socket_names_are_supported() {
     notifier.status("well").await;
     assert_eq!(next(&receiver).await, "STATUS=well\n");
 }
+
+#[test]
+fn a_socket_that_cannot_be_used_is_reported_in_a_whole_sentence() {
+    let error = SocketError {
+        number: 1,
+        flaw: "fd 3 is not a socket".to_owned(),
+    };
+    let expected =
+        "socket number 1 of those that systemd passed cannot be used: fd 3 is not a socket";
+    assert_eq!(error.to_string(), expected);
+}

@@ -27,6 +27,30 @@ const SPELLINGS: [(&str, LevelFilter); 16] = [
     ("5", LevelFilter::TRACE),
 ];
 
+/// openseat's own modules. Names of other crates are not checked: which of them log, only their authors know.
+const MODULES: [&str; 17] = [
+    "account",
+    "budget",
+    "calltools",
+    "cli",
+    "clock",
+    "cluster",
+    "config",
+    "daemon",
+    "decision",
+    "metrics",
+    "model",
+    "notify",
+    "process",
+    "server",
+    "simulator",
+    "sqlite",
+    "state",
+];
+
+/// The name of this crate, with which its modules begin.
+const OURS: &str = "openseat";
+
 /// The six levels themselves.
 const LEVELS: usize = 6;
 
@@ -85,6 +109,14 @@ pub enum NoLevel {
         "{0:?} is no module; write a level, or module=level, such as openseat::budget=debug, several with commas between"
     )]
     NoModule(String),
+    /// A module that openseat does not have, so nothing would be logged.
+    #[error("openseat has no module {module:?}; {hint}")]
+    UnknownModule {
+        /// What was written.
+        module: String,
+        /// What to write instead.
+        hint: String,
+    },
 }
 
 impl FromStr for Levels {
@@ -101,11 +133,14 @@ impl FromStr for Levels {
                     if !is_module(&module) {
                         return Err(NoLevel::NoModule(module));
                     }
+                    check(&module)?;
                     levels.modules.push((module, one(level.trim())?));
                 }
                 // A module alone means everything that it logs.
-                None if part == "openseat" || part.contains("::") && is_module(part) => {
-                    levels.modules.push((part.to_owned(), LevelFilter::TRACE));
+                None if part == OURS || part.contains("::") && is_module(part) => {
+                    let module = part.to_lowercase();
+                    check(&module)?;
+                    levels.modules.push((module, LevelFilter::TRACE));
                 }
                 None => levels.rest = one(part)?,
             }
@@ -128,6 +163,40 @@ fn one(word: &str) -> Result<LevelFilter, NoLevel> {
             hint,
         }
     })
+}
+
+/// Checks that a module is not a misspelt one of openseat's.
+fn check(module: &str) -> Result<(), NoLevel> {
+    let mut names = module.split("::");
+    let (first, second) = (names.next().unwrap_or_default(), names.next());
+    let is_ours = |name: &str| MODULES.contains(&name);
+    let hint = match second {
+        // Without the name of the crate.
+        _ if is_ours(first) => format!("did you mean {OURS}::{module}?"),
+        Some(second) if first == OURS && !is_ours(second) => other_modules(second),
+        Some(second) if first != OURS && is_ours(second) => {
+            match nearest(first, [OURS].into_iter()).is_empty() {
+                true => return Ok(()),
+                false => format!("did you mean {OURS}::{second}?"),
+            }
+        }
+        _ => return Ok(()),
+    };
+    Err(NoLevel::UnknownModule {
+        module: module.to_owned(),
+        hint,
+    })
+}
+
+fn other_modules(name: &str) -> String {
+    let near = nearest(name, MODULES.into_iter());
+    match near.is_empty() {
+        true => format!("its modules are {}", MODULES.join(", ")),
+        false => format!(
+            "did you mean {OURS}::{}?",
+            near.join(format!(" or {OURS}::").as_str())
+        ),
+    }
 }
 
 /// `openseat::budget`, `hyper_util`
@@ -199,5 +268,33 @@ mod tests {
         ] {
             assert!(read(text).contains(expected), "{text}: {}", read(text));
         }
+    }
+
+    #[test]
+    fn a_misspelt_module_of_ours_is_rejected_with_a_suggestion() {
+        for (text, expected) in [
+            (
+                "openseat::bugdet=debug",
+                "openseat has no module \"openseat::bugdet\"; did you mean openseat::budget?",
+            ),
+            ("openseat::bugdet", "did you mean openseat::budget?"),
+            ("openseat::xyzzy=debug", "its modules are account, budget"),
+            ("budget=debug", "did you mean openseat::budget?"),
+            ("budget::book=debug", "did you mean openseat::budget::book?"),
+            ("opensaet::budget=debug", "did you mean openseat::budget?"),
+        ] {
+            assert!(read(text).contains(expected), "{text}: {}", read(text));
+        }
+        for accepted in ["openseat::Budget::book=debug", "hyper_util::server=debug"] {
+            let expected = format!("info,{}", accepted.to_lowercase());
+            assert_eq!(read(accepted), expected);
+        }
+    }
+
+    #[test]
+    fn every_module_is_known() {
+        let lib = include_str!("../../lib.rs").lines();
+        let modules = lib.filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+        assert_eq!(modules.collect::<Vec<_>>(), MODULES);
     }
 }
