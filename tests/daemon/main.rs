@@ -22,6 +22,7 @@ mod queues;
 mod recipient;
 mod reload;
 mod restart;
+mod soon;
 mod state;
 #[path = "../support/mod.rs"]
 mod support;
