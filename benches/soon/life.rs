@@ -12,10 +12,7 @@ use openseat::{
     decision::{
         Decision, DecisionInput, Reason, decide_with,
         reservations::{DEFAULT_TTL, Reserved},
-        soon::{
-            rule::{Held, Terms},
-            week::Tenths,
-        },
+        soon::rule::{Held, Terms},
     },
     simulator::{Ordering, WorldSettings},
 };
@@ -25,6 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::figures::{Figures, Outcome};
 use setup::{POLICY, Setup, in_virtual_time};
 
 /// How long a caller lets it ring before hanging up.
@@ -136,83 +134,6 @@ pub struct Setting {
     pub calls: u32,
     pub lead: Duration,
     pub world: World,
-}
-
-/// What happened to the calls under one rule.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outcome {
-    /// Calls that only `soon` accepts.
-    pub by_soon: u32,
-    /// Calls that only `soon` accepts, and that met no agent.
-    pub by_soon_lost: u32,
-    /// All accepted calls that met an agent.
-    pub served: u32,
-    /// All accepted calls that met no agent.
-    pub lost: u32,
-    /// Rejected calls that would have met an agent.
-    good_rejected: u32,
-}
-
-impl Outcome {
-    fn take(&mut self, accepts: bool, by_soon: bool, meets: bool) {
-        self.by_soon += u32::from(by_soon);
-        self.by_soon_lost += u32::from(by_soon && !meets);
-        self.served += u32::from(accepts && meets);
-        self.lost += u32::from(accepts && !meets);
-        self.good_rejected += u32::from(!accepts && meets);
-    }
-
-    fn loss(&self, cost: u32) -> f64 {
-        f64::from(self.lost * cost + self.good_rejected)
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            by_soon: self.by_soon + other.by_soon,
-            by_soon_lost: self.by_soon_lost + other.by_soon_lost,
-            served: self.served + other.served,
-            lost: self.lost + other.lost,
-            good_rejected: self.good_rejected + other.good_rejected,
-        }
-    }
-}
-
-/// The result.
-#[derive(Clone, Debug, Default)]
-pub struct Figures {
-    pub calls: u32,
-    /// Without `soon`.
-    pub today: Outcome,
-    /// With `soon`, at a cost of 1 and of 2.
-    pub soon: [Outcome; 2],
-    pub tenths: Tenths,
-    /// The most requests in any sliding hour.
-    pub worst_hour: usize,
-}
-
-impl Figures {
-    /// The loss with `soon`, relative to the loss without it.
-    pub fn relative_loss(&self, cost: u32) -> f64 {
-        self.soon[cost as usize - 1].loss(cost) / self.today.loss(cost).max(1.0)
-    }
-
-    pub fn plus(mut self, other: Self) -> Self {
-        for (sum, one) in self
-            .tenths
-            .iter_mut()
-            .flatten()
-            .zip(other.tenths.iter().flatten())
-        {
-            *sum += one;
-        }
-        Self {
-            calls: self.calls + other.calls,
-            today: self.today.plus(other.today),
-            soon: [0, 1].map(|cost| self.soon[cost].plus(other.soon[cost])),
-            worst_hour: self.worst_hour.max(other.worst_hour),
-            ..self
-        }
-    }
 }
 
 /// Simulates `warm_up`, then counts calls for `measured`.

@@ -1,8 +1,8 @@
 //! What does `soon` gain? The real account task, with its learning and its decisions, runs with the simulator in virtual time. Its decisions are
 //! compared with those made without `soon` on the same data, from the same requests, for the same calls.
 //!
-//! `cargo bench --bench soon` prints a table; `-- 20x60` prints the rows of one size; `-- --test` simulates some minutes of the smallest
-//! account, to show that the benchmark works.
+//! `cargo bench --bench soon` prints a table; `-- 20x60` prints the rows of one size, and `-- --seeds 4` adds up more worlds. `-- --test` simulates
+//! some minutes of the smallest account, to show that the benchmark works.
 //!
 //! An accepted call arrives after the lead time and waits as long as its caller's patience. It is lost if no agent of the queue is free in that
 //! time. The *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
@@ -13,14 +13,21 @@
 
 #![allow(clippy::print_stdout)] // A benchmark prints its results.
 
+mod figures;
 mod life;
 
 use std::time::Duration;
 
-use life::{Figures, Setting, World};
+use clap::Parser;
+use openseat::decision::soon::week::Tenths;
+
+use figures::{Outcome, Runs};
+use life::{Setting, World};
 
 /// Queues, agents, and calls per hour.
-const SIZES: [(usize, usize, u32); 5] = [
+type Size = (usize, usize, u32);
+
+const SIZES: [Size; 5] = [
     (5, 25, 600),
     (20, 60, 3_000),
     (50, 200, 8_000),
@@ -38,49 +45,84 @@ const LEADS: [Duration; 3] = [
 const PAGE: usize = 250;
 
 /// The closed world: about as many calls an hour as its agents can take.
-const CLOSED: (usize, usize, u32) = (20, 60, 550);
-
-/// Seeds of different worlds of the same size. Their figures are added up.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=2;
+const CLOSED: Size = (20, 60, 550);
 
 /// The rule learns for an hour before it may act, and then needs more time to measure how accurate it is.
 const WARM_UP: Duration = Duration::from_secs(2 * 3_600);
 const MEASURED: Duration = Duration::from_secs(2 * 3_600);
 
+/// What does `soon` gain? Without options, runs all sizes.
+#[derive(Parser)]
+struct Options {
+    /// Run only these sizes, such as 20x60
+    sizes: Vec<String>,
+    /// Number of different worlds of each size; their figures are added up
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    // These two distinguish `cargo bench` from `cargo test --benches`, as criterion does.
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[arg(long, hide = true)]
+    test: bool,
+}
+
+impl Options {
+    fn wants(&self, (queues, agents, _): Size) -> bool {
+        let size = format!("{queues}x{agents}");
+        self.sizes.is_empty() || self.sizes.contains(&size)
+    }
+
+    /// Simulates a setting with each seed.
+    fn live(&self, setting: Setting) -> Runs {
+        let seeds = 1..=self.seeds;
+        Runs(
+            seeds
+                .map(|seed| life::live(setting, seed, WARM_UP, MEASURED))
+                .collect(),
+        )
+    }
+}
+
 fn main() {
-    // Distinguishes `cargo bench` from `cargo test --benches`, as criterion does.
-    let trial = std::env::args().any(|argument| argument == "--test")
-        || !std::env::args().any(|argument| argument == "--bench");
-    let setting = |(queues, agents, calls), lead, world| Setting {
+    let options = Options::parse();
+    if options.test || !options.bench {
+        return trial();
+    }
+    println!(
+        "Seeds: {}. In brackets: the lowest and the highest loss of one seed.\n",
+        options.seeds
+    );
+    gains(&options);
+}
+
+fn trial() {
+    let minutes = Duration::from_secs(300);
+    for world in [World::Alike, World::Hard, World::Closed] {
+        let figures = life::live(setting(SIZES[0], LEADS[1], world), 1, minutes, minutes);
+        assert!(
+            figures.calls > 0 && figures.worst_hour <= 1000,
+            "{figures:?}"
+        );
+    }
+}
+
+fn setting((queues, agents, calls): Size, lead: Duration, world: World) -> Setting {
+    Setting {
         queues,
         agents,
         calls,
         lead,
         world,
-    };
-    if trial {
-        let minutes = Duration::from_secs(300);
-        for world in [World::Alike, World::Hard, World::Closed] {
-            let figures = life::live(setting(SIZES[0], LEADS[1], world), 1, minutes, minutes);
-            assert!(
-                figures.calls > 0 && figures.worst_hour <= 1000,
-                "{figures:?}"
-            );
-        }
-        return;
     }
-    let only = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'));
-    let is_wanted = |(queues, agents, _): &(usize, usize, u32)| {
-        let size = format!("{queues}x{agents}");
-        only.as_ref().is_none_or(|only| *only == size)
-    };
+}
+
+fn gains(options: &Options) {
     println!(
         "| account | world | lead | loss at c = 1 | at c = 2 | accepted by soon | of these lost | predicted → seen |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for size in SIZES.into_iter().filter(is_wanted) {
+    let row = |setting| row(setting, &options.live(setting));
+    for size in SIZES.into_iter().filter(|size| options.wants(*size)) {
         for lead in LEADS {
             row(setting(size, lead, World::Alike));
         }
@@ -95,16 +137,14 @@ fn main() {
             row(setting(size, LEADS[1], World::Unordered));
         }
     }
-    if is_wanted(&CLOSED) {
+    if options.wants(CLOSED) {
         for world in [World::Closed, World::ClosedRegular] {
             row(setting(CLOSED, LEADS[2], world));
         }
     }
 }
 
-fn row(setting: Setting) {
-    let figures = SEEDS.map(|seed| life::live(setting, seed, WARM_UP, MEASURED));
-    let sum = figures.reduce(Figures::plus).expect("there is a seed");
+fn row(setting: Setting, runs: &Runs) {
     let Setting {
         queues,
         agents,
@@ -112,30 +152,20 @@ fn row(setting: Setting) {
         world,
         ..
     } = setting;
-    let [one, two] = [1, 2].map(|cost| sum.relative_loss(cost));
-    let reliability: Vec<_> = sum
-        .tenths
-        .iter()
-        .enumerate()
-        .filter(|(_, [without, with])| without + with >= 20)
-        .map(|(tenth, [without, with])| {
-            let predicted = (tenth as f64 + 0.5) / 10.0;
-            let seen = f64::from(*with) / f64::from(without + with);
-            format!("{predicted:.2} → {seen:.2}")
-        })
-        .collect();
+    let sum = runs.sum();
+    let [one, two] = [1, 2].map(|cost| runs.relative_loss(cost));
     println!(
-        "| {queues}/{agents} | {} | {} s | {one:.2} | {two:.2} | {} of {} | {} | {} |",
+        "| {queues}/{agents} | {} | {} s | {one} | {two} | {} of {} | {} | {} |",
         world.name(),
         lead.as_secs(),
         sum.soon[1].by_soon,
         sum.calls,
         sum.soon[1].by_soon_lost,
-        reliability.join(", "),
+        plot(&sum.tenths),
     );
     if world.is_closed() {
-        let hours = MEASURED.as_secs_f64() / 3_600.0 * SEEDS.count() as f64;
-        let of = |outcome: life::Outcome| {
+        let hours = MEASURED.as_secs_f64() / 3_600.0 * runs.0.len() as f64;
+        let of = |outcome: Outcome| {
             let an_hour = |calls: u32| f64::from(calls) / hours;
             format!(
                 "{:.0} served and {:.1} lost an hour",
@@ -150,4 +180,16 @@ fn row(setting: Setting) {
             of(sum.soon[1])
         );
     }
+}
+
+/// Predicted probabilities, and how often openseat's own looks showed an agent.
+fn plot(tenths: &Tenths) -> String {
+    let tenths = tenths.iter().enumerate();
+    let enough = tenths.filter(|(_, [without, with])| without + with >= 20);
+    let dots = enough.map(|(tenth, [without, with])| {
+        let predicted = (tenth as f64 + 0.5) / 10.0;
+        let seen = f64::from(*with) / f64::from(without + with);
+        format!("{predicted:.2} → {seen:.2}")
+    });
+    dots.collect::<Vec<_>>().join(", ")
 }

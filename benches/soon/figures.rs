@@ -1,0 +1,101 @@
+//! What happened to calls.
+
+use openseat::decision::soon::week::Tenths;
+
+/// What happened to the calls under one rule.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// Calls that only `soon` accepts.
+    pub by_soon: u32,
+    /// Calls that only `soon` accepts, and that met no agent.
+    pub by_soon_lost: u32,
+    /// All accepted calls that met an agent.
+    pub served: u32,
+    /// All accepted calls that met no agent.
+    pub lost: u32,
+    /// Rejected calls that would have met an agent.
+    good_rejected: u32,
+}
+
+impl Outcome {
+    /// Counts a call. `by_soon` is set if only `soon` accepts it.
+    pub fn take(&mut self, accepts: bool, by_soon: bool, meets: bool) {
+        self.by_soon += u32::from(by_soon);
+        self.by_soon_lost += u32::from(by_soon && !meets);
+        self.served += u32::from(accepts && meets);
+        self.lost += u32::from(accepts && !meets);
+        self.good_rejected += u32::from(!accepts && meets);
+    }
+
+    fn loss(&self, cost: u32) -> f64 {
+        f64::from(self.lost * cost + self.good_rejected)
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            by_soon: self.by_soon + other.by_soon,
+            by_soon_lost: self.by_soon_lost + other.by_soon_lost,
+            served: self.served + other.served,
+            lost: self.lost + other.lost,
+            good_rejected: self.good_rejected + other.good_rejected,
+        }
+    }
+}
+
+/// The result.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub calls: u32,
+    /// Without `soon`.
+    pub today: Outcome,
+    /// With `soon`, at a cost of 1 and of 2.
+    pub soon: [Outcome; 2],
+    pub tenths: Tenths,
+    /// The most requests in any sliding hour.
+    pub worst_hour: usize,
+}
+
+impl Figures {
+    /// The loss with `soon`, relative to the loss without it.
+    pub fn relative_loss(&self, cost: u32) -> f64 {
+        self.soon[cost as usize - 1].loss(cost) / self.today.loss(cost).max(1.0)
+    }
+
+    pub fn plus(mut self, other: Self) -> Self {
+        for (sum, one) in self
+            .tenths
+            .iter_mut()
+            .flatten()
+            .zip(other.tenths.iter().flatten())
+        {
+            *sum += one;
+        }
+        Self {
+            calls: self.calls + other.calls,
+            today: self.today.plus(other.today),
+            soon: [0, 1].map(|cost| self.soon[cost].plus(other.soon[cost])),
+            worst_hour: self.worst_hour.max(other.worst_hour),
+            ..self
+        }
+    }
+}
+
+/// The results with several seeds: worlds of the same kind.
+pub struct Runs(pub Vec<Figures>);
+
+impl Runs {
+    /// All of them added up.
+    pub fn sum(&self) -> Figures {
+        let runs = self.0.iter().cloned();
+        runs.reduce(Figures::plus).unwrap_or_default()
+    }
+
+    /// The relative loss of all, with the lowest and the highest of one seed.
+    pub fn relative_loss(&self, cost: u32) -> String {
+        let losses = self.0.iter().map(|run| run.relative_loss(cost));
+        let (low, high) = losses.fold((f64::MAX, f64::MIN), |(low, high), loss| {
+            (low.min(loss), high.max(loss))
+        });
+        format!("{:.2} ({low:.2}–{high:.2})", self.sum().relative_loss(cost))
+    }
+}
