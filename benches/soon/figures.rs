@@ -9,6 +9,8 @@ pub struct Outcome {
     pub by_soon: u32,
     /// Calls that only `soon` accepts, and that met no agent.
     pub by_soon_lost: u32,
+    /// How many of the calls that only `soon` accepts should meet an agent, as it predicts.
+    likely: f64,
     /// All accepted calls that met an agent.
     pub served: u32,
     /// All accepted calls that met no agent.
@@ -18,10 +20,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Counts a call. `by_soon` is set if only `soon` accepts it.
-    pub fn take(&mut self, accepts: bool, by_soon: bool, meets: bool) {
-        self.by_soon += u32::from(by_soon);
-        self.by_soon_lost += u32::from(by_soon && !meets);
+    /// Counts a call. `by_soon` is the prediction if only `soon` accepts it.
+    pub fn take(&mut self, accepts: bool, by_soon: Option<f64>, meets: bool) {
+        self.by_soon += u32::from(by_soon.is_some());
+        self.by_soon_lost += u32::from(by_soon.is_some() && !meets);
+        self.likely += by_soon.unwrap_or_default();
         self.served += u32::from(accepts && meets);
         self.lost += u32::from(accepts && !meets);
         self.good_rejected += u32::from(!accepts && meets);
@@ -31,8 +34,16 @@ impl Outcome {
         f64::from(self.lost * cost + self.good_rejected)
     }
 
+    /// Of the calls that only `soon` accepts, the predicted share that meets an agent, and the true one; `None` without such calls.
+    pub fn reliability(&self) -> Option<(f64, f64)> {
+        let all = f64::from(self.by_soon);
+        let met = f64::from(self.by_soon - self.by_soon_lost);
+        (self.by_soon > 0).then(|| (self.likely / all, met / all))
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
+            likely: self.likely + other.likely,
             by_soon: self.by_soon + other.by_soon,
             by_soon_lost: self.by_soon_lost + other.by_soon_lost,
             served: self.served + other.served,
@@ -56,9 +67,14 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// The loss with `soon`.
+    pub fn loss(&self, cost: u32) -> f64 {
+        self.soon[cost as usize - 1].loss(cost)
+    }
+
     /// The loss with `soon`, relative to the loss without it.
     pub fn relative_loss(&self, cost: u32) -> f64 {
-        self.soon[cost as usize - 1].loss(cost) / self.today.loss(cost).max(1.0)
+        self.loss(cost) / self.today.loss(cost).max(1.0)
     }
 
     pub fn plus(mut self, other: Self) -> Self {

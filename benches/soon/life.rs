@@ -133,6 +133,8 @@ pub struct Setting {
     /// Per hour, over all queues.
     pub calls: u32,
     pub lead: Duration,
+    /// The lead that the rule assumes.
+    pub assumed: Duration,
     pub world: World,
 }
 
@@ -190,7 +192,7 @@ impl Life {
         };
         let soon = Soon {
             is_on: drives != Drives::Today,
-            terms: Terms::new(setting.lead, PATIENCE, cost).expect("a cost of 1 or 2 is fine"),
+            terms: Terms::new(setting.assumed, PATIENCE, cost).expect("a cost of 1 or 2 is fine"),
         };
         let (health_sender, health) = watch::channel(Health::default());
         let account = setup.account(soon, mpsc::channel(64).1, health_sender);
@@ -304,10 +306,11 @@ impl Life {
             calls: 1,
             ..Figures::default()
         };
-        figures.today.take(today.accept, false, meets);
+        figures.today.take(today.accept, None, meets);
         let accepts = [soon.accept, today.accept || likely > 2.0 / 3.0];
         for (outcome, accepts) in figures.soon.iter_mut().zip(accepts) {
-            outcome.take(accepts, accepts && !today.accept, meets);
+            let by_soon = (accepts && !today.accept).then_some(likely);
+            outcome.take(accepts, by_soon, meets);
         }
         figures
     }
@@ -327,7 +330,10 @@ impl Life {
             _ => self.meets(|| self.is_anybody_free(place)).await,
         };
         let mut outcome = Outcome::default();
-        let by_soon = decision.reason == Reason::Soon;
+        let by_soon = decision
+            .prediction
+            .filter(|_| decision.reason == Reason::Soon);
+        let by_soon = by_soon.map(|prediction| prediction.likely);
         outcome.take(decision.accept, by_soon, meets);
         Figures {
             calls: 1,

@@ -1,8 +1,9 @@
 //! What does `soon` gain? The real account task, with its learning and its decisions, runs with the simulator in virtual time. Its decisions are
 //! compared with those made without `soon` on the same data, from the same requests, for the same calls.
 //!
-//! `cargo bench --bench soon` prints a table; `-- 20x60` prints the rows of one size, and `-- --seeds 4` adds up more worlds. `-- --test` simulates
-//! some minutes of the smallest account, to show that the benchmark works.
+//! `cargo bench --bench soon` prints two tables; `-- 20x60` prints the rows of one size, `-- --seeds 4` adds up more worlds, and `-- --wrong-leads`
+//! prints only the second table: what a wrong lead costs. `-- --test` simulates some minutes of the smallest account, to show that
+//! the benchmark works.
 //!
 //! An accepted call arrives after the lead time and waits as long as its caller's patience. It is lost if no agent of the queue is free in that
 //! time. The *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
@@ -47,9 +48,28 @@ const PAGE: usize = 250;
 /// The closed world: about as many calls an hour as its agents can take.
 const CLOSED: Size = (20, 60, 550);
 
+/// The account in which wrong leads are tried.
+const WRONG: Size = SIZES[1];
+
 /// The rule learns for an hour before it may act, and then needs more time to measure how accurate it is.
 const WARM_UP: Duration = Duration::from_secs(2 * 3_600);
 const MEASURED: Duration = Duration::from_secs(2 * 3_600);
+
+/// For each lead of the calls, wrong ones: a third and three times as long, and 25 s, the longest that the config takes.
+const WRONG_LEADS: [(Duration, &[Duration]); 2] = [
+    (
+        LEADS[1],
+        &[Duration::from_millis(1_667), Duration::from_secs(15)],
+    ),
+    (
+        LEADS[2],
+        &[
+            Duration::from_secs(5),
+            Duration::from_secs(25),
+            Duration::from_secs(45),
+        ],
+    ),
+];
 
 /// What does `soon` gain? Without options, runs all sizes.
 #[derive(Parser)]
@@ -59,6 +79,9 @@ struct Options {
     /// Number of different worlds of each size; their figures are added up
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
+    /// Run only the table of wrong leads
+    #[arg(long)]
+    wrong_leads: bool,
     // These two distinguish `cargo bench` from `cargo test --benches`, as criterion does.
     #[arg(long, hide = true)]
     bench: bool,
@@ -92,7 +115,12 @@ fn main() {
         "Seeds: {}. In brackets: the lowest and the highest loss of one seed.\n",
         options.seeds
     );
-    gains(&options);
+    if !options.wrong_leads {
+        gains(&options);
+    }
+    if options.wants(WRONG) {
+        wrong_leads(&options);
+    }
 }
 
 fn trial() {
@@ -106,12 +134,14 @@ fn trial() {
     }
 }
 
+/// An account whose lead is known.
 fn setting((queues, agents, calls): Size, lead: Duration, world: World) -> Setting {
     Setting {
         queues,
         agents,
         calls,
         lead,
+        assumed: lead,
         world,
     }
 }
@@ -192,4 +222,41 @@ fn plot(tenths: &Tenths) -> String {
         format!("{predicted:.2} → {seen:.2}")
     });
     dots.collect::<Vec<_>>().join(", ")
+}
+
+/// What it costs if the rule assumes a wrong lead.
+fn wrong_leads(options: &Options) {
+    println!(
+        "\n| account | lead | assumed | loss at c = 1 | at c = 2 | relative to the right lead, c = 1 | c = 2 | accepted by soon, c = 2 | predicted → met | predicted → seen |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for (lead, wrong) in WRONG_LEADS {
+        let right = options.live(setting(WRONG, lead, World::Regular));
+        lead_row(lead, lead, &right, &right);
+        for &assumed in wrong {
+            let setting = Setting {
+                assumed,
+                ..setting(WRONG, lead, World::Regular)
+            };
+            lead_row(lead, assumed, &options.live(setting), &right);
+        }
+    }
+}
+
+fn lead_row(lead: Duration, assumed: Duration, runs: &Runs, right: &Runs) {
+    let (sum, right) = (runs.sum(), right.sum());
+    let [one, two] = [1, 2].map(|cost| runs.relative_loss(cost));
+    let [than_one, than_two] = [1, 2].map(|cost| sum.loss(cost) / right.loss(cost).max(1.0));
+    let (queues, agents, _) = WRONG;
+    let reliability = sum.soon[1].reliability();
+    let reliability = reliability.map(|(likely, met)| format!("{likely:.2} → {met:.2}"));
+    println!(
+        "| {queues}/{agents} | {} s | {:.1} s | {one} | {two} | {than_one:.2} | {than_two:.2} | {} of {} | {} | {} |",
+        lead.as_secs(),
+        assumed.as_secs_f64(),
+        sum.soon[1].by_soon,
+        sum.calls,
+        reliability.unwrap_or_default(),
+        plot(&sum.tenths),
+    );
 }
