@@ -135,6 +135,9 @@ impl Account {
     }
 
     fn add_names(&mut self, entry: &mut Entry) {
+        if self.are_names_stale() {
+            return; // The other nodes would use them at once.
+        }
         let names = Arc::clone(&self.deps.names.borrow());
         let is_told = |told: &Arc<Names>| Arc::ptr_eq(told, &names);
         if !self.told.names.as_ref().is_some_and(is_told) {

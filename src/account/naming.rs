@@ -69,6 +69,16 @@ impl Account {
         self.deps.names.send_replace(Arc::new(names));
     }
 
+    /// Records that the leader has told the names, which replace stored ones. They are those that it polls by.
+    pub(super) fn are_names_told(&mut self) {
+        self.naming.is_stale = false;
+    }
+
+    /// Returns whether the names of queues are too old to use yet.
+    pub(super) fn are_names_stale(&self) -> bool {
+        self.naming.is_stale
+    }
+
     /// Applies the list of queues. Returns why a configured name has no queue.
     pub(super) fn take_in_queues(&mut self, queues: Vec<NamedQueue>) -> Option<Fault> {
         self.naming.queues_read = Some(self.deps.clock.now());

@@ -44,6 +44,7 @@ impl Account {
 
     fn take_names(&mut self, names: &Arc<Names>) {
         self.deps.names.send_replace(Arc::clone(names));
+        self.are_names_told();
         self.roster.read_again(names);
         self.resolve();
     }

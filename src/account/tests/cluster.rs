@@ -26,6 +26,7 @@ mod clocks;
 mod fresh;
 mod guests;
 mod messages;
+mod names;
 mod refusals;
 mod rules;
 mod soon;
@@ -156,7 +157,7 @@ impl Running {
             board: board.clone(),
             metrics: metrics.clone(),
             reservations: reservations.clone(),
-            store: None,
+            store: fixture.store.clone(),
             cluster: Some(membership),
             known,
             clock: fixture.clock.clone(),
