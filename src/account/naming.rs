@@ -3,7 +3,7 @@
 //! If a name now means another queue, openseat follows the name and forgets the old queue. A name that no queue has is looked up repeatedly,
 //! while the queue's data ages. Stored names that are too old are not used until they were read again, or reading them has failed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{Account, RefreshError};
 use crate::{
@@ -48,8 +48,14 @@ impl Account {
         let now = self.deps.clock.now();
         let store = self.deps.store.as_ref();
         let stored = store.and_then(|store| store.names(&self.deps.owner, now));
-        let Some((names, age)) = stored else {
-            // The age of names from another task is unknown.
+        let told = Arc::clone(&self.deps.names.borrow());
+        // A node that begins to lead goes on with the lists that it has. Its store has those that it read when it last led: newer ones may have come
+        // from other leaders since.
+        let is_told = told.queues.is_some() || told.statuses.is_some();
+        let may_use =
+            |(names, _): &(Names, Duration)| !is_told || names.to_json() == told.to_json();
+        let Some((names, age)) = stored.filter(may_use) else {
+            // The age of names from another task or node is unknown.
             self.schedule.doubt_names();
             return;
         };

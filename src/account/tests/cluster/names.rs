@@ -53,6 +53,45 @@ async fn a_follower_whose_stored_names_are_old_knows_its_queues_by_the_leaders()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_leads_again_goes_on_with_the_names_of_the_leader_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut fixture, exchange) = stored(&folder).await;
+    fixture.swap_names();
+    let leader = Running::start(&fixture, &exchange, "two");
+    leader.until_it_leads().await;
+    sleep(MINUTE).await;
+    fixture.store = open(&fixture, &folder);
+    let heir = Running::start(&fixture, &exchange, "one");
+    sleep(MINUTE).await;
+    let swapped = [Some(fixture.ids[1]), Some(fixture.ids[0])];
+    let ids = |node: &Running| [0, 1].map(|place| id(node, &fixture, place));
+    assert_eq!((ids(&leader), ids(&heir)), (swapped, swapped));
+    drop(leader);
+    heir.until_it_leads().await;
+    // Less than the half hour after which it reads the list again in any case.
+    for _ in 0..20 * 60 {
+        assert_eq!(ids(&heir), swapped);
+        sleep(SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leads_with_the_names_that_it_stored_reads_no_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut fixture, exchange) = stored(&folder).await;
+    fixture.store = open(&fixture, &folder);
+    fixture.sent();
+    let node = Running::start(&fixture, &exchange, "one");
+    node.until_it_leads().await;
+    sleep(MINUTE).await;
+    let sent = fixture.sent();
+    let lists = sent
+        .iter()
+        .filter(|path| path.starts_with("queues/") || path.starts_with("statuses/"));
+    assert_eq!(lists.count(), 0, "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_tells_no_names_that_are_too_old_to_use() {
     let folder = tempfile::tempdir().unwrap();
     let (mut fixture, _) = stored(&folder).await;
