@@ -179,7 +179,7 @@ impl Account {
     }
 
     fn add_shown(&mut self, entry: &mut Entry) {
-        for queue in &self.deps.queues {
+        for (place, queue) in self.deps.queues.iter().enumerate() {
             // Without a place on the board nothing is known, and an age of zero would make the others' data too old.
             let Some(state) = self.deps.board.get(&queue.key) else {
                 continue;
@@ -189,6 +189,7 @@ impl Account {
                 fault: state.fault.clone(),
                 max_age: state.planned_max_age,
                 members_max_age: state.planned_members_max_age,
+                fails: self.faults.has_own(place),
             };
             if self.told.shown.get(&shown.queue) != Some(&shown) {
                 entry.shown.push(shown.clone());

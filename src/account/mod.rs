@@ -116,7 +116,7 @@ pub struct Account {
     feeds: Feeds,
     headcount: Headcount,
     foresight: Foresight,
-    /// Whether its queues may show which agents will be free soon.
+    /// Whether its queues may show which agents will be free soon: unless it follows the leader of a cluster.
     foresees: bool,
     /// The ids of the queues, once they are known, in the order of the config.
     ids: Vec<Option<u64>>,
@@ -152,6 +152,8 @@ pub struct Account {
     wishes: Wishes,
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
+    /// Whether the leader's polls of each queue fail, while this node follows.
+    failing: Vec<bool>,
     feed_health: FeedHealth,
     /// When statuses were last stored.
     kept: Option<Moment>,
@@ -170,6 +172,7 @@ impl Account {
         let mut account = Self {
             faults: Faults::new(Arc::clone(&name), deps.queues.len()),
             shown: vec![None; deps.queues.len()],
+            failing: vec![false; deps.queues.len()],
             name,
             schedule: Schedule::new(
                 deps.queues.iter().map(QueueSettings::need),

@@ -30,6 +30,7 @@ impl Account {
         sightings.for_each(|sighting| self.roster.recall(sighting));
         // The leader learns from them. A node that led before would keep them for good.
         drop(self.roster.take_stays());
+        self.take_failing(news);
         if !(news.polls.is_empty() && news.seen.is_empty()) {
             (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));
             self.keep_statuses_now_and_then();
@@ -71,19 +72,39 @@ impl Account {
         }
     }
 
+    /// Notes which queues the leader cannot poll, before its rows are shown.
+    fn take_failing(&mut self, news: &Entry) {
+        for shown in &news.shown {
+            if let Some(place) = self.place_named(&shown.queue) {
+                self.failing[place] = shown.fails;
+            }
+        }
+    }
+
+    fn place_named(&self, queue: &str) -> Option<usize> {
+        let mut queues = self.deps.queues.iter();
+        queues.position(|one| *one.key.queue == *queue)
+    }
+
     /// Shows the current knowledge about a queue.
     fn show_taken(&mut self, place: usize) {
-        if let Some(snapshot) = self.snapshot(place) {
-            let polled = snapshot.members_as_of.later(snapshot.took);
-            let key = &self.deps.queues[place].key;
-            self.deps.board.restore(key, snapshot, polled);
+        let key = self.deps.queues[place].key.clone();
+        let Some(snapshot) = self.snapshot_between_polls(place) else {
+            return;
+        };
+        let shown = self.deps.board.snapshot(&key);
+        if self.is_failing(place)
+            && shown.is_some_and(|shown| shown.as_of.boot >= snapshot.as_of.boot)
+        {
+            return; // It was renewed until its polls failed.
         }
+        let polled = snapshot.members_as_of.later(snapshot.took);
+        self.deps.board.restore(&key, snapshot, polled);
     }
 
     fn take_shown(&mut self, news: &Entry) {
         for shown in &news.shown {
-            let mut queues = self.deps.queues.iter();
-            let Some(place) = queues.position(|queue| queue.key.queue == shown.queue) else {
+            let Some(place) = self.place_named(&shown.queue) else {
                 continue;
             };
             let (board, key) = (&self.deps.board, &self.deps.queues[place].key);

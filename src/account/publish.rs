@@ -36,7 +36,7 @@ impl Account {
     pub(super) fn renew_others(&mut self, polled: Option<usize>) {
         let others = (0..self.deps.queues.len()).filter(|place| Some(*place) != polled);
         for place in others {
-            if self.faults.has_own(place) {
+            if self.is_failing(place) {
                 continue;
             }
             let Some(joined) = self.join(place) else {
@@ -83,10 +83,33 @@ impl Account {
         Some(self.measured(place, joined))
     }
 
+    /// Returns the same without a new poll of the queue.
+    pub(super) fn snapshot_between_polls(&mut self, place: usize) -> Option<Snapshot> {
+        let rule = self.deps.queues[place].rule.clone();
+        let joined = self.join_between_polls(&rule, place)?;
+        Some(self.measured(place, joined))
+    }
+
     /// Returns what another rule measures in the same queue. It makes no predictions.
     pub(super) fn snapshot_by(&mut self, rule: &Rule, place: usize) -> Option<Snapshot> {
-        let joined = self.join_for(rule, place)?;
+        let joined = self.join_between_polls(rule, place)?;
         Some(self.snapshot_of(joined, rule))
+    }
+
+    /// Returns whether a queue's own polls fail, on this node or on the leader. It may be gone, so newer rows from other lists do not renew it.
+    pub(super) fn is_failing(&self, place: usize) -> bool {
+        match self.foresees {
+            true => self.faults.has_own(place),
+            false => self.failing[place],
+        }
+    }
+
+    /// Returns a queue's agents without a new poll: with their newest rows, unless its own polls fail.
+    fn join_between_polls(&mut self, rule: &Rule, place: usize) -> Option<Joined> {
+        match self.is_failing(place) {
+            true => self.roster.as_polled(place),
+            false => self.join_for(rule, place),
+        }
     }
 
     fn snapshot_of(&self, joined: Joined, rule: &Rule) -> Snapshot {

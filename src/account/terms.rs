@@ -103,6 +103,10 @@ impl Account {
         self.ids = ids.collect();
         let shown = places.iter().map(|was| self.shown[(*was)?].clone());
         self.shown = shown.collect();
+        let failing = places
+            .iter()
+            .map(|was| was.is_some_and(|was| self.failing[was]));
+        self.failing = failing.collect();
         let before = std::mem::replace(&mut self.deps.queues, queues);
         self.deps.options = options;
         self.carry(&before, &places);
@@ -182,8 +186,8 @@ impl Account {
             let is_as_old = was.soon == is.soon && was.max_age == is.max_age;
             let was_measured_so = was.rule == is.rule && is_as_old;
             let key = self.deps.queues[place].key.clone();
-            match self.snapshot(place) {
-                _ if was_measured_so => {} // It is already on the board. `snapshot` has told the schedule about a new threshold.
+            match self.snapshot_between_polls(place) {
+                _ if was_measured_so => {} // It is already on the board. `measured` has told the schedule about a new threshold.
                 Some(snapshot) => self.deps.board.renew(&key, snapshot),
                 None => self.deps.board.unmeasure(&key),
             }

@@ -97,6 +97,8 @@ pub struct Shown {
     pub max_age: Duration,
     /// How old its membership may get.
     pub members_max_age: Duration,
+    /// Whether its own polls fail. It may be gone, so newer rows from other lists do not renew it.
+    pub fails: bool,
 }
 
 /// A seat that is held for a call.
@@ -436,6 +438,7 @@ mod tests {
                 fault: None,
                 max_age: Duration::ZERO,
                 members_max_age: Duration::ZERO,
+                fails: false,
             }],
             ..Entry::default()
         };

@@ -82,6 +82,7 @@ fn entry(at: u64) -> Entry {
             fault: Some(Arc::new(Fault::down(crate::model::fault::Down::Tls, "no"))),
             max_age: seconds(90),
             members_max_age: seconds(1_800),
+            fails: true,
         }],
         fault: Some(Some(Arc::new(Fault::BadToken))),
         held: vec![HeldSeat {

@@ -100,6 +100,9 @@ struct WireShown {
     fault: Option<WireFault>,
     max_age: u64,
     members_max_age: u64,
+    /// Earlier versions ignore it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    fails: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -215,6 +218,7 @@ impl Wire {
                 .map(|fault| WireFault::new(fault, now)),
             max_age: ms(shown.max_age),
             members_max_age: ms(shown.members_max_age),
+            fails: shown.fails,
         };
         let held = |held: &HeldSeat| WireHeld {
             queue: held.queue.to_string(),
@@ -292,6 +296,7 @@ impl Wire {
             fault: shown.fault.map(|fault| Arc::new(fault.fault(reading.now))),
             max_age: Duration::from_millis(shown.max_age),
             members_max_age: Duration::from_millis(shown.members_max_age),
+            fails: shown.fails,
         });
         let held = self
             .held

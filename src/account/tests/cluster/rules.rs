@@ -201,3 +201,44 @@ async fn a_queue_that_a_reload_adds_on_a_follower_is_known_at_once() {
     assert_eq!(planned(&follower), planned(&leader));
     assert!(fixture.sent().len() <= 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_own_polls_fail_is_renewed_on_no_node_and_by_no_rule() {
+    let (fixture, exchange) = frozen(10);
+    let ready = fixture.status("Available");
+    fixture.simulator.world(|world| world.set_everyone(ready));
+    let mut with_seats = fixture
+        .places()
+        .filter(|one| fixture.seats(*one) > Quantity::ZERO);
+    let (place, other) = (with_seats.next().unwrap(), with_seats.next().unwrap());
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let mut queues = fixture.queues.clone();
+    // It counts rows of any list.
+    queues[place].rule = custom("$.results[?@.status=='Available' && @.queue_logged_in==true]");
+    let (known, same) = (Known::default(), queues.clone());
+    let third = Running::configured(&fixture, &exchange, "three", known, same, 1000);
+    sleep(MINUTE).await;
+    assert!(leader.health.borrow().sweeps);
+    for node in [&leader, &follower, &third] {
+        let decision = node.decide(&fixture, place);
+        assert!(decision.accept, "{decision:?}");
+    }
+    let gone = fixture.ids[place];
+    assert!(fixture.simulator.world(|world| world.remove_queue(gone)));
+    // A turn of the queue, and its `max_age` of a minute. The membership may be half an hour old.
+    sleep(5 * MINUTE).await;
+    let late = Running::start(&fixture, &exchange, "four");
+    follower.take(&fixture, &queues).await;
+    sleep(MINUTE / 2).await;
+    assert!(leader.member.leads());
+    let nodes = [&leader, &follower, &third, &late];
+    let reasons = nodes.map(|node| node.decide(&fixture, place).reason);
+    let said = asks(&third, third.reserve_in(&fixture, place, "call")).await;
+    let why = Reason::NoSuchQueue;
+    let rejected = Said::Rejected(why.as_str().to_owned());
+    assert_eq!((reasons, said), ([why; 4], rejected));
+    for node in nodes {
+        let decision = node.decide(&fixture, other);
+        assert!(decision.age.unwrap() < MINUTE / 2, "{decision:?}");
+    }
+}
