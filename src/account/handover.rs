@@ -52,8 +52,8 @@ impl Account {
         }
     }
 
-    /// Trusts sweeps again if they were trusted recently. Only trusted sweeps are stored, and distrust deletes them, so stored sweeps were trusted
-    /// until the end. Returns the earliest time of the last whole sweep.
+    /// Trusts sweeps again if they were trusted recently. Distrust takes back the rows of sweeps, so those that are known were trusted until the end.
+    /// Returns the earliest time of the last whole sweep.
     fn trust_again(&mut self, swept: &[Sighting]) -> Option<Moment> {
         let now = self.deps.clock.now();
         let is_recent = |sighting: &Sighting| {
@@ -120,12 +120,14 @@ impl Account {
         }
     }
 
-    /// Stores the statuses that sweeps and other feeds have shown since the last time.
+    /// Stores the statuses that sweeps and other feeds have shown since the last time. Other rows come from polls, and must not look like rows of
+    /// trusted sweeps after a restart.
     pub(super) fn keep_statuses(&mut self, now: Moment) {
         let Some(store) = &self.deps.store else {
             return;
         };
-        let known = self.roster.known_beside_polls(self.kept_up_to);
+        let mut known = self.roster.known_beside_polls(self.kept_up_to);
+        known.retain(|sighting| sighting.by_sweep);
         self.kept = Some(now);
         self.kept_up_to = known
             .iter()
@@ -145,9 +147,9 @@ impl Account {
         }
     }
 
-    /// Deletes stored sweeps, so that they are not used after a restart.
+    /// Deletes stored sweeps, so that they are not used after a restart. Trusted ones are stored again at once.
     pub(super) fn unkeep_statuses(&mut self) {
-        self.kept_up_to = None;
+        (self.kept, self.kept_up_to) = (None, None);
         if let Some(store) = &self.deps.store {
             store.keep(Note::Doubted(self.deps.owner.clone()));
         }

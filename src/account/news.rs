@@ -19,8 +19,11 @@ impl Account {
         if let Some(names) = &news.names {
             self.take_names(names);
         }
-        if news.doubted {
+        // Sweeps may have lost trust in an entry that this node missed. What a checkpoint has of them is trusted.
+        let forgets = news.doubted || news.whole;
+        if forgets {
             self.roster.forget_sweeps();
+            self.unkeep_statuses();
         }
         let names = Arc::clone(&self.deps.names.borrow());
         for (queue, rows) in &news.polls {
@@ -31,7 +34,7 @@ impl Account {
         // The leader learns from them. A node that led before would keep them for good.
         drop(self.roster.take_stays());
         self.take_failing(news);
-        if !(news.polls.is_empty() && news.seen.is_empty()) {
+        if forgets || !(news.polls.is_empty() && news.seen.is_empty()) {
             (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));
             self.keep_statuses_now_and_then();
         }

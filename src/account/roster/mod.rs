@@ -336,11 +336,12 @@ impl Roster {
                 .iter()
                 .any(|polled| Arc::ptr_eq(polled, &newest.agent));
             let at = self.confirmed.status(newest.at);
-            let is_beside_polls = newest.by_sweep || !is_polled || at.boot > newest.at.boot;
-            is_beside_polls.then(|| Sighting {
+            // A poll that shows the same row again leaves the row that was known, so a row that no poll has may still come from one.
+            let by_sweep = newest.by_sweep || at.boot > newest.at.boot;
+            (by_sweep || !is_polled).then(|| Sighting {
                 agent: Arc::clone(&newest.agent),
                 at,
-                by_sweep: true,
+                by_sweep,
             })
         });
         let is_new =

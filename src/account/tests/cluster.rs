@@ -23,6 +23,7 @@ use crate::{
 mod alone;
 mod checks;
 mod clocks;
+mod doubts;
 mod fresh;
 mod guests;
 mod messages;
@@ -141,10 +142,7 @@ impl Running {
         let (health, healths) = watch::channel(Health::default());
         let stop = CancellationToken::new();
         let account = Account::new(Deps {
-            owner: BudgetOwner {
-                account: "main".to_owned(),
-                identity: String::new(),
-            },
+            owner: owner(),
             queues,
             options: fixture.options,
             client: Client::new(

@@ -80,6 +80,7 @@ struct Fixture {
     asks: mpsc::Sender<Ask>,
     store: Option<Arc<Store>>,
     task: JoinHandle<anyhow::Result<()>>,
+    stop: CancellationToken,
 }
 
 /// The settings of a test.
@@ -193,6 +194,7 @@ impl Setting {
             health: watch::channel(Health::default()).1,
             asks: mpsc::channel(1).0,
             store: None,
+            stop: CancellationToken::new(),
         };
         fixture.start_task(Known::default());
         fixture
@@ -206,10 +208,7 @@ impl Fixture {
         let (asks, asked) = mpsc::channel(64);
         let (health, healths) = watch::channel(Health::default());
         let account = Account::new(Deps {
-            owner: BudgetOwner {
-                account: "main".to_owned(),
-                identity: String::new(),
-            },
+            owner: owner(),
             queues: self.queues.clone(),
             options: self.options,
             client: Client::new(
@@ -233,7 +232,8 @@ impl Fixture {
             heartbeat: crate::process::heartbeat::Heartbeats::default().begin("main"),
         });
         (self.asks, self.health) = (asks, healths);
-        self.task = tokio::spawn(account.run(CancellationToken::new()));
+        self.stop = CancellationToken::new();
+        self.task = tokio::spawn(account.run(self.stop.clone()));
     }
 
     /// Returns the task's knowledge.
@@ -275,6 +275,13 @@ async fn spend_the_hour(budget: &Budget) {
         drop(permit);
         spent += 1;
         assert!(spent <= budget.usage().limit, "the hour has an end");
+    }
+}
+
+fn owner() -> BudgetOwner {
+    BudgetOwner {
+        account: "main".to_owned(),
+        identity: String::new(),
     }
 }
 

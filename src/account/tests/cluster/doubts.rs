@@ -1,0 +1,83 @@
+//! Tests what a follower does with rows of sweeps that have lost trust.
+
+use super::*;
+use crate::{
+    cluster::entry::{Entry, Rows, SeenRow},
+    fixtures::agent,
+    model::names::Names,
+};
+
+/// A queue's poll of half a minute ago, in which the only agent is at lunch.
+fn polled(fixture: &Fixture) -> Entry {
+    let rows = Rows {
+        as_of: fixture.clock.now().earlier(MINUTE / 2),
+        took: SECOND,
+        complete: true,
+        rows: vec![agent("a", "Ann", "Lunch").raw],
+    };
+    Entry {
+        polls: vec![(fixture.ids[0], rows)],
+        ..Entry::default()
+    }
+}
+
+/// A sweep that shows the agent as available now.
+fn swept(fixture: &Fixture) -> Entry {
+    let row = SeenRow {
+        agent: AgentId("a".into()),
+        at: fixture.clock.now(),
+        by_sweep: true,
+        row: agent("a", "Ann", "Available").raw,
+    };
+    Entry {
+        seen: vec![row],
+        ..Entry::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_uses_and_stores_no_sweep_that_lost_trust_even_if_it_missed_that() {
+    let mut found = Vec::new();
+    for misses in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut fixture, exchange) = fixture(1, 1);
+        let path = folder.path().join("state.sqlite3");
+        let open = |clock: &Arc<VirtualClock>| Arc::new(Store::open(&path, clock.clone()).unwrap());
+        fixture.store = Some(open(&fixture.clock));
+        let (mut task, queues) = (None, fixture.queues.clone());
+        let node = Running::placed(
+            &fixture,
+            &exchange,
+            "one",
+            Known::default(),
+            queues,
+            1000,
+            |membership| task = membership.task.take(),
+        );
+        let mut task = task.unwrap();
+        task.hear(polled(&fixture));
+        task.hear(swept(&fixture));
+        sleep(SECOND).await;
+        let decision = node.decide(&fixture, 0);
+        assert_eq!(decision.count, Some(Quantity::from(1_u32)), "{decision:?}");
+        task.hear(match misses {
+            true => Entry {
+                whole: true,
+                ..polled(&fixture)
+            },
+            false => Entry {
+                doubted: true,
+                ..Entry::default()
+            },
+        });
+        sleep(SECOND).await;
+        let decision = node.decide(&fixture, 0);
+        let is_old = decision.age.unwrap() >= MINUTE / 2;
+        drop((node, task));
+        fixture.store.take().unwrap().finish(20 * SECOND);
+        let known = open(&fixture.clock).known(&owner(), &Names::default());
+        let stored = (known.queues.len(), known.agents.len());
+        found.push((decision.count.map(Quantity::get), is_old, stored));
+    }
+    assert_eq!(found, [(Some(0.0), true, (1, 0)); 2]);
+}
