@@ -238,13 +238,24 @@ impl Task {
     /// Runs until `stop`, then gives the lease away. After that it follows until its end.
     pub async fn run(mut self, stop: CancellationToken) {
         let (bell, end) = (Arc::clone(&self.parts.bell), self.parts.end.clone());
+        let mut was_turn = false;
         loop {
             let wait = self.wait();
+            // A new timer fires up to a millisecond late, so a waiting order would always come first. Between two turns it does.
+            let is_due = !std::mem::take(&mut was_turn) && wait.is_zero();
+            let rest = async {
+                if !is_due {
+                    tokio::time::sleep(wait).await;
+                }
+            };
             tokio::select! {
                 biased;
                 () = end.cancelled() => return self.resign().await,
                 () = stop.cancelled(), if !self.is_stopping => self.stop().await,
-                () = tokio::time::sleep(wait) => self.turn().await,
+                () = rest => {
+                    self.turn().await;
+                    was_turn = true;
+                }
                 Some(order) = self.parts.orders.recv() => self.obey(order).await,
                 Some(question) = next(&mut self.parts.spenders) => self.hear_spender(&question).await,
                 () = bell.notified() => {

@@ -1,5 +1,6 @@
 //! Tests the cluster's parts together: scripts against their model, and nodes in virtual time.
 
+mod busy;
 mod claims;
 mod fail_over;
 mod formats;
