@@ -107,6 +107,8 @@ pub struct Task {
     not_before: Duration,
     /// Whether the account is registered under this process' key in this data set.
     is_claimed: bool,
+    /// A claim that was not granted is not repeated before this time, so this node does not try to take the lease.
+    next_claim: Duration,
     /// The engine's clock at its last answer, and ours at the same moment.
     engine_time: Option<(Duration, Duration)>,
     suspect_since: Option<Moment>,
@@ -203,6 +205,7 @@ impl Task {
             next_read: Duration::ZERO,
             not_before: Duration::ZERO,
             is_claimed: false,
+            next_claim: Duration::ZERO,
             engine_time: None,
             suspect_since: None,
             up_to_date: None,
@@ -282,7 +285,8 @@ impl Task {
         let may = is_ready && self.has_company(now);
         let led = self.parts.led.load(Ordering::Relaxed);
         let rests = || self.candidate.may_take_in(now, led);
-        may.then(rests).flatten()
+        let claims_in = self.next_claim.saturating_sub(now);
+        may.then(rests).flatten().map(|wait| wait.max(claims_in))
     }
 
     /// Returns how long until something is due.

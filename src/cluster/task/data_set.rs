@@ -39,6 +39,14 @@ impl Task {
     /// Registers the account under this key, at first and with each new token. Under two keys, two nodes would each spend an hour. Its address and
     /// token belong to one key, and so does its name, as on one machine.
     pub(super) async fn claim(&mut self) -> Claim {
+        let claim = self.ask_for_claim().await;
+        if claim != Claim::Granted {
+            self.next_claim = self.next_beat;
+        }
+        claim
+    }
+
+    async fn ask_for_claim(&mut self) -> Claim {
         // The sender lives as long as the account's member.
         self.is_claimed &= !self.parts.claims.has_changed().unwrap_or(false);
         self.is_claimed &= !self.beats.is_multiple_of(CLAIM_AGAIN);

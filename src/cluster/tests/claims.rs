@@ -1,14 +1,23 @@
 //! Tests what a node claims for its account, and what a refusal means.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
-use super::{LEASE, spending, start};
+use super::{LEASE, spending, start, start_on};
 use crate::{
     budget::Witness as _,
     clock::VirtualClock,
     cluster::{
+        command::{Command, Reply},
+        engine::{Engine, EngineError},
         member::claim_of,
         model::{Exchange, Model},
     },
@@ -122,5 +131,69 @@ async fn who_finds_the_register_spoilt_knows_the_hour_only_if_it_leads() {
         assert!(!exchange.model.lock().unwrap().has_spoilt_register);
         assert!(node.member.leads());
         assert_eq!(node.budget.usage().used, used);
+    }
+}
+
+/// A node's connection to the engine, which counts looks at the lease and may lose claims.
+#[derive(Debug)]
+struct Line {
+    exchange: Arc<Exchange>,
+    looks: AtomicUsize,
+    loses_claims: AtomicBool,
+}
+
+impl Engine for Line {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        Box::pin(async move {
+            match command {
+                Command::Look { .. } => {
+                    self.looks.fetch_add(1, Ordering::Relaxed);
+                }
+                Command::Claim { .. } if self.loses_claims.load(Ordering::Relaxed) => {
+                    return Err(EngineError::Silent);
+                }
+                _ => {}
+            }
+            self.exchange.run(account, command).await
+        })
+    }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        self.exchange.keeps_what_it_confirms()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_not_granted_is_repeated_only_with_the_next_look() {
+    for is_refused in [true, false] {
+        let exchange = Exchange::new();
+        let line = Arc::new(Line {
+            exchange: Arc::clone(&exchange),
+            looks: AtomicUsize::new(0),
+            loses_claims: AtomicBool::new(!is_refused),
+        });
+        if is_refused {
+            let others = (claim_of("identity"), "another".to_owned());
+            let accounts = |model: &mut Model| model.accounts.extend([others]);
+            accounts(&mut exchange.model.lock().unwrap());
+        }
+        let (_node, member, running) = start_on(Arc::clone(&line) as Arc<_>, "identity");
+        sleep(LEASE * 3).await;
+        let before = line.looks.load(Ordering::Relaxed);
+        sleep(LEASE * 10).await;
+        // One in each third of a lease.
+        let looks = line.looks.load(Ordering::Relaxed) - before;
+        assert!((29..=31).contains(&looks), "{is_refused}: {looks}");
+        assert!(!member.leads());
+
+        exchange.model.lock().unwrap().accounts.clear();
+        line.loses_claims.store(false, Ordering::Relaxed);
+        sleep(LEASE / 2).await;
+        assert!(member.leads(), "{is_refused}");
+        running.abort();
     }
 }
