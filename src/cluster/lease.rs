@@ -2,7 +2,7 @@
 //!
 //! The engine keeps one text per account: the holder, a counter, and an epoch. The holder raises the counter from time to time. Any other node
 //! may take the lease once it has seen the same text for a whole lease and half a second more. The holder acts for a lease minus one second,
-//! from the moment at which it *sent* its last renewal. The engine's clock and expiry play no part, because that clock may jump.
+//! from the moment at which it first *sent* its last renewal. The engine's clock and expiry play no part, because that clock may jump.
 //!
 //! The code is pure: its owner asks the engine, and reports each answer and its time. All times are boot times of this machine.
 
@@ -88,6 +88,8 @@ pub struct Candidate {
     /// The highest epoch ever seen.
     epoch: u64,
     held: Option<Lease>,
+    /// The last renewal, and when it was first sent.
+    renewal: Option<(Lease, Duration)>,
     /// Until when this node acts as the holder.
     acts_until: Duration,
 }
@@ -101,6 +103,7 @@ impl Candidate {
             seen: None,
             epoch: 0,
             held: None,
+            renewal: None,
             acts_until: Duration::ZERO,
         }
     }
@@ -216,19 +219,27 @@ impl Candidate {
         self.written(lease, sent);
     }
 
-    /// Returns the command that renews the lease. Its outcome goes to [`renewed`](Self::renewed), or to [`lost`](Self::lost) if it was refused.
-    pub fn renew(&self) -> Option<(Command, Lease)> {
+    /// Returns the command that renews the lease, and when it was first sent: it is the same one until it is confirmed. It may have been applied at
+    /// once although its answer was lost, and then the other nodes count from then. Its outcome goes to [`renewed`](Self::renewed), or to
+    /// [`lost`](Self::lost) if it was refused.
+    pub fn renew(&mut self, now: Duration) -> Option<(Command, Duration)> {
         let (held, seen) = (self.held.as_ref()?, self.seen.as_ref()?);
         let lease = Lease {
             counter: after(held.counter),
             ..held.clone()
         };
-        Some((self.write(seen, &lease), lease))
+        let command = self.write(seen, &lease);
+        let sent_before = self.renewal.as_ref().filter(|(last, _)| *last == lease);
+        let sent = sent_before.map_or(now, |(_, sent)| *sent);
+        self.renewal = Some((lease, sent));
+        Some((command, sent))
     }
 
-    /// Records that the lease was renewed, by a command sent at `sent`.
-    pub fn renewed(&mut self, lease: Lease, sent: Duration) {
-        self.written(lease, sent);
+    /// Records that the lease was renewed by the last [`renew`](Self::renew).
+    pub fn renewed(&mut self) {
+        if let Some((lease, sent)) = self.renewal.clone() {
+            self.written(lease, sent);
+        }
     }
 
     /// Records that the lease is lost: a renewal was refused, or another holder was seen. Nothing is sent from now on.
@@ -283,6 +294,14 @@ mod tests {
             lease: lease.to_owned(),
             ..Look::default()
         }
+    }
+
+    /// Sends a renewal. Returns its text, and when it was first sent.
+    fn renew(node: &mut Candidate, now: Duration) -> (String, Duration) {
+        let Some((Command::Renew { lease, .. }, sent)) = node.renew(now) else {
+            panic!()
+        };
+        (lease, sent)
     }
 
     #[test]
@@ -346,9 +365,8 @@ mod tests {
         node.looked(&look("- 7 4"), at(0.0));
         let (_, lease) = node.take().unwrap();
         node.taken(lease, at(0.0));
-        let (_, lease) = node.renew().unwrap();
-        assert_eq!(lease.to_string(), "b 9 5");
-        node.renewed(lease, at(3.0));
+        assert_eq!(renew(&mut node, at(3.0)), ("b 9 5".to_owned(), at(3.0)));
+        node.renewed();
         assert_eq!(node.acts_until(), at(12.0));
         node.looked(&look("c 10 6"), at(4.0));
         assert!(node.held().is_none());
@@ -356,10 +374,31 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_whose_answer_was_lost_lasts_from_when_it_was_first_sent() {
+        let mut node = Candidate::new("b", LEASE);
+        node.looked(&look("- 7 4"), at(0.0));
+        let (_, lease) = node.take().unwrap();
+        node.taken(lease, at(0.0));
+        let (text, _) = renew(&mut node, at(3.0));
+        // It was applied, and another node sees it. Then nobody reaches the engine for a while.
+        let mut other = Candidate::new("c", LEASE);
+        other.looked(&look(&text), at(3.0));
+        node.looked(&look(&text), at(6.0));
+        assert_eq!(renew(&mut node, at(6.0)), (text, at(3.0)));
+        node.renewed();
+        assert_eq!(node.acts_until(), at(12.0));
+        assert_eq!(other.may_take_in(at(13.5), 0), AT_ONCE);
+        // The next one has another text.
+        assert_eq!(renew(&mut node, at(6.1)), ("b 10 5".to_owned(), at(6.1)));
+        node.renewed();
+        assert_eq!(node.acts_until(), at(15.1));
+    }
+
+    #[test]
     fn a_process_is_not_mistaken_for_another_on_the_same_machine() {
         let mut node = Candidate::new("b2", LEASE);
         node.looked(&look("b 1 4"), at(0.0));
-        assert!(node.renew().is_none());
+        assert!(node.renew(at(0.0)).is_none());
         assert_eq!(
             node.may_take_in(at(1.0), 0),
             Some(Duration::from_millis(9_500))

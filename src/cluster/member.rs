@@ -122,7 +122,7 @@ impl Tenure {
         self.until.store(until.as_nanos() as u64, Ordering::Release);
     }
 
-    fn until(&self) -> Duration {
+    pub fn until(&self) -> Duration {
         Duration::from_nanos(self.until.load(Ordering::Acquire))
     }
 }

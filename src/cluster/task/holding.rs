@@ -14,25 +14,36 @@ const MAX_TRIES: u8 = 3;
 
 impl Task {
     pub(super) async fn renew(&mut self) {
-        let Some((command, lease)) = self.candidate.renew() else {
+        let begun = self.now();
+        let Some(sent) = self.send_renewal().await else {
             return;
         };
-        let sent = self.now();
-        match self.ask(&command).await {
-            Some(Reply::Done(true)) => self.candidate.renewed(lease, sent.boot),
-            Some(_) => {
-                self.candidate.lost();
-                self.depose();
-                return;
-            }
-            None => return,
+        if sent < begun.boot {
+            // It lasts from an earlier time, because its answer was lost then. The next one lasts from now.
+            self.send_renewal().await;
         }
         if self.leads() {
             // Only this node has written since.
-            self.up_to_date = Some(sent);
+            self.up_to_date = Some(begun);
             self.lead_until(self.acts_until());
-        } else {
+        } else if self.now().boot < self.acts_until() {
             self.assume().await;
+        }
+    }
+
+    /// Sends a renewal. Returns when it was first sent, if it is confirmed.
+    async fn send_renewal(&mut self) -> Option<Duration> {
+        let (command, sent) = self.candidate.renew(self.now().boot)?;
+        match self.ask(&command).await? {
+            Reply::Done(true) => {
+                self.candidate.renewed();
+                Some(sent)
+            }
+            _ => {
+                self.candidate.lost();
+                self.depose();
+                None
+            }
         }
     }
 
@@ -159,9 +170,12 @@ impl Task {
     /// Gives the lease away, and rings the bell: calls may wait for the next leader.
     pub(super) async fn resign(&mut self) {
         self.depose();
-        if let Some(command) = self.candidate.give_away()
-            && self.ask(&command).await == Some(Reply::Done(true))
-        {
+        let Some(command) = self.candidate.give_away() else {
+            return;
+        };
+        // Another node may lead at once, also if no answer comes.
+        self.knows_all_until = Duration::ZERO;
+        if self.ask(&command).await == Some(Reply::Done(true)) {
             let (to, message) = (Listener::Bell, Vec::new());
             self.ask(&Command::Send { to, message }).await;
         }

@@ -10,6 +10,7 @@ mod lost_ledger;
 mod member;
 mod nodes;
 mod refusals;
+mod renewals;
 mod scripts;
 mod silence;
 mod simulated;
