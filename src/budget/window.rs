@@ -7,7 +7,7 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     iter,
     time::Duration,
 };
@@ -127,10 +127,13 @@ impl Window {
         self.log(polling).answered(id, leaves)
     }
 
-    /// Returns the request with this mark. Reads the whole window.
-    pub fn marked(&self, mark: Mark) -> Option<Request> {
-        let mut requests = self.requests();
-        requests.find(|request| request.mark == Some(mark)).copied()
+    /// Returns the requests with these marks. Reads the whole window once, because there may be as many marks as requests. Often there is one, which
+    /// a tree finds faster than a hash map.
+    pub fn marked(&self, marks: &BTreeSet<Mark>) -> BTreeMap<Mark, Request> {
+        let marked = self
+            .requests()
+            .filter_map(|request| Some((request.mark?, *request)));
+        marked.filter(|(mark, _)| marks.contains(mark)).collect()
     }
 
     /// Gives each request without a mark one of this process, and returns these requests.

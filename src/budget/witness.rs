@@ -128,9 +128,7 @@ impl Budget {
     pub fn mirror(&self, requests: &[Mirrored]) {
         let owner = self.member.owner();
         self.member.with(|book| {
-            for request in requests {
-                book.mirror(owner, request);
-            }
+            book.mirror(owner, requests);
             self.fit_pace(book);
         });
     }

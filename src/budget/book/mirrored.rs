@@ -9,33 +9,41 @@ use crate::budget::{
 };
 
 impl Book {
-    /// Counts a request that another node of the cluster sent. If the request is already known, it only records the answer: each node's own time is
+    /// Counts requests that other nodes of the cluster sent. Of a request that is already known, it only records the answer: each node's own time is
     /// late enough.
-    pub fn mirror(&mut self, id: OwnerId, other: &Mirrored) {
-        let leaves = self.now + other.stays.min(STAYS_MIRRORED);
-        let number = self.next_request;
-        let window = &mut self.hour(id).window;
-        let changed = match window.marked(other.mark) {
-            Some(known) if other.answered && !known.answered => {
-                window.answered(known.id, known.polling, leaves)
+    pub fn mirror(&mut self, id: OwnerId, others: &[Mirrored]) {
+        if others.is_empty() {
+            return;
+        }
+        let marks = others.iter().map(|other| other.mark).collect();
+        let mut known = self.hour(id).window.marked(&marks);
+        for other in others {
+            let leaves = self.now + other.stays.min(STAYS_MIRRORED);
+            let number = self.next_request;
+            let window = &mut self.hour(id).window;
+            let changed = match known.get(&other.mark) {
+                Some(known) if other.answered && !known.answered => {
+                    window.answered(known.id, known.polling, leaves)
+                }
+                Some(_) => None,
+                None => {
+                    let request = Request {
+                        id: number,
+                        owner: id,
+                        polling: other.polling,
+                        answered: other.answered,
+                        leaves,
+                        mark: Some(other.mark),
+                    };
+                    window.add(request);
+                    self.next_request += 1;
+                    Some(request)
+                }
+            };
+            if let Some(request) = changed {
+                known.insert(other.mark, request);
+                self.note(request);
             }
-            Some(_) => None,
-            None => {
-                let request = Request {
-                    id: number,
-                    owner: id,
-                    polling: other.polling,
-                    answered: other.answered,
-                    leaves,
-                    mark: Some(other.mark),
-                };
-                window.add(request);
-                self.next_request += 1;
-                Some(request)
-            }
-        };
-        if let Some(request) = changed {
-            self.note(request);
         }
     }
 
@@ -47,12 +55,12 @@ impl Book {
             false => Purpose::OnDemand,
         };
         let window = &self.hour(id).window;
-        if window.marked(other.mark).is_some() {
+        if (window.requests()).any(|request| request.mark == Some(other.mark)) {
             return window.used() <= allowance.limit as usize;
         }
         let has_room = window.room_at(allowance, purpose).is_none();
         if has_room {
-            self.mirror(id, other);
+            self.mirror(id, std::slice::from_ref(other));
             self.changes.urgent = true;
         }
         has_room

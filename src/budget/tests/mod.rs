@@ -10,6 +10,7 @@
 //! of the hole. Any other hour holds at most one limit.
 
 mod events;
+mod mirrors;
 mod world;
 
 use proptest::prelude::*;
