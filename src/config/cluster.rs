@@ -56,6 +56,12 @@ fn cluster(section: &Section<'_>) -> Checked<Cluster> {
         )
     });
     let replicas = section.optional("replicas", |value| value.integer(REPLICAS));
+    if let (Ok(None | Some(0)), Ok(url)) = (&replicas, &url)
+        && Place::from_url(url).is_ok_and(|place| place.is_sentinel())
+        && let Some(value) = section.value("url")
+    {
+        value.warn("names Sentinels, and without `replicas` a fail-over loses the last writes, and a master that is cut off still takes some: the hour may then have more requests than its limit; set `replicas` to the number of all replicas");
+    }
     let node = section.optional("node", Value::name);
     let alone = section.optional("alone", Value::name);
     Ok(Cluster {
@@ -104,6 +110,30 @@ fn host_name() -> String {
 mod tests {
     use crate::config::Config;
 
+    /// A config whose `[cluster]` has these lines.
+    fn parse(cluster: &str) -> Result<Config, String> {
+        let text = format!(
+            "[cluster]\n{cluster}\n[state]\ndir = false\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\n\
+             token_env = \"TOKEN\"\nqueue = [{{ queue = 1 }}]\n"
+        );
+        let config = Config::parse(&text, "openseat.toml".as_ref(), &|_| None);
+        config.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn sentinels_without_confirmations_of_replicas_are_warned_of() {
+        for (lines, warns) in [
+            ("url = \"redis-sentinel://a/master\"", true),
+            ("url = \"rediss-sentinel://a/master\"\nreplicas = 0", true),
+            ("url = \"redis-sentinel://a/master\"\nreplicas = 1", false),
+            ("url = \"redis://a\"", false),
+        ] {
+            let warnings = parse(lines).unwrap().warnings;
+            let is_of_sentinels = |warning: &String| warning.contains("`url` names Sentinels");
+            assert_eq!(warnings.iter().any(is_of_sentinels), warns, "{warnings:?}");
+        }
+    }
+
     #[test]
     fn a_redis_cluster_has_only_database_0() {
         for (url, is_good) in [
@@ -115,12 +145,7 @@ mod tests {
             ("redis://a/3", true),
             ("redis-sentinel://a/master/3", true),
         ] {
-            let text = format!(
-                "[cluster]\nurl = \"{url}\"\n[state]\ndir = false\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\n\
-                 token_env = \"TOKEN\"\nqueue = [{{ queue = 1 }}]\n"
-            );
-            let config = Config::parse(&text, "openseat.toml".as_ref(), &|_| None);
-            let refused = config.err().map(|error| error.to_string());
+            let refused = parse(&format!("url = \"{url}\"")).err();
             let words = "names database 3, and a Redis Cluster has only database 0";
             let is_refused = refused.as_ref().is_some_and(|error| error.contains(words));
             assert_eq!(is_refused, !is_good, "{url}: {refused:?}");

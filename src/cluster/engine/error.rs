@@ -52,6 +52,14 @@ pub enum EngineError {
     /// Sentinels do not know the master, or do not answer.
     #[error("no Sentinel knows where the master \"{0}\" is")]
     NoMaster(String),
+    /// Too few Sentinels say where the master is: the others may have another one.
+    #[error("{heard} of {all} Sentinels say where the master is, and only a majority can know")]
+    Minority {
+        /// How many do.
+        heard: usize,
+        /// How many `url` names.
+        all: usize,
+    },
     /// It is a replica, which refuses writes.
     #[error(
         "the engine is a replica: name its master, or let Sentinel name it (redis-sentinel://)"
@@ -159,7 +167,7 @@ impl EngineError {
             Self::Replica => {
                 "point `url` in [cluster] at the master, or let Sentinel name it (redis-sentinel://)"
             }
-            Self::NoMaster(_) => {
+            Self::NoMaster(_) | Self::Minority { .. } => {
                 "check that the Sentinels in [cluster] run, that this machine reaches them, and the master's name in `url`"
             }
             Self::Tls(_) | Self::Authorities(_) | Self::IsCluster | Self::TooOld(_) => OTHER,

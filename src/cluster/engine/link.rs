@@ -79,6 +79,11 @@ impl Link {
         let is_elsewhere = |(_, there): &mut (_, ConnectionInfo)| there.addr() != info.addr();
         link.connection.take_if(is_elsewhere).is_some()
     }
+
+    /// Drops the connection. Returns whether there was one.
+    pub async fn leave(&self) -> bool {
+        self.state.lock().await.connection.take().is_some()
+    }
 }
 
 /// A connection, where it leads, and how many replicas there are.

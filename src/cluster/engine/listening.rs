@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::select_ok};
 use redis::{Client, aio::PubSub};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{CONNECT, EngineError, RedisEngine};
@@ -17,6 +20,27 @@ const PING: Duration = Duration::from_secs(2);
 
 /// How often Sentinels are asked for the master. After a planned failover, the old master acknowledges writes for 11 s, and they are lost.
 const LOOK_FOR_MASTER: Duration = Duration::from_secs(1);
+
+/// After this many looks in a row without a majority of the Sentinels, the connection is dropped: the master may be cut off together with this node,
+/// and the others may elect another one. That takes them at least two seconds, and 31 s by default, so this node's lease ends before another node takes
+/// it there. A busy machine may miss one look.
+const MAX_UNHEARD: u32 = 3;
+
+/// When to look for the master, and how often that failed in a row.
+#[derive(Debug)]
+struct Looks {
+    next: Instant,
+    unheard: u32,
+}
+
+impl Looks {
+    fn new() -> Self {
+        Self {
+            next: Instant::now() + LOOK_FOR_MASTER,
+            unheard: 0,
+        }
+    }
+}
 
 /// A message on the listening connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +57,11 @@ impl RedisEngine {
     /// Listens for bells and messages until `stop`, over a separate connection. Messages are lost while the channel is full or the
     /// connection is down.
     pub async fn listen(&self, node: &str, heard: mpsc::Sender<Heard>, stop: CancellationToken) {
+        let mut looks = Looks::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.has_moved() => {}
+                () = self.has_moved(&mut looks) => {}
                 listened = self.listen_once(node, &heard) => {
                     if let Err(error) = listened && self.is_up() {
                         tracing::debug!(%error, "the connection for the engine's messages is lost");
@@ -47,17 +72,30 @@ impl RedisEngine {
         }
     }
 
-    /// Waits until Sentinels name another master, and drops the connection to the old one.
-    async fn has_moved(&self) {
+    /// Waits until Sentinels name another master, or none, and drops the connection to the old one.
+    async fn has_moved(&self, looks: &mut Looks) {
         loop {
-            tokio::time::sleep(LOOK_FOR_MASTER).await;
-            let place = self.place();
-            if place.is_sentinel()
-                && let Ok(found) = place.find().await
-                && self.server("").link.leave_all_but(&found[0]).await
-            {
-                tracing::info!(master = %found[0].addr(), "the cluster's engine has another master");
-                return;
+            sleep_until(looks.next).await;
+            looks.next = Instant::now() + LOOK_FOR_MASTER;
+            let (place, server) = (self.place(), self.server(""));
+            if !place.is_sentinel() {
+                continue;
+            }
+            match place.find().await {
+                Ok(found) => {
+                    looks.unheard = 0;
+                    if server.link.leave_all_but(&found[0]).await {
+                        tracing::info!(master = %found[0].addr(), "the cluster's engine has another master");
+                        return;
+                    }
+                }
+                Err(error) => {
+                    looks.unheard += 1;
+                    if looks.unheard >= MAX_UNHEARD && server.link.leave().await {
+                        tracing::warn!(%error, "the cluster's engine may have another master, so this node does not use it");
+                        return;
+                    }
+                }
             }
         }
     }
@@ -105,5 +143,35 @@ impl RedisEngine {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::engine::{Address, sentinels::Sentinels};
+
+    #[tokio::test]
+    async fn a_master_that_most_sentinels_no_longer_confirm_is_left() {
+        let sentinels = Sentinels::with_master(3).await;
+        let engine = RedisEngine::new(&Address {
+            url: sentinels.url(),
+            password: None,
+            prefix: "p".to_owned(),
+            replicas: 0,
+        });
+        let engine = engine.unwrap();
+        let (place, server) = (engine.place(), engine.server(""));
+        // If this process is paused, it may miss an answer.
+        while server.link.connection(&place, None).await.is_err() {
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+        sentinels.end_all_but(1);
+        tokio::time::pause();
+        let (begun, mut looks) = (Instant::now(), Looks::new());
+        let left = timeout(LOOK_FOR_MASTER * 10, engine.has_moved(&mut looks));
+        left.await.expect("it leaves");
+        assert!(begun.elapsed() >= LOOK_FOR_MASTER * MAX_UNHEARD);
+        assert!(server.link.connection(&place, None).await.is_err());
     }
 }

@@ -7,6 +7,8 @@ mod link;
 mod listening;
 mod place;
 mod rights;
+#[cfg(test)]
+mod sentinels;
 mod server;
 mod trial;
 

@@ -139,7 +139,7 @@ impl Place {
     /// Returns addresses to connect to now. Any of them will do.
     ///
     /// # Errors
-    /// No Sentinel knows the master.
+    /// Most Sentinels do not say where the master is.
     pub async fn find(&self) -> Result<Vec<ConnectionInfo>, EngineError> {
         let found = match &self.kind {
             Kind::Alone(info) => vec![info.clone()],
@@ -174,7 +174,8 @@ impl Place {
     }
 }
 
-/// Asks all Sentinels at once. The answer with the newest configuration counts. A majority suffices, because a failover needs one.
+/// Asks all Sentinels at once. The answer with the newest configuration counts. A majority suffices, because a failover needs one. It is also needed:
+/// the others may have another master, and a few Sentinels that are cut off with the old one do not know.
 async fn ask_sentinels(
     sentinels: &[ConnectionInfo],
     master: &str,
@@ -193,8 +194,14 @@ async fn ask_sentinels(
             break;
         }
     }
-    let (_, host, port) = newest.ok_or_else(|| EngineError::NoMaster(master.to_owned()))?;
-    Ok((host, port))
+    match newest {
+        None => Err(EngineError::NoMaster(master.to_owned())),
+        Some((_, host, port)) if heard > sentinels.len() / 2 => Ok((host, port)),
+        Some(_) => Err(EngineError::Minority {
+            heard,
+            all: sentinels.len(),
+        }),
+    }
 }
 
 /// Returns the number of the master's configuration, and its address.
@@ -263,6 +270,7 @@ fn user_and_hosts(text: &str) -> Result<(String, Vec<&str>), BadUrl> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::engine::sentinels::Sentinels;
 
     fn addresses(infos: &[ConnectionInfo]) -> Vec<String> {
         infos.iter().map(|info| info.addr().to_string()).collect()
@@ -299,6 +307,34 @@ mod tests {
         );
         assert_eq!(node.redis_settings().password(), Some("secret"));
         assert!(place.node(":7002").is_none() && place.node("a").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_minority_of_sentinels_says_does_not_count() {
+        for (living, all, is_found) in [(2, 3, true), (1, 3, false), (1, 2, false), (1, 1, true)] {
+            let sentinels = Sentinels::start(all, "10.0.0.1:7000").await;
+            let place = Place::from_url(&sentinels.url()).unwrap();
+            sentinels.end_all_but(living);
+            let mut found = place.find().await;
+            for _ in 0..100 {
+                match &found {
+                    Ok(_) => break,
+                    Err(EngineError::Minority { heard, .. }) if *heard == living => break,
+                    // This process was paused, so it has heard too few in time.
+                    Err(_) => found = place.find().await,
+                }
+            }
+            let found = found.map(|found| addresses(&found));
+            let found = found.map_err(|error| error.to_string());
+            match is_found {
+                true => assert_eq!(found.unwrap(), ["10.0.0.1:7000"]),
+                false => {
+                    let error = found.unwrap_err();
+                    let words = format!("{living} of {all} Sentinels say");
+                    assert!(error.starts_with(&words), "{error}");
+                }
+            }
+        }
     }
 
     #[test]
