@@ -48,9 +48,6 @@ use crate::{
 /// The minimum time between two looks at the lease.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A larger disagreement between the engine's clock and ours from one answer to the next is a jump of its clock.
-const JUMP: Duration = Duration::from_millis(1500);
-
 /// The parts of a task.
 pub(super) struct Parts {
     pub key: String,
@@ -120,6 +117,8 @@ pub struct Task {
     has_lost_news: bool,
     /// The last checkpoint; `None` if one is due.
     checkpoint: Option<Written>,
+    /// Whether the next entry leaves out a number, so that all nodes read the checkpoint that comes with it.
+    leaves_gap: bool,
     nodes: HashMap<String, Node>,
     /// The limit of another node that was logged as smaller.
     smaller_limit: Option<u32>,
@@ -213,6 +212,7 @@ impl Task {
             refusal: None,
             has_lost_news: false,
             checkpoint: None,
+            leaves_gap: false,
             nodes: HashMap::new(),
             smaller_limit: None,
             mirrors_seen: HashMap::new(),
@@ -353,17 +353,6 @@ impl Task {
         }
     }
 
-    /// Records the engine's clock from an answer that came at `now`.
-    fn note_time(&mut self, engine: Duration, now: Moment) {
-        if let Some((before, at)) = self.engine_time {
-            let expected = before.saturating_add(now.boot.saturating_sub(at));
-            if expected.abs_diff(engine) > JUMP {
-                self.suspect_since = self.up_to_date.or(Some(now));
-            }
-        }
-        self.engine_time = Some((engine, now.boot));
-    }
-
     /// Looks at the lease, and renews or takes it.
     async fn beat(&mut self) {
         let begun = self.now().boot;
@@ -425,7 +414,8 @@ impl Task {
             self.mirrors_due -= 1;
             self.read_mirrors().await;
         }
-        if self.leads() && (changes_format || !self.untold.is_empty()) {
+        let must_tell = changes_format || self.leaves_gap || !self.untold.is_empty();
+        if self.leads() && must_tell {
             self.publish(Entry::default()).await;
         }
         self.forget_nodes().await;

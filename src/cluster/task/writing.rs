@@ -46,6 +46,9 @@ impl Written {
     }
 }
 
+/// A larger disagreement between the engine's clock and ours from one answer to the next is a jump of its clock.
+const JUMP: Duration = Duration::from_millis(1500);
+
 /// How many ended reservations are remembered until the engine confirms that: as many as a busy router ends during a lease.
 const MAX_UNTOLD: usize = 1_024;
 
@@ -68,6 +71,36 @@ impl Task {
             format: codec::OLDEST,
             ..self.writing()
         }
+    }
+
+    /// Records the engine's clock from an answer that came at `now`.
+    pub(super) fn note_time(&mut self, engine: Duration, now: Moment) {
+        if let Some((before, at)) = self.engine_time {
+            let expected = before.saturating_add(now.boot.saturating_sub(at));
+            if expected.abs_diff(engine) > JUMP {
+                self.suspect_since = self.up_to_date.or(Some(now));
+                if self.leads() {
+                    // To a node that has started since, what was written before looks younger or older than it is.
+                    self.replace_log();
+                    self.next_beat = Duration::ZERO;
+                }
+            }
+        }
+        self.engine_time = Some((engine, now.boot));
+    }
+
+    /// Moves to the position of the next entry.
+    fn move_on(&mut self) {
+        self.position = self.position.next();
+        if std::mem::take(&mut self.leaves_gap) {
+            self.position = self.position.next();
+        }
+        self.written = self.position;
+    }
+
+    /// Lets the next entry come with a checkpoint that all nodes read.
+    fn replace_log(&mut self) {
+        (self.checkpoint, self.leaves_gap) = (None, true);
     }
 
     pub(super) async fn obey(&mut self, order: Order) {
@@ -180,8 +213,7 @@ impl Task {
         let (now, holder) = (self.now(), lease.holder.clone().unwrap_or_default());
         let generation = generation.to_owned();
         self.standing.apply(&entry);
-        self.position = self.position.next();
-        self.written = self.position;
+        self.move_on();
         let number = self.position.number;
         let is_due = self
             .checkpoint
@@ -212,11 +244,11 @@ impl Task {
         };
         match self.ask(&command).await {
             Some(Reply::Published(true, time)) => {
+                self.confirmed.published(self.position);
+                self.checkpoint = next;
                 let now = self.now();
                 self.note_time(time, now);
                 (self.up_to_date, self.suspect_since) = (Some(now), None);
-                self.confirmed.published(self.position);
-                self.checkpoint = next;
                 true
             }
             Some(_) => {
