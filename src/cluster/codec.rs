@@ -31,8 +31,8 @@ pub const OLDEST: u32 = 1;
 /// The maximum of packed bytes. The packed rows of 25,000 agents take about 4 MB.
 pub(super) const MAX_PACKED: usize = 16 * 1024 * 1024;
 
-/// The maximum of unpacked bytes: no list that openseat reads is longer, and a few kilobytes could unpack to anything.
-const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
+/// The maximum of unpacked bytes: no list that openseat reads is longer, and a few kilobytes could unpack to anything. Tests reach less with few rows.
+pub(super) const MAX_UNPACKED: u64 = if cfg!(test) { 4 } else { 64 } * 1024 * 1024;
 
 /// The maximum of unpacked bytes of a checkpoint: 200,000 rows, such as those of 25,000 agents with seven queues each.
 const MAX_CHECKPOINT: u64 = 256 * 1024 * 1024;
@@ -132,6 +132,13 @@ impl Reading {
 /// Packs an entry.
 pub fn encode(entry: &Entry, writing: &Writing) -> Vec<u8> {
     pack(&json(entry, writing))
+}
+
+/// Packs an entry, unless it is too long for others to read.
+pub fn encode_readable(entry: &Entry, writing: &Writing) -> Option<Vec<u8>> {
+    let json = json(entry, writing);
+    let packed = (json.len() as u64 <= MAX_UNPACKED).then(|| pack(&json));
+    packed.filter(|packed| packed.len() <= MAX_PACKED)
 }
 
 /// Packs a checkpoint, as far as others will read it.

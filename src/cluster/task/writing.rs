@@ -213,6 +213,7 @@ impl Task {
         let (now, holder) = (self.now(), lease.holder.clone().unwrap_or_default());
         let generation = generation.to_owned();
         self.standing.apply(&entry);
+        let data = self.pack(&mut entry);
         self.move_on();
         let number = self.position.number;
         let is_due = self
@@ -222,7 +223,6 @@ impl Task {
             true => Some(self.pack_checkpoint(now).await),
             false => None,
         };
-        let data = codec::encode(&entry, &self.writing());
         let next = match (&checkpoint, self.checkpoint) {
             (None, Some(written)) => Some(Written {
                 since: written.since + data.len(),
@@ -268,6 +268,17 @@ impl Task {
                 false
             }
         }
+    }
+
+    /// Packs an entry that was applied. If it is too long for others to read, the checkpoint that comes with it has its rows, in parts: right after a
+    /// node began to lead, its account's task tells all that it knows at once.
+    fn pack(&mut self, entry: &mut Entry) -> Vec<u8> {
+        if let Some(packed) = codec::encode_readable(entry, &self.writing()) {
+            return packed;
+        }
+        (entry.polls, entry.seen) = (Vec::new(), Vec::new());
+        self.replace_log();
+        codec::encode(entry, &self.writing())
     }
 
     /// Packs everything that is known. Other tasks run between its parts.

@@ -6,6 +6,7 @@ mod fail_over;
 mod formats;
 mod gap;
 mod logged;
+mod long;
 mod lost_ledger;
 mod member;
 mod nodes;
