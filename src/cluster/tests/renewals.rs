@@ -57,7 +57,7 @@ async fn a_leader_whose_renewals_get_no_answer_acts_no_longer_than_others_wait()
     });
     let (_node, member, running) = start_on(Arc::clone(&quiet) as Arc<_>, "identity");
     sleep(LEASE * 3).await;
-    // Others count from when the lease's text changed, and one may lead half a second after a whole lease. This one goes on leading meanwhile.
+    // Others count from when the lease's text changed, and one may lead half a second after a whole lease.
     let mut seen = (String::new(), clock.now().boot);
     for lost in [0, 1, 2, 0] {
         quiet.renewals.store(lost, Ordering::Relaxed);
@@ -67,7 +67,8 @@ async fn a_leader_whose_renewals_get_no_answer_acts_no_longer_than_others_wait()
             if lease != seen.0 {
                 seen = (lease, clock.now().boot);
             }
-            assert!(member.leads(), "{lost}");
+            // Without two renewals in a row, it waits for the third.
+            assert!(member.leads() || lost == 2, "{lost}");
             let until = member.tenure.until();
             let latest = seen.1 + LEASE - Duration::from_millis(900);
             assert!(until <= latest, "{lost}: {until:?} {latest:?}");
