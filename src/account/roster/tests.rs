@@ -416,6 +416,19 @@ fn newer_rows_of_a_poll_count_although_it_shows_an_older_date() {
 }
 
 #[test]
+fn a_row_that_two_polls_show_alike_is_none_of_a_sweep() {
+    let mut roster = Roster::new(1);
+    for seconds in [100, 110] {
+        poll(&mut roster, 0, seconds, vec![since("ann", "Available", 50)]);
+    }
+    let beside = roster.known_beside_polls(None);
+    assert!(beside.iter().all(|row| !row.by_sweep), "{beside:?}");
+    sweep(&mut roster, 120, vec![since("ann", "Available", 50)]);
+    let beside = roster.known_beside_polls(None);
+    assert!(beside.iter().all(|row| row.by_sweep) && beside.len() == 1);
+}
+
+#[test]
 fn a_poll_that_lags_behind_the_last_one_changes_no_membership() {
     let mut roster = Roster::new(1);
     let now = vec![
