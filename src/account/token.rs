@@ -31,7 +31,7 @@ pub struct TokenKeeper {
     budget: Arc<Budget>,
     /// Shared with the server, because the drop-in API accepts the same token.
     digest: watch::Sender<Option<Digest>>,
-    /// Whether a read is under way, so that a hanging file occupies only one thread.
+    /// Whether a read is under way, so that no second one waits behind it.
     reading: AtomicBool,
     /// Why the last read failed, so that it is logged once; empty if it succeeded.
     trouble: Mutex<String>,

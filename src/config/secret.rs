@@ -329,11 +329,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Warns if other users of this machine can read a secret's file. A missing file is reported when it is read.
 pub(super) fn exposure(path: &Path) -> Option<String> {
-    let path = path.to_owned();
-    let mode = aside::wait(LOOK, {
-        let path = path.clone();
-        move || Some(path.metadata().ok()?.mode() & 0o777)
-    });
+    let owned = path.to_owned();
+    let mode = aside::wait(path, LOOK, move || Some(owned.metadata().ok()?.mode() & 0o777));
     let mode = mode.ok()??;
     (mode & 0o077 != 0).then(|| {
         let path = path.display();

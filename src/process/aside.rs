@@ -2,13 +2,15 @@
 //!
 //! A file system that does not answer blocks the thread that asks it, and no signal ends that wait. Tokio's own threads for blocking work
 //! delay the end of the runtime, and panic if no thread can be started. So work that may hang gets its own thread and a deadline; after the
-//! deadline the caller continues, and the thread ends whenever the system lets it.
+//! deadline the caller continues, and the thread ends whenever the system lets it. Requests for one path take turns ([`turns`](super::turns)), so
+//! a path that hangs keeps one thread, however often it is asked.
 //!
 //! Deadlines are in real time: a test that pauses Tokio's clock does not pause a disk.
 
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         atomic::{AtomicUsize, Ordering},
         mpsc::{RecvTimeoutError, sync_channel},
@@ -19,11 +21,18 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::turns::Turns;
+
 /// The most threads at work or left behind. Twenty accounts whose files hang take twenty; a process that has left this many
 /// behind has a file system that will not answer the next one either. Well below the 256 tasks that the unit allows.
 const MAX_THREADS: usize = 64;
 
+/// A path that hangs is tried again only while fewer threads than this are taken: half of them, so that paths that do not hang have the others.
+const MAX_WITH_RETRIES: usize = MAX_THREADS / 2;
+
 static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+static TURNS: Turns = Turns::new();
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -42,20 +51,26 @@ pub enum Unfinished {
     Panicked,
 }
 
-/// Does the work on its own thread and waits for it, at most until the deadline. Blocks.
+/// Does the work with a path on its own thread and waits for it: at most this long for earlier work with the same path, and as long for this.
+/// Blocks.
 ///
 /// # Errors
 /// [`Unfinished`]
 pub fn wait<T: Send + 'static>(
+    path: &Path,
     deadline: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unfinished> {
+    let may_retry = || THREADS.load(Ordering::Relaxed) < MAX_WITH_RETRIES;
+    let turn = TURNS.take(path, deadline, may_retry);
+    let turn = turn.ok_or(Unfinished::Late(deadline))?;
     let place = Place::take()?;
     let (done, result) = sync_channel(1);
     start(move || {
-        let _place = place;
+        let done_with = work();
+        drop((turn, place));
         // After the deadline the receiver is gone.
-        let _ = done.send(work());
+        let _ = done.send(done_with);
     })?;
     result.recv_timeout(deadline).map_err(|error| match error {
         RecvTimeoutError::Timeout => Unfinished::Late(deadline),
@@ -63,15 +78,17 @@ pub fn wait<T: Send + 'static>(
     })
 }
 
-/// Does the work on its own thread for a task, without blocking a thread of the runtime.
+/// Does as [`wait`] for a task, without blocking a thread of the runtime.
 ///
 /// # Errors
 /// [`Unfinished`]
 pub async fn run<T: Send + 'static>(
+    path: &Path,
     deadline: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unfinished> {
-    let waited = bounded(move || wait(deadline, work)).await;
+    let path = path.to_owned();
+    let waited = bounded(move || wait(&path, deadline, work)).await;
     waited.and_then(|done| done)
 }
 
@@ -121,7 +138,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::{Arc, Mutex, mpsc::channel};
 
     use super::*;
 
@@ -130,16 +147,37 @@ mod tests {
 
     #[tokio::test]
     async fn finished_work_returns_and_hanging_work_is_abandoned() {
-        assert_eq!(run(LONG, || 7).await.unwrap(), 7);
+        assert_eq!(run(Path::new("/a"), LONG, || 7).await.unwrap(), 7);
         let (release, hangs) = channel::<()>();
-        let left = run(SHORT, move || hangs.recv().is_ok()).await;
+        let left = run(Path::new("/a"), SHORT, move || hangs.recv().is_ok()).await;
         assert!(matches!(left, Err(Unfinished::Late(SHORT))), "{left:?}");
         drop(release);
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_not_a_hang() {
-        let panicked = run(LONG, || panic!("on purpose")).await;
-        assert!(matches!(panicked, Err(Unfinished::Panicked)));
+        for _ in 0..2 {
+            let panicked = run(Path::new("/panics"), LONG, || panic!("on purpose")).await;
+            assert!(matches!(panicked, Err(Unfinished::Panicked)));
+        }
+    }
+
+    #[test]
+    fn a_path_that_hangs_keeps_one_thread_and_no_other_path() {
+        let (release, hangs) = channel::<()>();
+        let (hangs, begun) = (Arc::new(Mutex::new(hangs)), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..8 {
+            let (hangs, begun) = (Arc::clone(&hangs), Arc::clone(&begun));
+            let left = wait(Path::new("/hangs"), SHORT, move || {
+                begun.fetch_add(1, Ordering::Relaxed);
+                hangs.lock().unwrap().recv().is_ok()
+            });
+            assert!(matches!(left, Err(Unfinished::Late(SHORT))), "{left:?}");
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), 1);
+        assert_eq!(wait(Path::new("/other"), LONG, || 7).unwrap(), 7);
+        // It answers at last, and is asked again.
+        drop(release);
+        assert_eq!(wait(Path::new("/hangs"), LONG, || 7).unwrap(), 7);
     }
 }

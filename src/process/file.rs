@@ -54,8 +54,8 @@ impl FileError {
 /// # Errors
 /// [`FileError`]
 pub fn read(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let path = path.to_owned();
-    aside::wait(DEADLINE, move || read_now(&path, most))?
+    let owned = path.to_owned();
+    aside::wait(path, DEADLINE, move || read_now(&owned, most))?
 }
 
 fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {

@@ -14,3 +14,4 @@ pub mod spelling;
 pub mod state_folder;
 pub mod thread;
 pub mod tls;
+mod turns;

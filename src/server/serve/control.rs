@@ -124,7 +124,8 @@ impl Socket {
     async fn bind(folder: &Path) -> io::Result<Self> {
         let path = folder.join(CONTROL_SOCKET);
         let folder = folder.to_owned();
-        let bound = aside::run(DEADLINE, move || bind(ControlPath::new(&folder)?.get())).await;
+        let bind = move || bind(ControlPath::new(&folder)?.get());
+        let bound = aside::run(&path, DEADLINE, bind).await;
         let (listener, file) = bound.map_err(io::Error::other)??;
         listener.set_nonblocking(true)?;
         Ok(Self {
@@ -187,7 +188,7 @@ impl Socket {
 
     async fn is_gone(&self) -> bool {
         let path = self.path.clone();
-        let found = aside::run(DEADLINE, move || file_at(&path)).await;
+        let found = aside::run(&self.path, DEADLINE, move || file_at(&path)).await;
         // A file system that hangs has removed nothing.
         found.is_ok_and(|found| found.is_none_or(|found| found != self.file))
     }
@@ -195,7 +196,7 @@ impl Socket {
     /// Removes the file, unless it belongs to a successor.
     async fn remove(&self) {
         let (path, file) = (self.path.clone(), self.file);
-        let removed = aside::run(DEADLINE, move || {
+        let removed = aside::run(&self.path, DEADLINE, move || {
             if file_at(&path) == Some(file) {
                 let _ = fs::remove_file(&path);
             }
