@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::{
-    EXIT_USAGE, args::ConfigCommand, complain, exit_after, load_or_explain, print,
-    terminal::counted, warn,
+    EXIT_USAGE, args::ConfigCommand, complain, exit_after, load_or_explain, load_with_secrets,
+    print, terminal::counted, warn,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -16,18 +16,13 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// Runs a subcommand.
 pub fn run(command: &ConfigCommand) -> ExitCode {
-    let file = match command {
-        ConfigCommand::Example => return exit_after(print(EXAMPLE), ExitCode::SUCCESS),
-        ConfigCommand::Check(file) | ConfigCommand::Show(file) => file,
+    let done = match command {
+        ConfigCommand::Example => Ok(exit_after(print(EXAMPLE), ExitCode::SUCCESS)),
+        ConfigCommand::Check(file) => load_with_secrets(file).map(|config| check(&config)),
+        ConfigCommand::Show(file) => load_or_explain(file)
+            .map(|config| exit_after(print(&config.to_toml()), ExitCode::SUCCESS)),
     };
-    let config = match load_or_explain(file) {
-        Ok(config) => config,
-        Err(exit) => return exit,
-    };
-    match command {
-        ConfigCommand::Show(_) => exit_after(print(&config.to_toml()), ExitCode::SUCCESS),
-        _ => check(&config),
-    }
+    done.unwrap_or_else(|exit| exit)
 }
 
 /// Also checks all files that it names: a missing one is a mistake, unless it is a token that only the service has.

@@ -94,10 +94,20 @@ fn file_of(file: &ConfigFile) -> Result<PathBuf, ConfigError> {
     }
 }
 
-/// Loads the config and prints its warnings. If it is wrong, prints all mistakes and returns the exit code.
+/// Loads the config for a command that reads none of its secrets, and prints its warnings. If it is wrong, prints all mistakes and returns the exit
+/// code.
 fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
+    explain(file, |config| config)
+}
+
+/// Does as [`load_or_explain`] for a command that reads the secrets, and warns of those that other users can read.
+fn load_with_secrets(file: &ConfigFile) -> Result<Config, ExitCode> {
+    explain(file, Config::with_its_secrets_looked_at)
+}
+
+fn explain(file: &ConfigFile, look: impl FnOnce(Config) -> Config) -> Result<Config, ExitCode> {
     let loaded = file_of(file).and_then(|path| Config::load_beside_the_service(&path));
-    let config = loaded.map_err(|error| {
+    let config = loaded.map(look).map_err(|error| {
         complain(&error.to_string());
         ExitCode::from(EXIT_USAGE)
     })?;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::{
     EXIT_FAILURE, EXIT_USAGE,
     args::NotifyCommand,
-    exit_after, exit_with, failed, load_or_explain,
+    exit_after, exit_with, failed, load_with_secrets,
     terminal::{BAD, GOOD, MARK, painted, plain, show},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 
 /// Sends a test message to each address. Exits with 0 if all accepted it.
 pub fn run(NotifyCommand::Test(file): &NotifyCommand) -> ExitCode {
-    let config = match load_or_explain(file) {
+    let config = match load_with_secrets(file) {
         Ok(config) => config,
         Err(exit) => return exit,
     };

@@ -3,7 +3,8 @@
 use std::{fmt::Write as _, process::ExitCode, sync::Arc};
 
 use super::{
-    EXIT_FAILURE, EXIT_USAGE, args, asking, exit_after, exit_with, failed, load_or_explain, print,
+    EXIT_FAILURE, EXIT_USAGE, args, asking, exit_after, exit_with, failed, load_with_secrets,
+    print,
     spinner::Spinner,
     terminal::{BAD, Column, STRONG, counted, painted, plain, show, table},
 };
@@ -18,7 +19,7 @@ use crate::{
 
 /// Lists. Exits with 0 if every account could be asked for what was wanted.
 pub fn run(options: &args::Queues) -> ExitCode {
-    let config = match load_or_explain(&options.config) {
+    let config = match load_with_secrets(&options.config) {
         Ok(config) => config,
         Err(exit) => return exit,
     };

@@ -138,23 +138,25 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: the file cannot be read, or has mistakes, which are all reported.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Self::load_with(path, &process_env)
+        let config = Self::parse(&read(path)?, path, &process_env)?;
+        Ok(config.with_its_secrets_looked_at())
     }
 
-    /// Reads and checks a file for a command beside the service. A token that only the service has counts as found.
+    /// Reads and checks a file for a command beside the service. A token that only the service has counts as found. It looks at no other file, since
+    /// most commands need none, and each may hang.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_beside_the_service(path: &Path) -> Result<Self, ConfigError> {
-        Self::load_with(path, &|name| service_env(path, name))
+        Self::parse(&read(path)?, path, &|name| service_env(path, name))
     }
 
-    fn load_with(path: &Path, env: Environment<'_>) -> Result<Self, ConfigError> {
-        let mut config = Self::parse(&read(path)?, path, env)?;
-        let exposed = config.secret_files().filter_map(secret::exposure);
-        let exposed: Vec<_> = exposed.collect();
-        config.warnings.extend(exposed);
-        Ok(config)
+    /// Adds a warning for each secret that other users of this machine can read. Blocks for a moment if files hang.
+    #[must_use]
+    pub fn with_its_secrets_looked_at(mut self) -> Self {
+        let exposed = secret::exposures(self.secret_files());
+        self.warnings.extend(exposed);
+        self
     }
 
     /// Checks a text. `path` is for messages, and relative paths start at its folder.

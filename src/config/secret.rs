@@ -7,7 +7,11 @@ use std::{
     fmt, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::channel,
+    },
     time::Duration,
 };
 
@@ -327,10 +331,49 @@ pub(super) fn read_as(what: &'static str, path: &Path) -> Result<SecretString, S
 /// The longest wait for a file's mode. A file that hangs is reported when it is read.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Warns if other users of this machine can read a secret's file. A missing file is reported when it is read.
-pub(super) fn exposure(path: &Path) -> Option<String> {
+/// How many files are looked at at once: if all of them hang, half of the threads that may wait for a file system are left to read the others.
+const AT_ONCE: usize = 32;
+
+/// Warns, in the order of the files, if other users of this machine can read a secret. A missing file is reported when it is read.
+pub(super) fn exposures<'p>(files: impl Iterator<Item = &'p Path>) -> Vec<String> {
+    let files = files.map(Path::to_owned).collect();
+    let found = all_at_once(files, |path: &PathBuf| exposure(path));
+    found.into_iter().flatten().collect()
+}
+
+/// Does the work for each item, for several at once, and returns the results in the order of the items.
+fn all_at_once<I, T>(items: Vec<I>, work: impl Fn(&I) -> T + Send + Sync + 'static) -> Vec<T>
+where
+    I: Send + Sync + 'static,
+    T: Send + 'static,
+{
+    let (threads, work) = (items.len().min(AT_ONCE), Arc::new(work));
+    let (items, next) = (Arc::new(items), Arc::new(AtomicUsize::new(0)));
+    let (done, results) = channel();
+    for _ in 0..threads {
+        let (items, next) = (Arc::clone(&items), Arc::clone(&next));
+        let (work, done) = (Arc::clone(&work), done.clone());
+        // Without a thread, the others do its part.
+        let _ = aside::start(move || {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(place) else { break };
+                // The receiver waits for every sender.
+                let _ = done.send((place, work(item)));
+            }
+        });
+    }
+    drop(done);
+    let mut results: Vec<_> = results.iter().collect();
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn exposure(path: &Path) -> Option<String> {
     let owned = path.to_owned();
-    let mode = aside::wait(path, LOOK, move || Some(owned.metadata().ok()?.mode() & 0o777));
+    let mode = aside::wait(path, LOOK, move || {
+        Some(owned.metadata().ok()?.mode() & 0o777)
+    });
     let mode = mode.ok()??;
     (mode & 0o077 != 0).then(|| {
         let path = path.display();

@@ -14,8 +14,8 @@ use std::{process::ExitCode, sync::Arc};
 use url::form_urlencoded;
 
 use super::{
-    EXIT_FAILURE, EXIT_USAGE, args, asking, exit_after, exit_with, failed, load_or_explain, print,
-    spinner::Spinner, terminal::show,
+    EXIT_FAILURE, EXIT_USAGE, args, asking, exit_after, exit_with, failed, load_with_secrets,
+    print, spinner::Spinner, terminal::show,
 };
 use crate::{
     budget::Ledger,
@@ -31,7 +31,7 @@ const MAX_NAMES: usize = 14 * 1024;
 
 /// Runs the check. Exits with 0 if every queue was read and measured, with any decision.
 pub fn run(options: &args::Check) -> ExitCode {
-    let config = match load_or_explain(&options.config) {
+    let config = match load_with_secrets(&options.config) {
         Ok(config) => config,
         Err(exit) => return exit,
     };

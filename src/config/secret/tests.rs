@@ -1,6 +1,11 @@
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::{Condvar, Mutex},
+};
 
 use super::*;
+use crate::config::Config;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -144,8 +149,44 @@ fn a_file_that_others_may_read_causes_a_warning() {
     let file = file(KEY.as_bytes());
     for (mode, warns) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
         fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("chmod");
-        let warning = exposure(file.path());
-        assert_eq!(warning.is_some(), warns, "{mode:o}: {warning:?}");
+        let warnings = exposures([file.path()].into_iter());
+        assert_eq!(!warnings.is_empty(), warns, "{mode:o}: {warnings:?}");
     }
-    assert_eq!(exposure(Path::new("/nowhere/main.token")), None);
+    let missing = Path::new("/nowhere/main.token");
+    assert!(exposures([missing].into_iter()).is_empty());
+}
+
+#[test]
+fn files_that_hang_are_looked_at_at_the_same_time() {
+    const HANGING: usize = 8;
+    // How many are at work, and whether all have been.
+    let at_work = Arc::new((Mutex::new(0), Condvar::new()));
+    let look = move |file: &usize| {
+        let (count, all) = &*at_work;
+        let mut begun = count.lock().expect("no panic");
+        *begun += 1;
+        all.notify_all();
+        let deadline = Duration::from_secs(20);
+        let waited = all.wait_timeout_while(begun, deadline, |begun| *begun < HANGING);
+        assert!(!waited.expect("no panic").1.timed_out(), "one at a time");
+        *file
+    };
+    let files: Vec<_> = (0..HANGING).collect();
+    assert_eq!(all_at_once(files.clone(), look), files);
+    let many: Vec<_> = (0..10 * AT_ONCE).collect();
+    assert_eq!(all_at_once(many.clone(), |file: &usize| *file), many);
+}
+
+#[test]
+fn only_those_who_read_secrets_look_at_them() {
+    let token = file(KEY.as_bytes());
+    fs::set_permissions(token.path(), fs::Permissions::from_mode(0o644)).expect("chmod");
+    let text = format!(
+        "[state]\ndir = false\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_file = {:?}\nqueue = [{{ queue = 1 }}]\n",
+        token.path()
+    );
+    let config = file(text.as_bytes());
+    let warnings = |loaded: Result<Config, _>| loaded.expect("a good config").warnings.len();
+    assert_eq!(warnings(Config::load_beside_the_service(config.path())), 0);
+    assert_eq!(warnings(Config::load(config.path())), 1);
 }
