@@ -108,11 +108,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 /// Sockets from the unit are part of the configuration; so are a path that is not a regular file, and a program older than its state.
 fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
-    let is_newer = matches!(
-        cause.downcast_ref(),
-        Some(LedgerError::Open(OpenError::Newer { .. }))
-    );
-    is_newer
+    matches!(cause.downcast_ref(), Some(OpenError::Newer { .. }))
         || matches!(cause.downcast_ref(), Some(FileError::Kind(_)))
         || cause.is::<SocketError>()
         || matches!(cause.downcast_ref(), Some(BindError::NeedsToken { .. }))
@@ -176,6 +172,11 @@ mod tests {
             (secret(SecretFault::NotSet), 1),
             (anyhow::Error::from(denied()).context("state"), 77),
             (anyhow::Error::from(full), 1),
+            (
+                anyhow::Error::from(OpenError::Newer { found: 9, known: 8 })
+                    .context("state.sqlite3"),
+                78,
+            ),
             (anyhow::anyhow!("a task ended early"), 1),
         ] {
             assert_eq!(exit_code(&error), code, "{error:#}");

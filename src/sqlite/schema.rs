@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// How long to wait for another process's transaction. Each takes milliseconds, on a slow disk perhaps a second.
 const BUSY: Duration = Duration::from_secs(5);
@@ -88,6 +88,22 @@ impl Schema {
         Ok(connection)
     }
 
+    /// Checks that no newer openseat wrote a file, without changing it. Anything else that is wrong with it shows when it is opened.
+    ///
+    /// # Errors
+    /// [`OpenError::Newer`]
+    pub fn refuse_newer(&self, path: &Path) -> Result<(), OpenError> {
+        match marks(path) {
+            Ok((found, mark)) if mark == self.application_id && found > self.current() => {
+                Err(OpenError::Newer {
+                    found,
+                    known: self.current(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Opens a database in memory.
     ///
     /// # Errors
@@ -154,6 +170,16 @@ impl Schema {
         }
         Ok(version)
     }
+}
+
+/// Returns the version and the application id of a file.
+fn marks(path: &Path) -> rusqlite::Result<(i64, i32)> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY)?;
+    Ok((
+        connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
+    ))
 }
 
 /// Returns whether the error says that our SQL does not match the file's tables.

@@ -4,8 +4,12 @@ pub mod calls;
 pub mod history;
 pub mod journal;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
 
 use self::{
     calls::{CallLog, Keeping},
@@ -61,6 +65,7 @@ impl State {
             });
         };
         let ledger = keep_ledger(dir, clock).await?;
+        refuse_newer_files(dir, history_days > 0)?;
         let store = Store::open(&dir.join(STORE_FILE), Arc::clone(clock))?;
         let history = (history_days > 0).then(|| {
             history::Recorder::start(&dir.join(HISTORY_FILE), history_days, Arc::clone(clock))
@@ -117,6 +122,25 @@ impl State {
             tracing::warn!("the last answers about calls could not be recorded in time");
         }
     }
+}
+
+/// Checks that this program knows the layout of each file that it will write. Without these files it could run, but it would never write them, and
+/// nobody would notice what is missing.
+fn refuse_newer_files(dir: &Path, with_history: bool) -> anyhow::Result<()> {
+    let past = [
+        (HISTORY_FILE, &history::schema::SCHEMA),
+        (CALLS_FILE, &calls::schema::SCHEMA),
+    ];
+    let past = past.into_iter().filter(|_| with_history);
+    for (name, schema) in [(STORE_FILE, &store::schema::SCHEMA)]
+        .into_iter()
+        .chain(past)
+    {
+        let path = dir.join(name);
+        let checked = schema.refuse_newer(&path);
+        checked.with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// Opens the ledger of a state folder, and locks the folder for this process. It waits a moment for a process that is ending.

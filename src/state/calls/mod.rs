@@ -17,7 +17,7 @@ mod index;
 mod keeper;
 mod memory;
 mod read;
-mod schema;
+pub(super) mod schema;
 #[cfg(test)]
 mod tests;
 mod trim;

@@ -2,7 +2,7 @@
 
 use crate::sqlite::Schema;
 
-pub(super) const SCHEMA: Schema = Schema {
+pub(in crate::state) const SCHEMA: Schema = Schema {
     application_id: 0x6f73_636c, // "oscl"
     unmarked: (0, ""),
     migrations: &["

@@ -25,7 +25,7 @@ mod note;
 mod presence;
 mod read;
 mod record;
-mod schema;
+pub(super) mod schema;
 mod series;
 mod steady;
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod names;
 mod notices;
 mod renames;
 mod reservations;
-mod schema;
+pub(super) mod schema;
 mod snapshots;
 #[cfg(test)]
 mod tests;

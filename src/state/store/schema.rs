@@ -2,7 +2,7 @@
 
 use crate::sqlite::Schema;
 
-pub(super) const SCHEMA: Schema = Schema {
+pub(in crate::state) const SCHEMA: Schema = Schema {
     application_id: 0x6f73_7374, // "osst"
     unmarked: (2, "names"),
     migrations: &[
