@@ -47,7 +47,18 @@ pub fn run(file: &ConfigFile) -> ExitCode {
 
 fn wrong_config(error: &ConfigError) -> ExitCode {
     complain(&error.to_string());
-    ExitCode::from(EXIT_CONFIG)
+    ExitCode::from(code_of_config(error))
+}
+
+/// A file system that hangs now may answer the next start; every other fault of the config needs a person.
+fn code_of_config(error: &ConfigError) -> u8 {
+    match error {
+        ConfigError::Unreadable {
+            source: FileError::Unfinished(_),
+            ..
+        } => EXIT_FAILURE,
+        _ => EXIT_CONFIG,
+    }
 }
 
 async fn daemon(path: PathBuf, passed: Vec<Detached>) -> anyhow::Result<()> {
@@ -146,7 +157,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{SecretFault, TokenSource};
+    use crate::{
+        config::{SecretFault, TokenSource},
+        process::aside::Unfinished,
+    };
 
     fn secret(cause: SecretFault) -> anyhow::Error {
         // Root may read everything, so the error is built here.
@@ -180,6 +194,22 @@ mod tests {
             (anyhow::anyhow!("a task ended early"), 1),
         ] {
             assert_eq!(exit_code(&error), code, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_config_that_hangs_is_tried_again() {
+        let unreadable = |source| ConfigError::Unreadable {
+            path: "openseat.toml".into(),
+            source,
+        };
+        let late = Unfinished::Late(Duration::from_secs(5));
+        for (error, code) in [
+            (unreadable(late.into()), 1),
+            (unreadable(FileError::Kind("a folder")), 78),
+            (ConfigError::NotFound, 78),
+        ] {
+            assert_eq!(code_of_config(&error), code, "{error}");
         }
     }
 
