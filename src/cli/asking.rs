@@ -24,13 +24,15 @@ use crate::{
 /// Enough for a thousand queues, four at a time, at half a second each, twice.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The daemon answers this from memory. It may be about to stop.
+/// The daemon answers this from memory; one that does not is stopped or hangs, and would not answer anything else either.
 const SOON: Duration = Duration::from_secs(5);
 
 const OTHER_CONFIG: &str = "the daemon asks by its own config, which is not that of this file: it has not reloaded the file since it changed, or reads another one; `openseat reload` makes it read its file again";
 
 const UNRECORDED: &str =
     "no request was sent, because requests are recorded there; run it as the daemon's user";
+
+const SILENT: &str = "nothing was asked: a daemon runs with this state folder, but does not answer at its control socket";
 
 /// In a cluster, the other nodes would not know what a command spends.
 const UNCOUNTED: &str = "nothing was asked: in a cluster the running daemon sends a command's requests, so that all nodes count them, and no daemon answers in the folder that [state] dir names; start it";
@@ -111,11 +113,18 @@ async fn from_daemon(
     target: &str,
 ) -> Result<Option<String>, ExitCode> {
     let spinner = Spinner::waiting();
+    let other = match command(folder, Method::POST, "/v1/config", SOON).await {
+        Ok(other) => other,
+        Err(Unreached::Nobody(_)) => return Ok(None),
+        Err(Unreached::Failed(error)) => {
+            drop(spinner);
+            return Err(failed(&error.context(SILENT)));
+        }
+    };
     let answer = command(folder, Method::POST, target, TIMEOUT).await;
-    let other = command(folder, Method::POST, "/v1/config", SOON).await;
     drop(spinner);
     // An earlier version does not say what it has.
-    if let Ok((StatusCode::OK, digest)) = other
+    if let (StatusCode::OK, digest) = other
         && digest != config.digest_of_accounts()
     {
         note(OTHER_CONFIG);
@@ -166,7 +175,22 @@ pub(super) fn reach(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
+    use crate::process::state_folder::CONTROL_SOCKET;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_hangs_is_reported_within_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let _hangs = UnixListener::bind(folder.path().join(CONTROL_SOCKET)).unwrap();
+        let text = "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\nqueue = [{ queue = 1 }]\n";
+        let config = Config::parse(text, "openseat.toml".as_ref(), &|_| None).unwrap();
+        let begun = tokio::time::Instant::now();
+        let answer = from_daemon(&config, folder.path(), "/v1/check").await;
+        assert_eq!(answer, Err(ExitCode::from(EXIT_FAILURE)));
+        assert!(begun.elapsed() < 2 * SOON, "{:?}", begun.elapsed());
+    }
 
     #[tokio::test]
     async fn in_a_cluster_no_command_asks_without_the_daemon() {
