@@ -67,7 +67,7 @@ pub(super) struct Resolver {
 #[derive(Default)]
 struct State {
     names: HashMap<String, Known>,
-    /// The names to look up next; those that worked last time come first.
+    /// The names to look up: those that were tried less often come first, and of these those that worked last time.
     queue: VecDeque<String>,
     threads: usize,
     doubtful: usize,
@@ -79,8 +79,19 @@ struct Known {
     addresses: Option<(Addresses, Instant)>,
     /// The callers that wait for the look-up in progress.
     pending: Option<watch::Sender<Option<Answer>>>,
-    /// Whether the last lookup failed, or all callers gave up before it ended.
+    /// Whether the last lookup failed, or a caller gave up before it ended.
     is_doubtful: bool,
+    /// Whether a thread is looking it up.
+    is_begun: bool,
+    /// How many lookups have begun since the last that succeeded.
+    tries: u32,
+}
+
+impl Known {
+    fn has_no_callers(&self) -> bool {
+        let callers = self.pending.as_ref().map(watch::Sender::receiver_count);
+        callers.unwrap_or_default() == 0
+    }
 }
 
 impl Resolver {
@@ -190,9 +201,10 @@ impl Resolver {
         state.threads -= 1;
     }
 
+    /// Records that a caller gave up. A name that still waits for its turn is no worse for that.
     fn doubt(&self, host: &str) {
         if let Some(known) = self.state().names.get_mut(host) {
-            known.is_doubtful = true;
+            known.is_doubtful |= known.is_begun;
         }
     }
 
@@ -208,42 +220,43 @@ enum Begun {
 }
 
 impl State {
-    /// Takes the next name to look up, and whether it is doubtful. Names without waiting callers are dropped.
+    /// Takes the next name to look up, and whether it is doubtful: the first of those that were tried least. So names that hang delay a name that does
+    /// not by one round at most. A name that was tried and has no waiting callers is dropped; others keep their place, so that the answer is there
+    /// when the next caller comes.
     fn next(&mut self) -> Option<(String, bool)> {
-        let mut place = 0;
-        while let Some(host) = self.queue.get(place) {
-            let Some(known) = self.names.get_mut(host) else {
-                self.queue.remove(place);
-                continue;
-            };
-            let waiting = known
-                .pending
-                .as_ref()
-                .map_or(0, watch::Sender::receiver_count);
-            if waiting == 0 {
+        let names = &mut self.names;
+        self.queue.retain(|host| match names.get_mut(host) {
+            Some(known) if known.tries > 0 && known.has_no_callers() => {
                 known.pending = None;
-                self.queue.remove(place);
-                continue;
+                false
             }
-            if known.is_doubtful && self.doubtful >= MAX_DOUBTFUL {
-                place += 1;
-                continue;
-            }
-            let is_doubtful = known.is_doubtful;
-            self.doubtful += usize::from(is_doubtful);
-            let host = self.queue.remove(place)?;
-            return Some((host, is_doubtful));
-        }
-        None
+            known => known.is_some(),
+        });
+        let is_full = self.doubtful >= MAX_DOUBTFUL;
+        let places = self.queue.iter().enumerate();
+        let places = places.filter_map(|(place, host)| {
+            let known = self.names.get(host)?;
+            (!known.is_doubtful || !is_full).then_some((known.tries, place))
+        });
+        let (_, place) = places.min()?;
+        let host = self.queue.remove(place)?;
+        let known = self.names.get_mut(&host)?;
+        known.is_begun = true;
+        known.tries = known.tries.saturating_add(1);
+        let is_doubtful = known.is_doubtful;
+        self.doubtful += usize::from(is_doubtful);
+        Some((host, is_doubtful))
     }
 
     fn answered(&mut self, host: &str, answer: Answer) {
         let Some(known) = self.names.get_mut(host) else {
             return;
         };
+        known.is_begun = false;
         known.is_doubtful = answer.is_err();
         if let Ok(addresses) = &answer {
             known.addresses = Some((Arc::clone(addresses), Instant::now()));
+            known.tries = 0;
         }
         if let Some(pending) = known.pending.take() {
             pending.send_replace(Some(answer));

@@ -110,6 +110,30 @@ async fn names_known_to_hang_leave_room_for_others() {
 }
 
 #[tokio::test]
+async fn a_name_that_waited_in_vain_behind_others_that_hang_comes_next() {
+    let (system, resolver) = System::resolver();
+    let hosts: Vec<_> = (0..200).map(|n| format!("hang-{n}.test")).collect();
+    let all = hosts.iter().map(|host| resolver.addresses(host, SHORT));
+    assert!(join_all(all).await.iter().all(Result::is_err));
+    assert!(resolver.addresses("well.test", SHORT).await.is_err());
+    {
+        let mut state = resolver.state();
+        assert!(!state.names["well.test"].is_doubtful, "it was not tried");
+        // Those that hung are asked for again, before it.
+        for host in &hosts {
+            let known = state.names.get_mut(host).expect("it was asked for");
+            known.tries += 1;
+        }
+        // A thread becomes free, and nobody waits for this name at that moment.
+        let (next, is_doubtful) = state.next().expect("names wait");
+        assert_eq!((&*next, is_doubtful), ("well.test", false));
+        state.answered("well.test", Ok(Arc::new([ONE])));
+    }
+    assert!(resolver.addresses("well.test", SHORT).await.is_ok());
+    system.open();
+}
+
+#[tokio::test]
 async fn a_failure_says_why_and_is_not_cached() {
     let (system, resolver) = System::resolver();
     for (host, why) in [
