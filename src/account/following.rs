@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Account, Ask, Deps, LISTEN, RefreshError};
+use super::{Account, Ask, Deps, LISTEN, PresentFault, RefreshError};
 use crate::{
     budget::{Cause, Refusal},
     clock::Clock,
@@ -118,10 +118,9 @@ impl Account {
         (0..self.deps.queues.len()).for_each(|place| self.forget_outlook(place));
     }
 
-    pub(super) fn show_account_fault(&self, present: Option<super::PresentFault>) {
+    pub(super) fn show_account_fault(&self, present: Option<PresentFault>) {
         self.deps.health.send_if_modified(|health| {
-            let kind =
-                |fault: &Option<super::PresentFault>| fault.as_ref().map(super::PresentFault::kind);
+            let kind = |fault: &Option<PresentFault>| fault.as_ref().map(PresentFault::kind);
             let changed = kind(&health.fault) != kind(&present);
             match (&mut health.fault, present) {
                 (Some(shown), Some(present)) if !changed => {
@@ -156,7 +155,7 @@ impl Account {
             self.deps.board.fault(&queue.key, fault.clone());
             shown.clone_from(&fault);
         }
-        self.show_account_fault(fault.map(|fault| super::PresentFault { fault, since: now }));
+        self.show_account_fault(fault.map(|fault| PresentFault { fault, since: now }));
         let (account, was_down) = (&*self.name, was.is_some());
         match &status.refusal {
             _ if was_down == is_down => {} // Another cause is in the engine's own line.

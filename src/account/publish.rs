@@ -155,7 +155,7 @@ impl Account {
     }
 
     fn measured(&mut self, place: usize, joined: Joined) -> Snapshot {
-        // Before the result is shown: it must not accept a call with a seat that is held.
+        // Before each result is shown, because seats of an earlier process may be restored late: it must not accept a call with a seat that is held.
         self.inherit_seats(place);
         let queue = &self.deps.queues[place];
         let tally = joined.tally;

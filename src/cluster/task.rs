@@ -4,6 +4,7 @@
 
 mod alone;
 mod data_set;
+mod engine_clock;
 mod holding;
 mod missing;
 mod nodes;

@@ -169,7 +169,8 @@ impl Board {
         self.slots.remove_if(key, |_, slot| slot.is_guest);
     }
 
-    /// Drops the queues that were removed, and the names and ids of those that are other queues now. What is known about those of `late` accounts stays: their tasks still have to move it.
+    /// Drops the queues that were removed, and names and ids in CallTools that a queue no longer has. What is known about removed queues of `late`
+    /// accounts stays: their tasks still have to move it.
     pub fn drop_stale(&self, late: &[Arc<str>]) {
         let keys = self.keys();
         let keys: HashSet<_> = keys.iter().collect();

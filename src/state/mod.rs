@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod history;
 pub mod journal;
+mod steady;
 pub mod store;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use openseat::simulator::{Endpoint, TOKEN};
+use serde_json::Value;
 
 use crate::support::{
     CallTools, LONG_TIMEOUTS, TestDaemon, TestFolder, Time, account, known, soon,
@@ -236,19 +237,24 @@ async fn seats_stay_held_across_a_crash_until_their_call_is_answered() {
     );
 }
 
+/// Asks about a call, and holds a seat for it. Returns the id of the reservation.
+async fn held_by_a_decision(daemon: &TestDaemon) -> Value {
+    daemon.decides("sales", known).await;
+    let target = "/v1/queues/sales/decision?call_id=a&reserve=10m";
+    let held = daemon.get(target).await.json();
+    assert_eq!(held["accept"], true, "{held}");
+    held["reservation"]["id"].clone()
+}
+
 #[tokio::test]
 async fn a_seat_held_by_a_decision_stays_held_across_a_crash() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
-    first.decides("sales", known).await;
-    let target = "/v1/queues/sales/decision?call_id=a&reserve=10m";
-    let held = first.get(target).await.json();
-    assert_eq!(held["accept"], true, "{held}");
+    let held = held_by_a_decision(&first).await;
     drop(first);
     let daemon = calltools.daemon(&home, &time).await;
-    let again = daemon.get(target).await.json();
-    assert_eq!(again["reservation"]["id"], held["reservation"]["id"]);
+    assert_eq!(held_by_a_decision(&daemon).await, held);
     let list = daemon.get("/v1/reservations").await.json();
     assert_eq!(list["reservations"].as_array().map(Vec::len), Some(1));
 }
@@ -341,10 +347,7 @@ async fn an_account_that_a_restart_renames_keeps_its_seats_and_its_board() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
-    first.decides("sales", known).await;
-    let target = "/v1/queues/sales/decision?call_id=a&reserve=10m";
-    let held = first.get(target).await.json();
-    assert_eq!(held["accept"], true, "{held}");
+    let held = held_by_a_decision(&first).await;
     let open = first.decision("sales").await["count"].clone();
     let is_stored = first.stop().await;
     let acme = calltools
@@ -356,8 +359,7 @@ async fn an_account_that_a_restart_renames_keeps_its_seats_and_its_board() {
     assert_eq!(list["reservations"][0]["account"], "acme", "{list}");
     let after = daemon.decides("sales", known).await;
     assert_eq!(after["count"], open, "{after}");
-    let again = daemon.get(target).await.json();
-    assert_eq!(again["reservation"]["id"], held["reservation"]["id"]);
+    assert_eq!(held_by_a_decision(&daemon).await, held);
     // Its names were stored too, so they are not read again.
     let reads = calltools.simulator.requests_to(Endpoint::Queues);
     assert!(!is_stored || reads == 1, "{reads}");

@@ -10,8 +10,8 @@
 //! that loses renews nothing: the status that stays is as old as the look that showed it.
 //!
 //! **A list that lags.** If a row of a list has an older date than is known, the list was read from a copy that lags, and so were its other rows.
-//! The list counts as no younger than the look that it contradicts, unless it also shows much later dates. A poll that contradicts the last poll of its own queue was overtaken by that
-//! poll, and changes neither membership nor log-in, nor their age.
+//! The list counts as no younger than the look that it contradicts, unless it also shows much later dates. A poll that contradicts the last poll
+//! of its own queue was overtaken by that poll, and changes neither membership nor log-in, nor their age.
 //!
 //! **Departures** ([`presence`]) end reservations, each at most one. They follow from what was last seen, not from the rows, which are taken back
 //! when sweeps lose trust.

@@ -15,6 +15,7 @@ use crate::{
         message::{Said, What},
         model::{Careful, Exchange},
         node::{Membership, Node, Settings as NodeSettings},
+        task::Task,
     },
     config,
     decision::soon::rule::{Prediction, Terms},
@@ -104,6 +105,21 @@ impl Running {
         limit: u32,
     ) -> Self {
         Self::placed(fixture, exchange, name, known, queues, limit, |_| ())
+    }
+
+    /// Starts a node that knows nothing, without its member's task, which the test plays.
+    fn without_task(fixture: &Fixture, exchange: &Arc<Exchange>) -> (Self, Task) {
+        let (mut task, queues) = (None, fixture.queues.clone());
+        let node = Self::placed(
+            fixture,
+            exchange,
+            "one",
+            Known::default(),
+            queues,
+            1000,
+            |membership| task = membership.task.take(),
+        );
+        (node, task.expect("a new membership has its task"))
     }
 
     /// Starts the same. The test sees its place in the cluster first, and may take the member's task.

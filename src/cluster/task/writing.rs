@@ -46,9 +46,6 @@ impl Written {
     }
 }
 
-/// A larger disagreement between the engine's clock and ours from one answer to the next is a jump of its clock.
-const JUMP: Duration = Duration::from_millis(1500);
-
 /// How many ended reservations are remembered until the engine confirms that: as many as a busy router ends during a lease.
 const MAX_UNTOLD: usize = 1_024;
 
@@ -73,22 +70,6 @@ impl Task {
         }
     }
 
-    /// Records the engine's clock from an answer that came at `now`.
-    pub(super) fn note_time(&mut self, engine: Duration, now: Moment) {
-        if let Some((before, at)) = self.engine_time {
-            let expected = before.saturating_add(now.boot.saturating_sub(at));
-            if expected.abs_diff(engine) > JUMP {
-                self.suspect_since = self.up_to_date.or(Some(now));
-                if self.leads() {
-                    // To a node that has started since, what was written before looks younger or older than it is.
-                    self.replace_log();
-                    self.next_beat = Duration::ZERO;
-                }
-            }
-        }
-        self.engine_time = Some((engine, now.boot));
-    }
-
     /// Moves to the position of the next entry.
     fn move_on(&mut self) {
         self.position = self.position.next();
@@ -99,7 +80,7 @@ impl Task {
     }
 
     /// Lets the next entry come with a checkpoint that all nodes read.
-    fn replace_log(&mut self) {
+    pub(super) fn replace_log(&mut self) {
         (self.checkpoint, self.leaves_gap) = (None, true);
     }
 

@@ -6,7 +6,7 @@ use super::{Keeping, Shared, index::Index, read, schema::SCHEMA, trim};
 use crate::{
     clock::{Clock, Moment},
     sqlite::{Condition, File},
-    state::history::SteadyWall,
+    state::steady::SteadyWall,
 };
 
 /// The pause after the file could not be written.

@@ -12,8 +12,8 @@
 //! - Who is logged in to a queue, and whether they are free: when it changes, at most once a minute, kept for a week. 25 agents take some 100
 //!   bytes, so up to 150 kB a day for a queue. All queues together write at most two a second, 17 MB a day.
 //!
-//! Entries older than `history_days` are removed, if the wall clock has been `steady`. If the file uses more than [`MAX_BYTES`], its oldest days are
-//! removed too.
+//! Entries older than `history_days` are removed, if the wall clock has been [steady](SteadyWall). If the file uses more than [`MAX_BYTES`],
+//! its oldest days are removed too.
 //!
 //! `record` watches and creates `note`s, `write` stores them, `trim` removes them, `read` reads them within a `limit`, and `series` turns samples
 //! into means.
@@ -27,7 +27,6 @@ mod read;
 mod record;
 pub(super) mod schema;
 mod series;
-mod steady;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -35,7 +34,6 @@ mod write;
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-pub(in crate::state) use self::steady::SteadyWall;
 pub use self::{
     limit::{HistoryError, Limit},
     presence::{Attendance, Attended, Presence},
@@ -47,6 +45,7 @@ use self::{note::Note, schema::SCHEMA};
 use crate::{
     clock::Clock,
     sqlite::{Condition, File, writer::Writer},
+    state::steady::SteadyWall,
 };
 
 /// The most bytes the file may use: a disk with room for openseat has room for this.

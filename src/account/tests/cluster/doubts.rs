@@ -44,17 +44,7 @@ async fn a_follower_uses_and_stores_no_sweep_that_lost_trust_even_if_it_missed_t
         let path = folder.path().join("state.sqlite3");
         let open = |clock: &Arc<VirtualClock>| Arc::new(Store::open(&path, clock.clone()).unwrap());
         fixture.store = Some(open(&fixture.clock));
-        let (mut task, queues) = (None, fixture.queues.clone());
-        let node = Running::placed(
-            &fixture,
-            &exchange,
-            "one",
-            Known::default(),
-            queues,
-            1000,
-            |membership| task = membership.task.take(),
-        );
-        let mut task = task.unwrap();
+        let (node, mut task) = Running::without_task(&fixture, &exchange);
         task.hear(polled(&fixture));
         task.hear(swept(&fixture));
         sleep(SECOND).await;

@@ -85,17 +85,7 @@ fn held(fixture: &Fixture, call: &str) -> Entry {
 #[tokio::test(start_paused = true)]
 async fn a_new_leader_gives_seats_once_it_knows_those_that_are_held() {
     let (fixture, exchange) = frozen(1);
-    let (mut task, queues) = (None, fixture.queues.clone());
-    let node = Running::placed(
-        &fixture,
-        &exchange,
-        "one",
-        Known::default(),
-        queues,
-        1000,
-        |membership| task = membership.task.take(),
-    );
-    let mut task = task.unwrap();
+    let (node, mut task) = Running::without_task(&fixture, &exchange);
     sleep(SECOND).await;
     let calls = || {
         let held = node.reservations.list(fixture.clock.now()).into_iter();

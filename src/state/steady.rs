@@ -16,7 +16,7 @@ const SET: Duration = Duration::from_secs(60);
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(in crate::state) struct SteadyWall {
+pub(super) struct SteadyWall {
     /// Since when nobody has set it, as far as it is known.
     since: Moment,
 }
