@@ -241,6 +241,7 @@ impl Account {
     fn give_up_feed(&mut self, feed: Feed, why: GivenUp) {
         if matches!(why, GivenUp::Doubted(_)) {
             self.keep_without_feeds();
+            self.tell_again();
         }
         let why = match why {
             GivenUp::Failed => "it takes too many pages, or does not fit the known statuses",

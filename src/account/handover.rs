@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Account;
+use super::{Account, roster::Passed};
 use crate::{
     calltools::PAGE_SIZE,
     clock::Moment,
@@ -78,7 +78,7 @@ impl Account {
         let queues = queues.filter_map(|(place, id)| Some(((*id)?, self.roster.last_poll(place)?)));
         Known {
             queues: queues.collect(),
-            agents: self.roster.known_beside_polls(None),
+            agents: self.roster.known_beside_polls(),
             learnt: Some(self.foresight_to_store()),
             presences: self
                 .roster
@@ -93,7 +93,7 @@ impl Account {
         self.keep_names();
         (0..self.deps.queues.len()).for_each(|place| self.keep_poll(place));
         self.keep_foresight();
-        self.kept_up_to = None;
+        self.kept_up_to = Passed::default();
         if self.sweep.is_trusted() {
             self.keep_statuses(self.deps.clock.now());
         }
@@ -126,14 +126,9 @@ impl Account {
         let Some(store) = &self.deps.store else {
             return;
         };
-        let mut known = self.roster.known_beside_polls(self.kept_up_to);
+        let mut known = self.roster.unpassed(&mut self.kept_up_to);
         known.retain(|sighting| sighting.by_sweep);
         self.kept = Some(now);
-        self.kept_up_to = known
-            .iter()
-            .map(|sighting| sighting.at)
-            .max_by_key(|at| at.boot)
-            .or(self.kept_up_to);
         if !known.is_empty() {
             store.keep(Note::Seen(self.deps.owner.clone(), known));
         }
@@ -149,7 +144,7 @@ impl Account {
 
     /// Deletes stored sweeps, so that they are not used after a restart. Trusted ones are stored again at once.
     pub(super) fn unkeep_statuses(&mut self) {
-        (self.kept, self.kept_up_to) = (None, None);
+        (self.kept, self.kept_up_to) = (None, Passed::default());
         if let Some(store) = &self.deps.store {
             store.keep(Note::Doubted(self.deps.owner.clone()));
         }

@@ -13,13 +13,14 @@ use super::{
     ask::Waiter,
     job::Done,
     remote::{Fate, Heard, Remote},
+    roster::Passed,
     wishes::queue_of,
 };
 use crate::{
     budget::Refusal,
     clock::Moment,
     cluster::{
-        entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown},
+        entry::{Confirmed, Entry, HeldSeat, Polled, Rows, SeenRow, Shown},
         member::Member,
         message::{Answer, Question, Said, What},
     },
@@ -31,7 +32,10 @@ use crate::{
         soon::rule::Prediction,
         staleness::Staleness,
     },
-    model::{agent::AgentId, fault::Fault, hours::OpeningHours, names::Names, quantity::Quantity},
+    model::{
+        agent::AgentId, fault::Fault, hours::OpeningHours, known::Sighting, names::Names,
+        quantity::Quantity,
+    },
 };
 
 /// What was last published to the other nodes.
@@ -40,7 +44,8 @@ pub(super) struct Told {
     names: Option<Arc<Names>>,
     /// The time of the last poll, by queue id.
     polls: BTreeMap<u64, Moment>,
-    seen: Option<Moment>,
+    seen: Passed,
+    confirmed: Confirmed,
     shown: BTreeMap<Arc<str>, Shown>,
     fault: Option<Option<Arc<Fault>>>,
     /// The reservations that are held, by id.
@@ -164,18 +169,34 @@ impl Account {
                 entry.polls.push((id, rows));
             }
         }
-        let seen = self.roster.known_beside_polls(self.told.seen);
-        let newest = seen.iter().map(|sighting| sighting.at);
-        self.told.seen = newest.max_by_key(|at| at.boot).or(self.told.seen);
-        entry.seen = seen
-            .into_iter()
-            .map(|sighting| SeenRow {
+        let seen = self.roster.unpassed(&mut self.told.seen).into_iter();
+        let row = |sighting: Sighting| {
+            let newest = self.roster.newest(&sighting.agent.id);
+            SeenRow {
                 agent: sighting.agent.id.clone(),
                 at: sighting.at,
                 by_sweep: sighting.by_sweep,
+                is_look: newest.is_some_and(|newest| newest.at == sighting.at),
                 row: sighting.agent.raw.clone(),
-            })
-            .collect();
+            }
+        };
+        entry.seen = seen.map(row).collect();
+        let (everybody, available) = self.roster.confirmed();
+        let confirmed = Confirmed {
+            everybody,
+            available,
+        };
+        // Others drop what lists have confirmed together with the rows that are doubted.
+        if entry.doubted || self.told.confirmed != confirmed {
+            entry.confirmed = Some(confirmed);
+            self.told.confirmed = confirmed;
+        }
+    }
+
+    /// Has everything told again that lists have shown, because some of what they confirmed is no longer trusted.
+    pub(super) fn tell_again(&mut self) {
+        self.told.doubted = true;
+        self.told.seen = Passed::default();
     }
 
     fn add_shown(&mut self, entry: &mut Entry) {
@@ -293,13 +314,7 @@ impl Account {
                 let waiter = Waiter::Remote(remote);
                 return self.freshen(&queue, staleness, waiter, jobs).await;
             }
-            What::Release { id } => {
-                let (id, now) = (ReservationId::from_text(&id), self.deps.clock.now());
-                let released = self.deps.reservations.release(&id, now).is_some();
-                self.deps.board.notify();
-                // The next news contain its end.
-                Said::Released(released)
-            }
+            What::Release { id } => self.release(&member, &ReservationId::from_text(&id)).await,
             reserve @ What::Reserve { .. } => self.reserve(&member, &asker, reserve).await,
             What::Wish {
                 digest,
@@ -423,6 +438,24 @@ impl Account {
             self.deps.board.notify();
             Said::Unlogged
         })
+    }
+
+    /// Ends a reservation, if it is held.
+    async fn release(&self, member: &Member, id: &ReservationId) -> Said {
+        let seats = &self.deps.reservations;
+        let mut held = seats.list(self.deps.clock.now()).into_iter();
+        if !held.any(|(_, one)| one.id == *id) {
+            return Said::Released(false);
+        }
+        let Some(tenure) = member.gives_seats_in() else {
+            return Said::Unlogged;
+        };
+        let is_logged = member.release(tenure, seats, id).await;
+        self.deps.board.notify();
+        match is_logged {
+            true => Said::Released(true),
+            false => Said::Unlogged,
+        }
     }
 
     /// Tells a caller how its job ended. Other nodes get their answers once they know what was learnt.

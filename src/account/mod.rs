@@ -74,7 +74,7 @@ use crate::{
     account::{
         feeds::Feeds,
         foresight::Foresight,
-        roster::Roster,
+        roster::{Passed, Roster},
         schedule::{Job, Next, Schedule},
         sweep::Sweep,
         wishes::Wishes,
@@ -154,11 +154,13 @@ pub struct Account {
     shown: Vec<Option<Arc<Fault>>>,
     /// Whether the leader's polls of each queue fail, while this node follows.
     failing: Vec<bool>,
+    /// Whether this node, while it follows, could not read some of the leader's rows.
+    lacks_rows: bool,
     feed_health: FeedHealth,
     /// When statuses were last stored.
     kept: Option<Moment>,
-    /// The time of the newest status that was stored then.
-    kept_up_to: Option<Moment>,
+    /// Which of them.
+    kept_up_to: Passed,
 }
 
 impl Account {
@@ -211,7 +213,8 @@ impl Account {
             login_unclear: false,
             feed_health: FeedHealth::default(),
             kept: None,
-            kept_up_to: None,
+            kept_up_to: Passed::default(),
+            lacks_rows: false,
         };
         account.patient = account.count_patient();
         account.restore_names();

@@ -26,15 +26,23 @@ impl Account {
             self.unkeep_statuses();
         }
         let names = Arc::clone(&self.deps.names.borrow());
+        self.lacks_rows &= !news.whole;
         for (queue, rows) in &news.polls {
             self.take_poll(*queue, rows, &names);
         }
-        let sightings = news.seen.iter().filter_map(|seen| sighting(seen, &names));
-        sightings.for_each(|sighting| self.roster.recall(sighting));
+        for seen in &news.seen {
+            match sighting(seen, &names) {
+                Some(sighting) if seen.is_look => self.roster.recall_look(sighting),
+                Some(sighting) => self.roster.recall(sighting),
+                None => self.lacks_rows = true,
+            }
+        }
+        self.take_confirmed(news);
         // The leader learns from them. A node that led before would keep them for good.
         drop(self.roster.take_stays());
         self.take_failing(news);
-        if forgets || !(news.polls.is_empty() && news.seen.is_empty()) {
+        let has_rows = !(news.polls.is_empty() && news.seen.is_empty());
+        if forgets || has_rows || news.confirmed.is_some() {
             (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));
             self.keep_statuses_now_and_then();
         }
@@ -55,6 +63,7 @@ impl Account {
 
     fn take_poll(&mut self, queue: u64, rows: &Rows, names: &Names) {
         let Some(agents) = agents(rows, names) else {
+            self.lacks_rows = true;
             tracing::warn!(
                 account = &*self.name,
                 queue,
@@ -72,6 +81,16 @@ impl Account {
             };
             self.roster.recall_poll(place, poll);
             self.keep_poll(place);
+        }
+    }
+
+    /// Applies what lists confirm about agents whom they do not show. That says nothing about an agent whose last row could not be read.
+    fn take_confirmed(&mut self, news: &Entry) {
+        if self.lacks_rows {
+            self.roster.recall_confirmed(None, None);
+        } else if let Some(confirmed) = news.confirmed {
+            self.roster
+                .recall_confirmed(confirmed.everybody, confirmed.available);
         }
     }
 

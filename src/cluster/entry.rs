@@ -31,6 +31,8 @@ pub struct Entry {
     pub doubted: bool,
     /// Rows of agents that did not come from a poll of a queue.
     pub seen: Vec<SeenRow>,
+    /// What lists confirm about agents whom they do not show, if that has changed.
+    pub confirmed: Option<Confirmed>,
     /// What the board shows about queues besides their agents.
     pub shown: Vec<Shown>,
     /// What is wrong with the account.
@@ -82,8 +84,19 @@ pub struct SeenRow {
     pub at: Moment,
     /// Whether a sweep of the whole account saw it.
     pub by_sweep: bool,
+    /// Whether that is when the row was read. Otherwise a later list may have confirmed the agent's status, but no other field.
+    pub is_look: bool,
     /// The row as CallTools sent it.
     pub row: RawRow,
+}
+
+/// What lists confirm about agents whom they do not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confirmed {
+    /// As of this moment, the status of each of the account's agents is known.
+    pub everybody: Option<Moment>,
+    /// As of this moment, it is known whether each agent is available.
+    pub available: Option<Moment>,
 }
 
 /// What the board shows about a queue.
@@ -128,6 +141,7 @@ impl Entry {
             polls,
             doubted,
             seen,
+            confirmed,
             shown,
             fault,
             held,
@@ -143,6 +157,7 @@ impl Entry {
             && names.is_none()
             && polls.is_empty()
             && seen.is_empty()
+            && confirmed.is_none()
             && shown.is_empty()
             && fault.is_none()
             && held.is_empty()
@@ -163,6 +178,7 @@ impl Entry {
             polls,
             doubted,
             seen,
+            confirmed,
             shown,
             fault,
             held,
@@ -176,10 +192,12 @@ impl Entry {
         if doubted {
             self.doubted = true;
             self.seen.retain(|seen| !seen.by_sweep);
+            self.confirmed = None;
         }
         self.names = names.or(self.names.take());
         self.polls.extend(polls);
         self.seen.extend(seen);
+        self.confirmed = confirmed.or(self.confirmed);
         self.shown.extend(shown);
         self.fault = fault.or(self.fault.take());
         self.held.extend(held);
@@ -240,6 +258,9 @@ pub struct Standing {
     names: Option<Arc<Names>>,
     polls: BTreeMap<u64, Rows>,
     seen: HashMap<AgentId, SeenRow>,
+    confirmed: Option<Confirmed>,
+    /// Whether there was no room for the rows of some agents. What lists confirm says nothing about these.
+    lacks_rows: bool,
     shown: BTreeMap<Arc<str>, Shown>,
     fault: Option<Arc<Fault>>,
     held: HashMap<ReservationId, HeldSeat>,
@@ -248,8 +269,11 @@ pub struct Standing {
     learnt: Option<Arc<str>>,
 }
 
-/// The maximum of agents that are kept besides the queues' polls: as many as one list can have.
+/// How many agents are kept at least besides the queues' polls: as many as one list can have.
 const MAX_SEEN: usize = 25_000;
+
+/// How many more there may be before those are dropped who were not seen for longest, which takes a look at all.
+const SEEN_BEYOND: usize = MAX_SEEN / 5;
 
 /// How many ended reservations are remembered at least. Seats are held for ten minutes at most; in that time seven calls every two seconds end as
 /// many.
@@ -269,6 +293,7 @@ impl Standing {
         }
         if entry.doubted {
             self.seen.retain(|_, seen| !seen.by_sweep);
+            self.confirmed = None;
         }
         if let Some(names) = &entry.names {
             self.names = Some(Arc::clone(names));
@@ -277,10 +302,12 @@ impl Standing {
             self.polls.insert(*queue, rows.clone());
         }
         for seen in &entry.seen {
-            if self.seen.len() < MAX_SEEN || self.seen.contains_key(&seen.agent) {
-                self.seen.insert(seen.agent.clone(), seen.clone());
+            self.seen.insert(seen.agent.clone(), seen.clone());
+            if self.seen.len() > MAX_SEEN + SEEN_BEYOND {
+                self.drop_oldest_rows();
             }
         }
+        self.confirmed = entry.confirmed.or(self.confirmed);
         for shown in &entry.shown {
             self.shown.insert(Arc::clone(&shown.queue), shown.clone());
         }
@@ -309,6 +336,20 @@ impl Standing {
         }
     }
 
+    fn drop_oldest_rows(&mut self) {
+        let looks = self
+            .seen
+            .values()
+            .map(|row| (row.at.boot, row.agent.clone()));
+        let mut looks: Vec<_> = looks.collect();
+        let excess = looks.len() - MAX_SEEN;
+        looks.select_nth_unstable(excess);
+        for (_, agent) in &looks[..excess] {
+            self.seen.remove(agent);
+        }
+        self.lacks_rows = true;
+    }
+
     /// Returns whether a seat is held no more, whatever an older mirror says.
     pub fn has_ended(&self, held: &HeldSeat) -> bool {
         self.ended.contains(&held.reservation.id)
@@ -330,6 +371,7 @@ impl Standing {
             polls: self.polls.clone().into_iter().collect(),
             doubted: false,
             seen: self.seen.values().cloned().collect(),
+            confirmed: self.confirmed.filter(|_| !self.lacks_rows),
             shown: self.shown.values().cloned().collect(),
             fault: Some(self.fault.clone()),
             held: self.held(),
@@ -418,6 +460,44 @@ mod tests {
         for number in 10_000 - MAX_ENDED..10_000 {
             assert!(standing.has_ended(&held(number, now).held[0]), "{number}");
         }
+    }
+
+    #[test]
+    fn the_agents_seen_last_are_kept_and_nothing_is_confirmed_about_others() {
+        let still = Still::new();
+        let mut standing = Standing::default();
+        let most = MAX_SEEN + SEEN_BEYOND;
+        for number in 0..=most {
+            still.pass(Duration::from_millis(1));
+            let row = crate::fixtures::agent(&number.to_string(), "Ann", "Lunch");
+            let seen = SeenRow {
+                agent: row.id,
+                at: still.now(),
+                by_sweep: true,
+                is_look: true,
+                row: row.raw,
+            };
+            let confirmed = Confirmed {
+                everybody: Some(still.now()),
+                available: None,
+            };
+            standing.apply(&Entry {
+                seen: vec![seen],
+                confirmed: Some(confirmed),
+                ..Entry::default()
+            });
+            if number + 1 == most {
+                let whole = standing.whole(still.now());
+                assert_eq!(whole.seen.len(), most);
+                assert_eq!(whole.confirmed, Some(confirmed));
+            }
+        }
+        let whole = standing.whole(still.now());
+        assert_eq!(whole.seen.len(), MAX_SEEN);
+        let dropped = most + 1 - MAX_SEEN;
+        let is_kept = |seen: &SeenRow| seen.agent.0.parse::<usize>().unwrap() >= dropped;
+        assert!(whole.seen.iter().all(is_kept));
+        assert_eq!(whole.confirmed, None);
     }
 
     #[test]

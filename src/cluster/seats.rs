@@ -58,6 +58,20 @@ impl Member {
         is_logged && is_held
     }
 
+    /// Logs that a seat is released, and releases it: once the call is told, the next leader must not hold it. Returns whether the log has it; otherwise
+    /// it stays held.
+    pub async fn release(&self, tenure: u64, seats: &Reservations, id: &ReservationId) -> bool {
+        let entry = Entry {
+            ended: vec![id.clone()],
+            ..Entry::default()
+        };
+        let is_logged = self.publish_in(tenure, entry).await;
+        if is_logged {
+            seats.release(id, self.clock.now());
+        }
+        is_logged
+    }
+
     async fn log_seat(&self, tenure: u64, queue: &QueueKey, reservation: &Reservation) -> bool {
         let entry = Entry {
             held: vec![HeldSeat {

@@ -68,6 +68,21 @@ impl Roster {
         self.confirmed.available = Some(known.map_or(as_of, |known| later(known, as_of)));
     }
 
+    /// Returns as of when the status of each agent is known, and whether each is available, by lists of the whole account.
+    pub fn confirmed(&self) -> (Option<Moment>, Option<Moment>) {
+        let everybody = self.swept.map(|swept| self.confirmed.availability(swept));
+        (everybody, self.confirmed.available)
+    }
+
+    /// Applies what an earlier task or another node [knew](Self::confirmed), instead of what was known here.
+    pub fn recall_confirmed(&mut self, everybody: Option<Moment>, available: Option<Moment>) {
+        self.swept = everybody;
+        self.confirmed = Confirmed {
+            changes: None,
+            available,
+        };
+    }
+
     /// Returns whether a row shows an agent as available whom a later list of available agents lacked. A cache on the way had kept it.
     pub(super) fn is_outdated(&self, row: &Sighting) -> bool {
         let confirmed = self.confirmed.available;

@@ -63,6 +63,16 @@ enum Source {
     Memory,
 }
 
+/// Which rows were passed on: by default, none. A row may be renewed with an earlier time than that of others, because its list lags. So changes are
+/// counted as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// The latest time of such a row, since the boot.
+    at: Option<Duration>,
+    /// The number of the last change before.
+    change: u64,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Roster {
@@ -85,6 +95,8 @@ pub struct Roster {
     differs: Differs,
     /// Whether any row has shown an agent as available.
     saw_available: bool,
+    /// How often a person's newest row was renewed.
+    changes: u64,
 }
 
 impl Roster {
@@ -102,6 +114,7 @@ impl Roster {
             pattern: Pattern::default(),
             differs: Differs::default(),
             saw_available: false,
+            changes: 0,
         }
     }
 
@@ -146,10 +159,15 @@ impl Roster {
         lag
     }
 
-    /// Applies a row from an earlier task or process.
-    pub fn recall(&mut self, mut sighting: Sighting) {
+    /// Applies a row from an earlier task or process. A list may have confirmed its status since it was read.
+    pub fn recall(&mut self, sighting: Sighting) {
         let at = sighting.at;
         self.recalled = Some(self.recalled.map_or(at, |known| later(known, at)));
+        self.recall_look(sighting);
+    }
+
+    /// Applies a row from an earlier task or process that was read at its time.
+    pub fn recall_look(&mut self, mut sighting: Sighting) {
         // It may also be the row of a queue's poll, which must keep its login when this one is renewed.
         sighting.agent = Arc::new(sighting.agent.apart());
         self.take_row(sighting, Source::Memory);
@@ -167,6 +185,8 @@ impl Roster {
         let newest = person.newest.as_ref();
         let lasted = newest.map(|newest| self.confirmed.status(newest.at).boot);
         if let Some(shown) = person.show(sighting, self.differs) {
+            self.changes += 1;
+            person.changed = self.changes;
             for Listed { queue, row } in &person.queues {
                 if let Some(membership) = &mut self.queues[*queue] {
                     membership.show(*row, shown);
@@ -320,33 +340,41 @@ impl Roster {
         })
     }
 
-    /// Returns what is known about members beyond the last polls of their queues and is newer than `moment`, for a handover.
+    /// Returns what is known about members beyond the last polls of their queues, for a handover.
     ///
     /// Each row has the moment as of which *it* is known, including confirmations by lists of changes. With one moment for all rows, a row that was
     /// lost on the way would look as new as the others.
-    pub fn known_beside_polls(&self, moment: Option<Moment>) -> Vec<Sighting> {
+    pub fn known_beside_polls(&self) -> Vec<Sighting> {
+        self.unpassed(&mut Passed::default())
+    }
+
+    /// Returns those of the [rows beside polls](Self::known_beside_polls) that were not `passed` on yet, and records that they are.
+    pub fn unpassed(&self, passed: &mut Passed) -> Vec<Sighting> {
         let mut polled: HashMap<&AgentId, Vec<&Arc<Agent>>> = HashMap::new();
         let queues = self.queues.iter().flatten();
         for row in queues.flat_map(|queue| &*queue.polled) {
             polled.entry(&row.id).or_default().push(row);
         }
         let newest = polled.into_iter().filter_map(|(id, polled)| {
-            let newest = self.newest(id)?;
+            let person = self.people.get(id)?;
+            let newest = person.newest.as_ref()?;
             let is_polled = polled
                 .iter()
                 .any(|polled| Arc::ptr_eq(polled, &newest.agent));
             let at = self.confirmed.status(newest.at);
             // A poll that shows the same row again leaves the row that was known, so a row that no poll has may still come from one.
             let by_sweep = newest.by_sweep || at.boot > newest.at.boot;
-            (by_sweep || !is_polled).then(|| Sighting {
+            let is_new = person.changed > passed.change || Some(at.boot) > passed.at;
+            (is_new && (by_sweep || !is_polled)).then(|| Sighting {
                 agent: Arc::clone(&newest.agent),
                 at,
                 by_sweep,
             })
         });
-        let is_new =
-            |sighting: &Sighting| moment.is_none_or(|moment| sighting.at.boot > moment.boot);
-        newest.filter(is_new).collect()
+        let rows: Vec<_> = newest.collect();
+        let newest = rows.iter().map(|row| row.at.boot).max();
+        (passed.at, passed.change) = (passed.at.max(newest), self.changes);
+        rows
     }
 
     /// Returns the newest row of an agent.

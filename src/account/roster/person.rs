@@ -88,6 +88,8 @@ pub(super) struct Person {
     pub(super) queues: Vec<Listed>,
     /// The agent's current stay in a status; not taken back either.
     pub(super) stay: Option<Stay>,
+    /// The number of the roster's change that last renewed the newest row.
+    pub(super) changed: u64,
 }
 
 impl Person {

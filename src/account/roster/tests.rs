@@ -68,7 +68,7 @@ fn successor(roster: &Roster, queues: usize, stored: bool) -> Roster {
             next.recall_poll(place, poll);
         }
     }
-    for sighting in roster.known_beside_polls(None) {
+    for sighting in roster.known_beside_polls() {
         next.recall(sighting);
     }
     if !stored {
@@ -115,8 +115,8 @@ fn rows_are_stored_with_the_time_of_their_confirmation() {
     let mut roster = Roster::new(1);
     let people = ["a", "b"].map(|id| agent(id, id, "Available"));
     poll(&mut roster, 0, 0, people.to_vec());
-    let stored = |roster: &Roster, moment| -> Vec<(String, u64)> {
-        let rows = roster.known_beside_polls(moment);
+    let unpassed = |roster: &Roster, passed: &mut Passed| -> Vec<(String, u64)> {
+        let rows = roster.unpassed(passed);
         let mut rows: Vec<_> = rows
             .into_iter()
             .map(|row| (row.agent.id.to_string(), row.at.boot.as_secs() - 1_000))
@@ -124,22 +124,24 @@ fn rows_are_stored_with_the_time_of_their_confirmation() {
         rows.sort();
         rows
     };
-    assert_eq!(stored(&roster, None), [], "the poll has it all");
+    let stored = |roster: &Roster| unpassed(roster, &mut Passed::default());
+    assert_eq!(stored(&roster), [], "the poll has it all");
 
     roster.confirm_changes(at(0), at(30));
     let both = [("a".to_owned(), 30), ("b".to_owned(), 30)];
-    assert_eq!(stored(&roster, None), both);
-    assert_eq!(stored(&roster, Some(at(30))), [], "nothing newer is known");
+    let mut passed = Passed::default();
+    assert_eq!(unpassed(&roster, &mut passed), both);
+    assert_eq!(unpassed(&roster, &mut passed), [], "nothing newer is known");
 
     // If a row was lost on its way to the file, the next process knows the old row, as of its confirmation.
     let mut next = Roster::new(1);
     next.recall_poll(0, roster.last_poll(0).unwrap());
-    for row in roster.known_beside_polls(None) {
+    for row in roster.known_beside_polls() {
         next.recall(row);
     }
     see(&mut roster, 40, vec![agent("a", "a", "On a Call")]);
     roster.confirm_changes(at(0), at(50));
-    for row in roster.known_beside_polls(None) {
+    for row in roster.known_beside_polls() {
         if *row.agent.id.0 == *"b" {
             next.recall(row);
         }
@@ -151,10 +153,29 @@ fn rows_are_stored_with_the_time_of_their_confirmation() {
     roster.forget_changes();
     let looked = [("a".to_owned(), 40)];
     assert_eq!(
-        stored(&roster, None),
+        stored(&roster),
         looked,
         "confirmations by lists no longer count"
     );
+}
+
+#[test]
+fn a_row_of_a_list_that_lags_is_passed_on_although_later_looks_were() {
+    let mut roster = Roster::new(1);
+    let people = ["a", "b"].map(|id| since(id, "Available", 0));
+    poll(&mut roster, 0, 10, people.to_vec());
+    sweep(&mut roster, 20, vec![since("a", "Lunch", 15)]);
+    let mut passed = Passed::default();
+    assert_eq!(roster.unpassed(&mut passed).len(), 1);
+    // It shows a change of one agent, but not yet that of the other.
+    let lags = vec![since("a", "Available", 0), since("b", "Lunch", 9)];
+    sweep(&mut roster, 24, lags);
+    let row = roster.newest(&AgentId("b".into())).unwrap();
+    assert_eq!((row.agent.available, row.at), (Some(false), at(20)));
+    let rows = roster.unpassed(&mut passed);
+    let rows: Vec<_> = rows.iter().map(|row| (&*row.agent.id.0, row.at)).collect();
+    assert_eq!(rows, [("b", at(20))]);
+    assert_eq!(roster.unpassed(&mut passed).len(), 0);
 }
 
 #[test]
@@ -421,10 +442,10 @@ fn a_row_that_two_polls_show_alike_is_none_of_a_sweep() {
     for seconds in [100, 110] {
         poll(&mut roster, 0, seconds, vec![since("ann", "Available", 50)]);
     }
-    let beside = roster.known_beside_polls(None);
+    let beside = roster.known_beside_polls();
     assert!(beside.iter().all(|row| !row.by_sweep), "{beside:?}");
     sweep(&mut roster, 120, vec![since("ann", "Available", 50)]);
-    let beside = roster.known_beside_polls(None);
+    let beside = roster.known_beside_polls();
     assert!(beside.iter().all(|row| row.by_sweep) && beside.len() == 1);
 }
 

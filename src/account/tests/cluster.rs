@@ -25,6 +25,7 @@ mod alone;
 mod checks;
 mod clocks;
 mod doubts;
+mod feeds;
 mod fresh;
 mod guests;
 mod messages;

@@ -5,7 +5,7 @@ use crate::{
     budget::{Mark, Mirrored},
     cluster::{
         command::Position,
-        entry::{HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
+        entry::{Confirmed, HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
     },
     decision::{
         reservations::{Reservation, ReservationId},
@@ -75,8 +75,13 @@ fn entry(at: u64) -> Entry {
             agent: AgentId("id-1".into()),
             at: here(at - 5),
             by_sweep: true,
+            is_look: true,
             row: agents[1].raw.clone(),
         }],
+        confirmed: Some(Confirmed {
+            everybody: Some(here(at - 3)),
+            available: None,
+        }),
         shown: vec![Shown {
             queue: "sales".into(),
             fault: Some(Arc::new(Fault::down(crate::model::fault::Down::Tls, "no"))),
@@ -133,6 +138,10 @@ fn an_entry_keeps_its_ages_on_another_machine() {
     assert_eq!((*queue, rows.rows.len(), rows.complete), (5450, 3, true));
     assert!(is_about(rows.as_of, there(80)), "{:?}", rows.as_of);
     assert!(is_about(read.seen[0].at, there(95)));
+    assert!(read.seen[0].is_look);
+    let confirmed = read.confirmed.unwrap();
+    assert!(is_about(confirmed.everybody.unwrap(), there(97)));
+    assert_eq!(confirmed.available, None);
     assert_eq!(read.shown, entry(100).shown);
     assert_eq!(read.fault, entry(100).fault);
     assert_eq!((read.ended.len(), read.silences.len()), (1, 1));
@@ -247,6 +256,7 @@ fn whole(agents: usize) -> Entry {
         agent: agent.id.clone(),
         at: here(90),
         by_sweep: true,
+        is_look: true,
         row: agent.raw.clone(),
     });
     Entry {

@@ -9,7 +9,7 @@ use super::{BadEntry, Reading, Writing};
 use crate::{
     budget::{MAX_SILENCE, Mark, Mirrored},
     clock::Moment,
-    cluster::entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
+    cluster::entry::{Confirmed, Entry, HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
     decision::{
         reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
         soon::rule::Prediction,
@@ -45,6 +45,9 @@ pub(super) struct Wire {
     doubted: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     seen: Vec<WireSeen>,
+    /// Earlier versions ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirmed: Option<WireConfirmed>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shown: Vec<WireShown>,
     /// A list of no or one fault; `None` if the entry does not change it.
@@ -91,7 +94,16 @@ struct WireSeen {
     agent: String,
     age: u64,
     by_sweep: bool,
+    /// Earlier versions ignore it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_look: bool,
     row: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireConfirmed {
+    everybody: Option<u64>,
+    available: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -208,7 +220,12 @@ impl Wire {
             agent: seen.agent.to_string(),
             age: age(now, seen.at),
             by_sweep: seen.by_sweep,
+            is_look: seen.is_look,
             row: seen.row.json(),
+        };
+        let confirmed = |confirmed: &Confirmed| WireConfirmed {
+            everybody: confirmed.everybody.map(|at| age(now, at)),
+            available: confirmed.available.map(|at| age(now, at)),
         };
         let shown = |shown: &Shown| WireShown {
             queue: shown.queue.to_string(),
@@ -252,6 +269,7 @@ impl Wire {
             polls: entry.polls.iter().map(poll).collect(),
             doubted: entry.doubted,
             seen: entry.seen.iter().map(seen).collect(),
+            confirmed: entry.confirmed.as_ref().map(confirmed),
             shown: entry.shown.iter().map(shown).collect(),
             fault: entry.fault.as_ref().map(fault),
             held: entry.held.iter().map(held).collect(),
@@ -289,7 +307,12 @@ impl Wire {
             agent: AgentId(seen.agent.into()),
             at: at(seen.age),
             by_sweep: seen.by_sweep,
+            is_look: seen.is_look,
             row: seen.row.into(),
+        });
+        let confirmed = self.confirmed.map(|confirmed| Confirmed {
+            everybody: confirmed.everybody.map(at),
+            available: confirmed.available.map(at),
         });
         let shown = self.shown.into_iter().map(|shown| Shown {
             queue: shown.queue.into(),
@@ -315,6 +338,7 @@ impl Wire {
             polls: polls.collect(),
             doubted: self.doubted,
             seen: seen.collect(),
+            confirmed,
             shown: shown.collect(),
             fault: self.fault.map(fault),
             held: held.collect::<Result<_, _>>()?,

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::app::{AccountHandle, App, Queue};
 use crate::{
@@ -200,7 +200,7 @@ fn rejected(decision: Decision, reason: &str) -> Decision {
 /// Ends a reservation. Returns whether it was held.
 ///
 /// # Errors
-/// In a cluster: the leader did not answer in time.
+/// In a cluster: the leader did not answer in time, or could not log it in time.
 pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
     let held = app.reservations.list(app.clock.now());
     let Some((queue, _)) = held.iter().find(|(_, one)| one.id == *id) else {
@@ -208,16 +208,35 @@ pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
         let members = app.accounts.iter().filter_map(member_of);
         return release_elsewhere(app, id, members.filter(|member| !member.gives_seats())).await;
     };
-    let member = member(app, queue);
-    if let Some(member) = member.filter(|member| !member.gives_seats()) {
-        return release_elsewhere(app, id, [&**member]).await;
+    let Some(member) = member(app, queue) else {
+        let released = app.reservations.release(id, app.clock.now());
+        app.board.notify();
+        return Ok(released.is_some());
+    };
+    match member.gives_seats_in() {
+        Some(tenure) => release_here(app, id, member, tenure).await,
+        None => release_elsewhere(app, id, [&**member]).await,
     }
-    let released = app.reservations.release(id, app.clock.now());
-    if let Some(member) = member {
-        member.ended(id.clone());
+}
+
+/// Releases a seat that this node leads, in a task of its own, which goes on if the log takes longer than a caller waits, and if the caller leaves.
+async fn release_here(
+    app: &App,
+    id: &ReservationId,
+    member: &Arc<Member>,
+    tenure: u64,
+) -> Result<bool, Problem> {
+    let (member, id) = (Arc::clone(member), id.clone());
+    let (seats, board) = (Arc::clone(&app.reservations), Arc::clone(&app.board));
+    let log = tokio::spawn(async move {
+        let is_logged = member.release(tenure, &seats, &id).await;
+        board.notify();
+        is_logged
+    });
+    match timeout(TIMEOUT, log).await {
+        Ok(Ok(true)) => Ok(true),
+        _ => Err(no_leader()),
     }
-    app.board.notify();
-    Ok(released.is_some())
 }
 
 /// Asks the leaders of these accounts, until one of them held it.

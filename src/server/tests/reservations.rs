@@ -336,6 +336,38 @@ async fn a_seat_that_is_not_logged_in_time_is_refused_and_kept_for_its_call_only
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_seat_is_released_once_the_log_has_that_and_stays_held_otherwise() {
+    for is_logged in [true, false] {
+        let (server, mut log) = leader().await;
+        let (made, done) = server.starts_to_reserve(&mut log).await;
+        done.send(true).expect("it waits");
+        let made = made.await.expect("no panic").json();
+        let path = format!("/v1/reservations/{}", made["id"].as_str().unwrap());
+        let release = || {
+            let (server, path) = (Arc::clone(&server), path.clone());
+            tokio::spawn(async move { server.ask("DELETE", &path, "").await })
+        };
+        let begun = tokio::time::Instant::now();
+        let (early, (entry, done)) = (release(), log.recv().await.expect("it publishes"));
+        assert_eq!(entry.ended.len(), 1, "{entry:?}");
+        assert_eq!(server.count().await, (0.into(), "reserved".into()));
+        assert_eq!(status(early).await, 503);
+        assert_eq!(begun.elapsed(), PATIENCE);
+        done.expect("it waits").send(is_logged).expect("it counts");
+        if is_logged {
+            assert_eq!(status(release()).await, 404, "it is released already");
+            assert_eq!(server.count().await, (1.into(), "seats".into()));
+            continue;
+        }
+        let (again, (_, done)) = (release(), log.recv().await.expect("it publishes"));
+        assert_eq!(server.count().await, (0.into(), "reserved".into()));
+        done.expect("it waits").send(true).expect("it counts");
+        assert_eq!(status(again).await, 204);
+        assert_eq!(server.count().await, (1.into(), "seats".into()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_answer_of_the_leader_a_seat_is_refused_in_time_on_any_node() {
     // A follower whose leader does not answer.
     let (server, _log) = leader().await;

@@ -254,7 +254,7 @@ fn a_poll_keeps_its_login_when_its_row_was_handed_over_as_the_newest_and_is_rene
     roster.poll(0, at(0), Duration::ZERO, true, vec![row()]);
     see(&mut roster, row(), 5); // A list has confirmed it.
     let mut next = Roster::new(2);
-    for sighting in roster.known_beside_polls(None) {
+    for sighting in roster.known_beside_polls() {
         next.recall(sighting);
     }
     next.recall_poll(0, roster.last_poll(0).unwrap());

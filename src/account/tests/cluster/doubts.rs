@@ -27,6 +27,7 @@ fn swept(fixture: &Fixture) -> Entry {
         agent: AgentId("a".into()),
         at: fixture.clock.now(),
         by_sweep: true,
+        is_look: true,
         row: agent("a", "Ann", "Available").raw,
     };
     Entry {
