@@ -10,6 +10,7 @@ mod missing;
 mod nodes;
 mod reading;
 mod spending;
+mod together;
 mod writing;
 
 use std::{
@@ -29,6 +30,7 @@ use self::{
     data_set::{Claim, Spoilt},
     missing::{Confirmed, Missed},
     nodes::Node,
+    together::Before,
     writing::Written,
 };
 use super::{
@@ -156,6 +158,7 @@ pub struct Task {
     /// The data set that was new while it knew them all.
     knows_all_of: Option<String>,
     missed: Option<Missed>,
+    before: Option<Before>,
     /// When to look again for a checkpoint behind a gap.
     next_look_behind: Duration,
     /// Until then nobody may know the whole hour: the log began without one who knew.
@@ -228,6 +231,7 @@ impl Task {
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
             missed: None,
+            before: None,
             next_look_behind: Duration::ZERO,
             ignorant_until: Duration::ZERO,
             has_told_assumed: false,

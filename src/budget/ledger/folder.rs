@@ -110,7 +110,11 @@ fn close_to_others(path: &Path) -> io::Result<()> {
         let is_ours = is_ours(&entry.file_name());
         shared |= !is_ours;
         if is_ours && entry.file_type()?.is_file() {
-            restrict(&entry.path(), FILE_MODE)?;
+            match restrict(&entry.path(), FILE_MODE) {
+                // It was removed meanwhile, such as a journal of SQLite's.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                restricted => restricted?,
+            }
         }
     }
     match shared {

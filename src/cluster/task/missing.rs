@@ -1,7 +1,8 @@
 //! Tracks what this node may have missed: an engine that loses its data may lose entries before the followers read them.
 //!
 //! The leader knows every request of the hour. If the engine loses its data, the leader's mirror in the new data set has them all, and says so.
-//! If no such node is left, unknown requests may have been sent. Then the next leader counts the rest of the limit as sent.
+//! After an outage that is longer than a lease, nobody knows who led last. But [together](super::together) the nodes may know the hour. Otherwise,
+//! unknown requests may have been sent, and the next leader counts the rest of the limit as sent.
 //!
 //! A node that lost its own ledger counts requests that were perhaps sent, and keeps them to itself. It forgets them once it has read the log, and
 //! another node lives that follows it. Without such a node, the log's last entries may be lost as well, and all others count them too.
@@ -32,7 +33,7 @@ use crate::{
 
 /// How long a log that began without one who knew the hour may lack requests: those of the hour before, and the minute that a request without an
 /// answer stays longer, and two seconds.
-const IGNORANT_FOR: Duration = Duration::from_secs(3600 + 62);
+pub(super) const IGNORANT_FOR: Duration = Duration::from_secs(3600 + 62);
 
 /// A node acts as the leader until a second before its lease ends, and no other node takes the lease until half a second after its end.
 const ALONE_FOR: Duration = Duration::from_millis(1500);
@@ -49,7 +50,9 @@ pub(super) struct Missed {
     /// Whether that must be a checkpoint: the log has later entries, which do not say what was missed.
     needs_checkpoint: bool,
     /// The data set in which another node's mirror may still have everything. An engine that was restored to an earlier state shows old claims.
-    claims_in: Option<String>,
+    pub(super) claims_in: Option<String>,
+    /// Whether it was all in data sets that the engine lost, and not missed before.
+    pub(super) is_by_loss: bool,
     /// From then on it no longer matters: what was missed has left the hour.
     until: Duration,
 }
@@ -143,9 +146,13 @@ impl Task {
                 true => known,
                 false => Position::default(),
             });
-            let needs_checkpoint = self.missed.as_ref();
-            let needs_checkpoint = needs_checkpoint.is_some_and(|missed| missed.needs_checkpoint);
+            let was = self.missed.as_ref();
+            let needs_checkpoint = was.is_some_and(|missed| missed.needs_checkpoint);
+            let is_by_loss = is_new && was.is_none_or(|missed| missed.is_by_loss);
             self.miss(after, needs_checkpoint, data_set);
+            if let Some(missed) = &mut self.missed {
+                missed.is_by_loss = is_by_loss;
+            }
         }
     }
 
@@ -155,6 +162,7 @@ impl Task {
             after,
             needs_checkpoint,
             claims_in,
+            is_by_loss: false,
             until,
         });
     }
@@ -331,17 +339,34 @@ impl Task {
         self.position != Position::default() && others.any(|(_, node)| knows(node))
     }
 
-    /// Counts requests that no node may know, before this node leads.
+    /// Counts requests that no node may know, before this node leads. If the log is empty, others may have missed what this node never heard of.
     pub(super) fn count_missed(&mut self) {
         let now = self.now().boot;
         let missed = self.missed.take().filter(|missed| now < missed.until);
-        let (Some(missed), Some(budget)) = (missed, &self.parts.budget) else {
-            return;
-        };
-        let stored_all = |node: &Node| node.info.knows_all_of == missed.claims_in;
-        if missed.claims_in.is_some() && self.nodes.values().any(stored_all) {
+        let is_empty = self.position == Position::default();
+        let is_told = || self.nodes.keys().any(|node| self.missed_by(node).is_some());
+        if missed.is_none() && !(is_empty && is_told()) {
             return;
         }
+        let claims_in = match &missed {
+            Some(missed) => &missed.claims_in,
+            None => &self.generation,
+        };
+        let stored_all = |node: &Node| node.info.knows_all_of == *claims_in;
+        if claims_in.is_some() && self.nodes.values().any(stored_all) {
+            return;
+        }
+        let is_by_loss = missed.is_none_or(|missed| missed.is_by_loss);
+        if is_by_loss && self.is_known_to_all_together() {
+            tracing::info!(
+                account = &*self.parts.account,
+                "the engine lost data, and its nodes together have all of it"
+            );
+            return;
+        }
+        let Some(budget) = &self.parts.budget else {
+            return;
+        };
         let requests = budget.spend_the_rest(self.parts.process);
         tracing::warn!(
             account = &*self.parts.account,

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::Task;
+use super::{Task, together::ToldMissed};
 use crate::cluster::{
     codec,
     command::{Command, Look, MAX_COUNT},
@@ -42,6 +42,9 @@ pub(super) struct Info {
     /// The data set in which its mirror has all requests of the hour.
     #[serde(default)]
     pub(super) knows_all_of: Option<String>,
+    /// What it missed, as long as nothing shows that others knew it. Its mirror in this data set has all that it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) missed: Option<ToldMissed>,
     /// For so many seconds, nobody may know the whole hour.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) ignorant_s: u64,
@@ -73,11 +76,13 @@ impl Task {
             owes: self.owes,
             heard_of: self.heard_of(),
             knows_all_of: self.stored_all_in(),
+            missed: self.told_missed(),
             ignorant_s: self.ignorant_for().as_secs(),
         }
     }
 
     pub(super) fn see_nodes(&mut self, look: &Look, now: Duration) {
+        self.note_who_was_before(look, now);
         for (id, info) in &look.nodes {
             let Ok(info) = serde_json::from_slice::<Info>(info) else {
                 continue;

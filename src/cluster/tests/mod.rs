@@ -7,6 +7,7 @@ mod formats;
 mod gap;
 mod logged;
 mod long;
+mod losses;
 mod lost_ledger;
 mod member;
 mod nodes;

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::process::state_folder::ALL;
 
@@ -32,6 +34,25 @@ fn a_second_process_learns_who_holds_the_folder() {
     assert!(!folder.is_still_there());
     fs::create_dir(&path).unwrap();
     assert!(!folder.is_still_there());
+}
+
+#[test]
+fn files_that_come_and_go_do_not_leave_the_folder_open() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, done) = (home.path().to_owned(), AtomicBool::new(false));
+    let journal = path.join("state.sqlite3-journal");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                fs::write(&journal, "").unwrap();
+                fs::remove_file(&journal).unwrap();
+            }
+        });
+        let closed = (0..2_000).map(|_| close_to_others(&path));
+        let failed = closed.filter_map(Result::err).next();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(failed.map(|error| error.to_string()), None);
+    });
 }
 
 #[test]

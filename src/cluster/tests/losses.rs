@@ -1,0 +1,124 @@
+//! Tests what the nodes know of the hour after the engine has lost its data.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::spending::{Counter, LEASE, LIMIT, SECOND, start};
+use crate::{
+    budget::{Purpose, Witness as _},
+    clock::VirtualClock,
+    cluster::model::{Exchange, Model},
+};
+
+/// How many requests are sent before the engine fails.
+const SENT: u32 = 5;
+
+/// Three nodes that have led for long, so that they know the whole hour.
+struct Nodes {
+    exchange: Arc<Exchange>,
+    clock: Arc<VirtualClock>,
+    nodes: Vec<Counter>,
+}
+
+impl Nodes {
+    async fn start() -> Self {
+        let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+        let nodes = ["one", "two", "three"].map(|name| start(&exchange, &clock, name));
+        let nodes = Self {
+            exchange,
+            clock,
+            nodes: nodes.into(),
+        };
+        sleep(Duration::from_secs(2 * 3600)).await;
+        for _ in 0..SENT {
+            let leader = &nodes.nodes[nodes.leader().unwrap()];
+            let permit = leader.budget.permit(Purpose::OnDemand).await.unwrap();
+            permit.answered();
+        }
+        sleep(SECOND).await;
+        nodes
+    }
+
+    fn leader(&self) -> Option<usize> {
+        self.nodes.iter().position(|node| node.member.leads())
+    }
+
+    fn set_down(&self, is_down: bool) {
+        self.exchange.is_down.store(is_down, Ordering::Relaxed);
+    }
+
+    fn lose_data(&self) {
+        *self.exchange.model.lock().unwrap() = Model::default();
+    }
+
+    /// Returns how many requests count once a node leads.
+    async fn used(&self) -> u32 {
+        for _ in 0..100 {
+            sleep(SECOND).await;
+            if let Some(leader) = self.leader() {
+                return self.nodes[leader].budget.usage().used;
+            }
+        }
+        panic!("no node leads");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_outage_with_a_loss_the_nodes_together_know_the_hour() {
+    for losses in [1, 2] {
+        let nodes = Nodes::start().await;
+        for _ in 0..losses {
+            nodes.set_down(true);
+            sleep(LEASE * 6).await;
+            nodes.lose_data();
+            nodes.set_down(false);
+            // The second time before any node leads again.
+            sleep(LEASE / 2).await;
+        }
+        assert_eq!(nodes.used().await, SENT, "{losses}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_one_of_the_nodes_nobody_knows_what_it_has_sent() {
+    for is_the_leader in [true, false] {
+        let mut nodes = Nodes::start().await;
+        let leader = nodes.leader().unwrap();
+        nodes.set_down(true);
+        sleep(LEASE * 6).await;
+        let gone = if is_the_leader {
+            leader
+        } else {
+            (leader + 1) % 3
+        };
+        let gone = nodes.nodes.remove(gone);
+        gone.task.abort();
+        // A later process of it is no proof: its ledger may be lost.
+        nodes
+            .nodes
+            .push(start(&nodes.exchange, &nodes.clock, "again"));
+        nodes.lose_data();
+        nodes.set_down(false);
+        assert_eq!(nodes.used().await, LIMIT, "{is_the_leader}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_returns_late_is_missing() {
+    let mut nodes = Nodes::start().await;
+    let leader = nodes.leader().unwrap();
+    nodes.set_down(true);
+    sleep(LEASE * 6).await;
+    nodes.lose_data();
+    // Nobody who is here knows the others, because the data set that all were in is lost twice.
+    let late = nodes.nodes.remove((leader + 1) % 3);
+    late.task.abort();
+    nodes.set_down(false);
+    sleep(LEASE / 2).await;
+    nodes.lose_data();
+    assert_eq!(nodes.used().await, LIMIT);
+}
