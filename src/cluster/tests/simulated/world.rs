@@ -29,7 +29,7 @@ use crate::{
 pub(super) struct Faults {
     /// Nodes freeze for minutes, even between a permit and its request.
     pub pauses: bool,
-    /// The engine loses all data, or all of one account or budget.
+    /// The engine loses all data, or all of one account or budget, at once or in an outage.
     pub forgets: bool,
     /// The engine answers nobody for minutes, and one node goes on alone.
     pub stops: bool,
@@ -339,6 +339,12 @@ pub(super) async fn engine_troubles(world: Arc<World>, faults: Faults) {
     loop {
         sleep(Duration::from_secs_f64(world.random(3_000.0))).await;
         if faults.forgets && world.chance(0.5) {
+            if world.chance(0.5) {
+                // An outage, which may be longer than a lease.
+                let outage = world.random(60.0);
+                *world.stopped_until.lock().unwrap() = world.seconds() + outage;
+                sleep(Duration::from_secs_f64(outage)).await;
+            }
             let models = &mut world.servers.lock().unwrap().models;
             let only = world.random(2.0 * models.len() as f64) as usize;
             let mut keys: Vec<_> = models.keys().cloned().collect();
