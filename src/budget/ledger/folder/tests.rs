@@ -43,15 +43,16 @@ fn files_that_come_and_go_do_not_leave_the_folder_open() {
     let journal = path.join("state.sqlite3-journal");
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            for _ in 0..20_000 {
                 fs::write(&journal, "").unwrap();
                 fs::remove_file(&journal).unwrap();
             }
+            done.store(true, Ordering::Relaxed);
         });
-        let closed = (0..2_000).map(|_| close_to_others(&path));
-        let failed = closed.filter_map(Result::err).next();
-        done.store(true, Ordering::Relaxed);
-        assert_eq!(failed.map(|error| error.to_string()), None);
+        while !done.load(Ordering::Relaxed) {
+            let closed = close_to_others(&path);
+            assert!(closed.is_ok(), "{closed:?}");
+        }
     });
 }
 
