@@ -104,6 +104,30 @@ pub async fn bounded<T: Send + 'static>(
     result.await.map_err(|_| Unfinished::Panicked)
 }
 
+/// Does work of any length off the runtime, and tells once if it takes longer than `slow`.
+///
+/// # Errors
+/// [`Unfinished`], but never [`Unfinished::Late`].
+pub async fn patient<T: Send + 'static>(
+    slow: Duration,
+    tell: impl FnOnce() + Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unfinished> {
+    let watch = move || {
+        let (done, result) = sync_channel(1);
+        // Nobody receives it if the task has stopped waiting.
+        start(move || drop(done.send(work())))?;
+        match result.recv_timeout(slow) {
+            Err(RecvTimeoutError::Timeout) => {
+                tell();
+                result.recv().map_err(|_| Unfinished::Panicked)
+            }
+            done => done.map_err(|_| Unfinished::Panicked),
+        }
+    };
+    bounded(watch).await.and_then(|done| done)
+}
+
 /// Starts work that limits its own time, without waiting.
 ///
 /// # Errors
@@ -160,6 +184,20 @@ mod tests {
             let panicked = run(Path::new("/panics"), LONG, || panic!("on purpose")).await;
             assert!(matches!(panicked, Err(Unfinished::Panicked)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_work_is_told_of_and_stops_no_task() {
+        let (release, hangs) = channel::<()>();
+        let told = move || drop(release);
+        let slow = patient(SHORT, told, move || hangs.recv().is_err());
+        assert!(slow.await.unwrap(), "it ends once it has been told of");
+        let never = || unreachable!("it is quick");
+        assert_eq!(patient(LONG, never, || 7).await.unwrap(), 7);
+        let (_hangs, forever) = channel::<()>();
+        let stuck = patient(LONG, || {}, move || forever.recv().is_ok());
+        let stopped = tokio::time::timeout(SHORT, stuck).await;
+        assert!(stopped.is_err(), "a stop does not wait for it");
     }
 
     #[test]

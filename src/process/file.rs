@@ -87,6 +87,19 @@ fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     Ok(bytes)
 }
 
+/// Checks that opening this path cannot wait for somebody else, as a named pipe does. A folder and a missing file have errors of their own.
+///
+/// # Errors
+/// [`FileError::Kind`]
+pub fn refuse_special(path: &Path) -> Result<(), FileError> {
+    match path.metadata() {
+        Ok(found) if !found.is_dir() => {
+            kind(found.file_type()).map_or(Ok(()), |kind| Err(FileError::Kind(kind)))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn kind_at(path: &Path) -> Option<&'static str> {
     kind(path.metadata().ok()?.file_type())
 }

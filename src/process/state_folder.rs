@@ -1,6 +1,9 @@
 //! The names of openseat's files in the state folder.
 
-use std::ffi::OsStr;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 /// Makes the constants, and the list of all of them, so that a new file cannot be missing from it.
 macro_rules! files {
@@ -22,6 +25,18 @@ files! {
     CALLS_FILE = "calls.sqlite3";
     /// The socket for commands.
     CONTROL_SOCKET = "control.sock";
+}
+
+/// The endings of the files that SQLite and the ledger keep beside a file.
+const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", "-journal", "-witness"];
+
+/// Returns the paths of all files that a daemon may read or write in this folder.
+pub fn files_of(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = [LEDGER_FILE, STORE_FILE, HISTORY_FILE, CALLS_FILE];
+    let names = files
+        .into_iter()
+        .flat_map(|file| COMPANIONS.map(|ending| format!("{file}{ending}")));
+    names.map(|name| folder.join(name))
 }
 
 /// Returns whether a file with this name is one of openseat's, or belongs to one: a log or a witness beside it, or a damaged one that was renamed.

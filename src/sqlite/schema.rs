@@ -3,6 +3,7 @@
 use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rustix::fs::OFlags;
 
 /// How long to wait for another process's transaction. Each takes milliseconds, on a slow disk perhaps a second.
 const BUSY: Duration = Duration::from_secs(5);
@@ -192,6 +193,8 @@ pub fn does_not_fit(error: &rusqlite::Error) -> bool {
 pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
+    // A named pipe would wait for a reader.
+    options.custom_flags(OFlags::NONBLOCK.bits() as i32);
     options.open(path).map(drop)
 }
 

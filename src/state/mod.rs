@@ -21,12 +21,19 @@ use crate::{
     budget::{Ledger, LedgerError},
     clock::Clock,
     metrics::StateGauges,
-    process::state_folder::{CALLS_FILE, HISTORY_FILE, LEDGER_FILE, STORE_FILE},
+    process::{
+        aside::{self, Unfinished},
+        file,
+        state_folder::{CALLS_FILE, HISTORY_FILE, LEDGER_FILE, STORE_FILE, files_of},
+    },
     sqlite::Condition,
 };
 
 /// How long to wait for a folder in use. A daemon that was asked to stop is gone after 3 s.
 const HANDOVER: Duration = Duration::from_secs(5);
+
+/// When to log that the disk is slow. A disk that must spin up needs some seconds.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// How often to try the folder again.
 const LOOK: Duration = Duration::from_millis(50);
@@ -51,7 +58,7 @@ impl State {
     /// Locks the folder and opens its files. The daemon runs without a file that cannot be used, with the precautions that requires.
     ///
     /// # Errors
-    /// Another daemon uses the folder, or a newer openseat has written it.
+    /// Another daemon uses the folder, a newer openseat has written it, or a file in it is no regular file.
     pub async fn open(
         dir: Option<&Path>,
         history_days: u32,
@@ -65,11 +72,23 @@ impl State {
                 calls: Arc::new(CallLog::start(None, Arc::clone(clock))?),
             });
         };
-        let ledger = keep_ledger(dir, clock).await?;
+        let ledger = Arc::new(keep_ledger(dir, clock).await?);
+        let (folder, clock) = (dir.to_owned(), Arc::clone(clock));
+        let open = move || Self::open_beside(ledger, &folder, history_days, clock);
+        off_the_runtime(dir, open).await?
+    }
+
+    /// Opens the other files of the ledger's folder.
+    fn open_beside(
+        ledger: Arc<Ledger>,
+        dir: &Path,
+        history_days: u32,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         refuse_newer_files(dir, history_days > 0)?;
-        let store = Store::open(&dir.join(STORE_FILE), Arc::clone(clock))?;
+        let store = Store::open(&dir.join(STORE_FILE), Arc::clone(&clock))?;
         let history = (history_days > 0).then(|| {
-            history::Recorder::start(&dir.join(HISTORY_FILE), history_days, Arc::clone(clock))
+            history::Recorder::start(&dir.join(HISTORY_FILE), history_days, Arc::clone(&clock))
         });
         let path = dir.join(CALLS_FILE);
         let keeping = (history_days > 0).then(|| Keeping {
@@ -78,10 +97,10 @@ impl State {
             largest: calls::MAX_BYTES,
         });
         Ok(Self {
-            ledger: Arc::new(ledger),
+            ledger,
             store: Some(Arc::new(store)),
             history: history.transpose()?.map(Arc::new),
-            calls: Arc::new(CallLog::start(keeping, Arc::clone(clock))?),
+            calls: Arc::new(CallLog::start(keeping, clock)?),
         })
     }
 
@@ -125,6 +144,30 @@ impl State {
     }
 }
 
+/// Works with the folder off the runtime, so that signals are answered while its disk hangs, and logs that once.
+async fn off_the_runtime<T: Send + 'static>(
+    dir: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unfinished> {
+    let folder = dir.to_owned();
+    let tell = move || {
+        tracing::warn!(
+            folder = %folder.display(),
+            "the state folder has not answered for {} s; the start waits for it, so check the disk or mount that it is on",
+            SLOW.as_secs()
+        );
+    };
+    aside::patient(SLOW, tell, work).await
+}
+
+/// Checks that nothing in the folder is a named pipe, a socket or a device, which would block its reader without end.
+fn refuse_special_files(dir: &Path) -> anyhow::Result<()> {
+    for path in files_of(dir) {
+        file::refuse_special(&path).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// Checks that this program knows the layout of each file that it will write. Without these files it could run, but it would never write them, and
 /// nobody would notice what is missing.
 fn refuse_newer_files(dir: &Path, with_history: bool) -> anyhow::Result<()> {
@@ -147,12 +190,17 @@ fn refuse_newer_files(dir: &Path, with_history: bool) -> anyhow::Result<()> {
 /// Opens the ledger of a state folder, and locks the folder for this process. It waits a moment for a process that is ending.
 ///
 /// # Errors
-/// Another process uses the folder, a newer openseat wrote it, or it may not be created or entered.
+/// Another process uses the folder, a newer openseat wrote it, it may not be created or entered, or a file in it is no regular file.
 pub(crate) async fn keep_ledger(dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
     let path = dir.join(LEDGER_FILE);
     let mut waited = Duration::ZERO;
     loop {
-        match Ledger::keep(&path, Arc::clone(clock)) {
+        let (folder, file, time) = (dir.to_owned(), path.clone(), Arc::clone(clock));
+        let keep = move || {
+            refuse_special_files(&folder)?;
+            Ok::<_, anyhow::Error>(Ledger::keep(&file, time))
+        };
+        match off_the_runtime(dir, keep).await?? {
             Err(LedgerError::InUse(holder)) if waited < HANDOVER => {
                 if waited.is_zero() {
                     tracing::warn!(

@@ -3,6 +3,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::{
     clock::SystemClock,
+    process::file::FileError,
     sqlite::{OpenError, Schema},
 };
 
@@ -53,4 +54,29 @@ async fn a_newer_history_harms_nobody_who_keeps_none() {
     newer(&folder.path().join(HISTORY_FILE), &history::schema::SCHEMA);
     let opened = State::open(Some(folder.path()), 0, &clock()).await;
     opened.expect("the history is not used").finish();
+}
+
+#[tokio::test]
+async fn a_named_pipe_in_place_of_a_file_is_refused_and_not_waited_for() {
+    for name in [
+        STORE_FILE,
+        "state.sqlite3-wal",
+        HISTORY_FILE,
+        CALLS_FILE,
+        LEDGER_FILE,
+        "budget.sqlite3-witness",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let path = folder.path().join(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        let error = State::open(Some(folder.path()), 30, &clock()).await;
+        let error = error.map(drop).expect_err(name);
+        let is_kind = matches!(error.downcast_ref(), Some(FileError::Kind(_)));
+        let text = format!("{error:#}");
+        assert!(
+            is_kind && text.contains(name) && text.contains("a named pipe"),
+            "{text}"
+        );
+    }
 }

@@ -10,7 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
+
 use super::folder::same;
+use crate::process::file;
+
+/// More than a testimony has.
+const MAX_BYTES: u64 = 1024;
 
 /// What the witness records about the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +50,8 @@ impl Witness {
 
     /// Returns what it recorded last; `None` if it cannot be read.
     pub fn testimony(&self) -> Option<Testimony> {
-        parse(&fs::read_to_string(&self.path).ok()?)
+        let content = file::read(&self.path, MAX_BYTES).ok()?;
+        parse(str::from_utf8(&content).ok()?)
     }
 
     /// Records the ledger's state, and waits for the disk. Returns whether the file is new.
@@ -53,6 +60,8 @@ impl Witness {
         if is_new {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(false).mode(0o600);
+            // A named pipe would wait for a reader.
+            options.custom_flags(OFlags::NONBLOCK.bits() as i32);
             let file = options.open(&self.path)?;
             let length = text(testimony).len() as u64;
             if file.metadata()?.len() > length {
