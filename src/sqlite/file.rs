@@ -13,13 +13,14 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
+    intact::{Damage, Intact, close_without_the_log},
     quarantine::{COMPANIONS, quarantine, quarantine_orphan_wal, with_suffix},
     schema::{OpenError, Schema},
 };
 use crate::clock::Clock;
 
 /// A file that may be lost. A damaged one is replaced by a new one, and while it cannot be used, its owner works without it. A file that
-/// was deleted or replaced while open is opened or created again: anything written to a file without a name is lost.
+/// was deleted, replaced or damaged while open is opened or created again: anything written to a file without a name is lost.
 #[derive(Debug)]
 pub struct File {
     schema: &'static Schema,
@@ -27,6 +28,8 @@ pub struct File {
     clock: Arc<dyn Clock>,
     condition: Arc<Condition>,
     opened: Option<Opened>,
+    /// Whether it was damaged while it was open.
+    is_damaged: bool,
 }
 
 #[derive(Debug)]
@@ -36,6 +39,8 @@ struct Opened {
     file: Option<FileId>,
     /// The same for the WAL beside it, which may be created later.
     log: Option<FileId>,
+    /// `None` if the file cannot be watched. Dropped after the connection.
+    intact: Option<Intact>,
 }
 
 /// Tells files with the same name apart.
@@ -70,6 +75,7 @@ impl File {
             clock,
             condition,
             opened: None,
+            is_damaged: false,
         }
     }
 
@@ -108,6 +114,7 @@ impl File {
 
     /// Closes the file; the next use opens it again.
     pub fn close(&mut self) {
+        self.close_if_damaged();
         self.opened = None;
     }
 
@@ -116,6 +123,7 @@ impl File {
         begin: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
     ) -> Result<&mut Connection, OpenError> {
         self.close_if_replaced();
+        self.close_if_damaged();
         let opened = match self.opened.take() {
             Some(opened) => opened,
             None => {
@@ -125,6 +133,7 @@ impl File {
                     connection,
                     file: FileId::at(&self.path),
                     log: FileId::at(&self.log_path()),
+                    intact: Intact::of(&self.path).ok(),
                 }
             }
         };
@@ -151,13 +160,40 @@ impl File {
         ));
     }
 
+    /// Checks that nobody else wrote to the open files.
+    fn close_if_damaged(&mut self) {
+        let Some(opened) = &mut self.opened else {
+            return;
+        };
+        let damage = match &mut opened.intact {
+            Some(intact) => intact.damage(&opened.connection),
+            None => None,
+        };
+        let Some(damage) = damage else { return };
+        self.is_damaged = damage == Damage::File;
+        if let Some(opened) = self.opened.take() {
+            close_without_the_log(opened.connection);
+        }
+        self.condition.fails(&format_args!(
+            "{}: the file, or the log beside it, was emptied or overwritten by another program",
+            self.path.display()
+        ));
+    }
+
     fn log_path(&self) -> PathBuf {
         with_suffix(&self.path, COMPANIONS[0])
     }
 
-    fn open(&self) -> Result<Connection, OpenError> {
+    fn open(&mut self) -> Result<Connection, OpenError> {
         quarantine_orphan_wal(&self.path, self.clock.now()).map_err(OpenError::Folder)?;
-        match self.schema.open(&self.path) {
+        // An emptied file would open as a new one, with what is left in its log.
+        let opened = match std::mem::take(&mut self.is_damaged) && self.path.exists() {
+            true => Err(OpenError::Damaged(
+                "it was emptied or overwritten while it was open".to_owned(),
+            )),
+            false => self.schema.open(&self.path),
+        };
+        match opened {
             Err(OpenError::Damaged(why)) => {
                 let aside = quarantine(&self.path, self.clock.now()).map_err(OpenError::Folder)?;
                 tracing::error!(path = %self.path.display(), aside = %aside.display(), why, "a file was damaged or not openseat's; it was renamed, and a new one started");

@@ -5,6 +5,7 @@
 //! program would damage it.
 
 mod file;
+mod intact;
 mod quarantine;
 mod read;
 pub mod rows_codec;

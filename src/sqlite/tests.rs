@@ -167,3 +167,29 @@ fn a_file_that_is_deleted_while_it_is_opened_is_opened_again() {
     file.with(|_| Ok(()));
     assert!(path.exists(), "what is written now must not be lost");
 }
+
+#[test]
+fn a_vacuum_by_another_program_is_no_damage() {
+    let folder = Folder::new();
+    let condition = Arc::new(Condition::new("test", "nothing is kept"));
+    let clock = Arc::new(SystemClock::new());
+    let mut file = File::new(&SCHEMA, &folder.path(), condition, clock);
+    let rows = "INSERT INTO one WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 50000) SELECT i FROM n";
+    let checkpoint = "PRAGMA wal_checkpoint";
+    for sql in [rows, "DELETE FROM one WHERE a > 7"] {
+        file.with(|connection| connection.execute_batch(sql))
+            .unwrap();
+        file.with(|connection| connection.query_row(checkpoint, [], |_| Ok(())))
+            .unwrap();
+    }
+    let size = || fs::metadata(folder.path()).unwrap().len();
+    let before = size();
+    let shell = Connection::open(folder.path()).unwrap();
+    shell.execute_batch("VACUUM").unwrap();
+    shell.query_row(checkpoint, [], |_| Ok(())).unwrap();
+    assert!(size() < before);
+    let count = "SELECT count(*) FROM one";
+    let left = file.with(|connection| connection.query_row(count, [], |row| row.get(0)));
+    assert_eq!(left, Some(7));
+    assert!(!was_quarantined(&folder.path()));
+}

@@ -301,6 +301,25 @@ async fn a_deleted_file_is_written_again_so_that_a_crash_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_damaged_in_place_is_written_again() {
+    let noise = vec![0xa5; 100_000];
+    for companion in ["", "-wal"] {
+        for content in [&noise[..0], &noise[..]] {
+            let disk = Disk::new();
+            let process = disk.process();
+            process.reserve("before").await;
+            process.store.keep_seats(&[]);
+            fs::write(disk.path(companion), content).unwrap();
+            // As the journal does each second.
+            process.store.keep_seats(&[]);
+            assert!(!process.is_degraded());
+            let held = disk.after_a_restart(process);
+            assert_eq!(held, ["before"], "{companion}, {} bytes", content.len());
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_older_copy_of_the_file_restores_nothing() {
     let disk = Disk::new();
     let process = disk.process();
