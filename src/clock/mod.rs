@@ -19,6 +19,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 
 /// Boot time starts here instead of at zero, so that moments before a reboot have a place on this clock, too. Two days are enough: no answer
 /// uses data older than a day.
@@ -177,6 +178,8 @@ fn realtime() -> Duration {
 /// For tests, and for benchmarks that simulate hours.
 #[derive(Debug)]
 pub struct VirtualClock {
+    /// Other threads have no runtime, and would read the machine's clock. `None` if it was created without one.
+    runtime: Option<Handle>,
     start: tokio::time::Instant,
     boot_id: String,
     boot_offset_ms: AtomicI64,
@@ -188,6 +191,7 @@ impl VirtualClock {
     pub fn starting_at(wall: Timestamp) -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
         Self {
+            runtime: Handle::try_current().ok(),
             start: tokio::time::Instant::now(),
             boot_id: "virtual".to_owned(),
             boot_offset_ms: AtomicI64::new((BEFORE_BOOT + DAY).as_millis() as i64),
@@ -218,6 +222,7 @@ impl Default for VirtualClock {
 
 impl Clock for VirtualClock {
     fn now(&self) -> Moment {
+        let _inside = self.runtime.as_ref().map(Handle::enter);
         let run = self.start.elapsed();
         let offset =
             |ms: &AtomicI64| Duration::from_millis(ms.load(Ordering::Relaxed).max(0) as u64);
@@ -296,5 +301,7 @@ mod tests {
         assert_eq!(clock.now().longest_since(before), Duration::from_secs(7));
         clock.suspend(Duration::from_secs(60));
         assert_eq!(clock.now().longest_since(before), Duration::from_secs(67));
+        let elsewhere = std::thread::scope(|scope| scope.spawn(|| clock.now()).join().unwrap());
+        assert_eq!(elsewhere, clock.now(), "on a thread without a runtime");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -25,12 +24,7 @@ impl App {
     /// Too many scrapes are waiting, or this one took too long.
     pub async fn render_metrics(self: &Arc<Self>, format: Format) -> Result<String, Undone> {
         let app = Arc::clone(self);
-        let runtime = Handle::current();
-        let render = move |_: CancellationToken| {
-            // So that a clock that follows the runtime's time, as in tests, works here too.
-            let _inside = runtime.enter();
-            app.metrics.render(app.scrape(), format)
-        };
+        let render = move |_: CancellationToken| app.metrics.render(app.scrape(), format);
         match self.scrapes.run(MAX_WAIT, render).await {
             // A machine that cannot start threads needs its metrics most.
             Err(Undone::NoThread(_)) => Ok(self.metrics.render(self.scrape(), format)),
