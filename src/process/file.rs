@@ -58,7 +58,11 @@ pub fn read(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     aside::wait(path, DEADLINE, move || read_now(&owned, most))?
 }
 
-fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+/// Opens a regular file to read it. It waits for the file system, but for no other process.
+///
+/// # Errors
+/// [`FileError::System`], [`FileError::Kind`]
+pub fn open(path: &Path) -> Result<File, FileError> {
     // Without NONBLOCK, opening a named pipe waits for a writer; for regular files it has no effect.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
@@ -67,15 +71,20 @@ fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
         // The system's error for a socket does not say what is wrong.
         Err(error) => return Err(kind_at(path).map_or(FileError::System(error), FileError::Kind)),
     };
-    let found = file.metadata()?;
-    if let Some(kind) = kind(found.file_type()) {
-        return Err(FileError::Kind(kind));
+    match kind(file.metadata()?.file_type()) {
+        Some(kind) => Err(FileError::Kind(kind)),
+        None => Ok(file),
     }
-    if found.len() > most {
+}
+
+fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let file = open(path)?;
+    let size = file.metadata()?.len();
+    if size > most {
         return Err(FileError::TooLarge(most));
     }
     // Its full size from the start: a buffer that grows leaves copies of a secret behind. Files of the kernel have no size before they are read.
-    let size = match found.len() {
+    let size = match size {
         0 => most,
         size => size,
     };
@@ -92,10 +101,8 @@ fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
 /// # Errors
 /// [`FileError::Kind`]
 pub fn refuse_special(path: &Path) -> Result<(), FileError> {
-    match path.metadata() {
-        Ok(found) if !found.is_dir() => {
-            kind(found.file_type()).map_or(Ok(()), |kind| Err(FileError::Kind(kind)))
-        }
+    match kind_at(path) {
+        Some(kind) if !path.is_dir() => Err(FileError::Kind(kind)),
         _ => Ok(()),
     }
 }

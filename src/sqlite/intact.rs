@@ -12,6 +12,7 @@ use std::{
 use rusqlite::{Connection, config::DbConfig};
 
 use super::quarantine::{COMPANIONS, with_suffix};
+use crate::process::file::{FileError, open};
 
 /// The first bytes of a file.
 const FILE_MARK: &[u8] = b"SQLite format 3\0";
@@ -41,8 +42,8 @@ pub(super) struct Intact {
 
 impl Intact {
     /// Begins to watch a file that is open.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let (file, log) = (fs::File::open(path)?, with_suffix(path, COMPANIONS[0]));
+    pub fn of(path: &Path) -> Result<Self, FileError> {
+        let (file, log) = (open(path)?, with_suffix(path, COMPANIONS[0]));
         Ok(Self {
             largest_file: file.metadata()?.len(),
             largest_log: fs::metadata(&log).map_or(0, |found| found.len()),
@@ -76,8 +77,8 @@ impl Intact {
     }
 
     fn log_is_intact(&mut self) -> bool {
-        // A missing one is noticed by its name.
-        let Ok(log) = fs::File::open(&self.log) else {
+        // One that is missing or replaced is noticed by its name.
+        let Ok(log) = open(&self.log) else {
             return true;
         };
         let size = log.metadata().map_or(self.largest_log, |found| found.len());

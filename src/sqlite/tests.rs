@@ -1,4 +1,10 @@
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, mpsc::channel},
+    thread,
+    time::Duration,
+};
 
 use rusqlite::Connection;
 
@@ -192,4 +198,21 @@ fn a_vacuum_by_another_program_is_no_damage() {
     let left = file.with(|connection| connection.query_row(count, [], |row| row.get(0)));
     assert_eq!(left, Some(7));
     assert!(!was_quarantined(&folder.path()));
+}
+
+#[test]
+fn a_named_pipe_in_place_of_the_log_blocks_no_thread() {
+    let folder = Folder::new();
+    let condition = Arc::new(Condition::new("test", "nothing is kept"));
+    let clock = Arc::new(SystemClock::new());
+    let mut file = File::new(&SCHEMA, &folder.path(), condition, clock);
+    file.with(|connection| connection.execute_batch("INSERT INTO one VALUES (4)"));
+    let log = with_suffix(&folder.path(), "-wal");
+    fs::remove_file(&log).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &log, mode).unwrap();
+    let (done, used) = channel();
+    thread::spawn(move || done.send(file.with(|_| Ok(()))));
+    // Far more than a busy machine needs.
+    used.recv_timeout(Duration::from_secs(60)).unwrap();
 }

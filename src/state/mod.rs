@@ -192,15 +192,12 @@ fn refuse_newer_files(dir: &Path, with_history: bool) -> anyhow::Result<()> {
 /// # Errors
 /// Another process uses the folder, a newer openseat wrote it, it may not be created or entered, or a file in it is no regular file.
 pub(crate) async fn keep_ledger(dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
-    let path = dir.join(LEDGER_FILE);
+    let (folder, path) = (dir.to_owned(), dir.join(LEDGER_FILE));
+    off_the_runtime(dir, move || refuse_special_files(&folder)).await??;
     let mut waited = Duration::ZERO;
     loop {
-        let (folder, file, time) = (dir.to_owned(), path.clone(), Arc::clone(clock));
-        let keep = move || {
-            refuse_special_files(&folder)?;
-            Ok::<_, anyhow::Error>(Ledger::keep(&file, time))
-        };
-        match off_the_runtime(dir, keep).await?? {
+        let (file, time) = (path.clone(), Arc::clone(clock));
+        match off_the_runtime(dir, move || Ledger::keep(&file, time)).await? {
             Err(LedgerError::InUse(holder)) if waited < HANDOVER => {
                 if waited.is_zero() {
                     tracing::warn!(

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io,
+    io::{self, Read as _},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -50,8 +50,10 @@ impl Witness {
 
     /// Returns what it recorded last; `None` if it cannot be read.
     pub fn testimony(&self) -> Option<Testimony> {
-        let content = file::read(&self.path, MAX_BYTES).ok()?;
-        parse(str::from_utf8(&content).ok()?)
+        let file = file::open(&self.path).ok()?;
+        let mut content = String::new();
+        file.take(MAX_BYTES).read_to_string(&mut content).ok()?;
+        parse(&content)
     }
 
     /// Records the ledger's state, and waits for the disk. Returns whether the file is new.
