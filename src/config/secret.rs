@@ -89,6 +89,11 @@ pub enum SecretFault {
         /// What is wrong.
         cause: Box<SecretFault>,
     },
+    /// Only comments.
+    #[error(
+        "has no token: a line that begins with {COMMENT:?} is a comment; write the token into a line of its own"
+    )]
+    OnlyComments,
     /// More tokens than a rotation needs.
     #[error(
         "has more than {MAX_TOKENS} tokens, one a line; remove those that no caller uses any more"
@@ -126,6 +131,9 @@ const MAX_SECRET_FILE: u64 = 2 * (MAX_TOKENS * MAX_TOKEN) as u64;
 
 /// How many tokens are valid at a time. A rotation needs two, and each request is compared with all of them.
 const MAX_TOKENS: usize = 16;
+
+/// Begins a line that is no token, in a file of several.
+const COMMENT: char = '#';
 
 /// Sixteen random letters and digits are 80 bits or more: beyond guessing over a network.
 const MIN_BEARER_LENGTH: usize = 16;
@@ -204,8 +212,8 @@ pub fn read_password(path: &Path) -> Result<SecretString, SecretError> {
 pub struct BearerTokens(Arc<[Digest]>);
 
 impl BearerTokens {
-    /// Reads them from a file, one per line, so that callers can move from one to the next. What people paste around a token is
-    /// removed: see [`clean`].
+    /// Reads them from a file, one per line, so that callers can move from one to the next. A line may be a comment. What people paste around a
+    /// token is removed: see [`clean`].
     ///
     /// # Errors
     /// [`SecretError`]: the file has none, or has one that could be guessed.
@@ -225,7 +233,7 @@ impl BearerTokens {
         let tokens = lines(text).map(|line| Ok(Digest::new(line?.as_bytes())));
         let tokens: Arc<[_]> = tokens.collect::<Result<_, SecretFault>>()?;
         match tokens.len() {
-            0 => Err(Flaw::Empty.into()),
+            0 => Err(no_token(text)),
             count if count > MAX_TOKENS => Err(SecretFault::TooMany),
             _ => Ok(Self(tokens)),
         }
@@ -238,8 +246,8 @@ impl BearerTokens {
     pub fn authorization(path: &Path) -> Result<HeaderValue, SecretError> {
         let value = || {
             let text = read(path)?;
-            let token = lines(text.expose_secret()).next();
-            let token = token.ok_or(Flaw::Empty)??;
+            let text = text.expose_secret();
+            let token = lines(text).next().ok_or_else(|| no_token(text))??;
             let mut value = HeaderValue::try_from(format!("Bearer {token}"))
                 .map_err(|_| SecretFault::Flaw(Flaw::NotAscii))?;
             value.set_sensitive(true);
@@ -284,12 +292,19 @@ impl PartialEq for BearerTokens {
     }
 }
 
-/// Returns the tokens in a text. With several, a mistake names its line.
+/// Says what is wrong with a text that has no token.
+fn no_token(text: &str) -> SecretFault {
+    match text.trim().is_empty() {
+        true => Flaw::Empty.into(),
+        false => SecretFault::OnlyComments,
+    }
+}
+
+/// Returns the tokens in a text, without its comments. With several, a mistake names its line.
 fn lines(text: &str) -> impl Iterator<Item = Result<&str, SecretFault>> {
     let filled = || {
-        text.lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
+        let lines = text.lines().enumerate();
+        lines.filter(|(_, line)| !line.trim().is_empty() && !line.trim().starts_with(COMMENT))
     };
     let one = filled().nth(1).is_none();
     filled().map(move |(number, line)| {

@@ -145,6 +145,32 @@ fn each_line_of_a_bearer_file_is_valid_and_the_first_is_sent() {
 }
 
 #[test]
+fn a_comment_in_a_bearer_file_is_no_token() {
+    let text = "\u{feff}#for-callgrid-since-May\n  # for everyone else: short\nnew0new0new0new0\n";
+    let file = file_of_bearers(text);
+    let tokens = BearerTokens::read(file.path()).expect("one token");
+    assert!(tokens.open_for("new0new0new0new0"));
+    assert!(!tokens.open_for("#for-callgrid-since-May"));
+    let sent = BearerTokens::authorization(file.path()).expect("a token");
+    assert_eq!(sent, "Bearer new0new0new0new0");
+    let quoted = BearerTokens::parse("'#0123456789abcdef'").expect("a token");
+    assert!(quoted.open_for("#0123456789abcdef"));
+    // Comments are not counted, but their lines are.
+    let many = "#0123456789abcdef\n".repeat(2 * MAX_TOKENS);
+    let error = |text: &str| BearerTokens::parse(text).expect_err("no token").to_string();
+    let short = error(&format!("{many}short\n0123456789abcdef"));
+    assert!(short.contains("line 33: that line has fewer"), "{short}");
+    let none = error(&many);
+    assert!(
+        none.contains("has no token: a line that begins with '#'"),
+        "{none}"
+    );
+    let file = file_of_bearers(&many);
+    let error = BearerTokens::authorization(file.path()).expect_err("no token");
+    assert!(error.to_string().ends_with(&none), "{error}");
+}
+
+#[test]
 fn a_file_that_others_may_read_causes_a_warning() {
     let file = file(KEY.as_bytes());
     for (mode, warns) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
