@@ -5,9 +5,10 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -17,7 +18,10 @@ use super::{
     quarantine::{COMPANIONS, quarantine, quarantine_orphan_wal, with_suffix},
     schema::{OpenError, Schema},
 };
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
+
+/// How long work with a file takes at most, unless its disk hangs. SQLite waits 5 s for another program's lock, which is a failure of its own.
+pub(super) const LONGEST: Duration = Duration::from_secs(6);
 
 /// A file that may be lost. A damaged one is replaced by a new one, and while it cannot be used, its owner works without it. A file that
 /// was deleted, replaced or damaged while open is opened or created again: anything written to a file without a name is lost.
@@ -94,6 +98,7 @@ impl File {
         begin: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Option<T> {
+        self.condition.begins();
         let done = self
             .opened(begin)
             .and_then(|connection| work(connection).map_err(OpenError::from_sqlite));
@@ -212,6 +217,8 @@ pub struct Condition {
     /// What a failure means, for the log.
     means: &'static str,
     degraded: AtomicBool,
+    /// When the attempt began that has not succeeded yet, on the steady clock.
+    begun: Mutex<Option<Duration>>,
 }
 
 impl Condition {
@@ -221,12 +228,33 @@ impl Condition {
             part,
             means,
             degraded: AtomicBool::new(false),
+            begun: Mutex::new(None),
         }
     }
 
-    /// Returns whether the last attempt failed.
+    /// Returns whether the last attempt failed, or hangs.
     pub fn is_degraded(&self) -> bool {
+        self.is_degraded_at(clock::steady())
+    }
+
+    pub(super) fn is_degraded_at(&self, now: Duration) -> bool {
+        // Locked until the failure is recorded, so that the attempt does not succeed in between.
+        let begun = self.begun();
+        if begun.is_some_and(|begun| now.saturating_sub(begun) >= LONGEST) {
+            self.fails(&format_args!(
+                "the disk has not answered within {} s",
+                LONGEST.as_secs()
+            ));
+        }
         self.degraded.load(Ordering::Relaxed)
+    }
+
+    fn begins(&self) {
+        *self.begun() = Some(clock::steady());
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records a failed attempt.
@@ -238,6 +266,7 @@ impl Condition {
 
     /// Records a successful attempt.
     pub fn works(&self) {
+        *self.begun() = None;
         if self.degraded.swap(false, Ordering::Relaxed) {
             tracing::info!(part = self.part, "the state folder can be used again");
         }

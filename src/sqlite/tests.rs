@@ -9,11 +9,11 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    file::{Condition, File},
+    file::{Condition, File, LONGEST},
     quarantine::with_suffix,
     *,
 };
-use crate::clock::{Moment, SystemClock};
+use crate::clock::{Moment, SystemClock, steady};
 
 const SCHEMA: Schema = Schema {
     application_id: 77,
@@ -215,4 +215,25 @@ fn a_named_pipe_in_place_of_the_log_blocks_no_thread() {
     thread::spawn(move || done.send(file.with(|_| Ok(()))));
     // Far more than a busy machine needs.
     used.recv_timeout(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
+fn a_write_that_hangs_shows_while_it_hangs() {
+    let folder = Folder::new();
+    let condition = Arc::new(Condition::new("test", "nothing is kept"));
+    let (shown, clock) = (Arc::clone(&condition), Arc::new(SystemClock::new()));
+    let mut file = File::new(&SCHEMA, &folder.path(), condition, clock);
+    let ((begun, writes), (release, hangs)) = (channel(), channel::<()>());
+    let writer = thread::spawn(move || {
+        file.with(|_| {
+            begun.send(()).unwrap();
+            Ok(hangs.recv().is_err())
+        })
+    });
+    writes.recv().unwrap();
+    let later = steady() + LONGEST;
+    assert!(shown.is_degraded_at(later));
+    drop(release);
+    assert_eq!(writer.join().unwrap(), Some(true));
+    assert!(!shown.is_degraded_at(later), "it works again");
 }
