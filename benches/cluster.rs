@@ -119,6 +119,7 @@ impl World {
             agent: AgentId(number.to_string().into()),
             at,
             by_sweep: true,
+            is_look: true,
             row,
         });
         seen.collect()

@@ -8,6 +8,9 @@ use crate::{
     simulator::{Ordering as SimulatedOrdering, Quirks},
 };
 
+/// An account: its name, the simulator's quirks, and the feeds that it uses in the end.
+type Case = (&'static str, fn(&mut Quirks), &'static [Feed]);
+
 /// How much later than the leader a follower may hear of something newer.
 const LATE: Duration = Duration::from_secs(3);
 
@@ -41,7 +44,7 @@ fn as_of(node: &Running, fixture: &Fixture, place: usize) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn a_follower_knows_what_lists_confirm_by_omission_until_it_is_doubted() {
-    let cases: [(&str, fn(&mut Quirks), &[Feed]); 4] = [
+    let cases: [Case; 4] = [
         ("on one page", |_| {}, &[Feed::Sweep]),
         ("ordered", |_| {}, &[Feed::Delta]),
         (
