@@ -59,7 +59,7 @@ advisories  beside   cargo-deny                             dependencies: known 
 units       beside   program,systemd-analyze                systemd units are valid and locked down
 configs     beside   program                                configs in deploy/ are valid
 yaml        beside   yamllint                               container files are clean YAML
-compose     beside   -                                      Compose files: nodes have names, openseat can read its secrets
+compose     beside   -                                      Compose files: nodes have names, openseat can read its secrets, services survive a restart
 caddy       beside   caddy                                  the Caddyfile is valid
 kubernetes  beside   kubectl                                manifests build; a new token or config restarts no pod
 package     beside   program,cargo-deb,jq                   the Debian package builds

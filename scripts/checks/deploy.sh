@@ -28,7 +28,7 @@ check_yaml() {
 check_compose() {
     local file seen=0
     for file in deploy/*/compose.yaml; do
-        nodes_have_names "$file" && secrets_are_readable "$file" || return 1
+        nodes_have_names "$file" && secrets_are_readable "$file" && networks_survive "$file" || return 1
     done
     # There is a node with a secret.
     ((seen > 1))
@@ -47,17 +47,26 @@ nodes_have_names() {
     done < <(sed -n 's/^ *hostname: *//p' "$1")
 }
 
-# A mounted file keeps its owner on the host, so the instructions at the top must give it to the image's user.
+# A mounted file keeps its owner on the host, so the instructions at the top must give it to the image's user: in Prometheus' image
+# that is nobody.
 secrets_are_readable() {
-    local secret user
-    user=$(sed -nE 's/^USER ([0-9]+):.*/\1/p' deploy/docker/Dockerfile)
+    local secret user own
+    own=$(sed -nE 's/^USER ([0-9]+):.*/\1/p' deploy/docker/Dockerfile)
     while read -r secret; do
         seen=$((seen + 1))
+        user=$own
+        if [[ $secret == prometheus.* ]]; then user=65534; fi
         if ! header "$1" | grep --quiet "chown $user $secret"; then
             echo "user $user cannot read $secret" >&2
             return 1
         fi
     done < <(sed -nE 's,^ *- \./([^:]*\.(password|token|key|url)):.*,\1,p' "$1")
+}
+
+# A container that crashes comes back in a new network. Services that joined the old one would reach nothing from then on.
+networks_survive() {
+    ! grep --extended-regexp 'network_mode: *"?(service|container):' "$1" ||
+        { echo "$1: a service must not join the network of another" >&2 && return 1; }
 }
 
 # header FILE: prints the comment at the top.

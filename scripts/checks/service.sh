@@ -4,6 +4,7 @@
 check_prometheus() {
     promtool check config --syntax-only deploy/prometheus.yml &&
         mkdir -p "$scratch/etc" && cp deploy/docker/prometheus.yml deploy/prometheus/openseat.rules.yml "$scratch/etc/" &&
+        echo none >"$scratch/etc/openseat.token" &&
         promtool check config "$scratch/etc/prometheus.yml" | tee "$scratch/etc/output" && grep -q ' 1[0-9] rules found' "$scratch/etc/output" &&
         grep -q '/etc/prometheus/openseat.rules.yml:ro$' deploy/docker/compose.yaml
 }
