@@ -5,7 +5,7 @@
 //! - Nothing waits for a recipient. One task looks and sends; a recipient that hangs or fails delays no answer, no poll, no other recipient and no
 //!   shutdown.
 //! - A message is retried for a bounded time until its recipient takes it, and a restart neither forgets nor repeats it. It is sent twice only if
-//!   the process dies between the recipient's answer and the next write.
+//!   the recipient took it and we did not hear so: the process ended while it was in flight, or the answer came too late.
 //! - Pushes of a queue are in order, one in flight at a time. If the recipient is slow, the newest answer replaces those that wait.
 //! - The addresses are secrets. They never reach a log line, an error, a metric or a file that openseat writes.
 //!
