@@ -88,6 +88,21 @@ impl Browser {
         self.command("/url", json!({ "url": url })).await;
     }
 
+    /// Opens another window, to which all further commands go. Returns its name.
+    pub async fn open_window(&self) -> String {
+        let opened = self
+            .command("/window/new", json!({ "type": "window" }))
+            .await;
+        let window = opened["handle"].as_str().expect("a name").to_owned();
+        self.turn_to(&window).await;
+        window
+    }
+
+    /// Sends all further commands to this window.
+    pub async fn turn_to(&self, window: &str) {
+        self.command("/window", json!({ "handle": window })).await;
+    }
+
     /// Runs a script in the page and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         let body = json!({ "script": script, "args": [] });

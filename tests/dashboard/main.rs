@@ -12,5 +12,6 @@ mod fixture;
 mod looks;
 mod many;
 mod picture;
+mod stalls;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,7 +8,8 @@
 
   const PERIOD = [5000, 7000]; // ms between two fetches, at random: a poll that changes no decision sends no event, but the page shows its data
   const SPREAD = 250; // ms, a random delay up to this before a change is fetched, so that open pages do not all ask at once
-  const REST = 300; // ms, at least, between two requests
+  const REST = [300, 30000]; // ms, at least and at most, between two fetches
+  const TIMEOUT = 20000; // ms, for a request: the server answers within 15 s
   const state = document.querySelector('.live');
   const statusText = state.querySelector('.words');
 
@@ -73,8 +74,12 @@
   let isDue = false;
   let timer = null;
   let tag = null; // the ETag of the page as last fetched
+  let tookBefore = 0; // ms, for the fetch before
 
   const random = (min, max) => min + Math.random() * (max - min);
+
+  // A connection may hang for ever, so every request has an end.
+  const request = (address, options) => fetch(address, { cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT), ...options });
 
   // Fetches once for all changes of the same moment.
   function changed() {
@@ -91,13 +96,19 @@
     while (isDue && !document.hidden) {
       isDue = false;
       const begun = performance.now();
+      let took = 0;
       try {
         await read();
+        took = performance.now() - begun;
       } catch {
-        disconnected();
+        source?.close(); // it may hang, too
+        setStatus('lost', 'Connection lost: this page is out of date');
       }
-      // A page that takes long to fetch is fetched less often, so that the line is free nine tenths of the time.
-      await new Promise((done) => setTimeout(done, Math.max(REST, 9 * (performance.now() - begun))));
+      // A page that always takes long to fetch is fetched less often, so that the line is free nine tenths of the time. One slow fetch alone, or one
+      // that failed, says nothing about the line.
+      const rest = 9 * Math.min(took, tookBefore);
+      tookBefore = took;
+      await new Promise((done) => setTimeout(done, Math.min(Math.max(REST[0], rest), REST[1])));
     }
     fetching = false;
   }
@@ -107,14 +118,14 @@
     const headers = { Accept: 'text/html' };
     if (tag) headers['If-None-Match'] = tag;
     // The page's own address, so that the result of the what-if form is not computed again.
-    const answer = await fetch(page.dataset.page ?? location.href, { headers, cache: 'no-store' });
+    const answer = await request(page.dataset.page ?? location.href, { headers });
     if (answer.redirected) return location.reload(); // to the login form: the session has ended
     if (answer.status === 503) return setStatus('slow', 'openseat is busy: this page is out of date');
     if (answer.status !== 304) await apply(answer);
     clock = { server: Number(answer.headers.get('openseat-now')), asked };
     updateAges();
     if (source?.readyState === EventSource.OPEN) setStatus('on', 'Live');
-    else if (source?.readyState === EventSource.CLOSED) setStatus('slow', 'Updated every few seconds');
+    else setStatus('slow', 'Updated every few seconds');
   }
 
   async function apply(answer) {
@@ -272,7 +283,7 @@
     button.disabled = true;
     setText(result, 'Asking CallTools …');
     try {
-      const answer = await fetch(button.dataset.test, { method: 'POST', cache: 'no-store' });
+      const answer = await request(button.dataset.test, { method: 'POST' });
       setText(result, outcome(await answer.json(), answer.ok));
     } catch {
       setText(result, 'openseat does not answer.');
@@ -290,25 +301,31 @@
 
   // --- the stream of changes -------------------------------------------------------------------------------------------
 
+  // A browser opens only six connections to a server, and each stream keeps one. So the visible pages of a browser tell each other every second
+  // that they are there, and only the oldest have a stream. The others are fetched every few seconds.
+  const STREAMS = 3; // half of the connections
+  const SILENCE = 5000; // ms, after which a page counts as closed or hidden: several times what a busy page needs for a second
+  const pages = new BroadcastChannel('openseat');
+  const own = performance.timeOrigin + Math.random(); // no two pages have the same
+  const heard = new Map(); // when each other page was heard last
+  pages.onmessage = ({ data }) => heard.set(data, performance.now());
+
+  function mayListen() {
+    for (const [other, at] of heard) if (performance.now() - at > SILENCE) heard.delete(other);
+    return [...heard.keys()].filter((other) => other < own).length < STREAMS;
+  }
+
   let source = null;
 
+  // Also in place of a stream that does not open, or has hung.
   function listen() {
     source?.close();
+    if (!mayListen()) return;
     source = new EventSource(page.dataset.watch);
     source.addEventListener('snapshot', changed);
     source.addEventListener('decision', changed);
-    source.onopen = refresh;
-    source.onerror = failed;
-  }
-
-  // The browser reconnects by itself unless the server refused. Then the timer below retries the page and the stream.
-  function failed() {
-    disconnected();
-    refresh();
-  }
-
-  function disconnected() {
-    setStatus('lost', 'Connection lost: this page is out of date');
+    // The next fetch says whether only the stream has failed. The browser reconnects by itself unless the server refused.
+    source.onopen = source.onerror = refresh;
   }
 
   function setStatus(kind, text) {
@@ -316,22 +333,26 @@
     setText(statusText, text);
   }
 
-  // A hidden tab sends no requests: browsers open few connections to one server, and visible tabs need them.
+  // A hidden tab sends no requests: visible tabs need the connections.
   function visibilityChanged() {
-    if (document.hidden) {
-      source?.close();
-    } else {
-      listen();
-      refresh();
-    }
+    if (document.hidden) return source?.close();
+    setStatus('', 'Updating …'); // the page may have been hidden for hours
+    pages.postMessage(own);
+    listen();
+    refresh();
   }
 
-  setInterval(updateAges, 1000);
+  setInterval(() => {
+    updateAges();
+    if (document.hidden) return;
+    pages.postMessage(own);
+    if (!mayListen()) source?.close();
+  }, 1000);
   (function again() {
     setTimeout(() => {
       again();
       if (document.hidden) return;
-      if (source?.readyState === EventSource.CLOSED) listen();
+      if (source?.readyState !== EventSource.OPEN) listen();
       refresh();
     }, random(...PERIOD));
   })();
