@@ -1,6 +1,6 @@
 //! One queue, hundreds of queues, several accounts: filtering, ordering and folding, on every device.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use openseat::{
     clock::{Clock, SystemClock},
@@ -18,6 +18,9 @@ const PLENTY: u32 = 20_000;
 
 /// In the account every seventeenth queue is missing, so that its seats stay unknown.
 const ONE_IS_MISSING: usize = 17;
+
+/// This queue is closed, so that its seats are a dash.
+const CLOSED: usize = 18;
 
 const ACCOUNTS: [&str; 3] = ["east", "north", "west"];
 
@@ -59,6 +62,9 @@ impl Accounts {
     async fn with(queues: usize, accounts: &[&str]) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let home = TestFolder::new();
+        // Far from today in every time zone.
+        let day = clock.now().later(Duration::from_secs(3 * 86_400));
+        let day = day.timestamp().strftime("%a");
         let mut config =
             "[server]\nlisten = \"127.0.0.1:0\"\n[state]\ndir = \"state\"\n".to_owned();
         let mut calltools = Vec::new();
@@ -80,6 +86,13 @@ impl Accounts {
                     n % 4
                 )
                 .expect("room");
+                if n == CLOSED {
+                    writeln!(
+                        config,
+                        "open = [\"{day} 00:00-01:00\"]\ntime_zone = \"UTC\""
+                    )
+                    .expect("room");
+                }
             }
             calltools.push(serving);
         }
@@ -253,6 +266,10 @@ async fn many_queues_can_be_filtered_and_ordered_and_accounts_folded() {
         .map(|seats| seats.parse().unwrap_or(-1))
         .collect();
     assert!(seats.is_sorted() && seats.last() > Some(&0), "{seats:?}");
+    assert_eq!(
+        shown(&browser, "[data-key=east] .number:not(.unknown)").await[0],
+        "–"
+    );
     choose(&browser, "config").await;
     let names = shown(&browser, "[data-key=east] .name a").await;
     assert_eq!(
@@ -348,7 +365,7 @@ fn hour_of(ms: i64) -> i64 {
 fn write_a_week(fixture: &Accounts) -> i64 {
     let path = fixture.home.state().join("history.sqlite3");
     let file = rusqlite::Connection::open(path).expect("the history");
-    let wait = std::time::Duration::from_secs(30);
+    let wait = Duration::from_secs(30);
     file.busy_timeout(wait).expect("a wait");
     let now = SystemClock::new().now().wall.as_millis() as i64;
     let mut sql = "BEGIN;".to_owned();

@@ -184,7 +184,10 @@
 
   const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
   const name = (queue) => queue.querySelector('.name a').textContent;
-  const seats = (queue) => Number(queue.querySelector('.number:not(.unknown)')?.textContent ?? -1);
+  const seats = (queue) => {
+    const number = Number(queue.querySelector('.number')?.textContent);
+    return Number.isNaN(number) ? -1 : number; // unknown, or closed
+  };
   const configured = (a, b) => a.dataset.n - b.dataset.n;
   const ORDERS = {
     config: configured,
