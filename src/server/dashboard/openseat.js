@@ -287,13 +287,16 @@
     setText(result, 'Asking CallTools …');
     try {
       const answer = await request(button.dataset.test, { method: 'POST' });
-      setText(result, outcome(await answer.json(), answer.ok));
+      setText(result, dated(outcome(await answer.json(), answer.ok)));
     } catch {
-      setText(result, 'openseat does not answer.');
+      setText(result, dated('openseat does not answer.'));
     }
     button.disabled = false;
     refresh();
   });
+
+  // The result stays, so it says when it was true. 'en-GB' writes 24 hours, as the page does.
+  const dated = (text) => `At ${new Date().toLocaleTimeString('en-GB')}: ${text}`;
 
   function outcome(said, ok) {
     if (!ok) return [said.title, said.detail].filter(Boolean).join(': ');
