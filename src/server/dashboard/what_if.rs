@@ -124,15 +124,24 @@ pub(super) fn answers(
     Ok([present, other])
 }
 
+/// The answer to what was recorded at a moment.
+struct Answer {
+    at_ms: i64,
+    /// Until when it holds if no other one follows.
+    until_ms: i64,
+    /// `None` if unknown.
+    accept: Option<bool>,
+}
+
 /// Makes each answer hold until the next one, if that comes soon enough. After that the answer is unknown.
-fn spans(answers: &[(i64, Option<bool>)], window: Window) -> Vec<AnswerSpan> {
-    let ends = answers.iter().skip(1).map(|(at_ms, _)| *at_ms);
+fn spans(answers: &[Answer], window: Window) -> Vec<AnswerSpan> {
+    let ends = answers.iter().skip(1).map(|answer| answer.at_ms);
     let answers = answers.iter().zip(ends.chain([i64::MAX]));
-    let spans = answers.filter_map(|((at_ms, accept), next_ms)| {
+    let spans = answers.filter_map(|(answer, next_ms)| {
         let span = AnswerSpan {
-            from_ms: (*at_ms).max(window.from_ms),
-            to_ms: next_ms.min(at_ms + HOLDS_MS).min(window.to_ms),
-            accept: (*accept)?,
+            from_ms: answer.at_ms.max(window.from_ms),
+            to_ms: next_ms.min(answer.until_ms).min(window.to_ms),
+            accept: answer.accept?,
         };
         (span.from_ms < span.to_ms).then_some(span)
     });
@@ -141,19 +150,16 @@ fn spans(answers: &[(i64, Option<bool>)], window: Window) -> Vec<AnswerSpan> {
 
 /// Applies a rule to recorded counts.
 fn by_rule(samples: &[Sample], rule: Rule, window: Window) -> Vec<AnswerSpan> {
-    let answer = |sample: &Sample| {
-        let accept = sample.seats.and_then(|seats| rule.accepts(seats));
-        (sample.at.as_millisecond(), accept)
+    let answer = |sample: &Sample| Answer {
+        at_ms: sample.at.as_millisecond(),
+        until_ms: sample.holds_until_ms(),
+        accept: sample.seats.and_then(|seats| rule.accepts(seats)),
     };
     spans(&samples.iter().map(answer).collect::<Vec<_>>(), window)
 }
 
 /// Applies criteria to the rows of one reading.
-fn by_criteria(
-    rows: &Rows,
-    criteria: &Criteria,
-    threshold: Option<Quantity>,
-) -> (i64, Option<bool>) {
+fn by_criteria(rows: &Rows, criteria: &Criteria, threshold: Option<Quantity>) -> Answer {
     let results = rows.rows.iter();
     let results: Vec<Value> = results
         .filter_map(|row| serde_json::from_str(row.get()).ok())
@@ -164,7 +170,12 @@ fn by_criteria(
         Verdict::Compare(comparison) => Some(comparison.holds(measured.count, threshold?)),
         Verdict::Holds(holds) => Some(holds),
     });
-    (rows.at.as_millisecond(), accept)
+    let at_ms = rows.at.as_millisecond();
+    Answer {
+        at_ms,
+        until_ms: at_ms + HOLDS_MS,
+        accept,
+    }
 }
 
 /// How two rules compare while the answers of both are known.

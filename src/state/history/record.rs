@@ -12,6 +12,7 @@ use super::{
     Recorder,
     note::{Counts, Note, present},
     presence::Presence,
+    series::HOLDS_MS,
 };
 use crate::{
     clock::Moment,
@@ -45,6 +46,8 @@ const ROWS_AT_ONCE: usize = 100;
 /// How often presence is recorded; for all queues together at most twice a second.
 const PRESENT_EVERY: Duration = Duration::from_secs(60);
 const PRESENT_A_SECOND: u32 = 2;
+
+const HOLDS: Duration = Duration::from_millis(HOLDS_MS.unsigned_abs());
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -213,6 +216,10 @@ impl Seen {
         notes: &mut Vec<Note>,
     ) {
         if self.snapshot.as_ptr() == Arc::as_ptr(snapshot) {
+            return;
+        }
+        // A restart shows what was stored, up to a day old. It says nothing about now.
+        if now.longest_since(snapshot.as_of) >= HOLDS {
             return;
         }
         let is_time =

@@ -20,7 +20,7 @@ CREATE TABLE status (
 CREATE TABLE sample (
     queue    INTEGER NOT NULL,
     at_ms    INTEGER NOT NULL, -- wall time, as all times here
-    as_of_ms INTEGER NOT NULL, -- how old it was then
+    as_of_ms INTEGER NOT NULL, -- the time of the data that was current then
     seats    REAL,             -- null: unknown
     agents   TEXT    NOT NULL, -- JSON: how many, by the status' id here
     PRIMARY KEY (queue, at_ms)

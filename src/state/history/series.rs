@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::limit::{HistoryError, MAX_BUCKETS};
 
-/// A sample holds until the next one, but at most for two of its queue's polls. After that the seats are unknown.
+/// A sample holds until the next one, but at most for two of its queue's polls. After that the seats are unknown. Data that was old already when
+/// it was recorded, such as what a restart restores, holds no longer than that either.
 pub const HOLDS_MS: i64 = 600_000;
 
 /// A range of time in equal parts.
@@ -64,7 +65,7 @@ impl Range {
 /// What was known about a queue at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// When it was current.
+    /// When it was recorded.
     pub at: Timestamp,
     /// The time of CallTools' data.
     pub as_of: Timestamp,
@@ -72,6 +73,13 @@ pub struct Sample {
     pub seats: Option<f64>,
     /// Agents by status.
     pub agents: BTreeMap<String, u32>,
+}
+
+impl Sample {
+    /// Until when it holds if no other one follows.
+    pub(crate) fn holds_until_ms(&self) -> i64 {
+        self.at.min(self.as_of).as_millisecond() + HOLDS_MS
+    }
 }
 
 /// What was known about a queue in a part of a range. Means cover only the time in which something was known.
@@ -113,7 +121,7 @@ impl Series {
             series.hold(
                 sample,
                 from.max(range.from_ms),
-                next.min(from + HOLDS_MS).min(range.to_ms),
+                next.min(sample.holds_until_ms()).min(range.to_ms),
             );
         }
         series.finish()

@@ -169,6 +169,28 @@ fn seats_and_agents_are_seen_over_time() {
 }
 
 #[test]
+fn what_a_restart_restores_is_not_recorded_as_current() {
+    for (age, known) in [(9 * 3_600, 0), (240, 360)] {
+        let mut fixture = Fixture::new(1);
+        let start = fixture.clock.now();
+        let then = start.earlier(SECOND * age);
+        let stored = snapshot(then, available(12));
+        fixture.board.restore(&key(0), stored, then);
+        fixture.look();
+        fixture.clock.pass(SECOND * 900);
+        let history = fixture.history();
+        let range = Range::new(at(start, 0), at(start, 900), SECOND * 900).unwrap();
+        let bucket = &history.series(&key(0), range).unwrap()[0];
+        assert_eq!(bucket.known, SECOND * known, "{age} s old");
+        assert_eq!(bucket.seats.is_some(), known > 0);
+        let there = history.attendance(&key(0), range).unwrap();
+        let rows = history.rows(&key(0), at(start, 0), at(start, 900)).unwrap();
+        assert_eq!(there.agents.is_empty(), known == 0, "{age} s old");
+        assert_eq!(rows.is_empty(), known == 0, "{age} s old");
+    }
+}
+
+#[test]
 fn decisions_are_counted_by_the_minute_and_counting_costs_them_nothing() {
     let mut fixture = Fixture::new(2);
     let start = fixture.clock.now();

@@ -61,6 +61,21 @@ fn an_answer_from_before_the_window_counts_from_its_beginning() {
 }
 
 #[test]
+fn old_data_holds_no_longer_than_from_its_own_time() {
+    let restored = |age_ms: i64| Sample {
+        as_of: Timestamp::from_millisecond(1_000_000 - age_ms).expect("a moment"),
+        ..sample(1_000_000, Some(1.0))
+    };
+    let ends = |age_ms| {
+        let spans = by_rule(&[restored(age_ms)], above(0), WINDOW);
+        spans.first().map(|span| span.to_ms)
+    };
+    assert_eq!(ends(0), Some(1_600_000));
+    assert_eq!(ends(400_000), Some(1_200_000));
+    assert_eq!(ends(600_000), None);
+}
+
+#[test]
 fn other_criteria_are_tried_on_the_rows() {
     let row = |status: &str| serde_json::value::to_raw_value(&json!({ "status": status }));
     let rows = |at_ms, statuses: &[&str]| Rows {
