@@ -166,27 +166,42 @@ fn other_rule(
     recorded: &Look<Recorded>,
     address: &str,
 ) -> Markup {
-    let rule = Rule::of_queue(standing);
     html! {
         section aria-labelledby="what-if" data-keep[!form.is_empty()] {
             h2 #what-if { "What another rule would have answered" }
-            @if let Look::Seen(recorded) = recorded {
-                p.none {
-                    "A threshold is tried on the seats recorded in the last " (period.name()) ". Other criteria are tried on the agents’ rows, which are kept for a "
-                    "day, one reading every five minutes. Reservations and ages are ignored."
-                }
-                (form::form(form, address, period, rule))
-                @match &recorded.trial {
-                    None => {}
-                    Some(Trial::Refused(why)) => p.wrong role="alert" { (why) },
-                    Some(Trial::Stopped(why)) => p.wrong role="alert" {
-                        "No result: " (why.to_string()) ". Choose a shorter time above or a simpler field."
-                    },
-                    Some(Trial::Answered(other, answers)) => {
-                        (what_if::outcome(other, rule, period, recorded.window(), answers, &standing.zone))
-                    }
-                }
-            } @else { p.none { "No data is recorded that a rule could be tried on." } }
+            @match recorded {
+                Look::Seen(recorded) => (trial(standing, period, form, recorded, address)),
+                Look::Unreadable(why) => p.none { "No rule can be tried now: " (why) "." },
+                Look::NotKept | Look::NotYet => p.none { "No data is recorded that a rule could be tried on." },
+            }
+        }
+    }
+}
+
+/// The form, and what the other rule would have answered.
+fn trial(
+    standing: &Standing,
+    period: Period,
+    form: &Form,
+    recorded: &Recorded,
+    address: &str,
+) -> Markup {
+    let rule = Rule::of_queue(standing);
+    html! {
+        p.none {
+            "A threshold is tried on the seats recorded in the last " (period.name()) ". Other criteria are tried on the agents’ rows, which are kept for a "
+            "day, one reading every five minutes. Reservations and ages are ignored."
+        }
+        (form::form(form, address, period, rule))
+        @match &recorded.trial {
+            None => {}
+            Some(Trial::Refused(why)) => p.wrong role="alert" { (why) },
+            Some(Trial::Stopped(why)) => p.wrong role="alert" {
+                "No result: " (why.to_string()) ". Choose a shorter time above or a simpler field."
+            },
+            Some(Trial::Answered(other, answers)) => {
+                (what_if::outcome(other, rule, period, recorded.window(), answers, &standing.zone))
+            }
         }
     }
 }

@@ -439,6 +439,20 @@ async fn a_trial_that_takes_too_long_ends_with_a_message() {
 }
 
 #[tokio::test]
+async fn a_history_that_cannot_be_read_is_not_said_to_be_empty() {
+    let (server, folder) = with_history(2).await;
+    let path = folder.path().join("history.sqlite3");
+    std::fs::write(path, "not a database".repeat(100)).expect("the file can be written");
+    let words = server.words(QUEUE).await;
+    for text in [
+        "The history cannot be shown: the history cannot be read: ",
+        "No rule can be tried now: the history cannot be read: ",
+    ] {
+        assert!(words.contains(text), "{words}");
+    }
+}
+
+#[tokio::test]
 async fn reads_stop_when_their_client_has_gone() {
     let (server, _folder) = with_history(200).await;
     let mut fastest = Duration::MAX;

@@ -399,6 +399,29 @@ fn samples_of_the_future_stay_while_there_is_room_and_hide_no_others() {
 }
 
 #[test]
+fn few_samples_are_read_for_the_last_changes() {
+    let mut fixture = Fixture::new(1);
+    fixture.polled(0, available(9));
+    fixture.look();
+    let (history, start) = (fixture.history(), fixture.clock.now());
+    let file = rusqlite::Connection::open(fixture.path()).unwrap();
+    // Six thousand samples with one seat, and then two.
+    let sql = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n <= 6000)
+               INSERT INTO sample SELECT 1, ?1 + n, ?1 + n, iif(n <= 6000, 1, 2), '{}' FROM n";
+    file.execute(sql, [start.timestamp().as_millisecond()])
+        .unwrap();
+    let seats = |history: &History| {
+        let changes = history.changes(&key(0), 10).unwrap().into_iter();
+        changes.map(|change| change.seats).collect::<Vec<_>>()
+    };
+    assert_eq!(seats(&history), [Some(2.0)], "nobody knows the one before");
+    // A page shows the changes that were found in time.
+    let limit = |time| Limit::new(fixture.clock.clone(), time, Default::default());
+    assert_eq!(seats(&history.within(limit(Duration::ZERO))), []);
+    assert_eq!(history.changes(&key(0), 1).unwrap().len(), 1);
+}
+
+#[test]
 fn a_wrong_clock_removes_nothing() {
     let days = |n| Duration::from_secs(86_400) * n;
     let mut fixture = Fixture::new(1);
