@@ -141,15 +141,16 @@ fn build(app: &App, standing: &Standing, wanted: &Wanted, past: &Past) -> Page {
     Page {
         title: format!("{name} – openseat"),
         watch: Some(watch),
+        // Parts that come and go are inside elements that stay, so that the script finds the parts below in the same place when it updates the page.
         content: html! {
             (current(standing))
             (decision_address(app, key))
             (test_now(app, key))
             (history_section::charts(recorded, standing, period, &address))
-            (attendance::section(&past.attendance, period, zone, now_ms))
-            (week::section(&past.week, zone, now_ms))
+            div.place { (attendance::section(&past.attendance, period, zone, now_ms)) }
+            div.place { (week::section(&past.week, zone, now_ms)) }
             (history_section::changes(app, recorded, standing))
-            (soon::section(app, key))
+            div.place { (soon::section(app, key)) }
             (calls::last(app, key, zone))
             (other_rule(standing, period, form, recorded, &address))
             (agents(standing))
@@ -233,7 +234,6 @@ fn current(standing: &Standing) -> Markup {
             p.aging { (components::age(standing)) }
             div.agents.old[!standing.decision.is_fresh] { (components::agents(standing)) }
         }
-        // Always present, so that the script finds the parts below in the same place when it updates the page.
         div.place {
             @if let Some((what, advice)) = standing.trouble() {
                 section.troubles aria-labelledby="troubles" {

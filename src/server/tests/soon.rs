@@ -560,3 +560,25 @@ async fn a_call_that_asks_again_on_a_follower_keeps_its_seat_and_its_reason() {
         (true, Reason::Soon, Some(0.83))
     );
 }
+
+#[tokio::test]
+async fn a_report_that_comes_and_goes_moves_no_other_part_of_the_page() {
+    let mut world = World::with(&["main/sales"]);
+    let ends = world.account("main", TOKEN);
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    let places = async || {
+        server.clock.pass(Duration::from_secs(2));
+        let page = server.get("/queues/main/sales").await.body;
+        let empty = page.matches(r#"<div class="place"></div>"#).count();
+        let report = page.contains(r#"<div class="place"><section class="soon""#);
+        (empty, report)
+    };
+    // Nothing is wrong, nobody was recorded, and nothing of the week.
+    assert_eq!(places().await, (4, false));
+    let health = |soon| ends.health.send_modify(|health| health.soon = soon);
+    health(Some(Arc::new(report(State::Measured(Ok(()))))));
+    assert_eq!(places().await, (3, true));
+    health(None);
+    assert_eq!(places().await, (4, false));
+}
