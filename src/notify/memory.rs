@@ -32,6 +32,9 @@ struct KeptCondition {
     since: StoredTime,
     seen: StoredTime,
     told: bool,
+    /// When it was told; absent in files of older versions.
+    #[serde(default)]
+    told_at: Option<StoredTime>,
     asked: bool,
 }
 
@@ -65,7 +68,8 @@ impl Memory {
                 subject: subject.clone(),
                 since: time(lasting.since),
                 seen: time(lasting.seen),
-                told: lasting.told,
+                told: lasting.told.is_some(),
+                told_at: lasting.told.map(time),
                 asked: lasting.asked,
             });
         let waiting = outbox.waiting().map(|waiting| KeptMessage {
@@ -88,7 +92,9 @@ impl Memory {
         let moment = |time: &StoredTime| time.to_moment(clock).unwrap_or_else(|| clock.now());
         let lasting = kept.lasting.into_iter().map(|kept| {
             let (since, seen) = (moment(&kept.since), moment(&kept.seen));
-            let lasting = Lasting::restored(since, seen, kept.told, kept.asked);
+            // Ids of older versions had the beginning.
+            let told = kept.told_at.as_ref().map_or(since, moment);
+            let lasting = Lasting::restored(since, seen, kept.told.then_some(told), kept.asked);
             (kept.subject, lasting)
         });
         let waiting = kept.waiting.into_iter().map(|kept| Waiting {

@@ -45,8 +45,8 @@ struct Message<'a> {
     id: Option<String>,
 }
 
-/// The messages for some news: one for all queues of an account with the same condition and beginning. The id has the beginning, so each queue ends
-/// with the id with which it began, even if the others end at another time.
+/// The messages for some news: one for all queues of an account that have the same condition and were told together. The id has the second in which
+/// they were told, so each queue ends with the id with which it began, even if the others end at another time.
 pub(super) fn messages(news: &[News], now: Moment, host: &str) -> Vec<Bytes> {
     type Group = (Condition, Option<Arc<str>>, bool, u64);
     let mut groups: BTreeMap<Group, Vec<&News>> = BTreeMap::new();
@@ -54,8 +54,8 @@ pub(super) fn messages(news: &[News], now: Moment, host: &str) -> Vec<Bytes> {
         let Subject {
             condition, account, ..
         } = &one.subject;
-        let (has_ended, began) = (one.until.is_some(), began(one.since));
-        let group = (*condition, account.clone(), has_ended, began);
+        let (has_ended, told) = (one.until.is_some(), one.told.wall.as_secs());
+        let group = (*condition, account.clone(), has_ended, told);
         groups.entry(group).or_default().push(one);
     }
     groups
@@ -101,7 +101,7 @@ fn message(group: &[&News], now: Moment, host: &str) -> Bytes {
         event: if until.is_none() { "began" } else { "ended" },
         condition: Some(condition.as_str()),
         account,
-        id: Some(id(subject, since)),
+        id: Some(id(subject, first.told)),
         queues: queues.into_iter().take(LISTED_QUEUES).collect(),
         since: Some(since.rfc3339()),
         until: until.map(Moment::rfc3339),
@@ -181,15 +181,11 @@ fn over(condition: Condition) -> &'static str {
     }
 }
 
-/// The same after a restart, because the wall time of the beginning is stored to the millisecond.
-fn id(subject: &Subject, since: Moment) -> String {
+/// Of the condition and the second since 1970 in which it was told. It is the same after a restart, because the wall time is stored.
+fn id(subject: &Subject, told: Moment) -> String {
     let account = subject.account.as_deref().unwrap_or_default();
-    format!("{}:{account}:{}", subject.condition.as_str(), began(since))
-}
-
-/// The beginning as ids have it: in seconds since 1970.
-fn began(since: Moment) -> u64 {
-    since.wall.as_secs()
+    let condition = subject.condition.as_str();
+    format!("{condition}:{account}:{}", told.wall.as_secs())
 }
 
 /// Cuts a text to one line of bounded length.
@@ -242,6 +238,7 @@ mod tests {
                 queue: queue.map(Arc::from),
             },
             since: START,
+            told: START.later(Duration::from_secs(301)),
             until,
             evidence: Some(Evidence {
                 since: None,
@@ -270,7 +267,7 @@ mod tests {
             "event": "began", "condition": "no_such_queue", "account": "main", "queues": ["sales"],
             "since": "2026-11-22T10:00:00.000Z", "until": null, "lasted_seconds": 301,
             "detail": "the account has no queue named \"<!channel>\"", "advice": "tell @here",
-            "host": "router-1", "id": "no_such_queue:main:1795341600",
+            "host": "router-1", "id": "no_such_queue:main:1795341901",
         });
         for (name, value) in fields.as_object().expect("an object") {
             assert_eq!(messages[0][name], *value, "{name}");
@@ -287,13 +284,14 @@ mod tests {
         );
         assert_eq!(messages[0]["event"], "ended");
         assert_eq!(messages[0]["until"], "2026-11-22T12:03:00.000Z");
-        assert_eq!(messages[0]["id"], "bad_token:main:1795341600");
+        assert_eq!(messages[0]["id"], "bad_token:main:1795341901");
     }
 
     #[test]
     fn each_queue_ends_with_the_id_with_which_it_began() {
-        let queue = |name: &str, began: u64, until: Option<u64>| News {
-            since: START.later(Duration::from_secs(began)),
+        // They began together, but were told at different moments.
+        let queue = |name: &str, told: u64, until: Option<u64>| News {
+            told: START.later(Duration::from_secs(told)),
             ..news(
                 Condition::NoSeats,
                 Some(name.to_owned()),
@@ -313,8 +311,8 @@ mod tests {
             Value::from("no_seats:main:1795341720"),
             serde_json::json!(["q2"]),
         );
-        let began = [("q1", 0), ("q2", 120), ("q3", 0)];
-        let all = |until| began.map(|(name, began)| queue(name, began, until));
+        let told_at = [("q1", 0), ("q2", 120), ("q3", 0)];
+        let all = |until| told_at.map(|(name, at)| queue(name, at, until));
         assert_eq!(told(&all(None)), [early(&["q1", "q3"]), late.clone()]);
         assert_eq!(told(&all(Some(240))), [early(&["q1", "q3"]), late.clone()]);
         assert_eq!(told(&all(Some(240))[..1]), [early(&["q1"])]);

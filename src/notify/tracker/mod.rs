@@ -22,8 +22,8 @@ pub(super) struct Lasting {
     pub since: Moment,
     /// When it was last seen.
     pub seen: Moment,
-    /// Whether the recipient was told.
-    pub told: bool,
+    /// When the recipient was told.
+    pub told: Option<Moment>,
     /// Whether somebody has asked since it began; true for conditions where that does not matter.
     pub asked: bool,
     /// The number of questions when this process first saw it.
@@ -36,7 +36,7 @@ pub(super) struct Lasting {
 
 impl Lasting {
     /// As an earlier run stored it.
-    pub fn restored(since: Moment, seen: Moment, told: bool, asked: bool) -> Self {
+    pub fn restored(since: Moment, seen: Moment, told: Option<Moment>, asked: bool) -> Self {
         Self {
             since,
             seen,
@@ -54,6 +54,8 @@ impl Lasting {
 pub(super) struct News {
     pub subject: Subject,
     pub since: Moment,
+    /// When its beginning was told.
+    pub told: Moment,
     /// When it ended; `None` while it lasts.
     pub until: Option<Moment>,
     /// What was seen; `None` if it has ended and only an earlier run has seen it.
@@ -91,7 +93,7 @@ impl Tracker {
             match sight.absence(subject, lasting.seen) {
                 Absence::Gone => return false,
                 // Nobody knows whether it lasts while the queue is closed. If it is there when the queue opens, it begins then.
-                Absence::Closed if !lasting.told => return false,
+                Absence::Closed if lasting.told.is_none() => return false,
                 Absence::Closed | Absence::Unknown => {
                     lasting.away_since = None;
                     return true;
@@ -102,9 +104,10 @@ impl Tracker {
             if now.boot_since(away_since) < AWAY.min(after) {
                 return true;
             }
-            news.extend(lasting.told.then(|| News {
+            news.extend(lasting.told.map(|told| News {
                 subject: subject.clone(),
                 since: lasting.since,
+                told,
                 until: Some(away_since),
                 evidence: lasting.evidence.take(),
             }));
@@ -141,7 +144,7 @@ impl Tracker {
     ) -> Option<News> {
         let since = evidence.since.unwrap_or(now);
         let entry = self.lasting.entry(subject.clone());
-        let lasting = entry.or_insert_with(|| Lasting::restored(since, now, false, false));
+        let lasting = entry.or_insert_with(|| Lasting::restored(since, now, None, false));
         let before = *lasting
             .asked_before
             .get_or_insert(evidence.asked.unwrap_or_default());
@@ -149,13 +152,14 @@ impl Tracker {
         lasting.seen = now;
         lasting.away_since = None;
         lasting.evidence = Some(evidence.clone());
-        if lasting.told || !lasting.asked || now.boot_since(lasting.since) < after {
+        if lasting.told.is_some() || !lasting.asked || now.boot_since(lasting.since) < after {
             return None;
         }
-        lasting.told = true;
+        lasting.told = Some(now);
         Some(News {
             subject: subject.clone(),
             since: lasting.since,
+            told: now,
             until: None,
             evidence: Some(evidence.clone()),
         })

@@ -118,6 +118,35 @@ fn queues_that_are_told_together_have_one_beginning_until_each_has_ended() {
 }
 
 #[test]
+fn queues_that_are_told_one_after_the_other_have_messages_of_their_own() {
+    let queue = |name: &str, asked: u64| {
+        let subject = Subject {
+            queue: Some(name.into()),
+            ..subject(Condition::NoSeats)
+        };
+        (subject, evidence(Some(asked)))
+    };
+    let mut tracker = Tracker::default();
+    let mut ids = |asked: [u64; 2], second: u64| {
+        let lasting = [queue("sales", asked[0]), queue("support", asked[1])];
+        let sight = Sight::with(&lasting, at(second), true).and_queue("support");
+        let news = tracker.look(&sight, |_| Some(AFTER), at(second));
+        let messages = super::super::message::messages(&news, at(second), "router-1");
+        let id = |json: &bytes::Bytes| {
+            let message: serde_json::Value = serde_json::from_slice(json).unwrap();
+            message["id"].as_str().unwrap().to_owned()
+        };
+        messages.iter().map(id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids([0, 0], 0), [""; 0]);
+    // Both have had no seats since the same look, but calls come at different times.
+    let first = ids([1, 0], 600);
+    let second = ids([1, 1], 720);
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_ne!(first, second);
+}
+
+#[test]
 fn a_wall_clock_that_is_set_back_delays_no_message() {
     const HOUR: Duration = Duration::from_secs(3600);
     let set_back = |seconds| Moment {
