@@ -17,7 +17,7 @@ const MAX_WAITING: usize = 64;
 /// How long to try to reach a recipient. Older messages are of no use.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
 
-/// How long to try while the recipient refuses: enough time to correct the address and reload.
+/// How long to try while the recipient refuses, from its first refusal: enough time to correct the address and reload.
 const MAX_AGE_REFUSED: Duration = Duration::from_secs(3600);
 
 /// The longest wait between two attempts: soon enough after an outage, and 300 attempts a day.
@@ -36,6 +36,8 @@ pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     under_way: bool,
     failures: u32,
+    /// Since when the recipient has refused every attempt.
+    refused_since: Option<Moment>,
     /// Nothing is sent before then.
     rest_until: Option<Instant>,
 }
@@ -91,6 +93,7 @@ impl Outbox {
         self.waiting.pop_front();
         self.under_way = false;
         self.failures = 0;
+        self.refused_since = None;
         self.rest_until = None;
     }
 
@@ -100,12 +103,17 @@ impl Outbox {
         self.failures = self.failures.saturating_add(1);
         let wait = backoff::wait(self.failures, MAX_WAIT);
         self.rest_until = Some(at + wait.max(why.wait.unwrap_or_default()));
-        let patience = match why.refused {
-            true => MAX_AGE_REFUSED,
-            false => MAX_AGE,
+        let age = self.waiting.front().map(|first| now.boot_since(first.made));
+        let age = age.unwrap_or_default();
+        self.refused_since = match why.refused {
+            true => self.refused_since.or(Some(now)),
+            false => None,
         };
-        let age = |first: &Waiting| now.boot_since(first.made);
-        if self.waiting.front().map(age) <= Some(patience) {
+        // A message that was made since then has been refused for as long as it exists.
+        let refused_for = self
+            .refused_since
+            .map(|since| now.boot_since(since).min(age));
+        if age <= MAX_AGE && refused_for <= Some(MAX_AGE_REFUSED) {
             return Verdict::Again;
         }
         self.waiting.pop_front();
@@ -114,6 +122,7 @@ impl Outbox {
 
     /// The address may have changed, so the next attempt is due at once.
     pub fn retry(&mut self) {
+        self.refused_since = None;
         self.rest_until = None;
     }
 
@@ -183,26 +192,85 @@ mod tests {
         assert!(outbox.next() >= Some(now + Duration::from_secs(90)));
     }
 
+    /// Tries to send the first message, which fails this long after it was made, however the wall clock was set meanwhile.
+    async fn fail(outbox: &mut Outbox, age: Duration, refused: bool) -> Verdict {
+        tokio::time::advance(MAX_WAIT).await;
+        assert!(outbox.due(Instant::now()).is_some());
+        let now = Moment {
+            wall: START.wall - MAX_AGE,
+            ..START.later(age)
+        };
+        outbox.failed(&failure(refused), now, Instant::now())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn refused_messages_are_given_up_after_an_hour_and_undelivered_ones_after_a_day() {
         for (refused, max_age) in [(true, MAX_AGE_REFUSED), (false, MAX_AGE)] {
             let mut outbox = Outbox::with([message("a"), message("b")]);
             let second = Duration::from_secs(1);
-            for (age, verdict) in [(max_age, Verdict::Again), (max_age + second, Verdict::Lost)] {
-                outbox.retry();
-                assert_eq!(outbox.due(Instant::now()).as_deref(), Some(&b"a"[..]));
-                // However the wall clock was set meanwhile.
-                let now = Moment {
-                    wall: START.wall - MAX_AGE,
-                    ..START.later(age)
-                };
-                assert_eq!(
-                    outbox.failed(&failure(refused), now, Instant::now()),
-                    verdict
-                );
+            for (age, verdict) in [
+                (Duration::ZERO, Verdict::Again),
+                (max_age, Verdict::Again),
+                (max_age + second, Verdict::Lost),
+            ] {
+                assert_eq!(fail(&mut outbox, age, refused).await, verdict);
             }
             assert_eq!(outbox.waiting().count(), 1, "the next one is not held up");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_hour_of_refusals_begins_with_the_first_of_them() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let mut outbox = Outbox::with([message("a")]);
+        // An outage of two hours, a refusal, another failure, and then only refusals.
+        for (age, refused) in [
+            (0, false),
+            (120, true),
+            (170, false),
+            (190, true),
+            (250, true),
+        ] {
+            let verdict = fail(&mut outbox, minutes(age), refused).await;
+            assert_eq!(verdict, Verdict::Again, "{age}");
+        }
+        // A reload may have corrected the address.
+        outbox.retry();
+        for (age, verdict) in [
+            (255, Verdict::Again),
+            (315, Verdict::Again),
+            (316, Verdict::Lost),
+        ] {
+            assert_eq!(
+                fail(&mut outbox, minutes(age), true).await,
+                verdict,
+                "{age}"
+            );
+        }
+        // A message that comes now has an hour of its own.
+        let made = START.later(minutes(320));
+        outbox.add(Waiting {
+            made,
+            ..message("b")
+        });
+        for (age, verdict) in [
+            (321, Verdict::Again),
+            (380, Verdict::Again),
+            (381, Verdict::Lost),
+        ] {
+            assert_eq!(
+                fail(&mut outbox, minutes(age), true).await,
+                verdict,
+                "{age}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_do_not_prolong_the_day() {
+        let mut outbox = Outbox::with([message("a")]);
+        let age = MAX_AGE + Duration::from_secs(1);
+        assert_eq!(fail(&mut outbox, age, true).await, Verdict::Lost);
     }
 
     #[tokio::test(start_paused = true)]
