@@ -45,6 +45,28 @@ pub struct LastDecision {
     pub decision: Decision,
 }
 
+impl LastDecision {
+    /// Returns the decision with the ages that its data has now.
+    pub fn aged(&self, now: Moment) -> Decision {
+        let age = |of: Moment| now.longest_since(of);
+        let members_as_of = self
+            .state
+            .snapshot
+            .as_ref()
+            .map(|known| known.members_as_of);
+        let Decision {
+            as_of,
+            membership_age,
+            ..
+        } = self.decision;
+        Decision {
+            age: as_of.map(age),
+            membership_age: membership_age.and(members_as_of).map(age),
+            ..self.decision
+        }
+    }
+}
+
 /// A decision that changed.
 #[derive(Clone, Debug)]
 pub struct Entry {

@@ -27,14 +27,14 @@ impl App {
         self.queues().iter().filter_map(last).collect()
     }
 
-    /// The last decision about a queue as JSON, with its age when it was noticed. `None` if the queue no longer exists.
+    /// The last decision about a queue as JSON, with its age now. `None` if the queue no longer exists.
     pub(crate) fn last_decision(&self, key: &QueueKey) -> Option<(Gist, Bytes)> {
         let queue = self.queue(key)?;
         let last = self.watch.log().last(key)?.clone();
-        let (state, decision) = (&last.state, &last.decision);
         let now = self.clock.now();
-        let json = DecisionJson::new(key, &queue.policy, state, decision, now);
+        let (state, decision) = (&last.state, last.aged(now));
+        let json = DecisionJson::new(key, &queue.policy, state, &decision, now);
         let json = serde_json::to_vec(&json).expect("texts and numbers can be written");
-        Some((Gist::new(decision), json.into()))
+        Some((Gist::new(&decision), json.into()))
     }
 }

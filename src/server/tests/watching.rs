@@ -509,3 +509,28 @@ async fn held_and_released_seats_send_events() {
     server.clock.pass(Duration::from_secs(1));
     assert_eq!(client.change().await, change("a", "seats", 1));
 }
+
+#[tokio::test]
+async fn a_push_has_the_age_at_which_it_is_sent() {
+    let mut world = World::with(&["main/sales"]);
+    world.limits.watch.look = NEVER;
+    world.publish("main/sales", available(2));
+    let server = world.serve().await;
+    let sales = key("main/sales");
+    within(async {
+        while server.app.last_decision(&sales).is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    // Nothing changes, so the decision is not noticed again.
+    server.clock.pass(Duration::from_millis(900));
+    let (_, pushed) = server.app.last_decision(&sales).expect("it was noticed");
+    let pushed: Value = serde_json::from_slice(&pushed).expect("JSON");
+    assert_eq!(
+        (&pushed["age_ms"], &pushed["membership_age_ms"]),
+        (&900.into(), &900.into())
+    );
+    let asked = server.get("/v1/queues/sales/decision").await.json();
+    assert_eq!(pushed, asked);
+}
