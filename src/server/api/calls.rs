@@ -9,10 +9,13 @@ use axum::{
 };
 use http::Uri;
 
-use crate::server::{
-    http::{params::Params, problem::Problem, problem_types, rights::Rights},
-    json::call::CallJson,
-    state::app::App,
+use crate::{
+    decision::board::QueueKey,
+    server::{
+        http::{params::Params, problem::Problem, problem_types, rights::Rights},
+        json::call::CallJson,
+        state::app::App,
+    },
 };
 
 /// `GET /v1/calls/{call_id}`
@@ -24,12 +27,13 @@ pub async fn get_call(
 ) -> Result<Response, Problem> {
     Params::parse(uri.query(), &[])?;
     let Path(id) = id.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
-    let mut events = app.call_events(&id).await?;
-    // A client that may ask about some queues does not see the answers of others.
-    events.retain(|event| app.may_name(rights, &event.queue));
+    let events = app.call_events(&id).await?;
     let recorded = events.first().map_or(&*id, |event| &event.call_id);
-    let json = CallJson::new(recorded, &events, app.clock.now());
-    match json.answers.is_empty() {
+    // A client that may ask about some queues does not see the answers of others.
+    let may_see = |queue: &QueueKey| app.may_name(rights, queue);
+    let json = CallJson::new(recorded, &events, may_see, app.clock.now());
+    // If the search was cut short, older answers may exist.
+    match json.answers.is_empty() && !json.truncated {
         true => Err(Problem::from_type(problem_types::NO_SUCH_CALL)),
         false => Ok(Json(json).into_response()),
     }

@@ -70,7 +70,7 @@ pub(super) async fn get_calls_page(
         }
         @match &found {
             _ if call_id.is_empty() => {}
-            Ok(events) => (answers(&CallJson::new(call_id, events, app.clock.now()), call_id, app.clock.now(), &zone)),
+            Ok(events) => (answers(&CallJson::new(call_id, events, |_| true, app.clock.now()), call_id, app.clock.now(), &zone)),
             Err(problem) => p.wrong role="alert" { (wording::sentence(problem.detail())) },
         }
     };

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    decision::reservations::{End, ReservationId},
+    decision::{
+        board::QueueKey,
+        reservations::{End, ReservationId},
+    },
     model::quantity::Quantity,
     state::calls::{Answer, Event, ExpectedAgent, MAX_FOUND, Seat, What},
 };
@@ -24,8 +27,8 @@ pub struct CallJson<'a> {
     call_id: &'a str,
     /// The answers, oldest first.
     pub answers: Vec<CallAnswerJson<'a>>,
-    /// Whether older answers are left out: a search returns at most a thousand events.
-    truncated: bool,
+    /// Whether older answers may be left out: a search returns at most a thousand events, those about other queues included.
+    pub truncated: bool,
 }
 
 /// One answer about a call.
@@ -114,14 +117,20 @@ fn rfc3339_if_any<S: serde::Serializer>(
 }
 
 impl<'a> CallJson<'a> {
-    /// Collects the answers among these events of a call, each with the end of its seat.
-    pub fn new(call_id: &'a str, events: &'a [Event], now: Moment) -> Self {
+    /// Collects the answers about these queues among the events of a call, each with the end of its seat.
+    pub fn new(
+        call_id: &'a str,
+        events: &'a [Event],
+        is_about: impl Fn(&QueueKey) -> bool,
+        now: Moment,
+    ) -> Self {
         let ended = events.iter().filter_map(|event| match &event.what {
             What::Ended { reservation, end } => Some((reservation, (&**end, event.at_ms))),
             What::Answered(_) => None,
         });
         let ended: HashMap<_, _> = ended.collect();
-        let answers = events.iter().filter_map(|event| match &event.what {
+        let events_about = events.iter().filter(|event| is_about(&event.queue));
+        let answers = events_about.filter_map(|event| match &event.what {
             What::Answered(answer) => Some(CallAnswerJson::new(event, answer, &ended, now)),
             What::Ended { .. } => None,
         });

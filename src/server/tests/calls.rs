@@ -1,7 +1,11 @@
 //! The record of calls: every way to ask, who may read it, and that it never contains a key.
 
 use super::*;
-use crate::{config::May, fixtures::available};
+use crate::{
+    config::May,
+    fixtures::available,
+    state::calls::{Answer, MAX_FOUND, What},
+};
 
 const BEARER: &str = "s3cret-s3cret-s3cret";
 
@@ -334,6 +338,38 @@ async fn with_clients() -> World {
 
 fn bearer_of(name: &str) -> String {
     format!("Authorization: Bearer token-of-{name}\r\n")
+}
+
+#[tokio::test]
+async fn a_client_is_told_that_answers_about_other_queues_cut_a_search_short() {
+    let world = with_clients().await;
+    let state = world.state.clone().expect("a record");
+    let server = world.serve().await;
+    let record = |queue: &str, times: usize| {
+        let queue = server.app.queue(&key(queue)).expect("it is configured");
+        let (_, decision) = server.app.decide_and_count(queue, &queue.policy);
+        for _ in 0..times {
+            let answer = What::Answered(Answer::new(&decision));
+            let now = server.clock.now();
+            state.calls.record(now, &queue.key, "a".into(), answer);
+        }
+    };
+    let read = async || {
+        let bearer = bearer_of("reads-one");
+        let answer = server.ask("GET", "/v1/calls/a", &bearer).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let call = answer.json();
+        let answers = call["answers"].as_array().map(Vec::len);
+        (answers, call["truncated"].clone())
+    };
+    record("main/sales", 1);
+    record("main/full", MAX_FOUND - 2);
+    assert_eq!(read().await, (Some(1), false.into()));
+    record("main/full", 1);
+    assert_eq!(read().await, (Some(1), true.into()));
+    // Its only answer is not found any more.
+    record("main/full", 1);
+    assert_eq!(read().await, (Some(0), true.into()));
 }
 
 #[tokio::test]
