@@ -29,8 +29,9 @@ pub(super) const MAX_FORM: usize = 8 * 1024;
 
 /// The page to show after login. Only our own pages, since `next` may come from another site's link.
 fn destination(next: Option<&str>) -> &str {
-    next.filter(|next| next.starts_with(paths::QUEUES) || *next == DOCS_PATH)
-        .unwrap_or("/")
+    let own = [paths::QUEUES, paths::CALLS, DOCS_PATH];
+    let is_own = |next: &&str| own.iter().any(|own| next.starts_with(own));
+    next.filter(is_own).unwrap_or("/")
 }
 
 /// `GET /login`
@@ -155,11 +156,14 @@ mod tests {
         ] {
             assert_eq!(destination(Some(foreign)), "/", "{foreign}");
         }
-        assert_eq!(
-            destination(Some("/queues/main/%3Cb%3E")),
-            "/queues/main/%3Cb%3E"
-        );
-        assert_eq!(destination(Some("/docs")), "/docs");
+        for own in [
+            "/queues/main/%3Cb%3E",
+            "/queues/main/sales?range=7d&threshold=3",
+            "/calls?call_id=a%26b",
+            "/docs",
+        ] {
+            assert_eq!(destination(Some(own)), own);
+        }
         assert_eq!(destination(None), "/");
     }
 }

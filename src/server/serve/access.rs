@@ -110,7 +110,7 @@ pub async fn guard(
             }
             response
         }
-        Err(denied) => denied.into_response(parts.uri.path()),
+        Err(denied) => denied.into_response(&parts.uri),
     }
 }
 

@@ -42,9 +42,9 @@ impl From<Problem> for Denied {
 }
 
 impl Denied {
-    pub(super) fn into_response(self, path: &str) -> Response {
+    pub(super) fn into_response(self, uri: &Uri) -> Response {
         match self {
-            Self::LogIn => Redirect::to(&login_address(path)).into_response(),
+            Self::LogIn => Redirect::to(&login_address(uri)).into_response(),
             Self::Problem(problem) => problem.into_response(),
         }
     }
@@ -151,10 +151,15 @@ fn is_visit(rule: Rule, method: &Method, headers: &HeaderMap) -> bool {
     rule.guard == Guard::Page && method == Method::GET && wants_html(headers)
 }
 
-/// Returns the address of the login form, which then leads to a path.
-fn login_address(path: &str) -> String {
+/// The longest address to go on to after the login. Encoded it takes up to three times as many bytes, and it must fit into the form with the token.
+const MAX_NEXT: usize = 2_000;
+
+/// Returns the address of the login form, which then leads to the requested page; without its query if that is too long.
+fn login_address(uri: &Uri) -> String {
+    let whole = uri.path_and_query().map(|whole| whole.as_str());
+    let whole = whole.filter(|whole| whole.len() <= MAX_NEXT);
     let query = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("next", path)
+        .append_pair("next", whole.unwrap_or(uri.path()))
         .finish();
     format!("{LOGIN}?{query}")
 }

@@ -40,10 +40,16 @@ impl Server {
 #[tokio::test]
 async fn a_person_without_a_session_gets_the_form_and_a_program_is_rejected() {
     let server = behind_a_token().serve().await;
+    let long = format!("/queues/main/sales?field={}", "x".repeat(2_000));
     for (page, form) in [
         ("/", "/login?next=%2F"),
         ("/docs", "/login?next=%2Fdocs"),
         ("/queues/main/sales", "/login?next=%2Fqueues%2Fmain%2Fsales"),
+        (
+            "/calls?call_id=a%26b",
+            "/login?next=%2Fcalls%3Fcall_id%3Da%2526b",
+        ),
+        (&long, "/login?next=%2Fqueues%2Fmain%2Fsales"),
     ] {
         let answer = server.ask("GET", page, PERSON).await;
         assert_eq!(
