@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use openseat::simulator::InjectedFault;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
@@ -85,6 +86,18 @@ async fn no_file_is_replaced_and_no_request_is_spent_on_a_report_that_cannot_be_
     for other in ["--json", "--all", "--curl"] {
         fixture.check(&["--report", "r.json", other]).await.exits(2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_interrupted_leaves_no_file() {
+    let fixture = Fixture::open().await;
+    let simulator = &fixture.calltools.simulator;
+    simulator.inject(1, None, InjectedFault::Hang);
+    let mut check = Program::start(&fixture.home, &["check", "--report", "report.json"]);
+    soon("a request", async || simulator.requests() > 0).await;
+    check.signal(Signal::INT);
+    check.ended().await;
+    assert!(!fixture.path("report.json").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

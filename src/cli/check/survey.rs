@@ -40,19 +40,18 @@ pub(super) fn run(config: &Config, asked: &[String], path: &Path) -> ExitCode {
         Ok(target) => target,
         Err(several) => return exit_with(EXIT_USAGE, &several.to_string()),
     };
-    // Before any request is spent.
-    let file = match create(path) {
-        Ok(file) => file,
+    // Before any request is spent. The file is created again with its content, so that Ctrl-C in between leaves none.
+    match create(path) {
+        Ok(_) => remove(path),
         Err(exit) => return exit,
-    };
+    }
     let report = match block_on(async { Ok(ask(config, target).await) }) {
         Ok(Ok(report)) => report,
-        Ok(Err(exit)) => return given_up(path, exit),
-        Err(error) => return given_up(path, failed(&error)),
+        Ok(Err(exit)) => return exit,
+        Err(error) => return failed(&error),
     };
-    if let Err(error) = write(file, &report) {
-        let why = format!("{} cannot be written: {error}", path.display());
-        return exit_with(EXIT_FAILURE, &why);
+    if let Err(exit) = write(path, &report) {
+        return exit;
     }
     let code = match report.is_complete() {
         true => ExitCode::SUCCESS,
@@ -76,15 +75,19 @@ fn create(path: &Path) -> Result<File, ExitCode> {
     })
 }
 
-fn given_up(path: &Path, exit: ExitCode) -> ExitCode {
-    // It is empty: we created it a moment ago.
+/// Removes the file that we created a moment ago. If that fails, it stays as it is.
+fn remove(path: &Path) {
     let _ = fs::remove_file(path);
-    exit
 }
 
-fn write(mut file: File, report: &SurveyReport) -> io::Result<()> {
-    file.write_all(to_json(report).as_bytes())?;
-    file.sync_all()
+fn write(path: &Path, report: &SurveyReport) -> Result<(), ExitCode> {
+    let mut file = create(path)?;
+    let written = file.write_all(to_json(report).as_bytes());
+    written.and_then(|()| file.sync_all()).map_err(|error| {
+        remove(path);
+        let why = format!("{} cannot be written: {error}", path.display());
+        exit_with(EXIT_FAILURE, &why)
+    })
 }
 
 /// Returns the daemon's report, or our own if no daemon runs.
