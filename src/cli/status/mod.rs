@@ -111,8 +111,8 @@ async fn get(daemon: &Daemon, target: &str) -> Result<String, Unheard> {
     Err(Unheard { exit, why })
 }
 
-/// Looks every second until stopped. A terminal shows the newest status; elsewhere it is printed whenever something other than ages has
-/// changed.
+/// Looks every second until stopped. A terminal shows the newest status; elsewhere it is printed whenever an answer, a fault or the way of polling
+/// has changed.
 async fn watch(daemon: &Daemon, json: bool) -> anyhow::Result<ExitCode> {
     let interrupted = signals::interrupted()?;
     let looking = async {

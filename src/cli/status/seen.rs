@@ -140,8 +140,34 @@ impl Seen {
         self.queues.iter().all(Queue::is_known)
     }
 
-    /// Returns what identifies a state, without ages and spending.
+    /// Returns what identifies a state: the answers and what is wrong, without ages, agents and spending.
     pub(super) fn essence(&self) -> Vec<String> {
+        let of_account = |account: &Account| {
+            let Account {
+                account: name,
+                share,
+                throttled_until,
+                feed,
+                fault,
+                empty_since,
+                cluster,
+                ..
+            } = account;
+            let shares = *share < 1.0;
+            let fault = fault.as_ref().map(|fault| &fault.kind);
+            let trouble = cluster
+                .as_ref()
+                .and_then(|cluster| cluster.trouble.as_ref());
+            let trouble = trouble.map(|trouble| &trouble.message);
+            let nodes = cluster.iter().flat_map(|cluster| &cluster.nodes);
+            let leaders: Vec<_> = nodes
+                .filter(|node| node.leads)
+                .map(|node| &node.name)
+                .collect();
+            format!(
+                "{name} {shares} {throttled_until:?} {feed} {fault:?} {empty_since:?} {trouble:?} {leaders:?}"
+            )
+        };
         let of_queue = |queue: &Queue| {
             let Queue {
                 account,
@@ -156,7 +182,8 @@ impl Seen {
             let fault = fault.as_ref().map(|fault| &fault.kind);
             format!("{account}/{name} {accept} {reason} {count:?} {threshold:?} {fault:?}")
         };
-        self.queues.iter().map(of_queue).collect()
+        let accounts = self.accounts.iter().map(of_account);
+        accounts.chain(self.queues.iter().map(of_queue)).collect()
     }
 }
 
@@ -192,5 +219,44 @@ impl Queue {
     fn lifetime(&self) -> Option<Duration> {
         let lifetime = self.valid_until?.duration_since(self.as_of?);
         Duration::try_from(lifetime).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_account_identifies_a_state_and_its_spending_does_not() {
+        let well = json!({
+            "account": "main", "requests_per_hour": 1000, "reserve": 50, "used": 3, "share": 1.0, "throttled_until": null,
+            "request_every_ms": 3800, "sweeps": true, "feed": "sweep", "feeds": [], "fault": null,
+            "cluster": {"lag_ms": 10, "nodes": [{"name": "a", "leads": true, "entries_behind": 0}], "trouble": null},
+        });
+        let essence = |path: &str, value: Value| {
+            let mut account = well.clone();
+            if !path.is_empty() {
+                *account.pointer_mut(path).expect("the field exists") = value;
+            }
+            let accounts = json!({ "accounts": [account] }).to_string();
+            let seen = Seen::read(&accounts, r#"{"queues": []}"#);
+            seen.expect("a valid answer").essence()
+        };
+        let before = essence("", Value::Null);
+        for (path, value) in [("/used", json!(4)), ("/cluster/lag_ms", json!(11))] {
+            assert_eq!(essence(path, value), before, "{path}");
+        }
+        let trouble = json!({"message": "the engine is gone", "advice": "start it"});
+        let fault = json!({"kind": "bad_token", "message": "a", "advice": "b"});
+        for (path, value) in [
+            ("/share", json!(0.8)),
+            ("/throttled_until", json!("2026-11-22T11:00:00.123Z")),
+            ("/feed", json!("delta")),
+            ("/fault", fault),
+            ("/cluster/trouble", trouble),
+            ("/cluster/nodes/0/leads", json!(false)),
+        ] {
+            assert_ne!(essence(path, value), before, "{path}");
+        }
     }
 }
