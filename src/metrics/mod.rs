@@ -290,12 +290,12 @@ impl Metrics {
         self.client_requests.get_or_create(&labels).inc();
     }
 
-    /// Counts the outcome of a notification.
-    pub fn notified(&self, outcome: Notified) {
+    /// Counts notifications with the same outcome.
+    pub fn notified(&self, outcome: Notified, count: u64) {
         let outcome = outcome.into();
         self.notifications
             .get_or_create_owned(&OutcomeLabels { outcome })
-            .inc();
+            .inc_by(count);
     }
 
     /// Counts a decision that was given to a caller.

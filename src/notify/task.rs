@@ -154,7 +154,7 @@ impl Messenger {
             for json in message::messages(&news, now, &self.host) {
                 has_news = true;
                 if recipient.outbox.add(Waiting { json, made: now }) {
-                    self.metrics.notified(Notified::Lost);
+                    self.metrics.notified(Notified::Lost, 1);
                 }
             }
         }
@@ -177,9 +177,8 @@ impl Messenger {
     fn note(&mut self, app: &App) {
         let decisions = app.last_decisions();
         for recipient in &mut self.recipients {
-            for _ in 0..recipient.note(app, &decisions) {
-                self.metrics.notified(Notified::Replaced);
-            }
+            let replaced = recipient.note(app, &decisions);
+            self.metrics.notified(Notified::Replaced, replaced);
         }
     }
 
@@ -230,12 +229,13 @@ impl Messenger {
             (Job::Push(key), Err(why)) => recipient.pushes.failed(key, why.wait, at),
         }
         recipient.say(&outcome, lost);
-        self.metrics.notified(match outcome {
+        let outcome = match outcome {
             Ok(()) => Notified::Sent,
             Err(_) => Notified::Failed,
-        });
+        };
+        self.metrics.notified(outcome, 1);
         if lost {
-            self.metrics.notified(Notified::Lost);
+            self.metrics.notified(Notified::Lost, 1);
         }
         if matches!(job, Job::Message) {
             self.keep();

@@ -6,7 +6,7 @@ use axum::{extract::State, response::Response};
 use http::{HeaderMap, Uri};
 use maud::{Markup, html};
 
-use super::{layout::Page, paths, wording, zone::Zone};
+use super::{components::answer_badge, layout::Page, paths, wording, zone::Zone};
 use crate::{
     clock::Moment,
     decision::{Reason, board::QueueKey},
@@ -128,13 +128,7 @@ fn row(answer: &CallAnswerJson<'_>, zone: &Zone) -> Markup {
 }
 
 fn badge(accept: Option<bool>) -> Markup {
-    html! {
-        @match accept {
-            Some(true) => span.badge.accept { span aria-hidden="true" { "✓" } " accept" },
-            Some(false) => span.badge.reject { span aria-hidden="true" { "✕" } " reject" },
-            None => span.none { "listed" },
-        }
-    }
+    answer_badge(accept, "listed")
 }
 
 /// The reason in words. A reason that only a newer openseat knows is shown as it is.

@@ -133,40 +133,62 @@ pub(super) fn name(standing: &Standing) -> Markup {
 
 /// The number of open seats, alone.
 pub(super) fn number(standing: &Standing) -> Markup {
-    let held = standing.queue.holds.held(standing.now).all;
     html! {
-        @match standing.decision.count {
-            Some(count) => span.number { (count) },
-            None if standing.is_closed() => span.number { "–" },
-            None => span.number.unknown { "?" },
-        }
-        @if held > 0 { span.note { (held) " held" } }
+        @if standing.is_closed() { span.number { "–" } } @else { (count(standing)) }
+        (held(standing, "held"))
     }
 }
 
 /// The number of open seats. If it is unknown, no number is shown.
 pub(super) fn seats(standing: &Standing) -> Markup {
-    let held = standing.queue.holds.held(standing.now).all;
+    let unit = match standing.decision.count {
+        Some(count) if count == 1_u32.into() => "seat",
+        Some(_) => "seats",
+        None => "seats unknown",
+    };
+    html! {
+        @if standing.is_closed() { span.unit { "closed" } } @else { (count(standing)) " " span.unit { (unit) } }
+        (held(standing, "held for calls"))
+    }
+}
+
+fn count(standing: &Standing) -> Markup {
     html! {
         @match standing.decision.count {
-            Some(count) => { span.number { (count) } " " span.unit { (if count == 1_u32.into() { "seat" } else { "seats" }) } }
-            None if standing.is_closed() => { span.unit { "closed" } }
-            None => { span.number.unknown { "?" } " " span.unit { "seats unknown" } }
+            Some(count) => span.number { (count) },
+            None => span.number.unknown { "?" },
         }
-        @if held > 0 { span.note { (held) " held for calls" } }
+    }
+}
+
+/// How many seats reservations hold, if any.
+fn held(standing: &Standing, what: &str) -> Markup {
+    let held = standing.queue.holds.held(standing.now).all;
+    html! { @if held > 0 { span.note { (held) " " (what) } } }
+}
+
+/// The answer of a decision.
+pub(super) fn badge(standing: &Standing) -> Markup {
+    let decision = &standing.decision;
+    match decision.reason.is_known() {
+        true => answer_badge(Some(decision.accept), ""),
+        false => coloured("unknown", "?", decision.accept),
+    }
+}
+
+/// An answer that was given; `none` if it is neither accept nor reject.
+pub(super) fn answer_badge(accept: Option<bool>, none: &str) -> Markup {
+    match accept {
+        Some(true) => coloured("accept", "✓", true),
+        Some(false) => coloured("reject", "✕", false),
+        None => html! { span.none { (none) } },
     }
 }
 
 /// Accept or reject, as text, symbol and colour.
-pub(super) fn badge(standing: &Standing) -> Markup {
-    let decision = &standing.decision;
-    let (class, symbol) = match (decision.reason.is_known(), decision.accept) {
-        (true, true) => ("accept", "✓"),
-        (true, false) => ("reject", "✕"),
-        (false, _) => ("unknown", "?"),
-    };
+fn coloured(class: &str, symbol: &str, accept: bool) -> Markup {
     html! {
-        span class={ "badge " (class) } { span aria-hidden="true" { (symbol) } " " (wording::answer(decision.accept)) }
+        span class={ "badge " (class) } { span aria-hidden="true" { (symbol) } " " (wording::answer(accept)) }
     }
 }
 

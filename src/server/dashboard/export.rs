@@ -11,9 +11,8 @@ use http::{HeaderValue, Uri, header};
 
 use super::{
     history::{Look, look},
-    history_section::period,
     pages::Pages,
-    period::Period,
+    period::{self, Period},
 };
 use crate::{
     decision::Reason,
@@ -52,7 +51,7 @@ pub(in crate::server) async fn get_history(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), HISTORY_PARAMETERS)?;
-    let period = period(&params)?.unwrap_or(Period::Day);
+    let period = period::from_params(&params)?.unwrap_or(Period::Day);
     let is_csv = match params.one("format")? {
         None | Some("json") => false,
         Some("csv") => true,

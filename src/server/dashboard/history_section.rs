@@ -2,21 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{HeaderValue, Uri, header};
 use maud::{Markup, html};
 use strum::VariantArray as _;
 
 use super::{
     charts::{self, Column, TimeAxis},
-    components::Standing,
+    components::{Standing, answer_badge},
     form::Form,
     history::{HistoryReader, Look, look},
-    pages::Pages,
     period::{Period, Window},
     what_if::{self, Rule, Trial},
     wording,
@@ -25,28 +18,12 @@ use super::{
 use crate::{
     decision::{Reason, board::QueueKey},
     model::quantity::Quantity,
-    server::{
-        http::{
-            params::{Parameter, Params, Shape},
-            problem::Problem,
-            problem_types,
-        },
-        state::{
-            app::{App, Queue},
-            named_queue::NamedQueue,
-            pool::Undone,
-        },
-    },
+    server::state::{app::App, pool::Undone},
     state::history::{Bucket, Decided, History, HistoryError, Sample},
 };
 
 /// The most changes to list: as many as a person reads at a glance.
 const MAX_CHANGES: usize = 12;
-
-/// The policy of a chart that is a file of its own. It contains its style; it runs nothing and loads nothing.
-const CHART_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-);
 
 /// The recorded history of a queue in a period.
 pub(super) struct Recorded {
@@ -304,86 +281,11 @@ fn row(change: &Change, zone: &Zone) -> Markup {
     html! {
         tr {
             td.span { (zone.date(change.at_ms)) }
-            td { @match change.accept {
-                Some(true) => span.badge.accept { span aria-hidden="true" { "✓" } " accept" },
-                Some(false) => span.badge.reject { span aria-hidden="true" { "✕" } " reject" },
-                None => span.none { "unknown" },
-            } }
+            td { (answer_badge(change.accept, "unknown")) }
             td { @match change.seats { Some(seats) => (seats), None => span.none { "unknown" } } }
             td.why { (change.why) }
         }
     }
-}
-
-/// The parameter that says how far back a chart goes.
-pub(in crate::server) const RANGE: &[Parameter] = &[Parameter {
-    name: "range",
-    meaning: "How far back; a day by default",
-    shape: Shape::OneOf(&["1h", "24h", "7d"]),
-    example: "24h",
-}];
-
-/// `GET /v1/queues/{queue}/chart.svg?range=24h`
-pub(in crate::server) async fn get_chart(
-    State(app): State<Arc<App>>,
-    Extension(pages): Extension<Arc<Pages>>,
-    NamedQueue(queue): NamedQueue,
-    uri: Uri,
-) -> Result<Response, Problem> {
-    let params = Params::parse(uri.query(), RANGE)?;
-    let period = period(&params)?.unwrap_or(Period::Day);
-    let window = period.window(app.clock.now(), period.seats_part());
-    let (key, range) = (queue.key.clone(), window.range());
-    let series = look(&app, &pages.history, move |history| {
-        history.series(&key, range?)
-    });
-    let seen = match series.await? {
-        Look::Seen(seen) => seen,
-        // An empty chart, so that a wiki that embeds it has an image even before the first poll.
-        Look::NotKept | Look::NotYet => Vec::new(),
-        Look::Unreadable(why) => {
-            let detail = format!("there is nothing to draw: {why}");
-            return Err(Problem::new(problem_types::HISTORY_UNREADABLE, detail));
-        }
-    };
-    let chart = draw(&app, &queue, period, window, &seen);
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("image/svg+xml"),
-        ),
-        (header::CONTENT_SECURITY_POLICY, CHART_POLICY),
-    ];
-    Ok((headers, chart).into_response())
-}
-
-fn draw(app: &App, queue: &Queue, period: Period, window: Window, seen: &[Bucket]) -> String {
-    let state = app.state(queue);
-    let name = state.name.as_deref().unwrap_or(&queue.key.queue);
-    let threshold = queue.policy.threshold.map(Quantity::get);
-    let zone = Zone::utc();
-    let time = TimeAxis {
-        period,
-        window,
-        zone: &zone,
-    };
-    let chart = charts::seats(time, seen, threshold, "Seats");
-    let nothing = match seen.iter().any(|bucket| bucket.seats.is_some()) {
-        true => "",
-        false => " (nothing recorded)",
-    };
-    charts::standalone(
-        chart,
-        &format!("{name}: seats, last {}, UTC{nothing}", period.name()),
-    )
-}
-
-/// The period that a request asks for.
-pub(super) fn period(params: &Params<'_>) -> Result<Option<Period>, Problem> {
-    let range = params.one("range")?.map(str::parse);
-    range
-        .transpose()
-        .map_err(|_| Problem::bad_parameter("\"range\" must be 1h, 24h or 7d"))
 }
 
 #[cfg(test)]

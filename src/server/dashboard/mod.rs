@@ -10,8 +10,8 @@
 //!    without it.
 //!
 //! The overview consists of `first_steps`, `problems` and `accounts`. The page of a queue has a `history_section`, shows who was available
-//! (`attendance`) and the pattern of the `week`, and tries other rules on what was recorded (`form`, `what_if`). `login` is for servers that
-//! require a token.
+//! (`attendance`) and the pattern of the `week`, and tries other rules on what was recorded (`form`, `what_if`). `chart_file` and `export` have the
+//! same history for others. `login` is for servers that require a token.
 //!
 //! Pages show times in the viewer's time `zone`.
 //!
@@ -21,6 +21,7 @@
 mod accounts;
 mod attendance;
 mod calls;
+mod chart_file;
 mod charts;
 mod components;
 mod export;
@@ -48,10 +49,11 @@ mod zone;
 use http::header;
 
 pub(super) use self::{
+    chart_file::get_chart,
     export::{HISTORY_PARAMETERS, get_history},
-    history_section::{RANGE, get_chart},
     overview::get_overview,
     pages::Pages,
+    period::RANGE,
 };
 use super::{
     http::rule::{Guard, LOGIN},

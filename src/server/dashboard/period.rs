@@ -7,6 +7,10 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::{
     clock::Moment,
+    server::http::{
+        params::{Parameter, Params, Shape},
+        problem::Problem,
+    },
     state::history::{HistoryError, Range},
 };
 
@@ -89,6 +93,22 @@ impl Period {
             part_ms,
         }
     }
+}
+
+/// The parameter that says how far back a chart goes.
+pub(in crate::server) const RANGE: &[Parameter] = &[Parameter {
+    name: "range",
+    meaning: "How far back; a day by default",
+    shape: Shape::OneOf(&["1h", "24h", "7d"]),
+    example: "24h",
+}];
+
+/// The period that a request asks for.
+pub(super) fn from_params(params: &Params<'_>) -> Result<Option<Period>, Problem> {
+    let range = params.one("range")?.map(str::parse);
+    range
+        .transpose()
+        .map_err(|_| Problem::bad_parameter("\"range\" must be 1h, 24h or 7d"))
 }
 
 /// A time to look at, in equal intervals.

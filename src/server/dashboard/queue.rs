@@ -19,7 +19,7 @@ use super::{
     layout::{self, Page},
     pages::Pages,
     paths,
-    period::Period,
+    period::{self, Period},
     rendered::RenderedPage,
     renderer::{self, BuildPage, PageKey},
     soon, week,
@@ -68,7 +68,7 @@ pub(super) async fn get_queue_page(
     };
     let known: Vec<_> = ["range"].into_iter().chain(form::FIELDS).collect();
     let params = Params::named(uri.query(), &known)?;
-    let period = history_section::period(&params)?.unwrap_or(Period::Hour);
+    let period = period::from_params(&params)?.unwrap_or(Period::Hour);
     let form = Arc::new(Form::from_params(&params)?);
     let wanted = Wanted {
         queue,

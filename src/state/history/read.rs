@@ -238,26 +238,15 @@ impl History {
         from_ms: i64,
         to_ms: i64,
     ) -> Result<Vec<Sample>, HistoryError> {
-        self.select(
-            key,
-            "SELECT at_ms, as_of_ms, seats, agents FROM sample WHERE queue = ?1 AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms LIMIT ?4",
-            [from_ms, to_ms, i64::from(MAX_SAMPLES)],
-        )
-    }
-
-    fn select(
-        &self,
-        key: &QueueKey,
-        sql: &str,
-        [first, second, most]: [i64; 3],
-    ) -> Result<Vec<Sample>, HistoryError> {
         let connection = self.open()?;
         let Some(queue) = queue(&connection, key)? else {
             return Ok(Vec::new());
         };
         let names = statuses(&connection)?;
-        let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query(params![queue, first, second, most])?;
+        let mut statement = connection.prepare(
+            "SELECT at_ms, as_of_ms, seats, agents FROM sample WHERE queue = ?1 AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms LIMIT ?4",
+        )?;
+        let mut rows = statement.query(params![queue, from_ms, to_ms, MAX_SAMPLES])?;
         let mut samples = Vec::new();
         while let Some(row) = rows.next()? {
             self.go_on()?;
