@@ -32,9 +32,7 @@ impl Account {
             // A reading may begin behind the first page, and ends long before the last.
             _ => listed.check_end(self.feeds.rows_before(page))?,
         }
-        if !listed.notes.unknown_statuses.is_empty() {
-            self.schedule.saw_unknown_status();
-        }
+        self.schedule.saw_unlisted(&listed.notes.unknown_statuses);
         let now = self.deps.clock.now();
         let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
         let (feed, taken) = match list {

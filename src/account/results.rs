@@ -241,9 +241,7 @@ impl Account {
             self.login_unclear = true;
             tracing::warn!(queue = %key, "some rows do not say whether their agent is logged in to the queue (queue_logged_in is null, or absent while other rows have it); such agents count as not logged in");
         }
-        if !notes.unknown_statuses.is_empty() {
-            self.schedule.saw_unknown_status();
-        }
+        self.schedule.saw_unlisted(&notes.unknown_statuses);
     }
 
     pub(super) fn take_in_sweep(&mut self, page: u32, listed: RosterPage) {
@@ -257,9 +255,7 @@ impl Account {
             notes,
             ..
         } = listed;
-        if !notes.unknown_statuses.is_empty() {
-            self.schedule.saw_unknown_status();
-        }
+        self.schedule.saw_unlisted(&notes.unknown_statuses);
         self.hurry_queues_of_those_who_came(
             agents
                 .iter()

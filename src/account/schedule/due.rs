@@ -20,7 +20,7 @@ pub const NAMES_LIVE: Duration = Duration::from_secs(1_800);
 /// is gone for good costs seven requests in the first half hour, and two an hour after that.
 const NAMES_AGAIN: Duration = Duration::from_secs(15);
 
-/// The minimum time between readings of `statuses/` because of an unknown status: some statuses may stay unknown.
+/// How often `statuses/` is tried again in the long run when it has been given up: the right to read it may come any time.
 const STATUSES_AGAIN: Duration = Duration::from_secs(600);
 
 /// How soon `statuses/` is tried again when it has just been given up, and later at twice, four times … this, up to [`STATUSES_AGAIN`]: ten
@@ -139,11 +139,11 @@ impl Schedule {
         (is_due && self.statuses.is_ready(now)).then_some(Job::Statuses)
     }
 
-    /// Returns whether to read a list at once, because queues wait for it or may show other queues' agents.
+    /// Returns whether to read a list at once, because queues wait for it, may show other queues' agents, or have agents whose status is new.
     fn is_urgent(&self, list: Job) -> bool {
         match list {
             Job::Queues => self.needs_names() || self.names_doubted,
-            Job::Statuses => self.statuses.last_success.is_none(),
+            Job::Statuses => self.statuses.last_success.is_none() || self.unlisted.has_new(),
             Job::Poll(_) | Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => false,
         }
     }
@@ -221,14 +221,17 @@ impl Schedule {
 
     /// Returns when `statuses/` should be read again.
     fn statuses_due(&self) -> Duration {
-        match (self.statuses.last_success, self.statuses.last_start) {
-            (Some(success), Some(start)) if self.unknown_status => {
-                start.max(success) + STATUSES_AGAIN
-            }
-            (Some(_), None) if self.unknown_status => Duration::ZERO,
-            (Some(success), _) => success + NAMES_LIVE,
-            (None, Some(start)) if self.statuses_given_up => start + self.statuses_retry(),
-            (None, _) => Duration::ZERO,
+        let statuses = &self.statuses;
+        match (
+            statuses.last_success,
+            statuses.last_start,
+            self.unlisted.again(),
+        ) {
+            (Some(success), Some(start), Some(again)) => start.max(success) + again,
+            (Some(_), None, Some(_)) => Duration::ZERO,
+            (Some(success), _, None) => success + NAMES_LIVE,
+            (None, Some(start), _) if self.statuses_given_up => start + self.statuses_retry(),
+            (None, _, _) => Duration::ZERO,
         }
     }
 

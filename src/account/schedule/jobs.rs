@@ -97,7 +97,7 @@ impl Schedule {
         self.in_flight += 1;
         self.attempts(job).start(now);
         match job {
-            Job::Statuses => self.unknown_status = false,
+            Job::Statuses => self.unlisted.begun(),
             Job::Queues => {
                 self.names_doubts = if std::mem::take(&mut self.names_doubted) {
                     self.names_doubts.saturating_add(1)
@@ -116,6 +116,9 @@ impl Schedule {
     /// Records the end of a job. `jitter` is in 0..1.
     pub fn ended(&mut self, job: Job, ending: Ending<'_>, now: Duration, jitter: f64) {
         self.in_flight -= 1;
+        if job == Job::Statuses {
+            self.unlisted.ended(matches!(ending, Ending::Well { .. }));
+        }
         match ending {
             Ending::Well { requests } => {
                 self.token_failures = 0;

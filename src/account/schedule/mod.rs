@@ -25,12 +25,15 @@ mod rates;
 mod retry;
 mod sweeping;
 mod turns;
+mod unlisted;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 pub use self::on_demand::BusyHours;
 pub(super) use self::sweeping::TRUST_AGAIN;
-use self::{buckets::Saved, on_demand::OnDemand, retry::Attempts, sweeping::Sweeping};
+use self::{
+    buckets::Saved, on_demand::OnDemand, retry::Attempts, sweeping::Sweeping, unlisted::Unlisted,
+};
 pub use self::{
     due::{NAMES_LIVE, Next},
     jobs::{Ending, Job},
@@ -147,8 +150,8 @@ pub struct Schedule {
     sweeping: Sweeping,
     /// Whether `statuses/` cannot be read, so that queues are polled without it.
     statuses_given_up: bool,
-    /// Whether a status was seen that the last reading lacks.
-    unknown_status: bool,
+    /// Statuses that rows show and the list lacks.
+    unlisted: Unlisted,
     /// How many times in a row the token was refused, and when to try it again.
     token_failures: u32,
     token_not_before: Duration,
@@ -214,7 +217,7 @@ impl Schedule {
                 not_before: Duration::ZERO,
             },
             statuses_given_up: false,
-            unknown_status: false,
+            unlisted: Unlisted::default(),
             token_failures: 0,
             token_not_before: Duration::ZERO,
             not_before: Duration::ZERO,
@@ -350,9 +353,9 @@ impl Schedule {
         self.names_doubted = true;
     }
 
-    /// Records that a poll showed a status that is not in the list.
-    pub fn saw_unknown_status(&mut self) {
-        self.unknown_status = true;
+    /// Records statuses, by id or name, that rows showed and that are not in the list.
+    pub fn saw_unlisted(&mut self, statuses: &BTreeSet<Box<str>>) {
+        self.unlisted.saw(statuses);
     }
 
     /// Returns whether queues are polled without knowing what the account's statuses do.

@@ -377,3 +377,33 @@ async fn a_list_of_statuses_that_does_not_say_what_they_do_is_no_better_than_non
         assert_eq!(fixture.decide(0).count, Some(Quantity::from(3_u32)));
     }
 }
+
+/// Rows have the numbers of statuses only.
+fn without_names(path: &str, answer: &mut Result<Reply, Fault>) {
+    if path.starts_with("agentstatuses/") {
+        feeds::edit(answer, |body| {
+            for row in body["results"].as_array_mut().unwrap() {
+                row["status"] = Value::Null;
+            }
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_created_counts_within_seconds() {
+    for names in [None, Some(without_names as Lie)] {
+        let fixture = still(2, 20).start();
+        feeds::lie(&fixture, names);
+        sleep(2 * MINUTE).await;
+        fixture.simulator.world(|world| {
+            let new = world.add_status("Ready", QueueAction::SetReady);
+            assert!(world.set_everyone(new));
+        });
+        // A sweep shows it, and the next request reads the list of statuses.
+        sleep(3 * fixture.between_sweeps()).await;
+        fixture.assert_all_known();
+        fixture.assert_true();
+        let seats = fixture.decide(0).count.expect("the queue is known");
+        assert!(seats > Quantity::ZERO);
+    }
+}

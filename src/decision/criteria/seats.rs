@@ -203,7 +203,7 @@ pub fn only_other_names<A: Borrow<Agent>>(agents: &[A]) -> Option<Mismatch> {
 
 fn unknown_statuses(agents: u32) -> Mismatch {
     Mismatch(format!(
-        "the statuses of {agents} logged-in agents are numbers whose meaning is not known, because statuses/ cannot be read; \
+        "the statuses of {agents} logged-in agents are numbers that statuses/ does not explain: it cannot be read, or does not list them; \
          let the token's user read it, or write criteria that need no status"
     ))
 }

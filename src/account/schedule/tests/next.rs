@@ -289,14 +289,56 @@ fn without_statuses_queues_wait_for_three_tries_or_a_refusal() {
     }
 }
 
+fn saw(schedule: &mut Schedule, status: &str) {
+    schedule.saw_unlisted(&BTreeSet::from([status.into()]));
+}
+
 #[test]
-fn an_unknown_status_causes_a_new_reading_but_not_too_often() {
+fn a_new_status_causes_a_reading_at_once_and_one_that_stays_unlisted_not_too_often() {
     let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
-    schedule.saw_unknown_status();
+    saw(&mut schedule, "98");
     assert_eq!(run(&mut schedule, s(4)), [(Job::Poll(0), false)]);
-    assert_eq!(run(&mut schedule, s(604)), [(Job::Statuses, false)]);
-    assert_eq!(run(&mut schedule, s(608)), [(Job::Poll(0), false)]);
+    assert_eq!(run(&mut schedule, s(100)), [(Job::Statuses, false)]);
+    // The list lacks it.
+    saw(&mut schedule, "98");
+    assert_eq!(run(&mut schedule, s(104)), [(Job::Poll(0), false)]);
+    assert_eq!(run(&mut schedule, s(200)), [(Job::Poll(0), false)]);
+    saw(&mut schedule, "99");
+    assert_eq!(run(&mut schedule, s(204)), [(Job::Statuses, false)]);
+    saw(&mut schedule, "98");
+    assert_eq!(run(&mut schedule, s(800)), [(Job::Poll(0), false)]);
+    assert_eq!(run(&mut schedule, s(804)), [(Job::Statuses, false)]);
+    assert_eq!(run(&mut schedule, s(808)), [(Job::Poll(0), false)]);
+}
+
+#[test]
+fn ever_new_statuses_cost_few_readings() {
+    let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
+    run(&mut schedule, s(0));
+    let mut readings = Vec::new();
+    for second in 1..7_200 {
+        saw(&mut schedule, &second.to_string());
+        let jobs = run(&mut schedule, s(second));
+        if jobs.contains(&(Job::Statuses, false)) {
+            readings.push(second);
+        }
+    }
+    let in_the_first_hour = readings.iter().filter(|second| **second < 3_600).count();
+    assert!(in_the_first_hour <= 10, "{readings:?}");
+    assert!(readings.len() - in_the_first_hour <= 6, "{readings:?}");
+}
+
+#[test]
+fn a_reading_that_failed_leaves_a_status_new() {
+    let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
+    run(&mut schedule, s(0));
+    saw(&mut schedule, "99");
+    assert_eq!(start(&mut schedule, s(100)), Job::Statuses);
+    let down = Fault::down(Down::ServerError, "503");
+    schedule.ended(Job::Statuses, Ending::Badly(&down), s(100), 0.0);
+    assert_eq!(run(&mut schedule, s(104)), [(Job::Poll(0), false)]);
+    assert_eq!(run(&mut schedule, s(120)), [(Job::Statuses, false)]);
 }
 
 #[test]
