@@ -30,7 +30,7 @@ impl Account {
         match list {
             Everyone::WithStatus(_) => self.filtered.add(page, &mut listed)?,
             // A reading may begin behind the first page, and ends long before the last.
-            _ => listed.check_end(self.feeds.rows_before(page))?,
+            _ => listed.check(self.feeds.rows_before(page))?,
         }
         self.schedule.saw_unlisted(&listed.notes.unknown_statuses);
         let now = self.deps.clock.now();

@@ -182,11 +182,12 @@ pub(super) struct List<'a, T: Entry> {
     pub entries: Vec<T>,
     /// The number of rows that could not be read.
     pub skipped: usize,
+    /// Why the first of them could not be.
+    pub problem: Option<BadRow>,
     names: &'a Names,
     pattern: Arc<Mutex<Pattern>>,
     places: HashMap<T::Key, usize>,
-    extent: Extent,
-    problem: Option<BadRow>,
+    pub extent: Extent,
 }
 
 impl<'a, T: Entry> List<'a, T> {
@@ -261,15 +262,9 @@ impl<'a, T: Entry> List<'a, T> {
     /// [`Down::UnexpectedShape`] if too many rows are unreadable, [`Down::Incomplete`] if too many are missing.
     pub fn check(&mut self) -> Result<(), Fault> {
         let rows = self.extent.rows;
-        match self.problem {
-            Some(problem) if self.skipped * ROWS_PER_BAD_ROW > rows => {
-                Err(unreadable(self.skipped, rows, problem))
-            }
-            _ => {
-                self.extent.check(self.seen(), T::NOUN)?;
-                T::settle(&mut self.entries).map_err(|problem| unreadable(rows, rows, problem))
-            }
-        }
+        check_rows(self.skipped, rows, self.problem)?;
+        self.extent.check(self.seen(), T::NOUN)?;
+        T::settle(&mut self.entries).map_err(|problem| unreadable(rows, rows, problem))
     }
 
     /// Counts the rows read, including unreadable ones.
@@ -294,13 +289,15 @@ pub struct Tally {
     extent: Extent,
     agents: HashSet<AgentId>,
     skipped: usize,
+    problem: Option<BadRow>,
 }
 
 impl Tally {
     /// Adds a page; page 1 starts again. A page without new entries becomes the last.
     ///
     /// # Errors
-    /// [`Down::TooLarge`] if a list is larger than allowed, [`Down::Incomplete`] at its end if too many entries are missing.
+    /// [`Down::TooLarge`] if a list is larger than allowed, [`Down::UnexpectedShape`] if too many of the rows so far are unreadable,
+    /// [`Down::Incomplete`] at its end if too many entries are missing.
     pub fn add(&mut self, number: u32, page: &mut RosterPage) -> Result<(), Fault> {
         if number == 1 {
             *self = Self::default();
@@ -314,7 +311,9 @@ impl Tally {
             page.next = None;
         } else {
             self.skipped += page.notes.skipped;
+            self.problem = self.problem.or(page.problem);
         }
+        check_rows(self.skipped, self.extent.rows, self.problem)?;
         match page.next {
             Some(_) => Ok(()),
             None => self
@@ -325,11 +324,14 @@ impl Tally {
 }
 
 impl RosterPage {
-    /// Checks a page that ends a list which was not read from its first page: its rows, after this many `earlier` ones, must fit the count.
+    /// Checks a page of a list that was not read from its first page, with this many rows on `earlier` pages. If it ends the list, all must fit the
+    /// count.
     ///
     /// # Errors
-    /// [`Down::Incomplete`] if too many entries are missing, [`Down::TooLarge`] if the list goes in a circle.
-    pub fn check_end(&self, earlier: usize) -> Result<(), Fault> {
+    /// [`Down::UnexpectedShape`] if too many rows are unreadable, [`Down::Incomplete`] if too many entries are missing, [`Down::TooLarge`] if the
+    /// list goes in a circle.
+    pub fn check(&self, earlier: usize) -> Result<(), Fault> {
+        check_rows(self.notes.skipped, earlier + self.extent.rows, self.problem)?;
         match self.next {
             Some(_) => Ok(()),
             None => {
@@ -354,6 +356,16 @@ fn circle() -> Fault {
         Down::TooLarge,
         "CallTools' pages go in a circle, and no count tells how many there are",
     )
+}
+
+/// Checks that few enough rows were `skipped`, the first because of this problem.
+fn check_rows(skipped: usize, rows: usize, problem: Option<BadRow>) -> Result<(), Fault> {
+    match problem {
+        Some(problem) if skipped * ROWS_PER_BAD_ROW > rows => {
+            Err(unreadable(skipped, rows, problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unreadable(skipped: usize, total: usize, problem: BadRow) -> Fault {

@@ -38,6 +38,7 @@ use crate::{
     model::{
         agent::Agent,
         fault::Fault,
+        field::BadRow,
         names::{NamedQueue, Names, Status},
         raw::Pattern,
     },
@@ -107,6 +108,8 @@ pub struct RosterPage {
     /// The agents on it, each once.
     pub agents: Vec<Agent>,
     pub(super) extent: Extent,
+    /// Why the first unreadable row could not be read.
+    pub(super) problem: Option<BadRow>,
     /// The number of the next page; `None` after the last.
     pub next: Option<u32>,
     /// What else the rows revealed.
@@ -187,7 +190,8 @@ impl Client {
         Ok(AgentList::new(reading, changes, pager.requests))
     }
 
-    /// Reads one page of the list of all agents in the account. Rows are those of a queue's list, without the queue's view.
+    /// Reads one page of the list of all agents in the account. Rows are those of a queue's list, without the queue's view. The caller decides what
+    /// depends on the whole list: how many rows may be missing or unreadable.
     ///
     /// # Errors
     /// [`Fault`] if it could not be read.
@@ -202,19 +206,17 @@ impl Client {
         let as_of = self.clock.now();
         let path = list.path(ask, &self.ordering_field);
         let page = self.page(Endpoint::AgentStatuses, &path, ask, permit);
-        let mut page = page.await?;
-        let (cached, extent) = (page.age, Extent::from_page(&page));
-        // It is one page of many, so its row count cannot match.
-        (page.count, page.leads_back) = (None, false);
+        let page = page.await?;
+        let cached = page.age;
         let mut list: List<'_, Row> = List::new(names, &self.pattern);
         let next = list.add(page)?;
-        list.check()?;
         Ok(RosterPage {
             as_of: as_of.earlier(cached),
             cached,
             next,
-            extent,
             notes: Notes::from_list(&list),
+            problem: list.problem,
+            extent: list.extent,
             agents: list.entries.into_iter().map(|row| row.agent).collect(),
         })
     }

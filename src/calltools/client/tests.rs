@@ -1,6 +1,7 @@
 //! Walks over a CallTools made of a few closures, in virtual time.
 
 mod new_token;
+mod odd_pages;
 
 use std::{
     num::NonZeroU32,
