@@ -35,6 +35,7 @@ impl Account {
         self.schedule.saw_unlisted(&listed.notes.unknown_statuses);
         let now = self.deps.clock.now();
         let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
+        let skipped = listed.notes.skipped;
         let (feed, taken) = match list {
             Everyone::WithStatus(status) => {
                 let page = FilteredPage {
@@ -43,6 +44,7 @@ impl Account {
                     page,
                     last,
                     rows,
+                    skipped,
                 };
                 let taken = self.feeds.take_available(page, &self.roster, now);
                 (Feed::Available, taken)
@@ -55,6 +57,7 @@ impl Account {
                     page,
                     last,
                     rows,
+                    skipped,
                 };
                 let taken = self.feeds.take_delta(page, &self.roster, now);
                 (Feed::Delta, taken)
@@ -242,7 +245,9 @@ impl Account {
             self.tell_again();
         }
         let why = match why {
-            GivenUp::Failed => "it takes too many pages, or does not fit the known statuses",
+            GivenUp::Failed => {
+                "it takes too many pages, does not fit the known statuses, or has rows that cannot be read"
+            }
             GivenUp::Unanswered => "its requests fail",
             GivenUp::Doubted(doubt) => doubt.sentence(),
         };

@@ -2,7 +2,8 @@
 //!
 //! They show who has become available and who no longer is, for one request per 250 available agents. They do not show why an agent is not
 //! available. CallTools does not promise that it filters, so every row is checked. And one bad answer must not empty the account, so a reading that
-//! lists far fewer agents than are known says nothing about the others. Only pages that were requested next belong to a reading. Pure.
+//! lists far fewer agents than are known says nothing about the others, and neither does one with a row that cannot be read. Only pages that were
+//! requested next belong to a reading. Pure.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -27,7 +28,7 @@ use crate::{
 /// the last reading, and a shift may have started or ended since. Full pages and polls reveal a list that omits fewer.
 const FEW: usize = 3;
 
-/// After this many readings in a row that differ by more, the list rests until full pages have shown all agents again.
+/// After this many readings in a row that differ by more or have rows that cannot be read, the list rests until full pages have shown all agents again.
 const MAX_MISFITS: u32 = 3;
 
 /// The maximum of pages of one reading.
@@ -56,11 +57,11 @@ pub enum Step {
         /// The agents who were available before.
         gone: Vec<AgentId>,
     },
-    /// The list does not fit the known statuses. It says nothing about agents who are not on it.
+    /// The list does not fit the known statuses, or some row cannot be read. It says nothing about agents who are not on it.
     Misfit,
     /// The page was requested for a reading that was dropped meanwhile.
     Stray,
-    /// It took too many pages.
+    /// It took too many pages, or several readings did not fit.
     Failed,
     /// The list is distrusted.
     Distrusted(Doubt),
@@ -75,6 +76,8 @@ struct Reading {
     page: u32,
     pages: u32,
     listed: HashSet<AgentId>,
+    /// The number of rows that could not be read.
+    skipped: usize,
     /// The newest date on the first page.
     high: Option<Timestamp>,
 }
@@ -180,7 +183,7 @@ impl Available {
 
     fn complete(&mut self, reading: Reading, known: usize, roster: &Roster) -> Step {
         let listed = reading.listed.len();
-        if !self.fits(listed, known) {
+        if reading.skipped > 0 || !self.fits(listed, known) {
             self.misfits += 1;
             return match self.misfits >= MAX_MISFITS {
                 true => Step::Failed,
@@ -229,6 +232,7 @@ impl Reading {
             page: 1,
             pages: 0,
             listed: HashSet::new(),
+            skipped: 0,
             high: None,
         }
     }
@@ -241,6 +245,7 @@ impl Reading {
             self.high = page.rows.iter().filter_map(|row| row.status_since).max();
         }
         self.pages += 1;
+        self.skipped += page.skipped;
         self.listed
             .extend(page.rows.iter().map(|row| row.id.clone()));
         (self.status, self.page) = match page.last {

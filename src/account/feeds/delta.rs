@@ -7,6 +7,8 @@
 //! further, because CallTools may commit changes late. Then the agents who are not on the list have not changed, and are known as of the request
 //! for its first page. Pure.
 
+mod reading;
+
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -14,6 +16,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::reading::{Chain, Reading};
 use super::{
     dates::{Dates, distinct},
     doubt::Doubt,
@@ -57,6 +60,9 @@ const MAX_UNPROVEN: u32 = 10;
 /// The maximum of answers in a row that are older than what is already known.
 const MAX_LAGGING: u32 = 3;
 
+/// The maximum of readings in a row with rows that cannot be read. By then a list that confirms nothing by omission serves better.
+const MAX_UNREADABLE: u32 = 3;
+
 /// The list is distrusted if a page omits this many agents at once. Single ones may have been deleted.
 const MAX_ABSENT: usize = 3;
 
@@ -78,33 +84,12 @@ pub enum Step {
         /// When the first page was requested.
         as_of: Moment,
     },
-    /// Its rows count, but it says nothing about agents who are not on it, because it is older than what is known.
+    /// Its rows count, but it says nothing about agents who are not on it, because it is older than what is known, or some row cannot be read.
     Lagging,
-    /// It did not reach back to the last reading. The chain is broken.
+    /// It did not reach back to the last reading, or rows of several readings cannot be read. The chain is broken.
     Failed,
     /// The list is distrusted.
     Distrusted(Doubt),
-}
-
-/// Readings that each reach back to the last one.
-#[derive(Clone, Copy, Debug)]
-struct Chain {
-    base: Moment,
-    as_of: Moment,
-    /// The newest date of the last complete reading.
-    high: Option<Timestamp>,
-}
-
-/// An unfinished reading.
-#[derive(Debug)]
-struct Reading {
-    as_of: Moment,
-    /// The number of pages read, not counting those of undated rows.
-    pages: u32,
-    undated_pages: u32,
-    newest: Option<Timestamp>,
-    dates: usize,
-    is_lagging: bool,
 }
 
 /// See the [module](self).
@@ -115,6 +100,7 @@ pub struct Delta {
     proved: bool,
     unproven: u32,
     lagging: u32,
+    unreadable: u32,
     /// The number of rows without a date at the start of the list, and of rows per page.
     undated: usize,
     page_size: usize,
@@ -239,6 +225,7 @@ impl Delta {
         if page.as_of.boot < reading.as_of.boot {
             reading.as_of = page.as_of; // A cache had kept it.
         }
+        reading.skipped += page.skipped;
         if reading.pages == 0 {
             self.undated = (page.page as usize - 1) * self.page_size + undated;
         }
@@ -341,7 +328,14 @@ impl Delta {
         if reading.is_lagging || reading.newest < chain.high {
             return self.lags();
         }
-        self.lagging = 0;
+        if reading.skipped > 0 {
+            self.unreadable += 1;
+            return match self.unreadable >= MAX_UNREADABLE {
+                true => Step::Failed,
+                false => Step::Lagging,
+            };
+        }
+        (self.lagging, self.unreadable) = (0, 0);
         chain.high = reading.newest;
         chain.as_of = reading.as_of;
         let (base, as_of) = (chain.base, chain.as_of);
@@ -429,19 +423,6 @@ impl Delta {
         };
         if self.late.is_none_or(is_forgotten) {
             self.late = Some((late, page.as_of));
-        }
-    }
-}
-
-impl Reading {
-    fn new(as_of: Moment) -> Self {
-        Self {
-            as_of,
-            pages: 0,
-            undated_pages: 0,
-            newest: None,
-            dates: 0,
-            is_lagging: false,
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct DeltaPage<'a> {
     pub last: bool,
     /// Its rows, in CallTools' order.
     pub rows: &'a [Agent],
+    /// The number of rows that could not be read.
+    pub skipped: usize,
 }
 
 /// One page of a filtered list.
@@ -30,6 +32,8 @@ pub struct FilteredPage<'a> {
     pub page: u32,
     /// Whether the list ends with it.
     pub last: bool,
-    /// Its rows.
+    /// Its rows, in CallTools' order.
     pub rows: &'a [Agent],
+    /// The number of rows that could not be read.
+    pub skipped: usize,
 }

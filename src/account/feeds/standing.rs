@@ -17,7 +17,7 @@ pub enum Standing {
     Untried,
     /// The account or its config does not allow it.
     Impossible,
-    /// It took too many requests or was not answered, and is tried again later.
+    /// It took too many requests, had rows that cannot be read, or was not answered, and is tried again later.
     Resting,
     /// It is distrusted, and is tried again later.
     Distrusted,
@@ -164,7 +164,7 @@ impl Feeds {
                 later(Standing::Distrusted, sentence(doubt), until, now)
             }
             Trust::Resting(until) => {
-                let why = "it took too many requests, did not fit the known statuses, or was not answered";
+                let why = "it took too many requests, did not fit the known statuses, had rows that cannot be read, or was not answered";
                 later(Standing::Resting, why.into(), until, now)
             }
             _ if !full.is_trusted || self.full_at.is_none() => {

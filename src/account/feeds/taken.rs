@@ -29,7 +29,7 @@ pub enum Taken {
 /// Why a feed was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenUp {
-    /// It took too many pages, or did not fit the known statuses.
+    /// It took too many pages, did not fit the known statuses, or has rows that cannot be read.
     Failed,
     /// A request for it failed while another feed was in use.
     Unanswered,

@@ -255,6 +255,7 @@ impl World {
                     page: number,
                     last,
                     rows: &rows,
+                    skipped: 0,
                 };
                 let taken = self.feeds.take_delta(page, &self.roster, moment(self.now));
                 self.seen(Feed::Delta, sent, &rows, taken);
@@ -270,6 +271,7 @@ impl World {
                     page: number,
                     last,
                     rows: &rows,
+                    skipped: 0,
                 };
                 let taken = self
                     .feeds
@@ -539,6 +541,7 @@ fn changes_page(time: u64, rows: &[Agent]) -> DeltaPage<'_> {
         page: 1,
         last: false,
         rows,
+        skipped: 0,
     }
 }
 
@@ -598,6 +601,7 @@ fn filtered_page(status: u64, page: u32, rows: &[Agent]) -> FilteredPage<'_> {
         page,
         last: rows.len() < 250,
         rows,
+        skipped: 0,
     }
 }
 

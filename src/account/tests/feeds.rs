@@ -408,7 +408,7 @@ async fn one_bad_list_of_available_agents_changes_no_answer() {
     };
     let before = answers(&fixture);
     assert!(before.iter().any(|(accept, _)| *accept), "{before:?}");
-    let lies: [Lie; 3] = [
+    let lies: [Lie; 4] = [
         |path, answer| {
             if path.contains("agent_status=") {
                 cut(answer, 0);
@@ -423,6 +423,13 @@ async fn one_bad_list_of_available_agents_changes_no_answer() {
             if path.contains("agent_status=") {
                 edit(answer, |body| {
                     *body = json!({"count": 0, "next": null, "results": []});
+                });
+            }
+        },
+        |path, answer| {
+            if path.contains("agent_status=") {
+                edit(answer, |body| {
+                    body["results"][0] = json!({"full_name": "Nobody"})
                 });
             }
         },

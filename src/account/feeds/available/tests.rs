@@ -31,6 +31,7 @@ fn page(number: u32, last: bool, rows: &[Agent]) -> FilteredPage<'_> {
         page: number,
         last,
         rows,
+        skipped: 0,
     }
 }
 
@@ -231,5 +232,19 @@ fn agents_whom_two_readings_omit_end_its_trust() {
         let step = feed.take(page, board.available(), &board);
         assert!(matches!(step, Step::Complete { .. }), "{step:?}");
         assert_eq!(feed.compare(&polled, at(seconds + 1)), doubt);
+    }
+}
+
+#[test]
+fn a_reading_with_a_row_that_cannot_be_read_says_nothing_about_the_others() {
+    let mut feed = available(&["Available"]);
+    let board = roster(rows(0..30, "Available"));
+    let listed = rows(1..30, "Available");
+    let broken = FilteredPage {
+        skipped: 1,
+        ..page(1, true, &listed)
+    };
+    for step in [Step::Misfit, Step::Misfit, Step::Failed] {
+        assert_eq!(feed.take(broken, 30, &board), step);
     }
 }

@@ -44,6 +44,7 @@ fn page(number: u32, sent: u64, last: bool, rows: &[Agent]) -> DeltaPage<'_> {
         page: number,
         last,
         rows,
+        skipped: 0,
     }
 }
 
@@ -346,5 +347,35 @@ fn the_overlap_is_half_as_long_again_as_the_delay_within_2_to_30_s() {
     for (late, overlap) in [(1, 2), (4, 6), (20, 30), (21, 30), (3_600, 30)] {
         delta.late = Some((seconds(late), at(0)));
         assert_eq!(delta.overlap(), seconds(overlap), "{late} s");
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_read_may_show_any_change() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    let now = rows(0, &newest_first(15));
+    let broken = DeltaPage {
+        skipped: 1,
+        ..page(1, 20, false, &now)
+    };
+    assert_eq!(delta.take(broken, &nobody), Step::Lagging);
+    // The next reading has to reach back as far, and shows the change if its row can be read.
+    let next = rows(0, &newest_first(18));
+    assert_eq!(
+        delta.take(page(1, 25, false, &next), &nobody),
+        Step::ReadOn(2)
+    );
+    let second = rows(20, &newest_first(-2));
+    assert_eq!(
+        delta.take(page(2, 25, false, &second), &nobody),
+        complete(25)
+    );
+    for step in [Step::Lagging, Step::Lagging, Step::Failed] {
+        let now = rows(0, &newest_first(30));
+        let broken = DeltaPage {
+            skipped: 1,
+            ..page(1, 32, true, &now)
+        };
+        assert_eq!(delta.take(broken, &nobody), step);
     }
 }

@@ -1,0 +1,49 @@
+//! A reading of the ordered list, and the chain of readings that it continues.
+
+use jiff::Timestamp;
+
+use crate::clock::Moment;
+
+/// Readings that each reach back to the last one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    /// When it began, at a look at the full list.
+    pub base: Moment,
+    /// When the last complete reading began.
+    pub as_of: Moment,
+    /// The newest date of the last complete reading.
+    pub high: Option<Timestamp>,
+}
+
+/// An unfinished reading.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// When its first page was requested.
+    pub as_of: Moment,
+    /// The number of pages read, not counting those of undated rows.
+    pub pages: u32,
+    /// The number of pages of undated rows.
+    pub undated_pages: u32,
+    /// The newest date.
+    pub newest: Option<Timestamp>,
+    /// The number of distinct dates.
+    pub dates: usize,
+    /// Whether it lacks changes that are known.
+    pub is_lagging: bool,
+    /// The number of rows that could not be read: any of them may show a change.
+    pub skipped: usize,
+}
+
+impl Reading {
+    pub(super) fn new(as_of: Moment) -> Self {
+        Self {
+            as_of,
+            pages: 0,
+            undated_pages: 0,
+            newest: None,
+            dates: 0,
+            is_lagging: false,
+            skipped: 0,
+        }
+    }
+}
