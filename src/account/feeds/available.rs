@@ -3,9 +3,15 @@
 //! They show who has become available and who no longer is, for one request per 250 available agents. They do not show why an agent is not
 //! available. CallTools does not promise that it filters, so every row is checked. And one bad answer must not empty the account, so a reading that
 //! lists far fewer agents than are known says nothing about the others, and neither does one with a row that cannot be read. Only pages that were
-//! requested next belong to a reading. Pure.
+//! requested next belong to a reading.
+//!
+//! If an agent leaves a page that was read already, the rows behind move up, and the first of the next page slips to a page that is not read again.
+//! So an agent whose place in the last reading would be between two pages of this one is gone only if the next reading lacks them, too. Pure.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -48,10 +54,12 @@ pub struct ReadyStatus {
 pub enum Step {
     /// Read [`Available::next_page`] at once.
     ReadOn,
-    /// As of `as_of` it is known whether each agent is available. The agents in `gone` no longer are.
+    /// As of `known` it is known whether each agent is available. The agents in `gone` no longer are.
     Complete {
         /// When the first page was requested.
         as_of: Moment,
+        /// The same, or when the last reading began, if agents may have slipped.
+        known: Moment,
         /// The number of agents on the list.
         listed: usize,
         /// The agents who were available before.
@@ -67,6 +75,14 @@ pub enum Step {
     Distrusted(Doubt),
 }
 
+/// Where an agent was listed.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The place of the status.
+    status: usize,
+    page: u32,
+}
+
 /// An unfinished reading.
 #[derive(Debug)]
 struct Reading {
@@ -75,7 +91,10 @@ struct Reading {
     status: usize,
     page: u32,
     pages: u32,
-    listed: HashSet<AgentId>,
+    /// The agents on it, in CallTools' order, …
+    order: Vec<AgentId>,
+    /// … and where each was seen last.
+    places: HashMap<AgentId, Place>,
     /// The number of rows that could not be read.
     skipped: usize,
     /// The newest date on the first page.
@@ -91,6 +110,9 @@ pub struct Available {
     misfits: u32,
     took: Option<u32>,
     last: LastListed,
+    /// When the last complete reading began, and its agents in CallTools' order.
+    read: Option<Moment>,
+    order: Vec<AgentId>,
     /// The lag of the last reading.
     pub lag: Lag,
 }
@@ -103,6 +125,7 @@ impl Available {
         if is_change {
             self.reading = None;
             self.last = LastListed::default();
+            (self.read, self.order) = (None, Vec::new());
             self.statuses = statuses;
         }
         is_change
@@ -182,7 +205,7 @@ impl Available {
     }
 
     fn complete(&mut self, reading: Reading, known: usize, roster: &Roster) -> Step {
-        let listed = reading.listed.len();
+        let listed = reading.places.len();
         if reading.skipped > 0 || !self.fits(listed, known) {
             self.misfits += 1;
             return match self.misfits >= MAX_MISFITS {
@@ -192,13 +215,21 @@ impl Available {
         }
         (self.proved, self.misfits) = (true, 0);
         self.took = Some(reading.pages);
-        let (as_of, agents) = (reading.as_of, reading.listed);
-        let is_gone = |row: &&Sighting| {
+        let as_of = reading.as_of;
+        let is_absent = |row: &&Sighting| {
             let was_available = row.agent.available == Some(true);
-            was_available && row.at.boot < as_of.boot && !agents.contains(&row.agent.id)
+            was_available && row.at.boot < as_of.boot && !reading.places.contains_key(&row.agent.id)
         };
-        let gone = roster.newest_rows().filter(is_gone);
-        let gone = gone.map(|row| row.agent.id.clone()).collect();
+        let absent = roster.newest_rows().filter(is_absent);
+        let absent = absent.map(|row| row.agent.id.clone());
+        let slipped = reading.slipped_from(&self.order);
+        let (unsure, gone): (Vec<_>, Vec<_>) = absent.partition(|id| slipped.contains(id));
+        let known = match unsure.is_empty() {
+            true => as_of,
+            false => self.read.unwrap_or(as_of), // The last reading had them.
+        };
+        (self.read, self.order) = (Some(as_of), reading.order);
+        let agents = reading.places.into_keys().collect();
         if let Some(high) = reading.high.max(self.last.high()) {
             self.last.add(Listed {
                 as_of,
@@ -208,6 +239,7 @@ impl Available {
         }
         Step::Complete {
             as_of,
+            known,
             listed,
             gone,
         }
@@ -231,7 +263,8 @@ impl Reading {
             status: 0,
             page: 1,
             pages: 0,
-            listed: HashSet::new(),
+            order: Vec::new(),
+            places: HashMap::new(),
             skipped: 0,
             high: None,
         }
@@ -246,12 +279,39 @@ impl Reading {
         }
         self.pages += 1;
         self.skipped += page.skipped;
-        self.listed
-            .extend(page.rows.iter().map(|row| row.id.clone()));
+        let place = Place {
+            status: self.status,
+            page: self.page,
+        };
+        for row in page.rows {
+            if self.places.insert(row.id.clone(), place).is_none() {
+                self.order.push(row.id.clone());
+            }
+        }
         (self.status, self.page) = match page.last {
             true => (self.status + 1, 1),
             false => (self.status, page.page + 1),
         };
+    }
+
+    /// Returns the agents of the last reading, in its `order`, who are not on this one and would be between two of its pages.
+    fn slipped_from(&self, order: &[AgentId]) -> HashSet<AgentId> {
+        let (mut slipped, mut absent) = (HashSet::new(), Vec::new());
+        let mut before: Option<Place> = None;
+        for id in order {
+            let Some(place) = self.places.get(id) else {
+                absent.push(id.clone());
+                continue;
+            };
+            let is_edge =
+                |before: Place| before.status == place.status && before.page != place.page;
+            match before.is_some_and(is_edge) {
+                true => slipped.extend(absent.drain(..)),
+                false => absent.clear(),
+            }
+            before = Some(*place);
+        }
+        slipped
     }
 }
 

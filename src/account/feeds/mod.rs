@@ -264,12 +264,13 @@ impl Feeds {
             available::Step::Misfit | available::Step::Stray => Taken::Rows,
             available::Step::Complete {
                 as_of,
+                known,
                 listed,
                 gone,
             } => {
                 self.choice.proved(Feed::Available);
                 (self.known_available, self.counted_at) = (listed, Some(now));
-                Taken::Available { as_of, gone }
+                Taken::Available { as_of, known, gone }
             }
             available::Step::Failed => self.give_up(Feed::Available, GivenUp::Failed, now),
             available::Step::Distrusted(doubt) => {
@@ -294,8 +295,9 @@ impl Feeds {
             Taken::Changes { base, as_of } if self.in_use() == Feed::Delta => {
                 roster.confirm_changes(*base, earlier(*as_of, lag));
             }
-            Taken::Available { as_of, gone } => {
-                roster.confirm_available(earlier(*as_of, lag), gone);
+            Taken::Available { as_of, known, gone } => {
+                roster.are_gone(earlier(*as_of, lag), gone);
+                roster.confirm_available(earlier(*known, lag), &[]);
             }
             Taken::GivenUp(Feed::Delta, GivenUp::Doubted(_)) => roster.forget_changes(),
             Taken::GivenUp(Feed::Available, GivenUp::Doubted(_)) => roster.forget_available(),

@@ -15,10 +15,12 @@ pub enum Taken {
         /// When the reading began.
         as_of: Moment,
     },
-    /// As of `as_of` it is known whether each agent is available. The agents in `gone` no longer are.
+    /// As of `known` it is known whether each agent is available. The agents in `gone` no longer are.
     Available {
         /// When the reading began.
         as_of: Moment,
+        /// The same, or earlier, if agents may have slipped between two pages.
+        known: Moment,
         /// The agents who were available before.
         gone: Vec<AgentId>,
     },

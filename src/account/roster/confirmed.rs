@@ -51,8 +51,8 @@ impl Roster {
         self.confirmed.changes = Some((base, as_of));
     }
 
-    /// Records a complete list of available agents. The agents in `gone` are not on it, and were available before.
-    pub fn confirm_available(&mut self, as_of: Moment, gone: &[AgentId]) {
+    /// Records that these agents, who were available before, are not on a list of available agents.
+    pub fn are_gone(&mut self, as_of: Moment, gone: &[AgentId]) {
         let rows = gone.iter().filter_map(|id| {
             let agent = &self.newest(id)?.agent;
             Some(Sighting {
@@ -64,6 +64,11 @@ impl Roster {
         for row in rows.collect::<Vec<_>>() {
             self.take_row(row, Source::Look);
         }
+    }
+
+    /// Records a complete list of available agents. The agents in `gone` are not on it, and were available before.
+    pub fn confirm_available(&mut self, as_of: Moment, gone: &[AgentId]) {
+        self.are_gone(as_of, gone);
         let known = self.confirmed.available;
         self.confirmed.available = Some(known.map_or(as_of, |known| later(known, as_of)));
     }

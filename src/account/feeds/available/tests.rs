@@ -61,6 +61,7 @@ fn agents_who_are_not_on_the_complete_list_are_no_longer_available() {
         as_of,
         listed: 28,
         mut gone,
+        ..
     } = feed.take(page(2, true, second), board.available(), &board)
     else {
         panic!("it is complete");
@@ -97,6 +98,7 @@ fn each_ready_status_has_its_own_list() {
         step,
         Step::Complete {
             as_of: at(10),
+            known: at(10),
             listed: 20,
             gone: Vec::new()
         }
@@ -233,6 +235,51 @@ fn agents_whom_two_readings_omit_end_its_trust() {
         assert!(matches!(step, Step::Complete { .. }), "{step:?}");
         assert_eq!(feed.compare(&polled, at(seconds + 1)), doubt);
     }
+}
+
+/// Reads a list of two pages that was requested at this second. Returns as of when everybody is known, and who is gone.
+fn read(
+    feed: &mut Available,
+    board: &Roster,
+    seconds: u64,
+    pages: [&[Agent]; 2],
+) -> (Moment, String) {
+    let page = |number: u32| FilteredPage {
+        as_of: at(seconds),
+        ..page(number, number == 2, pages[number as usize - 1])
+    };
+    assert_eq!(feed.take(page(1), board.available(), board), Step::ReadOn);
+    let step = feed.take(page(2), board.available(), board);
+    let Step::Complete { known, gone, .. } = step else {
+        panic!("{step:?}")
+    };
+    let gone: Vec<&str> = gone.iter().map(|id| &*id.0).collect();
+    (known, gone.join(" "))
+}
+
+#[test]
+fn an_agent_who_may_have_slipped_to_a_page_that_was_read_is_gone_if_the_next_reading_omits_them_too()
+ {
+    let mut feed = available(&["Available"]);
+    let all = rows(0..30, "Available");
+    let board = roster(all.clone());
+    let mut read = |seconds, first: &[Agent], second: &[Agent]| {
+        let (known, gone) = read(&mut feed, &board, seconds, [first, second]);
+        (known == at(seconds), gone)
+    };
+    let none = String::new;
+    assert_eq!(read(10, &all[..20], &all[20..]), (true, none()));
+    // Agent 3 leaves while the second page is under way, so agent 20 slips to the first.
+    assert_eq!(read(20, &all[..20], &all[21..]), (false, none()));
+    let without_3: Vec<_> = [&all[..3], &all[4..21]].concat();
+    assert_eq!(read(30, &without_3, &all[21..]), (true, "a3".to_owned()));
+    // Agent 21 was the first of the second page, and has left.
+    assert_eq!(read(40, &without_3, &all[22..]), (false, "a3".to_owned()));
+    let (known, gone) = read(50, &without_3, &all[22..]);
+    assert!(known && gone.split(' ').count() == 2, "{gone}");
+    // The end of the last page is no edge.
+    let (known, gone) = read(60, &without_3, &all[22..29]);
+    assert!(known && gone.split(' ').count() == 3, "{gone}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Tests which list is read next.
+//! Tests which list is read next, and what a reading confirms.
 
 use super::*;
 
@@ -18,4 +18,24 @@ fn every_thirtieth_request_or_after_two_minutes_a_page_of_the_full_list_is_read(
     feeds.full_page(8, Some(9), moment(30_000), &rows);
     assert_eq!(feeds.next(moment(149_999)).0, Request::Delta(1));
     assert_eq!(feeds.next(moment(150_000)).0, Request::Full);
+}
+
+#[test]
+fn nobody_is_known_better_after_an_agent_may_have_slipped() {
+    let (mut feeds, mut roster, rows) = within_a_reading();
+    let take = |feeds: &mut Feeds, roster: &mut Roster, at, page, rows: &[Agent]| {
+        let page = FilteredPage {
+            as_of: moment(at),
+            ..filtered_page(1, page, rows)
+        };
+        let taken = feeds.take_available(page, roster, moment(at + WAY));
+        feeds.confirm(&taken, None, roster);
+    };
+    take(&mut feeds, &mut roster, PERIOD, 2, &rows[250..]);
+    // The first agent leaves after the first page.
+    take(&mut feeds, &mut roster, 3 * PERIOD, 1, &rows[..250]);
+    take(&mut feeds, &mut roster, 3 * PERIOD, 2, &rows[251..]);
+    let slipped = roster.newest(&rows[250].id).unwrap();
+    assert_eq!(slipped.agent.available, Some(true));
+    assert_eq!(roster.known_as_of(slipped), moment(PERIOD));
 }
