@@ -121,7 +121,8 @@ pub(super) struct Extent {
     pages: u32,
     rows: usize,
     bytes: usize,
-    /// The newest count; `None` at the end of a list that shrank.
+    /// The largest count of any page. If the list shrinks while it is read, a row may slip to a page that was read before, so it is missing although
+    /// the last count matches.
     count: Option<u64>,
     /// Whether the pages form a circle. Only a count can show whether it closed after the last page.
     is_a_circle: bool,
@@ -143,7 +144,7 @@ impl Extent {
         self.pages += page.pages;
         self.rows += page.rows;
         self.bytes += page.bytes;
-        self.count = page.count.or(self.count);
+        self.count = page.count.max(self.count);
         self.is_a_circle |= page.is_a_circle;
         let is_too_long = goes_on && self.pages >= MAX_PAGES;
         if is_too_long || self.rows > MAX_ROWS || self.bytes > MAX_LIST_BYTES {

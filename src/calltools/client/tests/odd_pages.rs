@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{agents, page_of, sweep, world};
+use super::{agents, page_of, reads, sweep, world};
 use crate::model::fault::Fault;
 
 /// Reads everybody in a list of this many rows, the last of which are these.
@@ -28,4 +28,16 @@ async fn odd_rows_on_a_short_last_page_are_judged_with_the_whole_list() {
     assert_eq!(swept(9, json!([nobody()])).await, (1, odd));
     let many = Value::Array(vec![nobody(); 26]);
     assert_eq!(swept(250, many).await, (1, odd));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_shrinks_while_it_is_read_is_read_again() {
+    // One of the first page leaves, so the first row of the second page slips to the first.
+    let (before, after) = (agents(300), agents(300).split_off(1));
+    let world = world(1000, move |page, nth| {
+        let list = if nth == 0 { &before } else { &after };
+        Ok(page_of(list, page, list.len()))
+    });
+    let (requests, _, rows) = reads(&world).await;
+    assert_eq!((requests, rows), (4, 299));
 }
