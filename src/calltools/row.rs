@@ -1,8 +1,9 @@
 //! One row of `agentstatuses/`, normalized.
 //!
 //! CallTools writes the same facts in several forms: a status as an id or as a name, an agent as a number, a UUID, a URL or
-//! an object, dates with an offset or without. Only this module knows them all. What cannot be determined stays `None`: unknown
-//! is never read as no.
+//! an object, dates with an offset or without. Only this module knows them all. A status that cannot be determined stays `None`:
+//! unknown is never read as no. Two unknowns count as no, because other facts make up for them: a log-in to the queue, if other
+//! rows tell theirs, and calls, which the status tells, too.
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,9 @@ pub enum QueueLogin {
     Told,
     /// No row of the list has the field, so `logged_in` is used instead.
     Assumed,
-    /// `null`, or absent while other rows of the list have it. Unknown is not a seat: the agent counts as not logged in.
+    /// The row does not say, and the agent is not logged in to the dialer, so to no queue.
+    LoggedOff,
+    /// `null`, or absent while other rows of the list have it. Unknown is not a seat: the agent counts as not logged in, if other rows tell.
     Unclear,
     /// The row has no such field, and says whether the agent is logged in to the dialer. What that means depends on the
     /// [whole list](settle_queue_logins).
@@ -166,6 +169,7 @@ impl Login {
             (_, Some(_), _) => QueueLogin::Told,
             (Field::Absent, None, Some(_)) => QueueLogin::Absent,
             (Field::Absent, None, None) => QueueLogin::Unsaid,
+            (_, None, Some(false)) => QueueLogin::LoggedOff,
             (_, None, _) => QueueLogin::Unclear,
         };
         let stands_in = queue == QueueLogin::Absent && dialer == Some(true);
@@ -179,19 +183,21 @@ impl Login {
 }
 
 /// Decides what single rows of a list leave open. If none of them has `queue_logged_in`, this CallTools does not send it, and
-/// `logged_in` is used instead. If some have it, a row without it says nothing.
+/// `logged_in` is used instead. If some have it, a row without it says nothing, unless the agent is not logged in at all.
 ///
 /// # Errors
-/// [`BadRow`] if no row says anything about a login: the API has changed, and that must not read as "no agents".
+/// [`BadRow`] if no row says anything about a login, or if the log-ins to the queue of those who may have one are all unknown: the API has changed,
+/// and that must not read as "no agents".
 pub(crate) fn settle_queue_logins(rows: &mut [Row]) -> Result<(), BadRow> {
     if !rows.is_empty() && rows.iter().all(|row| row.queue_login == QueueLogin::Unsaid) {
         return Err(BadRow("a row has neither queue_logged_in nor logged_in"));
     }
-    let is_told = |row: &Row| matches!(row.queue_login, QueueLogin::Told | QueueLogin::Unclear);
-    let some_tell = rows.iter().any(is_told);
-    for row in rows {
+    let has_field = |row: &Row| !matches!(row.queue_login, QueueLogin::Absent | QueueLogin::Unsaid);
+    let some_have = rows.iter().any(has_field);
+    for row in rows.iter_mut() {
         row.queue_login = match row.queue_login {
-            QueueLogin::Absent if !some_tell => QueueLogin::Assumed,
+            QueueLogin::Absent if !some_have => QueueLogin::Assumed,
+            QueueLogin::Absent if !row.agent.logged_in => QueueLogin::LoggedOff,
             QueueLogin::Absent | QueueLogin::Unsaid => {
                 row.agent.queue_logged_in = false;
                 QueueLogin::Unclear
@@ -199,7 +205,12 @@ pub(crate) fn settle_queue_logins(rows: &mut [Row]) -> Result<(), BadRow> {
             settled => settled,
         };
     }
-    Ok(())
+    let any = |login| rows.iter().any(|row| row.queue_login == login);
+    let tells = any(QueueLogin::Told) || any(QueueLogin::Assumed);
+    match any(QueueLogin::Unclear) && !tells {
+        true => Err(BadRow("no row says who is logged in to the queue")),
+        false => Ok(()),
+    }
 }
 
 /// What a row and `statuses/` together say about an agent's status.

@@ -274,7 +274,7 @@ fn the_queue_log_in_is_read_in_every_form_of_yes_and_no() {
 
 #[test]
 fn the_dialer_log_in_counts_only_if_no_row_has_the_queue_log_in() {
-    use QueueLogin::{Assumed, Told, Unclear};
+    use QueueLogin::{Assumed, LoggedOff, Told, Unclear};
     let (there, gone) = (
         json!({"queue_logged_in": true, "logged_in": true}),
         json!({"queue_logged_in": false, "logged_in": true}),
@@ -282,6 +282,7 @@ fn the_dialer_log_in_counts_only_if_no_row_has_the_queue_log_in() {
     let (absent, offline) = (json!({"logged_in": true}), json!({"logged_in": false}));
     let null = json!({"queue_logged_in": null, "logged_in": true});
     let blank = json!({"queue_logged_in": " ", "logged_in": true});
+    let off = json!({"queue_logged_in": null, "logged_in": false});
     let nothing = json!({});
     let cases = [
         (vec![&there, &gone], vec![(true, Told), (false, Told)]),
@@ -300,12 +301,13 @@ fn the_dialer_log_in_counts_only_if_no_row_has_the_queue_log_in() {
         (vec![&there, &nothing], vec![(true, Told), (false, Unclear)]),
         (vec![&there, &null], vec![(true, Told), (false, Unclear)]),
         (vec![&there, &blank], vec![(true, Told), (false, Unclear)]),
-        // The field is there, but says that it is unknown.
-        (vec![&null], vec![(false, Unclear)]),
+        // Nobody who is logged off is logged in to a queue.
+        (vec![&off], vec![(false, LoggedOff)]),
         (
-            vec![&null, &absent],
-            vec![(false, Unclear), (false, Unclear)],
+            vec![&off, &offline],
+            vec![(false, LoggedOff), (false, LoggedOff)],
         ),
+        (vec![&there, &off], vec![(true, Told), (false, LoggedOff)]),
     ];
     for (rows, expected) in cases {
         let rows: Vec<_> = rows.into_iter().cloned().collect();
@@ -314,6 +316,18 @@ fn the_dialer_log_in_counts_only_if_no_row_has_the_queue_log_in() {
     assert_eq!(settled(&[]).unwrap(), []);
     for unsaid in [json!({}), json!({"logged_in": null})] {
         assert!(settled(&[unsaid.clone(), unsaid]).is_err());
+    }
+    // The field is there, but says of nobody who may be logged in whether they are.
+    let hidden = json!({"queue_logged_in": null, "logged_in": null});
+    for rows in [
+        vec![null.clone()],
+        vec![null.clone(), absent],
+        vec![null, off.clone(), off.clone()],
+        vec![blank, offline],
+        vec![off, nothing],
+        vec![hidden],
+    ] {
+        assert!(settled(&rows).is_err(), "{rows:?}");
     }
 }
 
