@@ -103,11 +103,22 @@ impl Status {
         })
     }
 
-    /// Returns whether the status makes an agent ready for calls; `None` if the row does not say.
+    /// Returns whether the status makes an agent ready for calls; `None` if the row does not say, or names an action that CallTools does not document.
     pub fn is_ready(&self) -> Option<bool> {
         let action = self.queue_action.as_deref()?;
-        Some(action.eq_ignore_ascii_case("Set Ready"))
+        let is = |known: &str| letters(action).eq(letters(known));
+        match () {
+            () if is("Set Ready") => Some(true),
+            () if is("Set Not Ready") || is("No Action") || is("Logout") => Some(false),
+            () => None,
+        }
     }
+}
+
+/// The letters of an action in lower case: `set_ready`, `SET READY` and `Set Ready` are the same.
+fn letters(action: &str) -> impl Iterator<Item = char> {
+    let letters = action.chars().filter(|letter| letter.is_alphabetic());
+    letters.map(|letter| letter.to_ascii_lowercase())
 }
 
 /// The names of one account. Immutable: a new reading replaces it.

@@ -345,6 +345,42 @@ fn without_actions(path: &str, answer: &mut Result<Reply, Fault>) {
     }
 }
 
+/// The actions are written in another way than CallTools documents, …
+fn in_other_letters(path: &str, answer: &mut Result<Reply, Fault>) {
+    rewrite_actions(path, answer, |action| {
+        action.to_lowercase().replace(' ', "_")
+    });
+}
+
+/// … or are other words.
+fn in_other_words(path: &str, answer: &mut Result<Reply, Fault>) {
+    rewrite_actions(path, answer, |action| format!("queue: {action}"));
+}
+
+fn rewrite_actions(path: &str, answer: &mut Result<Reply, Fault>, write: fn(&str) -> String) {
+    if path.starts_with("statuses/") {
+        feeds::edit(answer, |body| {
+            for status in body["results"].as_array_mut().unwrap() {
+                status["queue_action"] = write(status["queue_action"].as_str().unwrap()).into();
+            }
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn actions_in_an_unknown_spelling_do_not_make_everybody_unavailable() {
+    for list in [in_other_letters, in_other_words] {
+        let fixture = still(1, 3).start();
+        feeds::lie(&fixture, Some(list));
+        fixture.simulator.world(|world| {
+            let available = world.status_named("Available").unwrap();
+            assert!(world.set_everyone(available));
+        });
+        sleep(MINUTE).await;
+        assert_eq!(fixture.decide(0).count, Some(Quantity::from(3_u32)));
+    }
+}
+
 /// Somebody has emptied the list, or the token's user may not see its entries.
 fn without_entries(path: &str, answer: &mut Result<Reply, Fault>) {
     if path.starts_with("statuses/") {

@@ -125,6 +125,21 @@ fn a_statuss_meaning_comes_from_its_action() {
         [ready(4), ready(5), ready(6)],
         [Some(true), Some(false), None]
     );
+    for (action, is_ready) in [
+        ("set_ready", Some(true)),
+        ("SetReady", Some(true)),
+        ("SET_NOT_READY", Some(false)),
+        ("no_action", Some(false)),
+        ("LOGOUT", Some(false)),
+        ("Ready", None),
+        ("Set Ready for Chats", None),
+        ("1", None),
+    ] {
+        let names = with_statuses(&[json!({"id": 4, "name": "Open", "queue_action": action})]);
+        let status = names.status_by_id(4).expect("the status is listed");
+        assert_eq!(status.is_ready(), is_ready, "{action}");
+        assert_eq!(names.tell_who_is_ready(), is_ready.is_some(), "{action}");
+    }
     assert_eq!(
         names.status_named("Open").expect("the status is listed").id,
         4
