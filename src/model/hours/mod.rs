@@ -35,10 +35,10 @@ pub struct OpeningHours {
     zone: Zone,
 }
 
-/// Hours are equal if they mean the same, however the config writes them.
+/// Hours are equal if they mean the same, however the config writes them. A zone that a newer tz database has changed means something else.
 impl PartialEq for OpeningHours {
     fn eq(&self, other: &Self) -> bool {
-        (&self.open, self.zone.name()) == (&other.open, other.zone.name())
+        (&self.open, &self.zone.0) == (&other.open, &other.zone.0)
     }
 }
 

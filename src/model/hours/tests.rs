@@ -189,6 +189,24 @@ fn an_hour_that_occurs_twice_counts_twice() {
     assert_eq!(change(&hours, again), (true, Some(again + 30.minutes())));
 }
 
+/// A file of the tz database: a zone whose clocks are this many seconds ahead all year.
+fn tzif(offset: i32) -> Vec<u8> {
+    let counts = [0_u32, 0, 0, 0, 1, 4].map(u32::to_be_bytes).concat();
+    let kind = [&offset.to_be_bytes()[..], &[0, 0], b"LMT\0"].concat();
+    let block = [&b"TZif2"[..], &[0; 15], &counts, &kind].concat();
+    [&block[..], &block, b"\n\n"].concat()
+}
+
+#[test]
+fn hours_in_a_zone_that_a_newer_tz_database_has_changed_are_others() {
+    let hours = |offset| {
+        let zone = TimeZone::tzif("America/New_York", &tzif(offset)).unwrap();
+        OpeningHours::new(vec!["Mon 08:00-18:00".parse().unwrap()], Zone(zone))
+    };
+    assert_eq!(hours(-18_000), hours(-18_000));
+    assert_ne!(hours(-18_000), hours(-14_400));
+}
+
 #[test]
 fn a_span_is_not_used_after_the_wall_clock_was_set() {
     let hours = hours(&["Mon-Fri 08:00-18:00"], "America/New_York");
