@@ -46,6 +46,8 @@ pub(super) struct Done {
     /// The number that stays with the polled queue.
     pub number: Option<u64>,
     pub begun: Moment,
+    /// What its rows were read with.
+    pub names: Arc<Names>,
     pub outcome: Outcome,
 }
 
@@ -192,6 +194,7 @@ impl Account {
                 job,
                 number,
                 begun,
+                names,
                 outcome,
             }
         });

@@ -5,10 +5,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{Account, RefreshError};
+use super::{Account, RefreshError, job::Outcome};
 use crate::{
     account::schedule::{Ending, Job, NAMES_LIVE},
-    calltools::RequestError,
+    calltools::{RequestError, Row},
     clock::Moment,
     config::QueueRef,
     model::{
@@ -109,6 +109,27 @@ impl Account {
         self.filter_by_ready_statuses();
         self.ask_next();
         self.renew_others(None);
+    }
+
+    /// Reads rows again that were read with other `names` than those of now: if `statuses/` was read while their job was under way, they would bring
+    /// the old meanings back.
+    pub(super) fn explain_again(&self, names: &Arc<Names>, outcome: &mut Outcome) {
+        let now = Arc::clone(&self.deps.names.borrow());
+        if Arc::ptr_eq(names, &now) {
+            return;
+        }
+        let (agents, notes) = match outcome {
+            Outcome::Agents(_, Ok(list)) => (&mut list.rows, &mut list.notes),
+            Outcome::RosterPage(_, _, Ok(page)) => (&mut page.agents, &mut page.notes),
+            _ => return,
+        };
+        for agent in agents {
+            if let Some(read) = Row::explain(agent, &now) {
+                *agent = read;
+            }
+        }
+        // They are those that the old list lacked. Later rows show what the new one lacks.
+        notes.unknown_statuses.clear();
     }
 
     /// Logs when the names of statuses begin to stand for what they do, because the list cannot be read, and when that ends.

@@ -24,7 +24,13 @@ impl Account {
         let Some(job) = self.job_now(&done) else {
             return; // The config no longer has the queue.
         };
-        let Done { begun, outcome, .. } = done;
+        let Done {
+            begun,
+            names,
+            mut outcome,
+            ..
+        } = done;
+        self.explain_again(&names, &mut outcome);
         if let (Job::Poll(place), Outcome::Agents(id, _)) = (job, &outcome)
             && self.ids[place] != Some(*id)
         {

@@ -93,6 +93,18 @@ impl Row {
         Self::read_and(row.json().get(), names, || Ok(row.clone()))
     }
 
+    /// Returns an agent as `names` explain their row; `None` if that is the same.
+    pub fn explain(agent: &Agent, names: &Names) -> Option<Agent> {
+        // It could be read before, so it can be read now.
+        let Self { agent: read, .. } = Self::read_again(&agent.raw, names).ok()?;
+        let differs = read.available != agent.available || read.status != agent.status;
+        differs.then(|| Agent {
+            status: read.status,
+            available: read.available,
+            ..agent.clone()
+        })
+    }
+
     fn read_and(
         json: &str,
         names: &Names,

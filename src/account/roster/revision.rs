@@ -43,16 +43,8 @@ impl Roster {
     /// Reads every row again, because the account's statuses have other meanings. No agent departs by that.
     pub fn read_again(&mut self, names: &Names) {
         let again = |agent: &mut Arc<Agent>| {
-            let read = Row::read_again(&agent.raw, names);
-            let Ok(Row { agent: read, .. }) = read else {
-                return; // It could be read before, so it can be read now.
-            };
-            if read.available != agent.available || read.status != agent.status {
-                *agent = Arc::new(Agent {
-                    status: read.status,
-                    available: read.available,
-                    ..Agent::clone(agent)
-                });
+            if let Some(read) = Row::explain(agent, names) {
+                *agent = Arc::new(read);
             }
         };
         for person in self.people.values_mut() {

@@ -163,6 +163,7 @@ impl Setting {
             sweeps_fail: AtomicBool::new(false),
             sweeps: Mutex::default(),
             lie: Mutex::default(),
+            polls_take: Mutex::default(),
             sent: Mutex::default(),
         });
         let mut rules = vec![SEATS; ids.len() - self.rules.len()];
@@ -265,6 +266,8 @@ struct Wire {
     /// Bodies that replace the simulator's for the pages of sweeps.
     sweeps: Mutex<Option<Body>>,
     lie: Mutex<Option<Lie>>,
+    /// How long answers to polls of queues are on their way, besides the simulator's time.
+    polls_take: Mutex<Duration>,
     sent: Mutex<Vec<String>>,
 }
 
@@ -310,12 +313,19 @@ impl Transport for Wire {
             });
         }
         let (lie, answer) = (*self.lie.lock().unwrap(), self.inner.get(path));
-        let Some(lie) = lie else {
-            return answer;
+        let way = match path.contains("queue=") {
+            true => *self.polls_take.lock().unwrap(),
+            false => Duration::ZERO,
         };
+        if lie.is_none() && way.is_zero() {
+            return answer;
+        }
         Box::pin(async move {
             let mut answer = answer.await;
-            lie(path, &mut answer);
+            sleep(way).await;
+            if let Some(lie) = lie {
+                lie(path, &mut answer);
+            }
             answer
         })
     }

@@ -443,3 +443,29 @@ async fn a_status_that_is_created_counts_within_seconds() {
         assert!(seats > Quantity::ZERO);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_began_before_the_statuses_were_read_does_not_bring_old_actions_back() {
+    let mut setting = still(1, 20);
+    setting.options.sweep = false;
+    let fixture = setting.start();
+    sleep(2 * MINUTE).await;
+    assert!(fixture.decide(0).count > Some(Quantity::ZERO));
+    // A poll is always under way.
+    *fixture.wire.polls_take.lock().unwrap() = 20 * SECOND;
+    let available = fixture.status("Available");
+    fixture.simulator.world(|world| {
+        assert!(world.set_queue_action(available, QueueAction::SetNotReady));
+    });
+    fixture.sent();
+    while !fixture
+        .sent()
+        .iter()
+        .any(|path| path.starts_with("statuses/"))
+    {
+        sleep(SECOND).await;
+    }
+    sleep(SECOND).await;
+    let none = |fixture: &Fixture| assert_eq!(fixture.decide(0).count, Some(Quantity::ZERO));
+    fixture.watch(MINUTE / 2, none).await;
+}
