@@ -126,6 +126,8 @@ pub(super) struct Extent {
     count: Option<u64>,
     /// Whether the pages form a circle. Only a count can show whether it closed after the last page.
     is_a_circle: bool,
+    /// Whether the list breaks off: an earlier page promised more. Only a count can show whether that was all.
+    breaks_off: bool,
 }
 
 impl Extent {
@@ -136,6 +138,7 @@ impl Extent {
             bytes: page.rows.bytes(),
             count: page.count,
             is_a_circle: page.leads_back,
+            breaks_off: page.breaks_off,
         }
     }
 
@@ -146,6 +149,7 @@ impl Extent {
         self.bytes += page.bytes;
         self.count = page.count.max(self.count);
         self.is_a_circle |= page.is_a_circle;
+        self.breaks_off |= page.breaks_off;
         let is_too_long = goes_on && self.pages >= MAX_PAGES;
         if is_too_long || self.rows > MAX_ROWS || self.bytes > MAX_LIST_BYTES {
             return Err(endless());
@@ -161,9 +165,10 @@ impl Extent {
     /// Checks whether a list of which this many rows were `seen` is complete enough.
     fn check(&self, seen: usize, noun: &str) -> Result<(), Fault> {
         let Some(count) = self.count else {
-            return match self.is_a_circle {
-                true => Err(circle()),
-                false => Ok(()),
+            return match (self.is_a_circle, self.breaks_off) {
+                (true, _) => Err(circle()),
+                (false, true) => Err(broken_off(noun)),
+                (false, false) => Ok(()),
             };
         };
         let missing = count.saturating_sub(seen as u64);
@@ -235,6 +240,8 @@ impl<'a, T: Entry> List<'a, T> {
             // The pages start again, and so do their unreadable rows.
             self.skipped = skipped;
             self.extent.is_a_circle |= page.next.is_some();
+        } else {
+            self.extent.breaks_off |= page.next.is_some();
         }
         Ok(None)
     }
@@ -356,6 +363,13 @@ fn circle() -> Fault {
     Fault::down(
         Down::TooLarge,
         "CallTools' pages go in a circle, and no count tells how many there are",
+    )
+}
+
+fn broken_off(noun: &str) -> Fault {
+    Fault::down(
+        Down::Incomplete,
+        format!("CallTools' list of {noun} breaks off, and no count tells how many there are"),
     )
 }
 

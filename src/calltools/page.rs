@@ -42,6 +42,8 @@ pub struct Page {
     pub next: Option<u32>,
     /// Whether the link to the next page leads to this page or an earlier one: then the pages form a circle, which closes here.
     pub leads_back: bool,
+    /// Whether it ends the list although nothing says so: it is past the end, by an answer that may mean something else.
+    pub breaks_off: bool,
     /// How long a cache had kept this answer.
     pub age: Duration,
 }
@@ -58,7 +60,10 @@ impl Page {
                 ..Self::from_body(reply, ask)?
             }),
             400 => Err(refused_queue(reply, ask).unwrap_or_else(|| fault(reply, now))),
-            404 if is_past_the_end(reply, ask) => Ok(Self::default()),
+            404 if is_past_the_end(reply, ask) => Ok(Self {
+                breaks_off: !is_invalid_page(reply),
+                ..Self::default()
+            }),
             404 => Err(no_such_queue(reply, ask).unwrap_or_else(|| fault(reply, now))),
             _ => Err(fault(reply, now)),
         }
@@ -134,7 +139,7 @@ impl Envelope<'_> {
             count,
             next: next.filter(|next| *next > page),
             leads_back: next.is_some_and(|next| next <= page),
-            age: Duration::ZERO,
+            ..Page::default()
         })
     }
 }
@@ -305,9 +310,14 @@ fn page_number(link: &str) -> Option<u32> {
 }
 
 /// Returns whether this is a page past the end: the list has shrunk since the previous page. The same URL answered for page 1, so CallTools' own
-/// 404 can mean nothing else.
+/// 404 hardly means anything else.
 fn is_past_the_end(reply: &Reply, ask: Ask) -> bool {
     ask.page > 1 && error_text(reply, "detail").is_some()
+}
+
+/// Returns whether CallTools says that there is no such page. "Not found." may also mean that the queue is gone meanwhile.
+fn is_invalid_page(reply: &Reply) -> bool {
+    error_text(reply, "detail").is_some_and(|detail| detail.starts_with("Invalid page"))
 }
 
 /// Recognises CallTools' own 404: its API is there, and the queue is not. Any other 404 means that the API is not there.

@@ -1,8 +1,9 @@
-//! Tests pages that are odd alone.
+//! Tests pages that are odd alone, and lists that are odd only as a whole.
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{agents, page_of, reads, sweep, world};
+use super::{agents, page_of, reads, reply, sweep, world};
 use crate::model::fault::Fault;
 
 /// Reads everybody in a list of this many rows, the last of which are these.
@@ -28,6 +29,37 @@ async fn odd_rows_on_a_short_last_page_are_judged_with_the_whole_list() {
     assert_eq!(swept(9, json!([nobody()])).await, (1, odd));
     let many = Value::Array(vec![nobody(); 26]);
     assert_eq!(swept(250, many).await, (1, odd));
+}
+
+/// A list of two full pages and more without a count. The page after the second is this answer.
+async fn without_a_count(end: (StatusCode, Value)) -> Result<usize, &'static str> {
+    let list = agents(500);
+    let world = world(1000, move |page, _| match page {
+        1 | 2 => {
+            let from = 250 * (page as usize - 1);
+            let next = format!("?page={}", page + 1);
+            let body = json!({"next": next, "results": list[from..from + 250]});
+            Ok(reply(StatusCode::OK, &body))
+        }
+        _ => Ok(reply(end.0, &end.1)),
+    });
+    match world.agents().await {
+        Ok(list) => Ok(list.rows.len()),
+        Err(super::RequestError::Fault(fault)) => Err(fault.as_str()),
+        Err(refused) => panic!("{refused:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_without_a_count_that_breaks_off_is_not_whole() {
+    let not_found = |detail: &str| (StatusCode::NOT_FOUND, json!({"detail": detail}));
+    assert_eq!(without_a_count(not_found("Invalid page.")).await, Ok(500));
+    let incomplete = Err("incomplete");
+    assert_eq!(without_a_count(not_found("Not found.")).await, incomplete);
+    let empty = json!({"next": "?page=4", "results": []});
+    assert_eq!(without_a_count((StatusCode::OK, empty)).await, incomplete);
+    let end = json!({"next": null, "results": []});
+    assert_eq!(without_a_count((StatusCode::OK, end)).await, Ok(500));
 }
 
 #[tokio::test(start_paused = true)]
