@@ -285,6 +285,11 @@ impl<'a, T: Entry> List<'a, T> {
         self.extent.gap(self.seen()).filter(|gap| *gap != 0)
     }
 
+    /// Returns by how many entries the count is off; `None` without a count.
+    pub fn off(&self) -> Option<u64> {
+        self.extent.gap(self.seen()).map(i64::unsigned_abs)
+    }
+
     /// Returns whether no entry is missing.
     pub fn is_complete(&self) -> bool {
         self.skipped == 0 && self.gap().is_none()

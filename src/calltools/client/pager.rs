@@ -33,6 +33,8 @@ pub(super) struct Reading<'a, T: Entry> {
     is_cached: bool,
     pub(super) took: Duration,
     pub(super) list: List<'a, T>,
+    /// Whether it can be used.
+    checked: Result<(), Fault>,
 }
 
 impl<T: Entry> Reading<'_, T> {
@@ -103,13 +105,13 @@ impl<'a> Pager<'a> {
         let mut reading = self.read(names, permit).await?;
         let usual = self.habits(|habits| habits.gap);
         if reading.gap().is_some_and(|gap| Some(gap) != usual) {
-            // If this fails, the first reading still has every page.
+            // If this fails, the first reading may still be used.
             if let Ok(again) = self.read_again(names).await {
                 reading = nearer(reading, again);
             }
         }
         self.habits(|habits| habits.gap = reading.gap());
-        reading.list.check()?;
+        reading.checked.clone()?;
         Ok(reading)
     }
 
@@ -138,6 +140,7 @@ impl<'a> Pager<'a> {
             is_cached: false,
             took: Duration::ZERO,
             list: List::new(names, &self.client.pattern),
+            checked: Ok(()),
         };
         let mut next = self.page(1, permit, &mut reading).await?;
         while let Some(number) = next {
@@ -145,6 +148,7 @@ impl<'a> Pager<'a> {
             next = self.page(number, permit, &mut reading).await?;
         }
         reading.took = begun.elapsed();
+        reading.checked = reading.list.check();
         Ok(reading)
     }
 
@@ -190,10 +194,15 @@ impl<'a> Pager<'a> {
     }
 }
 
-/// Returns the reading whose count is less off; the second if they are equal.
+/// Returns the reading that can be used and whose count is less off; the second if they are equal. Without a count, rows may be missing unseen.
 fn nearer<'n, T: Entry>(first: Reading<'n, T>, second: Reading<'n, T>) -> Reading<'n, T> {
-    let off = |reading: &Reading<'_, T>| reading.gap().map_or(0, i64::unsigned_abs);
-    if off(&first) < off(&second) {
+    let rank = |reading: &Reading<'_, T>| {
+        (
+            reading.checked.is_err(),
+            reading.list.off().unwrap_or(u64::MAX),
+        )
+    };
+    if rank(&first) < rank(&second) {
         first
     } else {
         second

@@ -63,6 +63,22 @@ async fn a_list_without_a_count_that_breaks_off_is_not_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_reading_without_a_count_or_that_cannot_be_used_does_not_win() {
+    for second in [
+        json!({"count": null, "next": null, "results": agents(3)}),
+        json!({"count": 20, "next": null, "results": vec![json!({"full_name": "Nobody"}); 20]}),
+    ] {
+        let list = agents(20);
+        let world = world(1000, move |page, nth| match nth {
+            0 => Ok(page_of(&list[..19], page, 20)),
+            _ => Ok(reply(StatusCode::OK, &second)),
+        });
+        let (requests, _, rows) = reads(&world).await;
+        assert_eq!((requests, rows), (2, 19));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_shrinks_while_it_is_read_is_read_again() {
     // One of the first page leaves, so the first row of the second page slips to the first.
     let (before, after) = (agents(300), agents(300).split_off(1));
