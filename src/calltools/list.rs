@@ -32,7 +32,7 @@ const ROWS_PER_BAD_ROW: usize = 10;
 /// some twice. With more rows missing, the queue would seem to have fewer agents.
 const ROWS_PER_MISSING_ROW: u64 = 10;
 
-/// The maximum of pages: at 250 rows they hold [`MAX_ROWS`], and take a tenth of the usual hourly limit.
+/// The maximum of pages: at 250 rows they hold [`MAX_ROWS`]. One reading takes a tenth of the usual hourly limit, and two if the count is off.
 pub(super) const MAX_PAGES: u32 = 100;
 
 /// The size limit of all rows of a list: [`MAX_ROWS`] of 1.3 kB, the size of CallTools' rows. A single page may take half of it.
