@@ -9,6 +9,9 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 #[error("{0}")]
 pub struct BadRow(pub(crate) &'static str);
 
+/// Up to this number, 2⁵³, a float is exactly the whole number that was written.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// The content of a field. CallTools writes the same fact in several forms. This type keeps the form, and the row decides what it means.
 #[derive(Debug, Default)]
 pub(crate) enum Field<'a> {
@@ -114,8 +117,12 @@ impl<'de> Visitor<'de> for FieldVisitor {
         Ok(Field::Other)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Field<'de>, E> {
-        Ok(Field::Other)
+    fn visit_f64<E>(self, number: f64) -> Result<Field<'de>, E> {
+        let is_whole = number.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&number);
+        Ok(match is_whole {
+            true => Field::Number(number as u64),
+            false => Field::Other,
+        })
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Field<'de>, E> {

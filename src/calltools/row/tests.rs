@@ -40,8 +40,11 @@ fn a_call_in_progress_is_read_from_every_form_of_a_number() {
         (json!(1), true),
         (json!(3), true),
         (json!("2"), true),
+        (json!(1.0), true),
         (json!(0), false),
         (json!("0"), false),
+        (json!(0.0), false),
+        (json!(0.5), false),
         (json!(null), false),
         (json!(""), false),
         (json!(-1), false),
@@ -76,6 +79,7 @@ fn an_agent_is_the_same_in_every_form() {
         (json!(1234), "1234"),
         (json!("1234"), "1234"),
         (json!({"id": 1234}), "1234"),
+        (json!(1234.0), "1234"),
         (json!("/api/users/1234/"), "1234"),
     ];
     for (form, id) in forms {
@@ -255,7 +259,8 @@ fn the_queue_log_in_is_read_in_every_form_of_yes_and_no() {
         (json!("t"), None),
         (json!(2), None),
         (json!(-1), None),
-        (json!(1.0), None),
+        (json!(1.0), Some(true)),
+        (json!(0.5), None),
         (json!([true]), None),
         (json!({"id": 1}), None),
     ] {
