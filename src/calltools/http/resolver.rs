@@ -26,7 +26,8 @@ use tokio::{
 /// that notices a move soon enough.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// How long a stale answer is used if no new one comes. A hanging resolver should not cut us off from CallTools, whose certificate is checked anyway.
+/// How long a stale answer is used if no new one comes. A resolver that hangs or fails should not cut us off from CallTools, whose certificate is
+/// checked anyway.
 const USABLE: Duration = Duration::from_secs(3600);
 
 /// How long to wait for a new answer before a stale one is used.
@@ -134,14 +135,11 @@ impl Resolver {
             Ok(Err(_)) => "the look-up was abandoned".into(),
             Err(_) => {
                 self.doubt(&host);
-                if let Some(old) = old {
-                    return Ok(old);
-                }
                 let waited = humantime::format_duration(max_wait);
                 format!("this machine's resolver did not answer within {waited}").into()
             }
         };
-        Err(Unresolved { name: host, why })
+        old.ok_or(Unresolved { name: host, why })
     }
 
     /// Joins the look-up of this name, or queues a new one.

@@ -151,6 +151,25 @@ async fn a_failure_says_why_and_is_not_cached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_old_answer_replaces_a_failure() {
+    let (_, resolver) = System::resolver();
+    for (host, age) in [
+        ("none.test", 60),
+        ("panic.test", 3_599),
+        ("none.test", 3_600),
+    ] {
+        let known = Known {
+            addresses: Some((Arc::new([ONE]), Instant::now())),
+            ..Known::default()
+        };
+        resolver.state().names.insert(host.to_owned(), known);
+        tokio::time::advance(Duration::from_secs(age)).await;
+        let answer = resolver.addresses(host, PLENTY).await;
+        assert_eq!(answer.is_ok(), age < 3_600, "{host} after {age} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_answer_replaces_one_that_does_not_come() {
     let (system, resolver) = System::resolver();
     let known = Known {
