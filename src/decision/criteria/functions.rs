@@ -30,7 +30,7 @@ pub(super) fn own(name: &str) -> Result<Option<&'static str>, String> {
     }
 }
 
-/// Checks that the second argument of a function is a valid pattern.
+/// Checks that the second argument of a function is a valid pattern, as the function will compile it.
 ///
 /// # Errors
 /// What is wrong with it. An invalid pattern would never match, and every count would be 0.
@@ -38,6 +38,10 @@ pub(super) fn check_pattern(function: &str, argument: &[char]) -> Result<(), Str
     let argument: String = argument.iter().collect();
     let pattern = text(argument.trim())
         .ok_or_else(|| format!("the pattern of {function}() must be a text in quotes"))?;
+    let pattern = match function {
+        "match" => anchored(&pattern),
+        _ => pattern,
+    };
     let why = match compile(&pattern) {
         Ok(_) => return Ok(()),
         Err(regex::Error::CompiledTooBig(_)) => {
@@ -88,6 +92,11 @@ thread_local! {
     static COMPILED: RefCell<HashMap<String, Option<Regex>>> = RefCell::default();
 }
 
+/// Returns a pattern that matches all of a text if the other does.
+fn anchored(pattern: &str) -> String {
+    format!("^({pattern})$")
+}
+
 fn holds(node: &ValueType<'_>, pattern: &ValueType<'_>, whole: bool) -> LogicalType {
     let (Some(Value::String(text)), Some(Value::String(pattern))) =
         (node.as_value(), pattern.as_value())
@@ -95,7 +104,7 @@ fn holds(node: &ValueType<'_>, pattern: &ValueType<'_>, whole: bool) -> LogicalT
         return LogicalType::False;
     };
     let pattern = match whole {
-        true => format!("^({pattern})$"),
+        true => anchored(pattern),
         false => pattern.clone(),
     };
     COMPILED.with_borrow_mut(|compiled| {
@@ -119,4 +128,27 @@ fn match_whole(node: ValueType, pattern: ValueType) -> LogicalType {
 #[serde_json_path::function(name = "openseat_search")]
 fn search(node: ValueType, pattern: ValueType) -> LogicalType {
     holds(&node, &pattern, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_that_is_too_large_only_as_a_whole_is_refused() {
+        let pattern = |repeats: usize| format!("a{{{repeats}}}");
+        let (mut fits, mut too_large) = (1, MAX_PATTERN_BYTES);
+        while too_large - fits > 1 {
+            let repeats = (fits + too_large) / 2;
+            match compile(&pattern(repeats)) {
+                Ok(_) => fits = repeats,
+                Err(_) => too_large = repeats,
+            }
+        }
+        // The anchors need room, too.
+        assert!(compile(&anchored(&pattern(fits))).is_err());
+        let argument: Vec<char> = format!("'{}'", pattern(fits)).chars().collect();
+        assert_eq!(check_pattern("search", &argument), Ok(()));
+        assert!(check_pattern("match", &argument).is_err());
+    }
 }
