@@ -30,7 +30,7 @@ mod tests;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use self::{
     confirmed::Confirmed,
@@ -55,6 +55,9 @@ use crate::{
 /// The clocks of CallTools' servers may be six seconds apart, and a change may be written five seconds late. So a list with a change that is later
 /// than another by more than this has the other, too.
 pub(super) const MAX_CLOCKS_APART: SignedDuration = SignedDuration::from_secs(11);
+
+/// A date that is this much later than all others is no evidence that a list without it lags.
+const STRAY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whether rows come from CallTools now, or from an earlier task or process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +234,8 @@ impl Roster {
 
     /// Returns the earliest look that rows of one list contradict by showing an older date. The list is no younger than that.
     ///
-    /// A list that also shows much later dates does not lag. Then the clocks of CallTools' servers differ, and only this agent is not known better.
+    /// A list that also shows much later dates does not lag. Then the clocks of CallTools' servers differ, and only this agent is not known better. The same
+    /// is true if a date was far beyond all others, and CallTools has corrected it.
     fn contradicted<'a>(
         &self,
         agents: impl Iterator<Item = (&'a Agent, Moment)> + Clone,
@@ -243,9 +247,28 @@ impl Roster {
             let known = person.newest.as_ref()?;
             let is_older = agent.status_since.is_some() && agent.status_since < person.latest;
             let is_lag = at.boot <= known.at.boot + MAX_LAG;
-            (is_older && is_lag && !has_all(newest, person.latest)).then_some(known.at)
+            (is_older && is_lag && !has_all(newest, person.latest))
+                .then_some((known.at, person.latest))
         });
-        looks.min_by_key(|at| at.boot)
+        let mut looks = looks.peekable();
+        looks.peek()?;
+        let stray = self.stray_date();
+        let looks = looks.filter(|(_, latest)| stray.is_none() || *latest != stray);
+        looks.map(|(at, _)| at).min_by_key(|at| at.boot)
+    }
+
+    /// Returns the latest date of all agents if it is so far beyond the others that it must be wrong. If it is right, nobody else has changed since,
+    /// so that the other rows of a list that lags behind it are not outdated.
+    fn stray_date(&self) -> Option<Timestamp> {
+        let (mut first, mut second) = (None, None);
+        for date in self.people.values().map(|person| person.latest) {
+            if date > first {
+                (first, second) = (date, first);
+            } else {
+                second = second.max(date);
+            }
+        }
+        first.filter(|first| second.is_some_and(|second| first.duration_since(second) > STRAY))
     }
 
     /// Applies a poll of a queue. Its rows count in all queues.

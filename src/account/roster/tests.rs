@@ -1,5 +1,7 @@
 //! Tests which agents are where, which row counts, and who has left.
 
+mod stray;
+
 use std::collections::HashSet;
 
 use jiff::Timestamp;
