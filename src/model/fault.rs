@@ -143,7 +143,7 @@ impl Down {
                 "check the network and firewall between this machine and CallTools, and base_url if one is set"
             }
             Down::Proxy => {
-                "check the proxy's address, user and password in the config, and that the proxy lets this machine connect to CallTools"
+                "check the proxy's address in the config, and that the proxy lets this machine connect to CallTools"
             }
             Down::Tls => {
                 "check this machine's clock and CA certificates (package ca-certificates), and that base_url names the right host"

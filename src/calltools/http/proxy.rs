@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{StatusCode, header};
-use percent_encoding::percent_decode_str;
 use serde::de::IgnoredAny;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -99,8 +97,7 @@ impl Via {
         }
         let mut stream = stream?;
         let to = format!("{}:{}", target.host_str()?, target.port_or_known_default()?);
-        let password = self.password();
-        let head = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{password}\r\n");
+        let head = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.ok()?;
         let mut line = Vec::new();
         while line.len() < MAX_LINE && !line.contains(&b'\n') {
@@ -111,17 +108,6 @@ impl Via {
             }
         }
         status(&line)
-    }
-
-    fn password(&self) -> String {
-        if self.url.username().is_empty() && self.url.password().is_none() {
-            return String::new();
-        }
-        let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let user = plain(self.url.username());
-        let password = plain(self.url.password().unwrap_or_default());
-        let both = BASE64_STANDARD.encode(format!("{user}:{password}"));
-        format!("{}: Basic {both}\r\n", header::PROXY_AUTHORIZATION)
     }
 }
 

@@ -549,18 +549,13 @@ async fn a_proxy_that_refuses_a_tunnel_is_named_with_its_status() {
         ("", "gave no tunnel to CallTools: unexpected end of file"),
     ] {
         let proxy = Server::saying(answer).await;
-        let transport = through(&format!("http://user:p%40ss@{}/", proxy.address));
+        let transport = through(&format!("http://{}/", proxy.address));
         let detail = fails_as(&transport, Down::Proxy).await;
         assert_eq!(detail, format!("the proxy 127.0.0.1 {expected}"));
         for head in proxy.heads() {
             let head = head.to_lowercase();
             assert!(
                 head.starts_with("connect calltools.invalid:443 http/1.1\r\n"),
-                "{head}"
-            );
-            // user:p@ss
-            assert!(
-                head.contains("\r\nproxy-authorization: basic dxnlcjpwqhnz\r\n"),
                 "{head}"
             );
             assert!(!head.contains("s3cr3t"), "{head}");
