@@ -19,6 +19,7 @@ pub mod feeds;
 mod following;
 mod foreseeing;
 mod foresight;
+mod granting;
 mod handover;
 mod headcount;
 mod health;

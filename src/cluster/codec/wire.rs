@@ -45,9 +45,9 @@ pub(super) struct Wire {
     doubted: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     seen: Vec<WireSeen>,
-    /// Earlier versions ignore it.
+    /// Everybody's status, and who is available. Earlier versions ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    confirmed: Option<WireConfirmed>,
+    confirmed: Option<(Option<u64>, Option<u64>)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shown: Vec<WireShown>,
     /// A list of no or one fault; `None` if the entry does not change it.
@@ -98,12 +98,6 @@ struct WireSeen {
     #[serde(default, skip_serializing_if = "is_false")]
     is_look: bool,
     row: Box<RawValue>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireConfirmed {
-    everybody: Option<u64>,
-    available: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -223,9 +217,9 @@ impl Wire {
             is_look: seen.is_look,
             row: seen.row.json(),
         };
-        let confirmed = |confirmed: &Confirmed| WireConfirmed {
-            everybody: confirmed.everybody.map(|at| age(now, at)),
-            available: confirmed.available.map(|at| age(now, at)),
+        let confirmed = |confirmed: &Confirmed| {
+            let age = |at| age(now, at);
+            (confirmed.everybody.map(age), confirmed.available.map(age))
         };
         let shown = |shown: &Shown| WireShown {
             queue: shown.queue.to_string(),
@@ -310,9 +304,9 @@ impl Wire {
             is_look: seen.is_look,
             row: seen.row.into(),
         });
-        let confirmed = self.confirmed.map(|confirmed| Confirmed {
-            everybody: confirmed.everybody.map(at),
-            available: confirmed.available.map(at),
+        let confirmed = self.confirmed.map(|(everybody, available)| Confirmed {
+            everybody: everybody.map(at),
+            available: available.map(at),
         });
         let shown = self.shown.into_iter().map(|shown| Shown {
             queue: shown.queue.into(),

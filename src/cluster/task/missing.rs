@@ -20,7 +20,10 @@
 
 use std::time::Duration;
 
-use super::{Node, REPLACES, Task, data_set::CLAIM_AGAIN, nodes::Info, writing::CHECKPOINT_EVERY};
+use super::{
+    Node, REPLACES, Task, data_set::CLAIM_AGAIN, nodes::Info, together::IGNORANT_FOR,
+    writing::CHECKPOINT_EVERY,
+};
 use crate::{
     budget::Mirrored,
     cluster::{
@@ -30,10 +33,6 @@ use crate::{
         lease::Lease,
     },
 };
-
-/// How long a log that began without one who knew the hour may lack requests: those of the hour before, and the minute that a request without an
-/// answer stays longer, and two seconds.
-pub(super) const IGNORANT_FOR: Duration = Duration::from_secs(3600 + 62);
 
 /// A node acts as the leader until a second before its lease ends, and no other node takes the lease until half a second after its end.
 const ALONE_FOR: Duration = Duration::from_millis(1500);

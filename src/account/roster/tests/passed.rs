@@ -1,0 +1,90 @@
+//! Tests which rows are passed on, and with which times.
+
+use super::*;
+
+#[test]
+fn a_confirmed_row_is_as_old_as_the_look_that_showed_it_and_a_recalled_one_as_its_queue() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 5, vec![agent("a", "a", "Lunch")]);
+    see(&mut roster, 20, vec![agent("a", "a", "Lunch")]);
+    roster.confirm_changes(at(5), at(60));
+    let known = |roster: &mut Roster| {
+        let joined = roster.join(0).unwrap();
+        (joined.everybody_as_of, joined.everybody_seen)
+    };
+    assert_eq!(known(&mut roster), (at(60), at(20)));
+    for stored in [true, false] {
+        let mut next = successor(&roster, 1, stored);
+        assert_eq!(known(&mut next), (at(60), at(5)));
+        see(&mut next, 70, vec![agent("a", "a", "Lunch")]);
+        assert_eq!(known(&mut next), (at(70), at(70)));
+    }
+}
+
+#[test]
+fn rows_are_stored_with_the_time_of_their_confirmation() {
+    let mut roster = Roster::new(1);
+    let people = ["a", "b"].map(|id| agent(id, id, "Available"));
+    poll(&mut roster, 0, 0, people.to_vec());
+    let unpassed = |roster: &Roster, passed: &mut Passed| -> Vec<(String, u64)> {
+        let rows = roster.unpassed(passed);
+        let mut rows: Vec<_> = rows
+            .into_iter()
+            .map(|row| (row.agent.id.to_string(), row.at.boot.as_secs() - 1_000))
+            .collect();
+        rows.sort();
+        rows
+    };
+    let stored = |roster: &Roster| unpassed(roster, &mut Passed::default());
+    assert_eq!(stored(&roster), [], "the poll has it all");
+
+    roster.confirm_changes(at(0), at(30));
+    let both = [("a".to_owned(), 30), ("b".to_owned(), 30)];
+    let mut passed = Passed::default();
+    assert_eq!(unpassed(&roster, &mut passed), both);
+    assert_eq!(unpassed(&roster, &mut passed), [], "nothing newer is known");
+
+    // If a row was lost on its way to the file, the next process knows the old row, as of its confirmation.
+    let mut next = Roster::new(1);
+    next.recall_poll(0, roster.last_poll(0).unwrap());
+    for row in roster.known_beside_polls() {
+        next.recall(row);
+    }
+    see(&mut roster, 40, vec![agent("a", "a", "On a Call")]);
+    roster.confirm_changes(at(0), at(50));
+    for row in roster.known_beside_polls() {
+        if *row.agent.id.0 == *"b" {
+            next.recall(row);
+        }
+    }
+    let moments = ["a", "b"].map(|id| next.newest(&AgentId(id.into())).unwrap().at);
+    assert_eq!(moments, [at(30), at(50)]);
+    assert_eq!(next.join(0).unwrap().as_of, at(30));
+
+    roster.forget_changes();
+    let looked = [("a".to_owned(), 40)];
+    assert_eq!(
+        stored(&roster),
+        looked,
+        "confirmations by lists no longer count"
+    );
+}
+
+#[test]
+fn a_row_of_a_list_that_lags_is_passed_on_although_later_looks_were() {
+    let mut roster = Roster::new(1);
+    let people = ["a", "b"].map(|id| since(id, "Available", 0));
+    poll(&mut roster, 0, 10, people.to_vec());
+    sweep(&mut roster, 20, vec![since("a", "Lunch", 15)]);
+    let mut passed = Passed::default();
+    assert_eq!(roster.unpassed(&mut passed).len(), 1);
+    // It shows a change of one agent, but not yet that of the other.
+    let lags = vec![since("a", "Available", 0), since("b", "Lunch", 9)];
+    sweep(&mut roster, 24, lags);
+    let row = roster.newest(&AgentId("b".into())).unwrap();
+    assert_eq!((row.agent.available, row.at), (Some(false), at(20)));
+    let rows = roster.unpassed(&mut passed);
+    let rows: Vec<_> = rows.iter().map(|row| (&*row.agent.id.0, row.at)).collect();
+    assert_eq!(rows, [("b", at(20))]);
+    assert_eq!(roster.unpassed(&mut passed).len(), 0);
+}
