@@ -2,7 +2,7 @@
 
 mod stray;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use proptest::prelude::*;

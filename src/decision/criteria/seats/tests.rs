@@ -130,6 +130,6 @@ fn an_unknown_status_of_a_logged_in_agent_makes_the_count_unknown() {
     let unknown = agent(None, true, None);
     let absent = agent(None, false, None);
     let error = seats(&[known.clone(), unknown], SeatRule::default(), NOW).expect_err("a guess");
-    assert!(error.0.contains("statuses/ cannot be read"), "{error}");
+    assert!(error.0.contains("statuses/ does not explain"), "{error}");
     assert_eq!(count(&[known, absent], None), Quantity::from(1_u32));
 }
