@@ -72,19 +72,23 @@ script=$PWD/scripts/systemd.sh
 cache=$(realpath "${CARGO_TARGET_DIR:-target}")/systemd
 scratch=$(mktemp -d)
 launcher=
+first=
 group=
+
+# stop_guest: kills the guest's first process, and with it all others.
+stop_guest() {
+    kill -KILL "$launcher" 2>/dev/null || true
+    wait "$launcher" 2>/dev/null || true
+    launcher='' first=''
+}
 
 clean_up() {
     local status=$?
-    if ((status != 0 && status != 77)) && [[ -n $launcher ]]; then
+    if ((status != 0 && status != 77)) && [[ -n $first ]]; then
         say "the journal's last lines"
         guest journalctl --no-pager --lines 60 2>/dev/null || tail -n 40 "$scratch/boot.log" || true
     fi
-    if [[ -n $launcher ]]; then
-        # This kills the guest's first process too, and with it all others.
-        kill -KILL "$launcher" 2>/dev/null || true
-        wait "$launcher" 2>/dev/null || true
-    fi
+    if [[ -n $launcher ]]; then stop_guest; fi
     if [[ -n $group ]]; then
         # The kernel needs a moment to empty the groups.
         for _ in {1..50}; do
@@ -170,14 +174,37 @@ show() { guest systemctl show --property="$1" --value openseat.service; }
 
 is_up() { [[ $(guest systemctl is-system-running) =~ running|degraded ]]; }
 
-start_guest() {
+# has_begun: the guest has its first process.
+has_begun() { grep -q . "/proc/$launcher/task/$launcher/children"; } 2>/dev/null
+
+# is_gone: the guest has ended by itself. A process that has ended stays until it is waited for, but without its command line.
+is_gone() { ! grep -q . "/proc/$launcher/cmdline"; } 2>/dev/null
+
+begun_or_gone() { has_begun || is_gone; }
+
+up_or_gone() { is_up || is_gone; }
+
+# try_to_boot: makes one attempt to boot the guest.
+try_to_boot() {
     bash -c 'echo $$ >"$1/cgroup.procs" && exec unshare --pid --fork --mount --uts --ipc --cgroup --net --kill-child=SIGKILL "$2" --boot "$3"' \
         - "$group" "$script" "$cache/root" >"$scratch/boot.log" 2>&1 </dev/null &
     launcher=$!
-    local children=/proc/$launcher/task/$launcher/children
-    soon "the first process" grep -q . "$children"
-    first=$(tr -d ' ' <"$children")
-    soon "a booted system" is_up
+    soon "the first process" begun_or_gone && has_begun || return
+    first=$(tr -d ' ' <"/proc/$launcher/task/$launcher/children")
+    soon "a booted system" up_or_gone && is_up
+}
+
+# boot_guest: boots the guest. A machine that was short of something for a moment is not a fault of the package.
+boot_guest() {
+    local tries
+    for tries in 1 2 3; do
+        if try_to_boot; then return; fi
+        say "attempt $tries to boot has failed; what it printed:"
+        tail -n 40 "$scratch/boot.log"
+        stop_guest
+    done
+    echo "the guest does not boot" >&2
+    return 1
 }
 
 # --- the tests ------------------------------------------------------------------------------------------------------
@@ -251,7 +278,7 @@ install() { guest dpkg --install /root/openseat.deb >/dev/null; }
 [[ -d $cache/root ]] || fetch
 if [[ $package == --fetch ]]; then exit; fi
 say "booting systemd"
-start_guest
+boot_guest
 
 say "the package installs and starts nothing"
 guest sh -c 'cat >/root/openseat.deb' <"$package"
