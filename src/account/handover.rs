@@ -26,6 +26,7 @@ impl Account {
             .agents
             .into_iter()
             .for_each(|sighting| self.roster.recall(sighting));
+        self.roster.recall_confirmed(known.confirmed);
         for (agent, counted) in known.presences {
             self.roster.recall_presence(agent, counted);
         }
@@ -79,6 +80,7 @@ impl Account {
         Known {
             queues: queues.collect(),
             agents: self.roster.known_beside_polls(),
+            confirmed: self.roster.confirmed(),
             learnt: Some(self.foresight_to_store()),
             presences: self
                 .roster

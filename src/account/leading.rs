@@ -19,12 +19,17 @@ use crate::{
     budget::Refusal,
     clock::Moment,
     cluster::{
-        entry::{Confirmed, Entry, HeldSeat, Polled, Rows, SeenRow, Shown},
+        entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown},
         member::Member,
         message::{Answer, Question, Said, What},
     },
     decision::{board::QueueKey, reservations::ReservationId, staleness::Staleness},
-    model::{agent::AgentId, fault::Fault, known::Sighting, names::Names},
+    model::{
+        agent::AgentId,
+        fault::Fault,
+        known::{Confirmed, Sighting},
+        names::Names,
+    },
 };
 
 /// What was last published to the other nodes.
@@ -170,11 +175,7 @@ impl Account {
             }
         };
         entry.seen = seen.map(row).collect();
-        let (everybody, available) = self.roster.confirmed();
-        let confirmed = Confirmed {
-            everybody,
-            available,
-        };
+        let confirmed = self.roster.confirmed();
         // Others drop what lists have confirmed together with the rows that are doubted.
         if entry.doubted || self.told.confirmed != confirmed {
             entry.confirmed = Some(confirmed);

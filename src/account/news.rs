@@ -9,7 +9,7 @@ use crate::{
     decision::board::QueueKey,
     model::{
         agent::Agent,
-        known::{Poll, Sighting},
+        known::{Confirmed, Poll, Sighting},
         names::Names,
     },
 };
@@ -87,10 +87,9 @@ impl Account {
     /// Applies what lists confirm about agents whom they do not show. That says nothing about an agent whose last row could not be read.
     fn take_confirmed(&mut self, news: &Entry) {
         if self.lacks_rows {
-            self.roster.recall_confirmed(None, None);
+            self.roster.recall_confirmed(Confirmed::default());
         } else if let Some(confirmed) = news.confirmed {
-            self.roster
-                .recall_confirmed(confirmed.everybody, confirmed.available);
+            self.roster.recall_confirmed(confirmed);
         }
     }
 

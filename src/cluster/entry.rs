@@ -15,7 +15,7 @@ use crate::{
     budget::Mirrored,
     clock::Moment,
     decision::reservations::{Reservation, ReservationId},
-    model::{agent::AgentId, fault::Fault, names::Names, raw::RawRow},
+    model::{agent::AgentId, fault::Fault, known::Confirmed, names::Names, raw::RawRow},
 };
 
 /// A change; with `whole`, everything that is known.
@@ -88,15 +88,6 @@ pub struct SeenRow {
     pub is_look: bool,
     /// The row as CallTools sent it.
     pub row: RawRow,
-}
-
-/// What lists confirm about agents whom they do not show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Confirmed {
-    /// As of this moment, the status of each of the account's agents is known.
-    pub everybody: Option<Moment>,
-    /// As of this moment, it is known whether each agent is available.
-    pub available: Option<Moment>,
 }
 
 /// What the board shows about a queue.

@@ -31,11 +31,22 @@ pub struct Known {
     pub queues: Vec<(u64, Poll)>,
     /// The newest rows of agents, if more is known than their queues' polls show.
     pub agents: Vec<Sighting>,
+    /// What lists confirm beyond these rows, unless a file was in between: it may lack some of them.
+    pub confirmed: Confirmed,
     /// Whether agents were available when last counted: a departure that ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,
     /// What was learnt about how long agents stay in each status, and how busy the last week was, in its stored form; `None` if it must be read from
     /// the store.
     pub learnt: Option<String>,
+}
+
+/// What lists confirm about agents whom they do not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confirmed {
+    /// As of this moment, the status of each of the account's agents is known.
+    pub everybody: Option<Moment>,
+    /// As of this moment, it is known whether each agent is available.
+    pub available: Option<Moment>,
 }
 
 /// A row of an agent, and its time.

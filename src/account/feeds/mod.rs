@@ -297,7 +297,7 @@ impl Feeds {
             }
             Taken::Available { as_of, known, gone } => {
                 roster.are_gone(earlier(*as_of, lag), gone);
-                roster.confirm_available(earlier(*known, lag), &[]);
+                roster.confirm_available(earlier(*known, lag));
             }
             Taken::GivenUp(Feed::Delta, GivenUp::Doubted(_)) => roster.forget_changes(),
             Taken::GivenUp(Feed::Available, GivenUp::Doubted(_)) => roster.forget_available(),

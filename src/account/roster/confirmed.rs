@@ -12,20 +12,20 @@ use crate::{
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
-        known::Sighting,
+        known::{Confirmed, Sighting},
     },
 };
 
 /// What lists have confirmed by omission.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Confirmed {
+pub(super) struct Omissions {
     /// Agents who were seen since the first moment had not changed at the second moment.
     changes: Option<(Moment, Moment)>,
     /// As of this moment, it is known whether each agent is available.
     available: Option<Moment>,
 }
 
-impl Confirmed {
+impl Omissions {
     /// Returns as of when the status of an agent is known who was last seen at `seen`.
     pub(super) fn status(&self, seen: Moment) -> Moment {
         match self.changes {
@@ -44,11 +44,11 @@ impl Confirmed {
 impl Roster {
     /// Records a complete list of changes: agents who were seen since `base` and are not on it had not changed at `as_of`.
     pub fn confirm_changes(&mut self, base: Moment, as_of: Moment) {
-        let as_of = match self.confirmed.changes {
+        let as_of = match self.omissions.changes {
             Some((was, known)) if was == base => later(known, as_of),
             _ => as_of,
         };
-        self.confirmed.changes = Some((base, as_of));
+        self.omissions.changes = Some((base, as_of));
     }
 
     /// Records that these agents, who were available before, are not on a list of available agents.
@@ -66,31 +66,32 @@ impl Roster {
         }
     }
 
-    /// Records a complete list of available agents. The agents in `gone` are not on it, and were available before.
-    pub fn confirm_available(&mut self, as_of: Moment, gone: &[AgentId]) {
-        self.are_gone(as_of, gone);
-        let known = self.confirmed.available;
-        self.confirmed.available = Some(known.map_or(as_of, |known| later(known, as_of)));
+    /// Records a complete list of available agents.
+    pub fn confirm_available(&mut self, as_of: Moment) {
+        let known = self.omissions.available;
+        self.omissions.available = Some(known.map_or(as_of, |known| later(known, as_of)));
     }
 
-    /// Returns as of when the status of each agent is known, and whether each is available, by lists of the whole account.
-    pub fn confirmed(&self) -> (Option<Moment>, Option<Moment>) {
-        let everybody = self.swept.map(|swept| self.confirmed.availability(swept));
-        (everybody, self.confirmed.available)
+    /// Returns what lists confirm beyond the [rows that are passed on](Self::known_beside_polls).
+    pub fn confirmed(&self) -> Confirmed {
+        Confirmed {
+            everybody: self.swept.map(|swept| self.omissions.availability(swept)),
+            available: self.omissions.available,
+        }
     }
 
     /// Applies what an earlier task or another node [knew](Self::confirmed), instead of what was known here.
-    pub fn recall_confirmed(&mut self, everybody: Option<Moment>, available: Option<Moment>) {
-        self.swept = everybody;
-        self.confirmed = Confirmed {
+    pub fn recall_confirmed(&mut self, confirmed: Confirmed) {
+        self.swept = confirmed.everybody;
+        self.omissions = Omissions {
             changes: None,
-            available,
+            available: confirmed.available,
         };
     }
 
     /// Returns whether a row shows an agent as available whom a later list of available agents lacked. A cache on the way had kept it.
     pub(super) fn is_outdated(&self, row: &Sighting) -> bool {
-        let confirmed = self.confirmed.available;
+        let confirmed = self.omissions.available;
         let is_earlier = confirmed.is_some_and(|as_of| row.at.boot < as_of.boot);
         let was_lacking = || {
             let newest = self.newest(&row.agent.id);
@@ -108,18 +109,18 @@ impl Roster {
 
     /// Drops the confirmations by lists of changes, which lost trust: each status is as old as the last look at its row.
     pub fn forget_changes(&mut self) {
-        self.confirmed.changes = None;
+        self.omissions.changes = None;
     }
 
     /// Drops the confirmations by lists of available agents, which lost trust.
     pub fn forget_available(&mut self) {
-        self.confirmed.available = None;
+        self.omissions.available = None;
     }
 
     /// Returns as of when it is known whether the agent with this newest row is available.
     #[cfg(test)]
     pub fn known_as_of(&self, newest: &Sighting) -> Moment {
-        self.confirmed.availability(newest.at)
+        self.omissions.availability(newest.at)
     }
 
     /// Returns the newest row of each agent.

@@ -211,14 +211,14 @@ impl Roster {
         }
         // Confirmations by omission keep the order of looks, so the oldest look has the oldest status.
         let rows_seen = oldest.map(|seen| rows_seen(seen, membership.as_of, self.recalled));
-        let oldest = oldest.map(|seen| self.confirmed.status(seen));
-        let oldest_logged_in = oldest_logged_in.map(|seen| self.confirmed.availability(seen));
+        let oldest = oldest.map(|seen| self.omissions.status(seen));
+        let oldest_logged_in = oldest_logged_in.map(|seen| self.omissions.availability(seen));
         // A count depends on the statuses of agents who are logged in to the queue. If there are none, it is as old as the last look at all
         // agents.
         let polled_or_swept = self
             .swept
             .map_or(membership.as_of, |swept| later(swept, membership.as_of));
-        let polled_or_swept = self.confirmed.availability(polled_or_swept);
+        let polled_or_swept = self.omissions.availability(polled_or_swept);
         Some(Joined {
             as_of: oldest_logged_in.or(oldest).unwrap_or(polled_or_swept),
             everybody_as_of: oldest.unwrap_or(polled_or_swept),

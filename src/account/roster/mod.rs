@@ -34,7 +34,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use self::{
-    confirmed::Confirmed,
+    confirmed::Omissions,
     membership::{Member, has_all, later},
     people::People,
     person::{Differs, Listed, MAX_LAG},
@@ -82,7 +82,7 @@ pub struct Roster {
     stays: Vec<StayPassed>,
     /// When agents who have left were last removed.
     tidied: Option<Moment>,
-    confirmed: Confirmed,
+    omissions: Omissions,
     /// The time of the newest row that was recalled. Until later looks, rows may be older than the times that came with them.
     recalled: Option<Moment>,
     /// What rows share memory with that come from an earlier task, or from another node.
@@ -104,7 +104,7 @@ impl Roster {
             departed: Vec::new(),
             stays: Vec::new(),
             tidied: None,
-            confirmed: Confirmed::default(),
+            omissions: Omissions::default(),
             recalled: None,
             pattern: Pattern::default(),
             differs: Differs::default(),
@@ -178,7 +178,7 @@ impl Roster {
         let (agent, at) = (Arc::clone(&sighting.agent), sighting.at);
         self.saw_available |= agent.available == Some(true);
         let newest = person.newest.as_ref();
-        let lasted = newest.map(|newest| self.confirmed.status(newest.at).boot);
+        let lasted = newest.map(|newest| self.omissions.status(newest.at).boot);
         if let Some(shown) = person.show(sighting, self.differs) {
             self.changes += 1;
             person.changed = self.changes;

@@ -40,7 +40,7 @@ impl Roster {
             let is_polled = polled
                 .iter()
                 .any(|polled| Arc::ptr_eq(polled, &newest.agent));
-            let at = self.confirmed.status(newest.at);
+            let at = self.omissions.status(newest.at);
             // A poll that shows the same row again leaves the row that was known, so a row that no poll has may still come from one.
             let by_sweep = newest.by_sweep || at.boot > newest.at.boot;
             let is_new = person.changed > passed.change || Some(at.boot) > passed.at;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Roster, confirmed::Confirmed};
+use super::{Roster, confirmed::Omissions};
 use crate::{
     calltools::Row,
     model::{
@@ -16,7 +16,7 @@ impl Roster {
     /// Drops the results of sweeps, which lost trust, and returns to the polls of the queues. Departures that were counted stay counted.
     pub fn forget_sweeps(&mut self) {
         self.swept = None;
-        self.confirmed = Confirmed::default();
+        self.omissions = Omissions::default();
         for person in self.people.values_mut() {
             person.newest.take_if(|newest| newest.by_sweep);
             person.latest = person

@@ -102,8 +102,8 @@ impl Roster {
         let newest = person.newest.as_ref()?;
         Some(KnownStay {
             stay: person.stay.as_ref()?,
-            lasted: self.confirmed.status(newest.at),
-            away: self.confirmed.availability(newest.at),
+            lasted: self.omissions.status(newest.at),
+            away: self.omissions.availability(newest.at),
         })
     }
 }

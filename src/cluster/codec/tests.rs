@@ -5,14 +5,14 @@ use crate::{
     budget::{Mark, Mirrored},
     cluster::{
         command::Position,
-        entry::{Confirmed, HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
+        entry::{HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
     },
     decision::{
         reservations::{Reservation, ReservationId},
         soon::rule::Prediction,
     },
     fixtures::available,
-    model::{agent::AgentId, fault::Fault},
+    model::{agent::AgentId, fault::Fault, known::Confirmed},
 };
 
 const fn seconds(seconds: u64) -> Duration {

@@ -9,7 +9,7 @@ use super::{BadEntry, Reading, Writing};
 use crate::{
     budget::{MAX_SILENCE, Mark, Mirrored},
     clock::Moment,
-    cluster::entry::{Confirmed, Entry, HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
+    cluster::entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown, Silence},
     decision::{
         reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
         soon::rule::Prediction,
@@ -17,6 +17,7 @@ use crate::{
     model::{
         agent::AgentId,
         fault::{Down, Fault, NoSuchQueue, QueueListing},
+        known::Confirmed,
         names::Names,
     },
 };

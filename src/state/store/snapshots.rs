@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Moment, stored_time::StoredTime},
     model::{
         agent::Agent,
-        known::{Known, Poll, Sighting},
+        known::{Confirmed, Known, Poll, Sighting},
         names::Names,
     },
     sqlite::rows_codec,
@@ -54,6 +54,7 @@ impl Store {
                 agents: sightings(connection, owner, names, self.clock.as_ref())?,
                 presences: Vec::new(),
                 learnt: None,
+                confirmed: Confirmed::default(),
             })
         });
         read.unwrap_or_default()

@@ -105,7 +105,8 @@ fn apply(roster: &mut Roster, change: Change, now: Moment) {
                 .iter()
                 .map(|name| AgentId(NAMES[*name].into()))
                 .collect();
-            roster.confirm_available(now, &gone);
+            roster.are_gone(now, &gone);
+            roster.confirm_available(now);
         }
         Change::ForgetSweeps => roster.forget_sweeps(),
         Change::ForgetQueue(queue) => roster.forget_queue(queue),
@@ -140,8 +141,8 @@ fn plain_join(
     });
     let seen = |polled: &Agent| newest(polled).map_or(membership.as_of, |newest| newest.at);
     let logged_in = polled().filter(|polled| polled.queue_logged_in);
-    let of_seats = logged_in.map(|polled| roster.confirmed.availability(seen(polled)).boot);
-    let of_all = polled().map(|polled| roster.confirmed.status(seen(polled)).boot);
+    let of_seats = logged_in.map(|polled| roster.omissions.availability(seen(polled)).boot);
+    let of_all = polled().map(|polled| roster.omissions.status(seen(polled)).boot);
     Some((rows.collect(), of_seats.min(), of_all.min()))
 }
 

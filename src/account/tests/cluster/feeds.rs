@@ -3,8 +3,9 @@
 use super::*;
 use crate::{
     account::{feeds::Feed, tests::feeds::large},
-    cluster::entry::{Confirmed, Entry, Rows, SeenRow},
+    cluster::entry::{Entry, Rows, SeenRow},
     fixtures::agent,
+    model::known::Confirmed,
     simulator::{Ordering as SimulatedOrdering, Quirks},
 };
 
@@ -110,6 +111,17 @@ async fn a_follower_knows_what_lists_confirm_by_omission_until_it_is_doubted() {
             assert_eq!(decision.count, Some(Quantity::ZERO), "{name}: {decision:?}");
             assert!(decision.age.unwrap() < 10 * SECOND, "{name}: {decision:?}");
         }
+        // The next leader knows no less.
+        drop(leader);
+        for second in 0..90 {
+            sleep(SECOND).await;
+            for place in fixture.places() {
+                let decision = follower.decide(&fixture, place);
+                let is_known = decision.reason.is_known();
+                assert!(is_known, "{name}, {place}, {second} s: {decision:?}");
+            }
+        }
+        assert!(follower.member.leads());
     }
 }
 
