@@ -88,11 +88,15 @@ impl Account {
     /// Handles the end of a full list that is trusted.
     pub(super) fn full_list_is_whole(&mut self) {
         for rows in one_look_each(self.feeds.take_kept()) {
-            self.roster.see(rows);
+            let at = rows[0].at;
+            // The full list has shown later looks already.
+            if let Some(lag) = self.roster.see(rows).filter(|lag| lag.boot < at.boot) {
+                self.feeds.kept_rows_lag(lag);
+            }
         }
         let now = self.deps.clock.now();
         if self.feeds.full_list_is_whole(&self.roster, now) {
-            self.tell_feed_in_use();
+            self.use_feed();
         }
         self.ask_next();
     }
@@ -128,7 +132,7 @@ impl Account {
         self.roster.rules_read_rows(needs_reasons);
         let now = self.deps.clock.now();
         if self.feeds.set_needs_reasons(needs_reasons, now) {
-            self.tell_feed_in_use();
+            self.use_feed();
             self.ask_next();
         }
     }
@@ -235,7 +239,7 @@ impl Account {
         let now = self.deps.clock.now();
         self.feeds.count_available(&self.roster, now);
         if self.feeds.choose(now) {
-            self.tell_feed_in_use();
+            self.use_feed();
         }
     }
 
@@ -244,6 +248,7 @@ impl Account {
             self.keep_without_feeds();
             self.tell_again();
         }
+        self.feeds.confirm_changes(&mut self.roster); // They may be used instead.
         let why = match why {
             GivenUp::Failed => {
                 "it takes too many pages, does not fit the known statuses, or has rows that cannot be read"
@@ -261,7 +266,9 @@ impl Account {
         self.renew_others(None);
     }
 
-    fn tell_feed_in_use(&self) {
+    /// Uses another feed from now on.
+    fn use_feed(&mut self) {
+        self.feeds.confirm_changes(&mut self.roster);
         let feed = self.feeds.in_use();
         let pages = self.feeds.pages();
         tracing::info!(

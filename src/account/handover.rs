@@ -64,6 +64,7 @@ impl Account {
             return None;
         }
         let pages = (swept.len() as u32).div_ceil(PAGE_SIZE);
+        self.feeds.begin_again(swept, pages, now);
         self.sweep.trust();
         self.schedule.trusted_before(pages);
         self.sweeps_are_trusted(true);

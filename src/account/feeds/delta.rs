@@ -7,15 +7,14 @@
 //! further, because CallTools may commit changes late. Then the agents who are not on the list have not changed, and are known as of the request
 //! for its first page. Pure.
 
+mod checks;
 mod reading;
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub(super) use self::checks::CROSSING;
 use self::reading::{Chain, Reading};
 use super::{
     dates::{Dates, distinct},
@@ -27,7 +26,7 @@ use super::{
     page::DeltaPage,
 };
 use crate::{
-    account::roster::Roster,
+    account::roster::{Roster, earlier, later},
     clock::Moment,
     model::agent::{Agent, AgentId},
 };
@@ -45,9 +44,6 @@ const MIN_OVERLAP: SignedDuration = SignedDuration::from_secs(2);
 /// The longest such time: a change that appears later was omitted.
 const MAX_OVERLAP: SignedDuration = SignedDuration::from_secs(30);
 
-/// How long the longest delay is remembered.
-const LATENESS_LASTS: Duration = Duration::from_secs(3600);
-
 /// An answer that a cache kept for longer shows no new changes.
 const MAX_CACHED: Duration = Duration::from_secs(2);
 
@@ -63,24 +59,13 @@ const MAX_LAGGING: u32 = 3;
 /// The maximum of readings in a row with rows that cannot be read. By then a list that confirms nothing by omission serves better.
 const MAX_UNREADABLE: u32 = 3;
 
-/// The list is distrusted if a page omits this many agents at once. Single ones may have been deleted.
-const MAX_ABSENT: usize = 3;
-
-/// Two requests under way at the same time may be answered in the other order, so their looks must be at least this far apart to be compared.
-const CROSSING: Duration = Duration::from_secs(10);
-
-/// How long an omitted agent is watched.
-const ABSENCE_LASTS: Duration = Duration::from_secs(600);
-
 /// The result of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Read this page at once.
     ReadOn(u32),
-    /// The statuses of agents who were seen since `base` are known as of `as_of`.
+    /// It is known who has changed since the last reading.
     Complete {
-        /// When the chain began.
-        base: Moment,
         /// When the first page was requested.
         as_of: Moment,
     },
@@ -118,13 +103,14 @@ pub struct Delta {
 
 impl Delta {
     /// Begins a chain at a look at the full list, which showed these rows at `at`.
-    pub fn begin(&mut self, at: Moment, rows: &[Agent]) {
+    pub fn begin<'a>(&mut self, at: Moment, rows: impl Iterator<Item = &'a Agent>) {
         self.reading = None;
         self.proved = false;
         self.chain = Some(Chain {
             base: at,
             as_of: at,
-            high: rows.iter().filter_map(|row| row.status_since).max(),
+            known: at,
+            high: rows.filter_map(|row| row.status_since).max(),
         });
     }
 
@@ -148,6 +134,26 @@ impl Delta {
     /// Returns the moment up to which all changes are known, if a chain was begun.
     pub fn as_of(&self) -> Option<Moment> {
         self.chain.map(|chain| chain.as_of)
+    }
+
+    /// Records that the last complete reading is no newer than this.
+    pub fn confirm(&mut self, as_of: Moment) {
+        if let Some(chain) = &mut self.chain {
+            chain.known = later(chain.known, as_of);
+        }
+    }
+
+    /// Records that complete readings lag behind this look.
+    pub fn lags_behind(&mut self, look: Moment) {
+        if let Some(chain) = &mut self.chain {
+            chain.known = earlier(chain.known, Some(look));
+        }
+    }
+
+    /// Returns two moments: agents who were seen since the first are known as of the second. `None` before the list is proved.
+    pub fn confirmed(&self) -> Option<(Moment, Moment)> {
+        let chain = self.chain.filter(|_| self.proved)?;
+        Some((chain.base, chain.known))
     }
 
     /// Returns whether a chain was begun.
@@ -245,38 +251,6 @@ impl Delta {
         self.advance(page.page, oldest, ends)
     }
 
-    /// Checks the list against rows of a poll or of a full page, all of one look. Call it before the roster takes them.
-    pub fn compare(&mut self, rows: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
-        let chain = self.chain.filter(|_| self.proved)?;
-        let due = chain.high? - self.overlap();
-        let (mut compared, mut missed, mut left_out) = (0, 0, false);
-        for row in rows {
-            let Some(known) = roster.newest(&row.id) else {
-                continue;
-            };
-            // After a filtered list, the status of absent agents is unknown.
-            let is_comparable = known.at.boot >= chain.base.boot
-                && known.at.boot <= as_of.boot
-                && known.agent.status.is_some();
-            if !is_comparable {
-                continue;
-            }
-            compared += 1;
-            let (date, was) = (row.status_since, known.agent.status_since);
-            let was_due = date.is_none_or(|date| date <= due);
-            let differs =
-                || row.status != known.agent.status || row.available != known.agent.available;
-            let is_missed = was_due && (date > was || date == was && differs());
-            missed += u32::from(is_missed);
-            left_out |= is_missed && date > was && self.omitted.add(&row.id, as_of);
-        }
-        let misses = self.misses.add(compared, missed);
-        match left_out {
-            true => Some(Doubt::LeftOut),
-            false => misses.then_some(Doubt::Missed),
-        }
-    }
-
     fn overlap(&self) -> SignedDuration {
         let late = self.late.map_or(SignedDuration::ZERO, |(late, _)| late);
         (late * 3 / 2).clamp(MIN_OVERLAP, MAX_OVERLAP)
@@ -303,9 +277,13 @@ impl Delta {
 
     fn advance(&mut self, page: u32, oldest: Timestamp, ends: bool) -> Step {
         let high = self.chain.and_then(|chain| chain.high);
-        let reaches_back = high.is_none_or(|high| oldest <= high - self.overlap());
+        let reaches_back = high.is_some_and(|high| oldest <= high - self.overlap());
         let pages = self.reading.as_ref().map_or(0, |reading| reading.pages);
         if ends || reaches_back {
+            return self.complete();
+        }
+        if high.is_none() {
+            self.chain = None; // Nothing tells how far back it must reach, so a chain begins here.
             return self.complete();
         }
         if pages >= MAX_PAGES {
@@ -323,6 +301,7 @@ impl Delta {
         let chain = self.chain.get_or_insert(Chain {
             base: reading.as_of,
             as_of: reading.as_of,
+            known: reading.as_of,
             high: None,
         });
         if reading.is_lagging || reading.newest < chain.high {
@@ -338,7 +317,6 @@ impl Delta {
         (self.lagging, self.unreadable) = (0, 0);
         chain.high = reading.newest;
         chain.as_of = reading.as_of;
-        let (base, as_of) = (chain.base, chain.as_of);
         if !self.proved {
             self.proved = reading.dates >= DATES_TO_PROVE && self.absent.is_empty();
             self.unproven += 1;
@@ -346,7 +324,9 @@ impl Delta {
                 return Step::Distrusted(Doubt::Unproven);
             }
         }
-        Step::Complete { base, as_of }
+        Step::Complete {
+            as_of: reading.as_of,
+        }
     }
 
     fn lags(&mut self) -> Step {
@@ -354,75 +334,6 @@ impl Delta {
         match self.lagging >= MAX_LAGGING {
             true => Step::Distrusted(Doubt::Lagging),
             false => Step::Lagging,
-        }
-    }
-
-    /// Checks that all agents whose known date belongs on the page are on it. Only the first page shows a single moment, so only it is checked.
-    fn look_for_absent(
-        &mut self,
-        page: DeltaPage<'_>,
-        (newest, oldest): (Timestamp, Timestamp),
-        roster: &Roster,
-    ) -> Result<(), Doubt> {
-        let listed: HashSet<&AgentId> = page.rows.iter().map(|row| &row.id).collect();
-        self.absent.retain(|id, since| {
-            !listed.contains(id) && page.as_of.longest_since(*since) < ABSENCE_LASTS
-        });
-        let overlap = self.overlap();
-        let mut is_lagging = false;
-        let mut missing = 0;
-        let mut left_out = false;
-        for sighting in roster.rows_changed_since(oldest) {
-            let Some(date) = sighting.agent.status_since else {
-                continue;
-            };
-            let id = &sighting.agent.id;
-            let may_have_crossed = sighting.at.boot + CROSSING > page.as_of.boot;
-            if date <= oldest || may_have_crossed || listed.contains(id) {
-                continue;
-            }
-            if date > newest - overlap {
-                is_lagging |= date > newest;
-                continue;
-            }
-            missing += 1;
-            match self.absent.get(id) {
-                // Another list has shown the agent since this list first omitted them.
-                Some(since) => left_out |= sighting.at.boot > since.boot,
-                None => drop(self.absent.insert(id.clone(), page.as_of)),
-            }
-        }
-        if let Some(reading) = &mut self.reading {
-            reading.is_lagging = is_lagging;
-        }
-        match missing >= MAX_ABSENT || left_out {
-            true => Err(Doubt::LeftOut),
-            false => Ok(()),
-        }
-    }
-
-    /// Learns delays of commits from new rows whose dates are older than the last reading.
-    fn learn_lateness(&mut self, page: DeltaPage<'_>, roster: &Roster) {
-        let Some(Chain {
-            high: Some(high),
-            base,
-            ..
-        }) = self.chain
-        else {
-            return;
-        };
-        let late = page.rows.iter().filter_map(|row| {
-            let date = row.status_since.filter(|date| *date < high)?;
-            let known = roster.newest(&row.id)?;
-            let is_news = known.at.boot >= base.boot && known.agent.status_since < Some(date);
-            is_news.then(|| high.duration_since(date))
-        });
-        let Some(late) = late.max() else { return };
-        let is_forgotten = |(known, at): (SignedDuration, Moment)| {
-            late >= known || page.as_of.longest_since(at) > LATENESS_LASTS
-        };
-        if self.late.is_none_or(is_forgotten) {
-            self.late = Some((late, page.as_of));
         }
     }
 }

@@ -13,12 +13,14 @@ mod dates;
 mod delta;
 mod doubt;
 mod feed;
+mod full;
 mod lag;
 mod lengths;
 mod listed;
 mod misses;
 mod omitted;
 mod page;
+mod recall;
 mod request;
 mod standing;
 mod taken;
@@ -86,6 +88,8 @@ pub struct Feeds {
     whole: WholeList,
     /// Rows of deltas that were read before the full list was trusted.
     kept: Vec<Sighting>,
+    /// The newest look of an earlier task, if the list of changes began at what that task knew of the whole account, and is not proved yet.
+    recalled: Option<Moment>,
 }
 
 impl Default for Feeds {
@@ -107,6 +111,7 @@ impl Default for Feeds {
             full_doubted: None,
             whole: WholeList::default(),
             kept: Vec::new(),
+            recalled: None,
         }
     }
 }
@@ -160,65 +165,6 @@ impl Feeds {
         is_in_use
     }
 
-    /// Records a page of the full list, before the roster takes it. `next` is the page after it.
-    pub fn full_page(&mut self, page: u32, next: Option<u32>, as_of: Moment, rows: &[Agent]) {
-        (self.since_full, self.full_at, self.tried) = (0, Some(as_of), false);
-        self.full_failed = false;
-        self.sweep_pages = match next {
-            Some(next) => self.sweep_pages.max(next),
-            None => page,
-        };
-        self.forget_old_changes(as_of);
-        let available = rows.iter().filter(|row| row.available == Some(true));
-        let earlier = if page == 1 { 0 } else { self.listed_available };
-        self.listed_available = earlier + available.count();
-        let is_start = page == 1 || self.in_use() == Feed::Available;
-        if is_start
-            && self.sweep_pages > 1
-            && !self.delta.has_begun()
-            && self.may_try(Feed::Delta, as_of)
-            && self.may_gain(Feed::Delta)
-        {
-            self.delta.begin(as_of, rows);
-        }
-    }
-
-    /// Records the end of a full list that is trusted. Returns whether another feed is used from now on.
-    pub fn full_list_is_whole(&mut self, roster: &Roster, now: Moment) -> bool {
-        // Without another feed, the roster does not know which of the agents on earlier pages have gone.
-        self.known_available = match self.in_use() {
-            Feed::Sweep => self.listed_available,
-            _ => roster.available(),
-        };
-        self.counted_at = Some(now);
-        self.full_doubted = None;
-        if self.in_use() == Feed::Sweep {
-            self.prove_delta(now);
-        }
-        self.choose(now)
-    }
-
-    /// Records the answer to a request for the full list in one piece. Returns whether it is the whole list.
-    pub fn take_whole(&mut self, rows: usize, is_last: bool, now: Moment) -> bool {
-        self.unfinished = None;
-        self.whole.take(rows, is_last, now)
-    }
-
-    /// Records that the full list is not given in one piece.
-    pub fn whole_failed(&mut self, now: Moment) {
-        self.whole.give_up(now);
-    }
-
-    /// Takes the rows of deltas that were kept until the full list was trusted.
-    pub fn take_kept(&mut self) -> Vec<Sighting> {
-        std::mem::take(&mut self.kept)
-    }
-
-    /// Keeps rows until the full list is trusted.
-    pub fn keep(&mut self, rows: Vec<Sighting>) {
-        self.kept.extend(rows);
-    }
-
     /// Records a page of the list ordered by change, before `roster` takes it.
     pub fn take_delta(&mut self, page: DeltaPage<'_>, roster: &Roster, now: Moment) -> Taken {
         self.sent(Feed::Delta);
@@ -232,13 +178,14 @@ impl Feeds {
                 return Taken::Rows;
             }
             delta::Step::Lagging => Taken::Rows,
-            delta::Step::Complete { base, as_of } => Taken::Changes { base, as_of },
+            delta::Step::Complete { as_of } => Taken::Changes { as_of },
+            delta::Step::Failed if self.recalled.is_some() => self.forget_recalled(),
             delta::Step::Failed => self.give_up(Feed::Delta, GivenUp::Failed, now),
             delta::Step::Distrusted(doubt) => {
                 self.give_up(Feed::Delta, GivenUp::Doubted(doubt), now)
             }
         };
-        if self.in_use() == Feed::Available {
+        if self.in_use() == Feed::Available || self.is_recalled_list_proof(&taken) {
             self.prove_delta(now);
         }
         taken
@@ -290,10 +237,11 @@ impl Feeds {
     }
 
     /// Records in `roster` what a page has confirmed or taken back. `lag` is the look that its reading lags behind.
-    pub fn confirm(&self, taken: &Taken, lag: Option<Moment>, roster: &mut Roster) {
+    pub fn confirm(&mut self, taken: &Taken, lag: Option<Moment>, roster: &mut Roster) {
         match taken {
-            Taken::Changes { base, as_of } if self.in_use() == Feed::Delta => {
-                roster.confirm_changes(*base, earlier(*as_of, lag));
+            Taken::Changes { as_of } => {
+                self.delta.confirm(earlier(*as_of, lag));
+                self.confirm_changes(roster);
             }
             Taken::Available { as_of, known, gone } => {
                 roster.are_gone(earlier(*as_of, lag), gone);
@@ -301,7 +249,14 @@ impl Feeds {
             }
             Taken::GivenUp(Feed::Delta, GivenUp::Doubted(_)) => roster.forget_changes(),
             Taken::GivenUp(Feed::Available, GivenUp::Doubted(_)) => roster.forget_available(),
-            Taken::Rows | Taken::Changes { .. } | Taken::GivenUp(..) => {}
+            Taken::Rows | Taken::GivenUp(..) => {}
+        }
+    }
+
+    /// Records in `roster` what the list of changes has confirmed, if it is in use. Its last reading may be older than its use.
+    pub fn confirm_changes(&self, roster: &mut Roster) {
+        if let (Feed::Delta, Some((base, as_of))) = (self.in_use(), self.delta.confirmed()) {
+            roster.confirm_changes(base, as_of);
         }
     }
 
@@ -343,24 +298,6 @@ impl Feeds {
         self.give_up(feed, GivenUp::Unanswered, now)
     }
 
-    /// Records that a page of the full list could not be read while another feed is in use. It is read again when the next page would be due. Returns
-    /// whether it is the first failure since a page was read.
-    pub fn full_page_failed(&mut self, now: Moment) -> bool {
-        (self.since_full, self.full_at) = (0, Some(now));
-        !std::mem::replace(&mut self.full_failed, true)
-    }
-
-    /// Distrusts the full list until then, and with it all feeds that depend on it.
-    pub fn distrust_full_list(&mut self, why: String, until: Moment) {
-        self.full_doubted = Some((why.into(), until));
-        self.unfinished = None;
-        self.delta.end();
-        self.available.end();
-        self.choice = Choice::default();
-        self.kept.clear();
-        (self.known_available, self.counted_at) = (0, None);
-    }
-
     /// Chooses the feed for the next reading. Returns whether it is another feed.
     pub fn choose(&mut self, now: Moment) -> bool {
         self.forget_old_changes(now);
@@ -398,12 +335,14 @@ impl Feeds {
         if self.in_use() != Feed::Delta && self.delta.as_of().is_some_and(is_old) {
             self.delta.forget_chain();
             self.choice.forget(Feed::Delta);
+            self.recalled = None;
         }
     }
 
     fn prove_delta(&mut self, now: Moment) {
         if self.delta.is_proved() && self.may_try(Feed::Delta, now) {
             self.choice.proved(Feed::Delta);
+            self.recalled = None;
         }
     }
 
@@ -426,7 +365,10 @@ impl Feeds {
     fn give_up(&mut self, feed: Feed, why: GivenUp, now: Moment) -> Taken {
         self.unfinished = None;
         match feed {
-            Feed::Delta => self.delta.end(),
+            Feed::Delta => {
+                self.delta.end();
+                self.recalled = None;
+            }
             Feed::Available => self.available.end(),
             Feed::Sweep | Feed::Queues => {}
         }

@@ -8,10 +8,8 @@ use crate::{clock::Moment, model::agent::AgentId};
 pub enum Taken {
     /// Its rows count, without further results.
     Rows,
-    /// The statuses of agents who were seen since `base` are known as of `as_of`.
+    /// It is known who has changed since the last reading.
     Changes {
-        /// When the chain of readings began.
-        base: Moment,
         /// When the reading began.
         as_of: Moment,
     },

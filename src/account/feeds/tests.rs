@@ -1,6 +1,7 @@
 //! Tests the feeds against a small model of a CallTools that misbehaves.
 
 mod readings;
+mod recalled;
 
 use std::{sync::Arc, time::Duration};
 
@@ -300,6 +301,7 @@ impl World {
         if last {
             self.feeds
                 .full_list_is_whole(&self.roster, moment(self.now));
+            self.feeds.confirm_changes(&mut self.roster);
         }
     }
 
@@ -344,6 +346,7 @@ impl World {
             Taken::Changes { .. } | Taken::Available { .. } => {
                 self.feeds.count_available(&self.roster, moment(self.now));
                 self.feeds.choose(moment(self.now));
+                self.feeds.confirm_changes(&mut self.roster);
             }
             Taken::GivenUp(feed, why) => self.given_up.push((self.now, feed, why)),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Roster, Source, membership::later};
+use super::{Roster, Source, later};
 use crate::{
     clock::Moment,
     model::{

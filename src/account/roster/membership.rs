@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    MAX_CLOCKS_APART, Roster, earlier,
+    MAX_CLOCKS_APART, Roster, earlier, later,
     people::People,
     person::{MAX_LAG, Shown},
     published::Published,
@@ -180,10 +180,6 @@ fn joined(newest: &Agent, polled: &Agent) -> Agent {
         raw: newest.raw.with_queue_login_of(&polled.raw),
         ..newest.clone()
     }
-}
-
-pub(super) fn later(one: Moment, other: Moment) -> Moment {
-    if one.boot > other.boot { one } else { other }
 }
 
 /// Returns when the oldest row of a queue was read. `seen` is the oldest time of a row, `polled` that of the queue's poll, and `recalled` that of

@@ -35,7 +35,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::{
     confirmed::Omissions,
-    membership::{Member, has_all, later},
+    membership::{Member, has_all},
     people::People,
     person::{Differs, Listed, MAX_LAG},
 };
@@ -426,4 +426,9 @@ pub(in crate::account) fn earlier(at: Moment, other: Option<Moment>) -> Moment {
         Some(other) if other.boot < at.boot => other,
         _ => at,
     }
+}
+
+/// Returns the later of two moments.
+pub(in crate::account) fn later(one: Moment, other: Moment) -> Moment {
+    if one.boot > other.boot { one } else { other }
 }

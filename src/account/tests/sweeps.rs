@@ -1,6 +1,7 @@
 //! Tests sweeps: what they renew, and when they lose trust.
 
 use super::*;
+use crate::account::feeds::Feed;
 
 #[tokio::test(start_paused = true)]
 async fn a_change_anywhere_is_on_the_board_of_all_queues_within_two_sweeps() {
@@ -257,4 +258,29 @@ async fn criteria_see_joined_rows_only_if_sweeps_have_what_they_read() {
         Some(true)
     );
     fixture.assert_all_known();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_queue_is_too_old_when_a_better_feed_replaces_a_long_list() {
+    let mut setting = super::feeds::large(5);
+    // The full list takes eleven requests, and so nearly two minutes.
+    setting.page_limit = NonZeroUsize::new(25);
+    let fixture = setting.start();
+    let mut known = vec![false; fixture.keys.len()];
+    let mut feeds = Vec::new();
+    for second in 0..6 * 60 {
+        sleep(SECOND).await;
+        let feed = super::feeds::feed(&fixture);
+        if feeds.last() != Some(&feed) {
+            feeds.push(feed);
+        }
+        for place in fixture.places() {
+            let decision = fixture.decide(place);
+            known[place] |= decision.reason.is_known();
+            let is_lost = known[place] && !decision.reason.is_known();
+            assert!(!is_lost, "{place}, {second} s, {feeds:?}: {decision:?}");
+        }
+    }
+    assert!(known.iter().all(|known| *known));
+    assert!(feeds.ends_with(&[Feed::Delta]), "{feeds:?}");
 }

@@ -11,6 +11,8 @@ pub(super) struct Chain {
     pub base: Moment,
     /// When the last complete reading began.
     pub as_of: Moment,
+    /// As of when it is known who has changed since the base: the start of the last complete reading, or the look that it lags behind.
+    pub known: Moment,
     /// The newest date of the last complete reading.
     pub high: Option<Timestamp>,
 }

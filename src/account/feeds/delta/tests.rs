@@ -51,15 +51,12 @@ fn page(number: u32, sent: u64, last: bool, rows: &[Agent]) -> DeltaPage<'_> {
 /// Returns a chain that began at 0 without agents.
 fn begun(newest: i64) -> Delta {
     let mut delta = Delta::default();
-    delta.begin(at(0), &rows(0, &[Some(newest)]));
+    delta.begin(at(0), rows(0, &[Some(newest)]).iter());
     delta
 }
 
 fn complete(as_of: u64) -> Step {
-    Step::Complete {
-        base: at(0),
-        as_of: at(as_of),
-    }
+    Step::Complete { as_of: at(as_of) }
 }
 
 #[test]
@@ -184,7 +181,7 @@ fn a_list_without_dates_is_distrusted_but_an_empty_one_is_not() {
     let step = begun(0).take(page(1, 9, true, &undated), &nobody);
     assert_eq!(step, Step::Distrusted(Doubt::Undated));
     let mut delta = Delta::default();
-    delta.begin(at(0), &[]);
+    delta.begin(at(0), [].iter());
     assert_eq!(delta.take(page(1, 9, true, &[]), &nobody), complete(9));
 }
 
@@ -378,4 +375,26 @@ fn a_row_that_cannot_be_read_may_show_any_change() {
         };
         assert_eq!(delta.take(broken, &nobody), step);
     }
+}
+
+#[test]
+fn a_chain_without_any_date_begins_at_its_first_reading() {
+    let (mut delta, nobody) = (Delta::default(), Roster::new(1));
+    delta.begin(at(0), rows(0, &[None]).iter());
+    let first = rows(0, &newest_first(8));
+    assert_eq!(
+        delta.take(page(1, 10, false, &first), &nobody),
+        complete(10)
+    );
+    assert_eq!(
+        delta.confirmed(),
+        Some((at(10), at(10))),
+        "earlier changes may be on later pages"
+    );
+    // Unless that is the whole list.
+    delta.begin(at(0), rows(0, &[None]).iter());
+    assert_eq!(delta.take(page(1, 10, true, &first), &nobody), complete(10));
+    assert_eq!(delta.confirmed(), Some((at(0), at(0))));
+    delta.confirm(at(10));
+    assert_eq!(delta.confirmed(), Some((at(0), at(10))));
 }

@@ -1,0 +1,93 @@
+//! Follows the full list, which the other feeds depend on.
+
+use super::{Choice, Feed, Feeds};
+use crate::{
+    account::roster::Roster,
+    clock::Moment,
+    model::{agent::Agent, known::Sighting},
+};
+
+impl Feeds {
+    /// Records a page of the full list, before the roster takes it. `next` is the page after it.
+    pub fn full_page(&mut self, page: u32, next: Option<u32>, as_of: Moment, rows: &[Agent]) {
+        (self.since_full, self.full_at, self.tried) = (0, Some(as_of), false);
+        self.full_failed = false;
+        self.sweep_pages = match next {
+            Some(next) => self.sweep_pages.max(next),
+            None => page,
+        };
+        self.forget_old_changes(as_of);
+        let available = rows.iter().filter(|row| row.available == Some(true));
+        let earlier = if page == 1 { 0 } else { self.listed_available };
+        self.listed_available = earlier + available.count();
+        let is_start = page == 1 || self.in_use() == Feed::Available;
+        if is_start
+            && self.sweep_pages > 1
+            && !self.delta.has_begun()
+            && self.may_try(Feed::Delta, as_of)
+            && self.may_gain(Feed::Delta)
+        {
+            self.delta.begin(as_of, rows.iter());
+        }
+    }
+
+    /// Records the end of a full list that is trusted. Returns whether another feed is used from now on.
+    pub fn full_list_is_whole(&mut self, roster: &Roster, now: Moment) -> bool {
+        // Without another feed, the roster does not know which of the agents on earlier pages have gone.
+        self.known_available = match self.in_use() {
+            Feed::Sweep => self.listed_available,
+            _ => roster.available(),
+        };
+        self.counted_at = Some(now);
+        self.full_doubted = None;
+        if self.in_use() == Feed::Sweep {
+            self.prove_delta(now);
+        }
+        self.choose(now)
+    }
+
+    /// Records the answer to a request for the full list in one piece. Returns whether it is the whole list.
+    pub fn take_whole(&mut self, rows: usize, is_last: bool, now: Moment) -> bool {
+        self.unfinished = None;
+        self.whole.take(rows, is_last, now)
+    }
+
+    /// Records that the full list is not given in one piece.
+    pub fn whole_failed(&mut self, now: Moment) {
+        self.whole.give_up(now);
+    }
+
+    /// Takes the rows of deltas that were kept until the full list was trusted.
+    pub fn take_kept(&mut self) -> Vec<Sighting> {
+        std::mem::take(&mut self.kept)
+    }
+
+    /// Records the look that [kept rows](Self::take_kept) lag behind.
+    pub fn kept_rows_lag(&mut self, lag: Moment) {
+        self.delta.lags_behind(lag);
+    }
+
+    /// Keeps rows until the full list is trusted.
+    pub fn keep(&mut self, rows: Vec<Sighting>) {
+        self.kept.extend(rows);
+    }
+
+    /// Records that a page of the full list could not be read while another feed is in use. It is read again when the next page would be due. Returns
+    /// whether it is the first failure since a page was read.
+    pub fn full_page_failed(&mut self, now: Moment) -> bool {
+        (self.since_full, self.full_at) = (0, Some(now));
+        !std::mem::replace(&mut self.full_failed, true)
+    }
+
+    /// Distrusts the full list until then, and with it all feeds that depend on it.
+    pub fn distrust_full_list(&mut self, why: String, until: Moment) {
+        self.full_doubted = Some((why.into(), until));
+        self.unfinished = None;
+        self.delta.end();
+        self.available.end();
+        self.choice = Choice::default();
+        self.recalled = None;
+        self.kept.clear();
+        (self.known_available, self.counted_at) = (0, None);
+    }
+}

@@ -1,0 +1,48 @@
+//! Continues the list of changes of an earlier task, which may have been the leader on another machine: a list of 10,000 agents is read for minutes
+//! before it can begin anew.
+
+use super::{CHANGES_FORGOTTEN, Feeds, Taken, delta::CROSSING};
+use crate::{clock::Moment, model::known::Sighting};
+
+impl Feeds {
+    /// Begins the list of changes at what an earlier task knew of the whole account: `known` has the rows of trusted lists, each with the moment as
+    /// of which it is known. `pages` is the length of the full list, as far as known.
+    ///
+    /// The chain begins at the earliest of these moments, unless some rows are older than any chain may be; it does not confirm these. Changes
+    /// since then are later than the newest date of that moment, so a reading has to reach back to that date.
+    pub fn begin_again(&mut self, known: &[Sighting], pages: u32, now: Moment) {
+        self.sweep_pages = self.sweep_pages.max(pages);
+        let is_new = |at: &Moment| now.longest_since(*at) < CHANGES_FORGOTTEN;
+        let looks = || {
+            let listed = known.iter().filter(|row| row.by_sweep);
+            listed.map(|row| row.at).filter(is_new)
+        };
+        let begin = looks().min_by_key(|at| at.boot);
+        let (Some(begin), Some(newest)) = (begin, looks().max_by_key(|at| at.boot)) else {
+            return;
+        };
+        let is_dated = |row: &&Sighting| row.agent.status_since.is_some();
+        let rows = known.iter().filter(|row| row.at.boot <= begin.boot);
+        let mut dated = rows.filter(is_dated).map(|row| &*row.agent).peekable();
+        if dated.peek().is_some() {
+            self.delta.begin(begin, dated);
+            self.recalled = Some(newest);
+        }
+    }
+
+    /// Returns whether a reading proves the list of changes without a new full list: it agrees with the recalled rows, all of which were seen long
+    /// enough before to be compared with it.
+    pub(super) fn is_recalled_list_proof(&self, taken: &Taken) -> bool {
+        let (Taken::Changes { as_of }, Some(newest)) = (taken, self.recalled) else {
+            return false;
+        };
+        as_of.boot.saturating_sub(newest.boot) >= CROSSING
+    }
+
+    /// Forgets recalled changes, because the list does not reach back to them. It begins anew at the next full list.
+    pub(super) fn forget_recalled(&mut self) -> Taken {
+        self.recalled = None;
+        self.delta.forget_chain();
+        Taken::Rows
+    }
+}

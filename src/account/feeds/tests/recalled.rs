@@ -1,0 +1,106 @@
+//! Tests that the list of changes continues where an earlier task, perhaps of another machine, left it.
+
+use super::*;
+
+impl World {
+    /// Lets another task continue after this time, with what this one knew.
+    fn hand_over(&mut self, after: u64) {
+        let known = self.roster.known_beside_polls();
+        let poll = |place| Some((place, self.roster.last_poll(place)?));
+        let polls: Vec<_> = (0..4).filter_map(poll).collect();
+        (self.feeds, self.full) = (Feeds::default(), 1);
+        self.roster = Roster::new(4);
+        self.pass(after);
+        let now = moment(self.now);
+        self.feeds
+            .set_ready_statuses(vec![ready(1)], &self.roster, now);
+        for (place, poll) in polls {
+            self.roster.recall_poll(place, poll);
+        }
+        if !known.is_empty() {
+            self.feeds.begin_again(&known, 2, now);
+        }
+        known.into_iter().for_each(|row| self.roster.recall(row));
+    }
+
+    /// The age of the oldest status.
+    fn age(&self) -> Duration {
+        let known = |row| self.roster.known_as_of(row).boot;
+        let oldest = self.roster.newest_rows().map(known).min();
+        moment(self.now).boot - oldest.unwrap()
+    }
+}
+
+#[test]
+fn the_next_task_reads_changes_at_once_if_they_reach_back() {
+    // Rows that are younger than ten seconds prove nothing.
+    for (after, requests) in [(2_000, 4), (10_000, 2), (25_000, 2)] {
+        let mut world = lived(Lie::Nothing, 3, 20);
+        world.hand_over(after);
+        (0..requests).for_each(|_| world.ask());
+        assert_eq!(world.feeds.in_use(), Feed::Delta, "after {after} ms");
+        let age = world.age();
+        assert!(age < Duration::from_secs(10), "after {after} ms: {age:?}");
+        assert_eq!(world.given_up, []);
+    }
+}
+
+#[test]
+fn changes_that_do_not_reach_back_begin_anew_without_a_rest() {
+    let rows = changes(1_000);
+    let seen = |agent: &Agent| Sighting {
+        agent: Arc::new(agent.clone()),
+        at: moment(0),
+        by_sweep: true,
+    };
+    let known: Vec<_> = rows[900..].iter().map(seen).collect();
+    let recalled = |after| {
+        let mut feeds = Feeds {
+            whole: WholeList::Clipped,
+            ..Feeds::default()
+        };
+        feeds.begin_again(&known, 4, moment(after));
+        feeds
+    };
+    let (mut feeds, now) = (recalled(PERIOD), moment(PERIOD));
+    for (number, rows) in (1..=3).zip(rows.chunks(250)) {
+        assert_eq!(feeds.next(now).0, Request::Delta(number));
+        let page = DeltaPage {
+            page: number,
+            ..changes_page(PERIOD, rows)
+        };
+        let taken = feeds.take_delta(page, &Roster::new(1), now);
+        assert_eq!(taken, Taken::Rows);
+    }
+    assert_eq!(feeds.trust(Feed::Delta), Trust::Untried);
+    assert_eq!(feeds.next(now).0, Request::Full);
+    feeds.full_page(1, Some(2), now, &rows[..250]);
+    assert_eq!(feeds.next(now).0, Request::Delta(1));
+    // Too long ago to try.
+    assert_eq!(recalled(120_000).next(moment(120_000)).0, Request::Full);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// The world checks itself as it runs.
+    #[test]
+    fn nothing_looks_newer_than_it_was_after_any_change_of_tasks(seed in any::<u64>(), lie in 0..8usize) {
+        let lies = [
+            Lie::Nothing, Lie::OrderingOff, Lie::FilterOff, Lie::LocalTime, Lie::Lags(20), Lie::Deletes, Lie::TooFast, Lie::LeavesOut,
+        ];
+        let mut world = World::new(lies[lie], seed);
+        for _ in 0..12 {
+            for _ in 0..world.dice.usize(1..40) {
+                world.ask();
+                if world.dice.usize(..4) == 0 {
+                    let queue = world.dice.usize(..4);
+                    world.poll(queue);
+                }
+                world.check();
+            }
+            let after = world.dice.u64(..150_000);
+            world.hand_over(after);
+        }
+    }
+}
