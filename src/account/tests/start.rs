@@ -1,7 +1,11 @@
 //! Tests how an account starts: without knowledge, and after a restart.
 
 use super::{super::schedule::Need, *};
-use crate::{account::schedule::Expected, logged::listen, model::names::Names};
+use crate::{
+    account::{feeds::Feed, schedule::Expected},
+    logged::listen,
+    model::names::Names,
+};
 
 impl Fixture {
     fn known(&self) -> usize {
@@ -112,6 +116,37 @@ async fn sweeps_that_were_trusted_are_trusted_after_a_restart() {
         "with as many pages as before"
     );
     fixture.watch(3 * MINUTE, Fixture::assert_all_known).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_of_changes_continues_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.sqlite3");
+    let mut fixture = feeds::large(7).start();
+    let open = |clock: &Arc<VirtualClock>| Arc::new(Store::open(&path, clock.clone()).unwrap());
+    fixture.store = Some(open(&fixture.clock));
+    fixture.start_task(Known::default());
+    sleep(10 * MINUTE).await;
+    for downtime in [SECOND, 10 * SECOND] {
+        assert_eq!(feeds::feed(&fixture), Feed::Delta);
+        fixture.stop.cancel();
+        sleep(SECOND).await;
+        fixture.store.take().unwrap().finish(20 * SECOND);
+        sleep(downtime).await;
+        let store = open(&fixture.clock);
+        let (names, _) = store.names(&owner(), fixture.clock.now()).unwrap();
+        let known = store.known(&owner(), &names);
+        fixture.store = Some(store);
+        fixture.board = Arc::new(Board::new(fixture.keys.clone()));
+        fixture.start_task(known);
+        // Statuses first; and what was seen within the last ten seconds proves nothing.
+        sleep(MINUTE / 2).await;
+        let oldest = fixture.places().map(|place| fixture.decide(place).age);
+        let oldest = oldest.max().unwrap();
+        assert!(oldest < Some(MINUTE / 4), "{downtime:?}: {oldest:?}");
+        fixture.watch(5 * MINUTE, Fixture::assert_all_known).await;
+    }
+    assert!(fixture.simulator.requests() < 500, "at the pace");
 }
 
 /// Leaves out the field that makes two rows of an agent differ although nothing has happened.
