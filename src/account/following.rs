@@ -13,7 +13,7 @@ use crate::{
         asking::Unanswered,
         entry::Entry,
         member::{Member, Role, Status},
-        message::{Said, What},
+        message::{Arrived, Said, What},
         node::Membership,
     },
     decision::board::{Board, QueueKey},
@@ -53,6 +53,9 @@ impl Account {
         let Some(mut cluster) = self.deps.cluster.take() else {
             return Followed::Leads;
         };
+        self.failing = (0..self.failing.len())
+            .map(|place| self.is_failing(place))
+            .collect();
         self.foresees = false;
         self.forget_outlooks();
         self.forget_reports();
@@ -74,7 +77,7 @@ impl Account {
             }
             self.follow_the_token();
             let status = cluster.member.status();
-            self.show_missing_leader(&status);
+            self.show_missing_leader(&cluster.member, &status);
             self.wish(&cluster.member, &status, &mut forwarded);
             let told_in = self.wishes.told_in();
             tokio::select! {
@@ -123,13 +126,10 @@ impl Account {
             let kind = |fault: &Option<PresentFault>| fault.as_ref().map(PresentFault::kind);
             let changed = kind(&health.fault) != kind(&present);
             match (&mut health.fault, present) {
+                // Its end or its detail may be another one now.
                 (Some(shown), Some(present)) if !changed => {
-                    // The engine may refuse something else now.
-                    let is_news = matches!(*present.fault, Fault::ClusterDown(_))
-                        && shown.fault != present.fault;
-                    if is_news {
-                        shown.fault = present.fault;
-                    }
+                    let is_news = shown.fault != present.fault;
+                    shown.fault = present.fault;
                     return is_news;
                 }
                 (fault, present) => *fault = present,
@@ -138,8 +138,8 @@ impl Account {
         });
     }
 
-    /// Shows a fault while no node can lead. The leader's next entry replaces it.
-    fn show_missing_leader(&mut self, status: &Status) {
+    /// Shows a fault while no node can lead. Once one can, what the leader said of faults before is shown again: it tells only changes.
+    fn show_missing_leader(&mut self, member: &Member, status: &Status) {
         let now = self.deps.clock.now();
         let heard = status.up_to_date.map(|at| now.longest_since(at));
         // Unknown until the first command is answered or fails.
@@ -156,6 +156,9 @@ impl Account {
             shown.clone_from(&fault);
         }
         self.show_account_fault(fault.map(|fault| PresentFault { fault, since: now }));
+        if !is_down {
+            member.repeat();
+        }
         let (account, was_down) = (&*self.name, was.is_some());
         match &status.refusal {
             _ if was_down == is_down => {} // Another cause is in the engine's own line.
@@ -293,7 +296,7 @@ async fn changed(board: &Board, queue: &QueueKey, before: u64) {
 #[derive(Debug)]
 pub(super) enum Event {
     /// Another node asks something.
-    Question(Vec<u8>),
+    Question(Arrived),
     /// The member's task has read something: seats that only other nodes knew, or, if this node leads no more, the next leader's entry.
     News(Arc<Entry>),
     /// This node's role may have changed.

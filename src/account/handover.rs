@@ -21,6 +21,7 @@ impl Account {
     /// queue its name means.
     pub(super) fn take_over(&mut self, known: Known) {
         self.naming.handed = known.queues.into_iter().collect();
+        self.naming.failing = known.failing.into_iter().collect();
         self.naming.swept_before = self.trust_again(&known.agents);
         known
             .agents
@@ -45,11 +46,10 @@ impl Account {
             let round = rounds[place].members;
             self.schedule
                 .polled_before(place, now.saturating_sub(polled), round, now);
-            if let Some(snapshot) = self.snapshot(place) {
-                let polled = snapshot.members_as_of.later(snapshot.took);
-                let key = &self.deps.queues[place].key;
-                self.deps.board.restore(key, snapshot, polled);
+            if self.failing[place] {
+                self.schedule.poll_anew(place); // It may have failed only there.
             }
+            self.show_taken(place);
         }
     }
 
@@ -76,12 +76,16 @@ impl Account {
 
     /// Returns all current knowledge, for another task to take over.
     pub(super) fn known(&self) -> Known {
+        let failing = (0..self.ids.len()).filter(|place| self.is_failing(*place));
+        let failing = failing.filter_map(|place| self.ids[place]);
         let queues = self.ids.iter().enumerate();
         let queues = queues.filter_map(|(place, id)| Some(((*id)?, self.roster.last_poll(place)?)));
         Known {
             queues: queues.collect(),
             agents: self.roster.known_beside_polls(),
             confirmed: self.roster.confirmed(),
+            failing: failing.collect(),
+            names_read: self.names_read(),
             learnt: Some(self.foresight_to_store()),
             presences: self
                 .roster

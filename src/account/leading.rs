@@ -21,7 +21,7 @@ use crate::{
     cluster::{
         entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown},
         member::Member,
-        message::{Answer, Question, Said, What},
+        message::{Answer, Arrived, Question, Said, What},
     },
     decision::{board::QueueKey, reservations::ReservationId, staleness::Staleness},
     model::{
@@ -60,6 +60,10 @@ pub(super) struct Told {
 /// How long a leader keeps what is known of queues that it does not poll. It hears within a second which queues only other nodes have, and within
 /// some seconds their ids.
 const TELL_QUEUES_AFTER: Duration = Duration::from_secs(60);
+
+/// How long a call's question for a seat may have waited here, while this node did not lead or was busy. Its router has had its answer after a quarter of
+/// that, and sent the call elsewhere.
+const RESERVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A reservation, as the other nodes know it.
 #[derive(Debug)]
@@ -140,16 +144,23 @@ impl Account {
         let names = Arc::clone(&self.deps.names.borrow());
         let is_told = |told: &Arc<Names>| Arc::ptr_eq(told, &names);
         if !self.told.names.as_ref().is_some_and(is_told) {
-            entry.names = Some(Arc::clone(&names));
+            (entry.names, entry.names_read) = (Some(Arc::clone(&names)), self.names_read());
             self.told.names = Some(names);
         }
     }
 
     fn add_rows(&mut self, entry: &mut Entry) {
-        for place in 0..self.ids.len() {
-            let (Some(id), Some(polled)) = (self.ids[place], self.roster.polled(place)) else {
-                continue;
-            };
+        // The config may have a queue twice.
+        let mut newest: BTreeMap<u64, (Moment, usize)> = BTreeMap::new();
+        for (place, id) in self.ids.iter().enumerate() {
+            if let (Some(id), Some(polled)) = (id, self.roster.polled(place)) {
+                let known = newest.entry(*id).or_insert((polled, place));
+                if polled.boot > known.0.boot {
+                    *known = (polled, place);
+                }
+            }
+        }
+        for (id, (polled, place)) in newest {
             if self.told.polls.insert(id, polled) == Some(polled) {
                 continue;
             }
@@ -200,7 +211,7 @@ impl Account {
                 fault: state.fault.clone(),
                 max_age: state.planned_max_age,
                 members_max_age: state.planned_members_max_age,
-                fails: self.faults.has_own(place),
+                fails: self.is_failing(place),
             };
             if self.told.shown.get(&shown.queue) != Some(&shown) {
                 entry.shown.push(shown.clone());
@@ -263,12 +274,17 @@ impl Account {
     }
 
     /// Answers another node's question, now or once a job has ended.
-    pub(super) async fn answer_question(&mut self, question: &[u8], jobs: &mut JoinSet<Done>) {
-        let (Some(member), Ok(question)) =
-            (self.member(), serde_json::from_slice::<Question>(question))
-        else {
+    pub(super) async fn answer_question(&mut self, asked: &Arrived, jobs: &mut JoinSet<Done>) {
+        let (Some(member), Ok(question)) = (
+            self.member(),
+            serde_json::from_slice::<Question>(&asked.question),
+        ) else {
             return;
         };
+        let age = self.deps.clock.now().boot.saturating_sub(asked.at);
+        if matches!(question.what, What::Reserve { .. }) && age > RESERVE_WITHIN {
+            return;
+        }
         if question.what.is_about_a_request() {
             return member.count_for(question).await;
         }

@@ -153,7 +153,7 @@ pub struct Account {
     wishes: Wishes,
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
-    /// Whether the leader's polls of each queue fail, while this node follows.
+    /// Whether the own polls of each queue fail for the leader, or failed for the task or the leader before.
     failing: Vec<bool>,
     /// Whether this node, while it follows, could not read some of the leader's rows.
     lacks_rows: bool,
@@ -218,7 +218,7 @@ impl Account {
             lacks_rows: false,
         };
         account.patient = account.count_patient();
-        account.restore_names();
+        account.restore_names(known.names_read);
         let learnt = known.learnt.clone();
         account.take_over(known);
         account.recall_foresight(learnt);

@@ -3,7 +3,11 @@
 //! If a name now means another queue, openseat follows the name and forgets the old queue. A name that no queue has is looked up repeatedly,
 //! while the queue's data ages. Stored names that are too old are not used until they were read again, or reading them has failed.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Account, RefreshError, job::Outcome};
 use crate::{
@@ -29,6 +33,8 @@ pub(super) struct Naming {
     is_stale: bool,
     /// An earlier task's polls, by queue id, until it is certain which queues the names mean.
     pub handed: HashMap<u64, Poll>,
+    /// The queues, by id, whose own polls failed for an earlier task, until then.
+    pub failing: BTreeSet<u64>,
     /// When an earlier task's last whole sweep was, until the queues are known.
     pub swept_before: Option<Moment>,
     /// Whether the log says that statuses are told apart by their names.
@@ -44,7 +50,8 @@ impl Naming {
 }
 
 impl Account {
-    pub(super) fn restore_names(&mut self) {
+    /// Starts with the names that are told or stored. `told_read` is when an earlier task's names were read, if that is known.
+    pub(super) fn restore_names(&mut self, told_read: Option<Moment>) {
         let now = self.deps.clock.now();
         let store = self.deps.store.as_ref();
         let stored = store.and_then(|store| store.names(&self.deps.owner, now));
@@ -54,7 +61,9 @@ impl Account {
         let is_told = told.queues.is_some() || told.statuses.is_some();
         let may_use =
             |(names, _): &(Names, Duration)| !is_told || names.to_json() == told.to_json();
-        let Some((names, age)) = stored.filter(may_use) else {
+        let of_task = told_read.filter(|_| is_told);
+        let of_task = of_task.map(|read| (Names::clone(&told), now.longest_since(read)));
+        let Some((names, age)) = of_task.or_else(|| stored.filter(may_use)) else {
             // The age of names from another task or node is unknown.
             self.schedule.doubt_names();
             return;
@@ -65,7 +74,8 @@ impl Account {
             self.schedule.statuses_known(age, now.boot);
         }
         if names.queues.is_some() {
-            self.naming.is_stale = age >= NAMES_LIVE;
+            // Those that a task has used stay in use until they are read again.
+            self.naming.is_stale = !is_told && age >= NAMES_LIVE;
             // If no queue is configured by name, the list is not read again, so its age does not matter.
             if self.has_names() {
                 self.naming.queues_read = Some(read);
@@ -75,9 +85,16 @@ impl Account {
         self.deps.names.send_replace(Arc::new(names));
     }
 
-    /// Records that the leader has told the names, which replace stored ones. They are those that it polls by.
-    pub(super) fn are_names_told(&mut self) {
+    /// Records that the leader has told the names, which replace stored ones. They are those that it polls by. `read` is when it read them.
+    pub(super) fn are_names_told(&mut self, read: Option<Moment>) {
         self.naming.is_stale = false;
+        (self.naming.queues_read, self.naming.statuses_read) = (read, read);
+        self.keep_names();
+    }
+
+    /// Returns when the older of the lists was read, if that is known.
+    pub(super) fn names_read(&self) -> Option<Moment> {
+        self.naming.read()
     }
 
     /// Returns whether the names of queues are too old to use yet.
@@ -202,6 +219,7 @@ impl Account {
                 None => {}
                 Some(Ok(id)) => {
                     let is_new = self.identify(place, id, &names);
+                    self.failing[place] |= is_new && self.naming.failing.contains(&id);
                     if let (true, Some(poll)) = (is_new, self.naming.handed.get(&id)) {
                         self.roster.recall_poll(place, poll.clone());
                         recalled.push(place);
@@ -215,6 +233,7 @@ impl Account {
         }
         if self.is_certain(&names) {
             self.naming.handed.clear();
+            self.naming.failing.clear();
             if let Some(swept) = self.naming.swept_before.take() {
                 self.roster.swept(swept);
             }
@@ -249,7 +268,7 @@ impl Account {
             self.roster.forget_queue(place);
             self.foresight.forget_queue(place);
             self.schedule.id_changed(place);
-            self.shown[place] = None;
+            (self.shown[place], self.failing[place]) = (None, false);
         }
         let name: Option<Arc<str>> = names.queue_name(id).map(Arc::from);
         if is_another || shown.id.is_none() || shown.name != name {

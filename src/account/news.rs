@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Account, PresentFault};
 use crate::{
     calltools::{Row, settle_queue_logins},
+    clock::Moment,
     cluster::entry::{Entry, Rows, SeenRow},
     decision::board::QueueKey,
     model::{
@@ -17,7 +18,7 @@ use crate::{
 impl Account {
     pub(super) fn take_news(&mut self, news: &Entry) {
         if let Some(names) = &news.names {
-            self.take_names(names);
+            self.take_names(names, news.names_read);
         }
         // Sweeps may have lost trust in an entry that this node missed. What a checkpoint has of them is trusted.
         let forgets = news.doubted || news.whole;
@@ -37,6 +38,7 @@ impl Account {
                 None => self.lacks_rows = true,
             }
         }
+        self.roster.forget_strangers(self.deps.clock.now());
         self.take_confirmed(news);
         // The leader learns from them. A node that led before would keep them for good.
         drop(self.roster.take_stays());
@@ -54,9 +56,9 @@ impl Account {
         }
     }
 
-    fn take_names(&mut self, names: &Arc<Names>) {
+    fn take_names(&mut self, names: &Arc<Names>, read: Option<Moment>) {
         self.deps.names.send_replace(Arc::clone(names));
-        self.are_names_told();
+        self.are_names_told(read);
         self.roster.read_again(names);
         self.resolve();
     }
@@ -107,8 +109,8 @@ impl Account {
         queues.position(|one| *one.key.queue == *queue)
     }
 
-    /// Shows the current knowledge about a queue.
-    fn show_taken(&mut self, place: usize) {
+    /// Shows the current knowledge about a queue, which an earlier task or the leader has passed on.
+    pub(super) fn show_taken(&mut self, place: usize) {
         let key = self.deps.queues[place].key.clone();
         let Some(snapshot) = self.snapshot_between_polls(place) else {
             return;

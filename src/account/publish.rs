@@ -96,12 +96,10 @@ impl Account {
         Some(self.snapshot_of(joined, rule))
     }
 
-    /// Returns whether a queue's own polls fail, on this node or on the leader. It may be gone, so newer rows from other lists do not renew it.
+    /// Returns whether a queue's own polls fail, on this node or on the leader. It may be gone, so newer rows from other lists do not renew it. A new
+    /// leader takes the last one's word until its own poll succeeds.
     pub(super) fn is_failing(&self, place: usize) -> bool {
-        match self.foresees {
-            true => self.faults.has_own(place),
-            false => self.failing[place],
-        }
+        self.failing[place] || self.foresees && self.faults.has_own(place)
     }
 
     /// Returns a queue's agents without a new poll: with their newest rows, unless its own polls fail.
@@ -213,7 +211,7 @@ impl Account {
     pub(super) fn show_faults(&mut self) {
         let now = self.deps.clock.now();
         for place in 0..self.deps.queues.len() {
-            if self.faults.has_own(place) {
+            if self.is_failing(place) {
                 self.forget_outlook(place);
             }
             let fault = self.faults.of_queue(place);

@@ -59,7 +59,7 @@ impl Wishes {
 impl Wishes {
     /// Returns a queue of another node's config.
     pub fn queue(&self, node: &str, reference: &QueueRef) -> Option<&config::Queue> {
-        let mut queues = self.nodes.get(node)?.queues.iter();
+        let mut queues = self.nodes.get(node)?.queues.iter().flatten();
         queues.find(|queue| queue.reference == *reference)
     }
 }
@@ -75,7 +75,8 @@ pub(super) fn queue_of(lines: &str) -> Option<config::Queue> {
 struct Wish {
     heard: Duration,
     digest: String,
-    queues: Vec<config::Queue>,
+    /// In the order of their counts; `None` if this node cannot read it.
+    queues: Vec<Option<config::Queue>>,
 }
 
 impl Account {
@@ -152,7 +153,8 @@ impl Account {
                 None if own == digest => own_lines,
                 None => return Said::Which,
             };
-            let queues = lines.iter().filter_map(|lines| queue_of(lines));
+            // Those that cannot be read keep their places, because the questions are counted by place.
+            let queues = lines.iter().map(|lines| queue_of(lines));
             let wish = Wish {
                 heard,
                 digest,
@@ -171,6 +173,7 @@ impl Account {
             return;
         };
         for (queue, asked) in wish.queues.iter().zip(asked) {
+            let Some(queue) = queue else { continue };
             let mut queues = self.deps.queues.iter();
             if let Some(place) = queues.position(|one| one.reference == queue.reference) {
                 let sum = &mut self.wishes.asked[place];
@@ -203,13 +206,18 @@ impl Account {
         let names = Arc::clone(&self.deps.names.borrow());
         let own = queues.len();
         let wished = self.wishes.nodes.values().flat_map(|wish| &wish.queues);
-        for queue in wished {
+        for queue in wished.flatten() {
             let id = id_of(&queue.reference, &names).and_then(Result::ok);
-            let is_known = queues.iter().any(|one| {
+            let known = queues.iter().position(|one| {
                 let other = || id_of(&one.reference, &names).and_then(Result::ok);
                 one.reference == queue.reference || id.is_some() && id == other()
             });
-            if !is_known && queues.len() < own + MAX_GUESTS {
+            if let Some(place) = known {
+                // Nodes that have different hours for it share the polls of whichever is open.
+                if place >= own && queues[place].hours != queue.hours {
+                    queues[place].hours = None;
+                }
+            } else if queues.len() < own + MAX_GUESTS {
                 queues.push(QueueSettings {
                     key: QueueKey::new(Arc::clone(&self.name), Arc::clone(&queue.spelling)),
                     reference: queue.reference.clone(),
@@ -238,7 +246,7 @@ impl Account {
             && was
                 .iter()
                 .zip(&queues[own..])
-                .all(|(was, is)| was.key == is.key && was.rule == is.rule);
+                .all(|(was, is)| was.key == is.key && was.rule == is.rule && was.hours == is.hours);
         if is_same {
             return;
         }

@@ -50,7 +50,9 @@ impl Member {
 
     /// Sends the leader a message without waiting for an answer. It may be lost.
     pub(super) fn tell(&self, what: What) {
-        let _ = self.orders.try_send(Order::Ask(fastrand::u64(..), what));
+        let _ = self
+            .orders
+            .try_send(Order::Ask(fastrand::u64(..), what, None));
     }
 
     async fn put(
@@ -61,11 +63,12 @@ impl Member {
     ) -> Result<Said, Unanswered> {
         let (replies, mut answers) = mpsc::channel(ANSWERS);
         let begun = Instant::now();
+        let until = Some(self.clock.now().boot + patience);
         let mut status = self.status.clone();
         let mut epoch = status.borrow_and_update().epoch;
         let id = self.pending.add(replies).ok_or(Unanswered::Unheard)?;
         let put = || {
-            let order = Order::Ask(id, what.clone());
+            let order = Order::Ask(id, what.clone(), until);
             self.orders.try_send(order).map_err(|_| Unanswered::Unheard)
         };
         put()?;

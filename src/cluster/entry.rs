@@ -25,6 +25,8 @@ pub struct Entry {
     pub whole: bool,
     /// The account's queues and statuses.
     pub names: Option<Arc<Names>>,
+    /// When the older of their lists was read, if that is known.
+    pub names_read: Option<Moment>,
     /// Queues that were polled, by CallTools' id.
     pub polls: Vec<(u64, Rows)>,
     /// Whether results of earlier sweeps must no longer be used.
@@ -129,6 +131,7 @@ impl Entry {
         let Self {
             whole,
             names,
+            names_read: _,
             polls,
             doubted,
             seen,
@@ -166,6 +169,7 @@ impl Entry {
         let Entry {
             whole: _,
             names,
+            names_read,
             polls,
             doubted,
             seen,
@@ -185,7 +189,9 @@ impl Entry {
             self.seen.retain(|seen| !seen.by_sweep);
             self.confirmed = None;
         }
-        self.names = names.or(self.names.take());
+        if names.is_some() {
+            (self.names, self.names_read) = (names, names_read);
+        }
         self.polls.extend(polls);
         self.seen.extend(seen);
         self.confirmed = confirmed.or(self.confirmed);
@@ -247,6 +253,7 @@ impl Parts {
 #[derive(Debug, Default)]
 pub struct Standing {
     names: Option<Arc<Names>>,
+    names_read: Option<Moment>,
     polls: BTreeMap<u64, Rows>,
     seen: HashMap<AgentId, SeenRow>,
     confirmed: Option<Confirmed>,
@@ -287,7 +294,7 @@ impl Standing {
             self.confirmed = None;
         }
         if let Some(names) = &entry.names {
-            self.names = Some(Arc::clone(names));
+            (self.names, self.names_read) = (Some(Arc::clone(names)), entry.names_read);
         }
         for (queue, rows) in &entry.polls {
             self.polls.insert(*queue, rows.clone());
@@ -359,6 +366,7 @@ impl Standing {
         Entry {
             whole: true,
             names: self.names.clone(),
+            names_read: self.names_read,
             polls: self.polls.clone().into_iter().collect(),
             doubted: false,
             seen: self.seen.values().cloned().collect(),

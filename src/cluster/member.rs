@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     entry::{Entry, Silence},
-    message::{Answer, Question, Said, What},
+    message::{Answer, Arrived, Question, Said, What},
 };
 use crate::{
     budget::{Admitted, Budget, Mirrored, Witness},
@@ -83,8 +83,8 @@ pub(super) enum Order {
     Publish(Box<Entry>, Option<oneshot::Sender<bool>>),
     /// The same, unless this node has begun to lead again since it began for this time.
     PublishIn(u64, Box<Entry>, oneshot::Sender<bool>),
-    /// Put the question with this id to the leader.
-    Ask(u64, What),
+    /// Put the question with this id to the leader, unless it is later than this, since the boot: then nobody waits for the answer.
+    Ask(u64, What, Option<Duration>),
     /// Answer a node.
     Answer(String, Answer),
     /// Answer a question about a request that another node sends.
@@ -173,7 +173,7 @@ pub struct Member {
     pub(super) role: watch::Receiver<Role>,
     pub(super) status: watch::Receiver<Status>,
     pub(super) bell: Arc<Notify>,
-    pub(super) questions: mpsc::Sender<Vec<u8>>,
+    pub(super) questions: mpsc::Sender<Arrived>,
     /// Whether this node answers questions to the leader, at once or as soon as it leads.
     pub(super) listens: Arc<AtomicBool>,
     pub(super) pending: Arc<Pending>,

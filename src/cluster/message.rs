@@ -1,8 +1,19 @@
 //! Questions of followers to the leader, and its answers. Both are JSON in the engine's messages, which may be lost, late or doubled.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Cause;
+
+/// A message with a question, and when it arrived.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Since the boot of this machine.
+    pub at: Duration,
+    /// A [`Question`] in JSON.
+    pub question: Vec<u8>,
+}
 
 /// A question to an account's leader.
 #[derive(Clone, Debug, Serialize, Deserialize)]

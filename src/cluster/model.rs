@@ -370,6 +370,8 @@ impl Engine for Exchange {
 pub(crate) struct Careful {
     exchange: Arc<Exchange>,
     trial: Trial,
+    /// Whether it answers nothing to this node.
+    pub is_cut_off: AtomicBool,
 }
 
 impl Careful {
@@ -377,6 +379,7 @@ impl Careful {
         Arc::new(Self {
             exchange: Arc::clone(exchange),
             trial: Trial::default(),
+            is_cut_off: AtomicBool::new(false),
         })
     }
 }
@@ -389,6 +392,9 @@ impl Engine for Careful {
     ) -> BoxFuture<'a, Result<Reply, EngineError>> {
         let (exchange, trial) = (&self.exchange, &self.trial);
         Box::pin(async move {
+            if self.is_cut_off.load(Ordering::Relaxed) {
+                exchange.silence().await?;
+            }
             let try_all = async {
                 let is_down = exchange.is_down.load(Ordering::Relaxed);
                 let mut commands = commands().into_iter();

@@ -17,6 +17,7 @@ use super::{
     engine::{Engine, Heard, RedisEngine},
     entry::Entry,
     member::{Member, ORDERS, Order, Pending, Role, Status, Tenure, claim_of},
+    message::Arrived,
     task::{Parts, Task},
 };
 use crate::{budget::Budget, clock::Clock, model::digest::Digest};
@@ -70,7 +71,7 @@ pub struct Membership {
     /// The leader's entries.
     pub news: mpsc::Receiver<Arc<Entry>>,
     /// Questions of other nodes, if this one leads.
-    pub questions: mpsc::Receiver<Vec<u8>>,
+    pub questions: mpsc::Receiver<Arrived>,
     /// Its task, until that is started.
     pub task: Option<Task>,
 }
@@ -238,7 +239,7 @@ impl Node {
         member: &Member,
         parts: NewMemberParts,
         budget: Option<Arc<Budget>>,
-        spenders: Option<mpsc::Receiver<Vec<u8>>>,
+        spenders: Option<mpsc::Receiver<Arrived>>,
     ) -> Task {
         Task::new(Parts {
             key: member.key.clone(),
@@ -298,7 +299,8 @@ impl Node {
                     && member.listens.load(Ordering::Relaxed)
                 {
                     // If this node is too busy, the asking node times out.
-                    let _ = member.questions.try_send(question);
+                    let at = self.clock.now().boot;
+                    let _ = member.questions.try_send(Arrived { at, question });
                 }
             }
             Heard::Answer(answer) => {

@@ -40,6 +40,7 @@ use super::{
     entry::{Entry, Standing},
     lease::Candidate,
     member::{Order, Role, Status, Tenure},
+    message::Arrived,
 };
 use crate::{
     budget::Budget,
@@ -73,7 +74,7 @@ pub(super) struct Parts {
     /// Counts the requests of the log; `None` for an account that shares its budget.
     pub budget: Option<Arc<Budget>>,
     /// Questions to the leader of a budget; `None` for an account, whose own task answers.
-    pub spenders: Option<mpsc::Receiver<Vec<u8>>>,
+    pub spenders: Option<mpsc::Receiver<Arrived>>,
     pub tenure: Arc<Tenure>,
     pub orders: mpsc::Receiver<Order>,
     pub role: watch::Sender<Role>,
@@ -147,6 +148,8 @@ pub struct Task {
     is_alone: bool,
     /// It may have sent requests that the engine does not know of.
     owes: bool,
+    /// Whether the data set may lack what its mirror has, until that is written.
+    must_mirror: bool,
     /// When the last command that was answered was sent.
     heard: Duration,
     /// The beats of the last looks, and when they were sent.
@@ -192,6 +195,7 @@ impl Task {
             candidate: Candidate::new(parts.node.clone(), parts.lease),
             is_stopping: false,
             is_alone: false,
+            must_mirror: false,
             owes: parts.alone.as_ref() == Some(&parts.name),
             heard: parts.clock.now().boot,
             looks: VecDeque::new(),
@@ -265,7 +269,7 @@ impl Task {
                     was_turn = true;
                 }
                 Some(order) = self.parts.orders.recv() => self.obey(order).await,
-                Some(question) = next(&mut self.parts.spenders) => self.hear_spender(&question).await,
+                Some(asked) = next(&mut self.parts.spenders) => self.hear_spender(&asked.question).await,
                 () = bell.notified() => {
                     if !self.leads() {
                         self.read().await;
@@ -440,6 +444,6 @@ fn replacement() -> String {
     format!("{REPLACES}{}", new_generation())
 }
 
-async fn next(questions: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {
+async fn next(questions: &mut Option<mpsc::Receiver<Arrived>>) -> Option<Arrived> {
     questions.as_mut()?.recv().await
 }

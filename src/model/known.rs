@@ -33,6 +33,10 @@ pub struct Known {
     pub agents: Vec<Sighting>,
     /// What lists confirm beyond these rows, unless a file was in between: it may lack some of them.
     pub confirmed: Confirmed,
+    /// The queues, by CallTools' id, whose own polls fail. They may be gone, so that newer rows from other lists do not renew them.
+    pub failing: Vec<u64>,
+    /// When the names were read, if that is known and they are passed on.
+    pub names_read: Option<Moment>,
     /// Whether agents were available when last counted: a departure that ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,
     /// What was learnt about how long agents stay in each status, and how busy the last week was, in its stored form; `None` if it must be read from

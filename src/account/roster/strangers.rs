@@ -26,7 +26,7 @@ impl Roster {
     }
 
     /// Forgets agents who belong to no queue and were not seen for a while. Without sweeps nothing else does.
-    pub(super) fn forget_strangers(&mut self, now: Moment) {
+    pub fn forget_strangers(&mut self, now: Moment) {
         let is_time = |tidied: Moment| now.boot >= tidied.boot + LOOK_FOR_STRANGERS;
         if !self.tidied.is_none_or(is_time) {
             return;

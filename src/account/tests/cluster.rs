@@ -34,6 +34,7 @@ mod refusals;
 mod rules;
 mod soon;
 mod stops;
+mod takeovers;
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -52,6 +53,7 @@ struct Running {
     rules: Vec<String>,
     /// Keeps the receiver of other nodes' messages alive.
     node: Arc<Node>,
+    engine: Arc<Careful>,
 }
 
 impl Drop for Running {
@@ -143,8 +145,9 @@ impl Running {
             lease: LEASE,
             alone: exchange.alone.lock().unwrap().clone(),
         };
-        let engine = Careful::new(exchange) as Arc<dyn Engine>;
-        let node = Arc::new(Node::new(engine, settings, fixture.clock.clone()));
+        let engine = Careful::new(exchange);
+        let used = Arc::clone(&engine) as Arc<dyn Engine>;
+        let node = Arc::new(Node::new(used, settings, fixture.clock.clone()));
         exchange.introduce(&node);
         let (member, seat) = node.member(&"main".into(), "origin", "identity");
         let limit = NonZeroU32::new(limit).unwrap();
@@ -194,6 +197,7 @@ impl Running {
             stop,
             rules,
             node,
+            engine,
         }
     }
 

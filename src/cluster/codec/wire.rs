@@ -40,6 +40,9 @@ pub(super) struct Wire {
     whole: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     names: Option<Box<RawValue>>,
+    /// Earlier versions do not send it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    names_age: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     polls: Vec<WirePoll>,
     #[serde(default, skip_serializing_if = "is_false")]
@@ -261,6 +264,7 @@ impl Wire {
                     .or_else(|_| to_raw_value(&()))
                     .expect("JSON is JSON")
             }),
+            names_age: entry.names_read.map(|read| age(now, read)),
             polls: entry.polls.iter().map(poll).collect(),
             doubted: entry.doubted,
             seen: entry.seen.iter().map(seen).collect(),
@@ -330,6 +334,7 @@ impl Wire {
         Ok(Entry {
             whole: self.whole,
             names: names.map(Arc::new),
+            names_read: self.names_age.map(at),
             polls: polls.collect(),
             doubted: self.doubted,
             seen: seen.collect(),

@@ -170,7 +170,8 @@ impl Task {
             (self.position, self.is_synced) = (Position::default(), false);
         }
         let must_tell = !self.has_told_assumed && !self.assumed().is_empty();
-        if !(is_new || went_back || has_another_leader || self.owes || must_tell) {
+        self.must_mirror |= is_new || went_back || has_another_leader || must_tell;
+        if !(self.must_mirror || self.owes) {
             return;
         }
         if self.may_go_on_alone() {
@@ -192,7 +193,7 @@ impl Task {
         };
         if self.ask(&command).await == Some(Reply::Done(true)) {
             self.generation = Some(look.generation.clone());
-            self.owes = false;
+            (self.owes, self.must_mirror) = (false, false);
             self.has_told_assumed |= has_assumed;
         }
     }

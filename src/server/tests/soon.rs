@@ -524,7 +524,7 @@ async fn a_call_that_asks_again_on_a_follower_keeps_its_seat_and_its_reason() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     tokio::spawn(async move {
         while let Some(question) = leads.questions.recv().await {
-            let Question { id, node, .. } = serde_json::from_slice(&question).unwrap();
+            let Question { id, node, .. } = serde_json::from_slice(&question.question).unwrap();
             let said = Said::AlreadyHeld {
                 id: "r".to_owned(),
                 age_ms: 3_000,

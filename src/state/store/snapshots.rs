@@ -55,6 +55,8 @@ impl Store {
                 presences: Vec::new(),
                 learnt: None,
                 confirmed: Confirmed::default(),
+                failing: Vec::new(),
+                names_read: None,
             })
         });
         read.unwrap_or_default()

@@ -45,6 +45,32 @@ async fn a_queue_that_the_leader_removes_stays_known_on_a_node_that_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_hours_of_a_queue_that_only_another_node_has_wake_it() {
+    let (fixture, exchange) = frozen(2);
+    let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
+    leader.until_it_leads().await;
+    let mut queues = fixture.queues.clone();
+    // The tests start on a Sunday.
+    queues[1].hours = crate::fixtures::opening_hours(&["Mon 08:00-09:00"], "UTC");
+    let (known, closed) = (Known::default(), queues.clone());
+    let follower = Running::configured(&fixture, &exchange, "two", known, closed, 1000);
+    sleep(30 * MINUTE).await;
+    let _ = fixture.sent();
+    sleep(10 * MINUTE).await;
+    let of_the_queue = format!("queue={}", fixture.ids[1]);
+    let polls = |sent: Vec<String>| {
+        sent.iter()
+            .filter(|path| path.contains(&of_the_queue))
+            .count()
+    };
+    assert_eq!(polls(fixture.sent()), 0, "it is closed");
+    queues[1].hours = None;
+    follower.take(&fixture, &queues).await;
+    sleep(2 * MINUTE).await;
+    assert!(polls(fixture.sent()) > 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_seat_outlives_the_wish_for_its_queue() {
     let (fixture, exchange) = frozen(2);
     let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);

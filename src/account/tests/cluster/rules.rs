@@ -241,4 +241,19 @@ async fn a_queue_whose_own_polls_fail_is_renewed_on_no_node_and_by_no_rule() {
         let decision = node.decide(&fixture, other);
         assert!(decision.age.unwrap() < MINUTE / 2, "{decision:?}");
     }
+    // The next leader takes the last one's word for it.
+    drop(leader);
+    let nodes = [&follower, &third, &late];
+    for _ in 0..1_200 {
+        sleep(SECOND / 10).await;
+        for node in nodes {
+            let decision = node.decide(&fixture, place);
+            assert!(!decision.reason.is_known(), "{decision:?}");
+        }
+    }
+    assert!(nodes.iter().any(|node| node.member.leads()));
+    for node in nodes {
+        let decision = node.decide(&fixture, other);
+        assert!(decision.age.unwrap() < MINUTE / 2, "{decision:?}");
+    }
 }

@@ -192,7 +192,7 @@ impl Machine {
                     Ok(()) = role.changed() => {}
                     Some(_) = membership.news.recv() => {}
                     Some(question) = membership.questions.recv() => {
-                        let question = serde_json::from_slice(&question).unwrap();
+                        let question = serde_json::from_slice(&question.question).unwrap();
                         member.count_for(question).await;
                     }
                     else => return,

@@ -1,0 +1,98 @@
+//! Tests what the next leader does first, and what a follower knows of faults after it was cut off.
+
+use super::*;
+use crate::simulator::InjectedFault;
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_polls_within_two_seconds_of_the_lease_and_reads_no_list_of_names() {
+    for limit in [300, 1000] {
+        let mut setting = Setting::new(WorldSettings {
+            queues: 10,
+            agents: 40,
+            ..WorldSettings::default()
+        });
+        setting.by_name = true;
+        let fixture = setting.start();
+        fixture.task.abort();
+        let exchange = Exchange::new();
+        let start = |name| Running::of(&fixture, &exchange, name, Known::default(), 10, limit);
+        let leader = start("one");
+        leader.until_it_leads().await;
+        let follower = start("two");
+        // The hour is full. The lists of names were read ten minutes ago.
+        sleep(70 * MINUTE).await;
+        assert!(leader.member.leads());
+        drop(leader);
+        let _ = fixture.sent();
+        let (killed, mut polled) = (tokio::time::Instant::now(), None);
+        while killed.elapsed() < 5 * MINUTE {
+            sleep(SECOND / 10).await;
+            let sent = fixture.sent();
+            let are_polls = sent.iter().all(|path| path.starts_with("agentstatuses/"));
+            assert!(are_polls, "{limit}: {sent:?} after {:?}", killed.elapsed());
+            if !sent.is_empty() {
+                polled.get_or_insert(killed.elapsed());
+            }
+        }
+        assert!(follower.member.leads());
+        let most = Some(LEASE + 2 * SECOND);
+        assert!(polled.is_some() && polled <= most, "{limit}: {polled:?}");
+        assert!(follower.budget.usage().used <= limit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_was_cut_off_knows_the_leaders_faults_again() {
+    let (fixture, exchange) = frozen(3);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    fixture
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::Forbidden);
+    sleep(5 * MINUTE).await;
+    let faults = || {
+        let of_queue = |node: &Running| node.decide(&fixture, 0).reason;
+        let of_account = |node: &Running| {
+            let health = node.health.borrow();
+            health.fault.as_ref().map(|present| present.fault.kind())
+        };
+        [&leader, &follower].map(|node| (of_queue(node), of_account(node)))
+    };
+    let [known, same] = faults();
+    assert!(known.1.is_some(), "{known:?}");
+    assert_eq!(known, same);
+    follower
+        .engine
+        .is_cut_off
+        .store(true, AtomicOrdering::Relaxed);
+    sleep(MINUTE / 2).await;
+    assert_eq!(faults()[1].0, Reason::ClusterDown);
+    follower
+        .engine
+        .is_cut_off
+        .store(false, AtomicOrdering::Relaxed);
+    sleep(10 * SECOND).await;
+    let [one, other] = faults();
+    assert_eq!(one, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_of_calls_that_went_elsewhere_hold_no_seats() {
+    let (fixture, exchange) = frozen(1);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let held = || leader.reservations.list(fixture.clock.now()).len();
+    follower
+        .engine
+        .is_cut_off
+        .store(true, AtomicOrdering::Relaxed);
+    for call in 0..20 {
+        let what = follower.reserve(&fixture, &format!("call-{call}"));
+        let answer = follower.member.ask(what, SECOND / 4).await;
+        assert_eq!(answer, None);
+    }
+    follower
+        .engine
+        .is_cut_off
+        .store(false, AtomicOrdering::Relaxed);
+    sleep(5 * SECOND).await;
+    assert!(held() <= 1, "{}", held());
+}
