@@ -61,9 +61,10 @@ impl Account {
         let is_told = told.queues.is_some() || told.statuses.is_some();
         let may_use =
             |(names, _): &(Names, Duration)| !is_told || names.to_json() == told.to_json();
-        let of_task = told_read.filter(|_| is_told);
-        let of_task = of_task.map(|read| (Names::clone(&told), now.longest_since(read)));
-        let Some((names, age)) = of_task.or_else(|| stored.filter(may_use)) else {
+        let in_use = told_read.filter(|_| is_told);
+        let in_use = in_use.map(|read| (Names::clone(&told), now.longest_since(read)));
+        let are_in_use = in_use.is_some();
+        let Some((names, age)) = in_use.or_else(|| stored.filter(may_use)) else {
             // The age of names from another task or node is unknown.
             self.schedule.doubt_names();
             return;
@@ -74,8 +75,12 @@ impl Account {
             self.schedule.statuses_known(age, now.boot);
         }
         if names.queues.is_some() {
+            let is_old = age >= NAMES_LIVE;
             // Those that a task has used stay in use until they are read again.
-            self.naming.is_stale = !is_told && age >= NAMES_LIVE;
+            self.naming.is_stale = is_old && !are_in_use;
+            if is_old && are_in_use {
+                self.schedule.doubt_names();
+            }
             // If no queue is configured by name, the list is not read again, so its age does not matter.
             if self.has_names() {
                 self.naming.queues_read = Some(read);
@@ -92,9 +97,9 @@ impl Account {
         self.keep_names();
     }
 
-    /// Returns when the older of the lists was read, if that is known.
+    /// Returns when the older of the lists was read, if that is known and they are in use.
     pub(super) fn names_read(&self) -> Option<Moment> {
-        self.naming.read()
+        self.naming.read().filter(|_| !self.naming.is_stale)
     }
 
     /// Returns whether the names of queues are too old to use yet.

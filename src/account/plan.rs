@@ -25,6 +25,9 @@ const MIN_DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 /// The longest default `max_age`: three times the length of a call. After that, most agents do something else, so unknown is the better answer.
 const MAX_DEFAULT_MAX_AGE: Duration = Duration::from_secs(900);
 
+/// But a queue whose turn comes more rarely is not unknown before its next turn, which may be late by half a turn.
+const LATE_TURN: f64 = 1.5;
+
 /// The maximum age of a membership, in turns of an average queue. A queue without questions is polled every 2.6 turns, or every 4.6 while permits
 /// are saved up, and one poll may fail.
 const MEMBERS_ROUNDS: u32 = 6;
@@ -277,7 +280,9 @@ pub fn members_max_age(interval: Duration) -> Duration {
 
 /// Returns the `max_age` of a queue whose config sets none, if its statuses are read once per `interval`.
 pub fn default_max_age(interval: Duration) -> Duration {
-    (interval * ROUNDS).clamp(MIN_DEFAULT_MAX_AGE, MAX_DEFAULT_MAX_AGE)
+    let late = interval.mul_f64(LATE_TURN).min(MAX_MEMBERS_AGE);
+    let longest = MAX_DEFAULT_MAX_AGE.max(late);
+    (interval * ROUNDS).clamp(MIN_DEFAULT_MAX_AGE, longest)
 }
 
 #[cfg(test)]
@@ -367,8 +372,16 @@ mod tests {
     }
 
     #[test]
-    fn the_default_max_age_is_three_rounds_within_a_minute_and_a_quarter_of_an_hour() {
-        for (queues, max_age) in [(1, 60), (5, 60), (6, 72), (30, 360), (100, 900)] {
+    fn the_default_max_age_is_three_rounds_between_a_minute_and_a_quarter_of_an_hour_or_a_late_turn()
+     {
+        for (queues, max_age) in [
+            (1, 60),
+            (5, 60),
+            (6, 72),
+            (30, 360),
+            (100, 900),
+            (200, 1200),
+        ] {
             let account = account(1000, 100, "sweep = false", &vec![""; queues]);
             let planned = &plan(&account, |_| 1).queues[0];
             assert!(planned.max_age_is_default);
@@ -411,9 +424,9 @@ mod tests {
             let first = plan.queues[0].expected;
             let sweeps = if first.interval == first.membership_interval { 0.0 } else { f64::from(*pages.iter().max().unwrap()) * 3600.0 / first.interval.as_secs_f64() };
             prop_assert!((polls + sweeps - f64::from(plan.polls_per_hour)).abs() < 0.01, "{polls} + {sweeps}");
-            // Defaults fit the plan, up to the age at which answers are useless.
+            // Defaults fit the plan, up to the age at which lists of members are useless.
             let fits = |queue: &PlannedQueue| {
-                queue.expected.worst_age <= MAX_DEFAULT_MAX_AGE && queue.expected.membership_interval <= MAX_MEMBERS_AGE
+                queue.expected.worst_age <= MAX_MEMBERS_AGE && queue.expected.membership_interval <= MAX_MEMBERS_AGE
             };
             prop_assert_eq!(plan.fits(), plan.queues.iter().all(fits));
         }

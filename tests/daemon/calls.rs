@@ -148,8 +148,16 @@ async fn a_full_disk_delays_no_decision_and_the_record_continues_once_there_is_r
         daemon.is_degraded("calls").await
     })
     .await;
-    let asked = call(&daemon, "meanwhile").await.len();
-    assert!(asked > 0, "memory has the answers");
+    // While its writer tries again, the file may be closed, and to open it a reader needs room that is not there.
+    let mut asked = 0;
+    soon("the answers in memory", async || {
+        let answer = daemon.get("/v1/calls/meanwhile").await;
+        if answer.status == 200 {
+            asked = answer.json()["answers"].as_array().map_or(0, Vec::len);
+        }
+        asked > 0
+    })
+    .await;
     disk.free();
     daemon.get("/v1/queues/sales/decision?call_id=after").await;
     soon("the record to work", async || {

@@ -57,6 +57,8 @@ async fn a_node_that_leads_again_goes_on_with_the_names_of_the_leader_before() {
     let folder = tempfile::tempdir().unwrap();
     let (mut fixture, exchange) = stored(&folder).await;
     fixture.swap_names();
+    // The log has the names, too.
+    sleep(OLD).await;
     let leader = Running::start(&fixture, &exchange, "two");
     leader.until_it_leads().await;
     sleep(MINUTE).await;
