@@ -88,6 +88,8 @@ pub struct Candidate {
     /// The highest epoch ever seen.
     epoch: u64,
     held: Option<Lease>,
+    /// The lease that it last tried to take.
+    tried: Option<Lease>,
     /// The last renewal, and when it was first sent.
     renewal: Option<(Lease, Duration)>,
     /// Until when this node acts as the holder.
@@ -103,6 +105,7 @@ impl Candidate {
             seen: None,
             epoch: 0,
             held: None,
+            tried: None,
             renewal: None,
             acts_until: Duration::ZERO,
         }
@@ -169,9 +172,14 @@ impl Candidate {
                 since: now,
             });
         }
-        let is_mine = lease.is_some_and(|lease| lease.holder.as_deref() == Some(&*self.me));
-        if !is_mine {
-            self.lost();
+        let mine = lease.filter(|lease| lease.holder.as_deref() == Some(&*self.me));
+        let Some(mine) = mine else {
+            return self.lost();
+        };
+        let is_newest = mine.epoch >= self.epoch;
+        if self.held.is_none() && is_newest && self.tried.as_ref() == Some(&mine) {
+            // It was taken, but the answer was lost. This node acts once it has renewed the lease.
+            self.held = Some(mine);
         }
     }
 
@@ -197,7 +205,7 @@ impl Candidate {
     }
 
     /// Returns the command that takes the lease as it was seen, unless its epoch would be [after the last](Self::is_at_the_end).
-    pub fn take(&self) -> Option<(Command, Lease)> {
+    pub fn take(&mut self) -> Option<(Command, Lease)> {
         let seen = self.seen.as_ref().filter(|_| !self.is_at_the_end())?;
         let counter = seen.text.parse().map_or(0, |lease: Lease| lease.counter);
         let lease = Lease {
@@ -210,12 +218,13 @@ impl Candidate {
             seen: seen.text.clone(),
             lease: lease.to_string(),
         };
+        self.tried = Some(lease.clone());
         Some((command, lease))
     }
 
     /// Records that the lease was taken, by a command sent at `sent`.
     pub fn taken(&mut self, lease: Lease, sent: Duration) {
-        self.epoch = lease.epoch;
+        (self.epoch, self.tried) = (lease.epoch, None);
         self.written(lease, sent);
     }
 
@@ -250,6 +259,7 @@ impl Candidate {
 
     /// Returns the command that gives the lease away. From now on this node does not act as its holder.
     pub fn give_away(&mut self) -> Option<Command> {
+        self.tried = None;
         let held = self.held.take();
         self.acts_until = Duration::ZERO;
         let lease = Lease {
@@ -330,6 +340,28 @@ mod tests {
         assert_eq!((&*seen, &*text), ("a 2 4", "b 3 5"));
         node.taken(lease, at(20.5));
         assert_eq!(node.acts_until(), at(29.5));
+    }
+
+    #[test]
+    fn a_lease_whose_taking_got_no_answer_is_held_but_not_used_before_it_was_renewed() {
+        let mut node = Candidate::new("b", LEASE);
+        node.looked(&look("a 1 4"), at(0.0));
+        assert!(node.take().is_some());
+        node.looked(&look("b 2 5"), at(11.0));
+        assert_eq!(node.acts_until(), Duration::ZERO);
+        assert_eq!(node.may_take_in(at(11.0), 0), None, "it is held");
+        let (text, sent) = renew(&mut node, at(11.0));
+        assert_eq!((&*text, sent), ("b 3 5", at(11.0)));
+        node.renewed();
+        assert_eq!(node.acts_until(), at(20.0));
+
+        // But not one of an earlier data set, after which another node led.
+        let mut node = Candidate::new("b", LEASE);
+        node.looked(&look("a 1 4"), at(0.0));
+        assert!(node.take().is_some());
+        node.heard_of(6);
+        node.looked(&look("b 2 5"), at(11.0));
+        assert!(node.held().is_none());
     }
 
     #[test]
