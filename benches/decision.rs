@@ -27,6 +27,7 @@ const QUEUES: u32 = 1_000;
 
 const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
+    asks_threshold: false,
     max_age: Some(Duration::from_secs(90)),
     on_unknown: OnUnknown::Reject,
     hours: None,
@@ -42,6 +43,7 @@ const POLLED: Moment = Moment {
 
 fn snapshot(seats: u32) -> Snapshot {
     Snapshot {
+        threshold: None,
         outlook: None,
         as_of: POLLED,
         rows_as_of: POLLED,

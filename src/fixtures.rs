@@ -82,6 +82,7 @@ pub(crate) fn snapshot(as_of: Moment, agents: Vec<Agent>) -> Snapshot {
         .filter(|agent| agent.available == Some(true) && agent.queue_logged_in)
         .count();
     Snapshot {
+        threshold: None,
         outlook: None,
         as_of,
         rows_as_of: as_of,

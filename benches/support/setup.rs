@@ -31,6 +31,7 @@ const LATENCY: Duration = Duration::from_millis(300);
 /// The policy of every queue.
 pub const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
+    asks_threshold: false,
     max_age: None,
     on_unknown: OnUnknown::Reject,
     hours: None,

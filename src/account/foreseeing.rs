@@ -227,6 +227,7 @@ impl Account {
         };
         let policy = Policy {
             threshold: queue.threshold,
+            asks_threshold: false,
             max_age: queue.max_age,
             on_unknown: OnUnknown::Reject,
             hours: queue.hours.clone(),

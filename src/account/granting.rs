@@ -80,6 +80,7 @@ impl Account {
         };
         let policy = Policy {
             threshold: threshold.and_then(Quantity::new),
+            asks_threshold: true,
             max_age: max_age_ms.map(Duration::from_millis),
             on_unknown,
             hours,

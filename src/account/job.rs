@@ -113,6 +113,7 @@ pub(super) fn without_a_guess(
 pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
     Snapshot {
         outlook: None,
+        threshold: None,
         measured: measure(&joined, rule),
         as_of: as_of(&joined, rule),
         rows_as_of: joined.everybody_seen,

@@ -267,6 +267,7 @@ pub fn policies(account: &config::Account) -> Vec<Policy> {
 fn policy(queue: &config::Queue) -> Policy {
     Policy {
         threshold: queue.threshold,
+        asks_threshold: false,
         max_age: queue.max_age,
         on_unknown: queue.on_unknown,
         hours: queue.hours.clone(),

@@ -71,6 +71,7 @@ impl Account {
             took: joined.took,
             complete: joined.complete,
             agents: Arc::clone(&was.agents),
+            threshold: self.deps.queues[place].threshold,
             measured: was.measured.clone(),
             outlook: None,
         };
@@ -158,6 +159,7 @@ impl Account {
         let queue = &self.deps.queues[place];
         let tally = joined.tally;
         let mut snapshot = self.snapshot_of(joined, &queue.rule);
+        snapshot.threshold = queue.threshold;
         let at_edge = hangs_on_membership(&snapshot.measured, queue.threshold, || {
             tally
                 .unwrap_or_else(|| Tally::of(&snapshot.agents))
@@ -204,6 +206,16 @@ impl Account {
             let mut snapshot = Snapshot::clone(&shown);
             snapshot.outlook = None;
             board.renew(key, snapshot);
+        }
+    }
+
+    /// Publishes a new threshold with the count that is shown.
+    pub(super) fn show_threshold(&self, place: usize) {
+        let (board, queue) = (&self.deps.board, &self.deps.queues[place]);
+        if let Some(shown) = board.snapshot(&queue.key) {
+            let mut snapshot = Snapshot::clone(&shown);
+            snapshot.threshold = queue.threshold;
+            board.renew(&queue.key, snapshot);
         }
     }
 

@@ -185,9 +185,12 @@ impl Account {
             // A prediction counts on no status that is older than `max_age`.
             let is_as_old = was.soon == is.soon && was.max_age == is.max_age;
             let was_measured_so = was.rule == is.rule && is_as_old;
+            let is_compared_so = was.threshold == is.threshold;
             let key = self.deps.queues[place].key.clone();
             match self.snapshot_between_polls(place) {
-                _ if was_measured_so => {} // It is already on the board. `measured` has told the schedule about a new threshold.
+                _ if was_measured_so && is_compared_so => {} // It is already on the board.
+                // `measured` has told the schedule about the new threshold.
+                _ if was_measured_so => self.show_threshold(place),
                 Some(snapshot) => self.deps.board.renew(&key, snapshot),
                 None => self.deps.board.unmeasure(&key),
             }

@@ -3,6 +3,7 @@
 mod answer;
 pub mod board;
 pub mod criteria;
+mod policy;
 mod reason;
 pub mod reservations;
 pub mod snapshot;
@@ -11,12 +12,13 @@ pub mod staleness;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use strum::VariantNames;
-
-pub use self::reason::Reason;
+pub(crate) use self::policy::{MAX_MEMBERS_AGE, MIN_MEMBERS_AGE};
+pub use self::{
+    policy::{OnUnknown, Policy},
+    reason::Reason,
+};
 use crate::{
     clock::Moment,
     decision::{
@@ -29,63 +31,8 @@ use crate::{
             rule::{Held, Prediction, Seats},
         },
     },
-    model::{
-        agent::AgentId,
-        hours::{OpeningHours, Span},
-        quantity::Quantity,
-    },
+    model::{agent::AgentId, hours::Span, quantity::Quantity},
 };
-
-/// What to answer if there is no fresh data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum OnUnknown {
-    /// Send the call elsewhere: the default, since a call that meets no agent is lost.
-    #[default]
-    Reject,
-    /// Send the call anyway.
-    Accept,
-    /// Answer as the last known snapshot would; reject if there never was one.
-    Last,
-}
-
-/// The part of a queue's settings that a decision needs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// What the count is compared with; `None` for criteria that do not compare numbers.
-    pub threshold: Option<Quantity>,
-    /// Data older than this is unknown; `None` for the age in the [plan](QueueState::planned_max_age).
-    pub max_age: Option<Duration>,
-    /// What to answer if there is no fresh data.
-    pub on_unknown: OnUnknown,
-    /// When the queue is open; `None` for always.
-    pub hours: Option<Arc<OpeningHours>>,
-}
-
-impl Policy {
-    /// Returns the age beyond which data is unknown.
-    pub fn max_age(&self, state: &QueueState) -> Duration {
-        self.max_age.unwrap_or(state.planned_max_age)
-    }
-
-    /// Returns until when the queue is closed, in its time zone: `Mon 08:00`. `None` if the decision was made while it was open.
-    pub fn closed_until(&self, decision: &Decision) -> Option<String> {
-        let opens = decision
-            .turns
-            .filter(|_| decision.reason == Reason::Closed)?;
-        Some(self.hours.as_ref()?.local(opens))
-    }
-
-    /// Returns the age beyond which a membership is unknown.
-    pub(crate) fn members_max_age(&self, state: &QueueState) -> Duration {
-        let max_age = self.max_age(state);
-        (max_age * MEMBERS_AGE_FACTOR)
-            .max(MIN_MEMBERS_AGE)
-            .max(state.planned_members_max_age)
-            .min(MAX_MEMBERS_AGE.max(max_age))
-    }
-}
 
 /// How long a caller waits for a fresher answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,15 +55,15 @@ impl Patience {
     pub const MAX_WAIT: Duration = Duration::from_secs(5);
 }
 
-/// Memberships change over hours, statuses over minutes, so a membership may be this many times as old as `max_age`, …
-const MEMBERS_AGE_FACTOR: u32 = 20;
-
-/// … and always at least this old: log-in flags last for hours. If there are so many queues that their turns come less often, the
-/// [plan](QueueState::planned_members_max_age) allows more.
-pub(crate) const MIN_MEMBERS_AGE: Duration = Duration::from_secs(30 * 60);
-
-/// A membership older than this is never used, unless the operator allows even statuses to be older: people log in and out over hours.
-pub(crate) const MAX_MEMBERS_AGE: Duration = Duration::from_secs(2 * 3600);
+impl Policy {
+    /// Returns until when the queue is closed, in its time zone: `Mon 08:00`. `None` if the decision was made while it was open.
+    pub fn closed_until(&self, decision: &Decision) -> Option<String> {
+        let opens = decision
+            .turns
+            .filter(|_| decision.reason == Reason::Closed)?;
+        Some(self.hours.as_ref()?.local(opens))
+    }
+}
 
 /// The answer for one call to one queue.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -300,7 +247,7 @@ impl DecisionInput {
             measured: snapshot.measured.as_ref().ok().copied(),
         };
         Self {
-            policy: policy.clone(),
+            policy: policy.for_snapshot(state.snapshot.as_deref()),
             max_age: policy.max_age(state),
             members_max_age: policy.members_max_age(state),
             fault: state.fault.as_deref().map(Reason::from),

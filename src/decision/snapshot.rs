@@ -8,7 +8,7 @@ use crate::{
         criteria::{Measured, Mismatch},
         soon::outlook::Outlook,
     },
-    model::agent::Agent,
+    model::{agent::Agent, quantity::Quantity},
 };
 
 /// The agents of a queue at one moment, and what the queue's criteria made of them. Immutable: newer rows, from a
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub complete: bool,
     /// Each agent once, in CallTools' order.
     pub agents: Arc<[Arc<Agent>]>,
+    /// What the config that has these criteria compares the count with. `None` for criteria that do not compare numbers, and if only the caller knows.
+    pub threshold: Option<Quantity>,
     /// The result of the criteria, computed once. An error is an unknown, never a zero.
     pub measured: Result<Measured, Mismatch>,
     /// Who will be free soon, if the queue accepts at zero seats and nothing is in doubt.

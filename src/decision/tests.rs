@@ -21,6 +21,7 @@ const ON_UNKNOWN: [OnUnknown; 3] = [OnUnknown::Reject, OnUnknown::Accept, OnUnkn
 fn policy(threshold: u32, on_unknown: OnUnknown) -> Policy {
     Policy {
         threshold: Some(Quantity::from(threshold)),
+        asks_threshold: false,
         max_age: Some(MAX_AGE),
         on_unknown,
         hours: None,
@@ -46,6 +47,7 @@ fn mismatch() -> Result<Measured, Mismatch> {
 
 fn snapshot(measured: Result<Measured, Mismatch>, as_of: Moment) -> Arc<Snapshot> {
     Arc::new(Snapshot {
+        threshold: None,
         outlook: None,
         as_of,
         rows_as_of: as_of,
@@ -180,6 +182,32 @@ fn an_unknown_queue_gives_its_cause_and_follows_the_policy() {
             }
         }
     }
+}
+
+#[test]
+fn a_count_is_compared_with_the_threshold_of_its_config_or_of_the_request() {
+    let mut snapshot = Snapshot::clone(&snapshot(seats(3), NOW));
+    snapshot.threshold = Some(Quantity::from(5_u32));
+    let state = QueueState {
+        snapshot: Some(Arc::new(snapshot)),
+        ..QueueState::default()
+    };
+    let decide = |policy: &Policy| {
+        let decision = decide(&state, policy, 0, NOW);
+        (decision.accept, decision.threshold)
+    };
+    let of_config = policy(1, OnUnknown::Reject);
+    assert_eq!(decide(&of_config), (false, Some(Quantity::from(5_u32))));
+    let without = Policy {
+        threshold: None,
+        ..of_config.clone()
+    };
+    assert_eq!(decide(&without), (false, Some(Quantity::from(5_u32))));
+    let of_request = Policy {
+        asks_threshold: true,
+        ..of_config
+    };
+    assert_eq!(decide(&of_request), (true, Some(Quantity::from(1_u32))));
 }
 
 /// A queue that is open in the hour before [`NOW`] and in the hour after the next. It is Sunday, 10:00 UTC.

@@ -20,6 +20,7 @@ use crate::{
 
 const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
+    asks_threshold: false,
     max_age: Some(Duration::from_secs(90)),
     on_unknown: OnUnknown::Accept,
     hours: None,

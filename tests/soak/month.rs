@@ -200,6 +200,7 @@ impl SimulatedAccount {
     fn policy(&self) -> Policy {
         Policy {
             threshold: Some(Quantity::ZERO),
+            asks_threshold: false,
             max_age: Some(MAX_AGE),
             on_unknown: OnUnknown::Reject,
             hours: None,

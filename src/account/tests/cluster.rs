@@ -204,6 +204,7 @@ impl Running {
     fn decide(&self, fixture: &Fixture, place: usize) -> Decision {
         let policy = Policy {
             threshold: Some(Quantity::ZERO),
+            asks_threshold: false,
             max_age: None,
             on_unknown: OnUnknown::Reject,
             hours: None,

@@ -126,6 +126,7 @@ impl Fixture {
 
 const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
+    asks_threshold: false,
     max_age: None,
     on_unknown: OnUnknown::Reject,
     hours: None,

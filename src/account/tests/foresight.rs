@@ -200,6 +200,7 @@ impl Fixture {
         let (state, now) = (self.state(0), self.clock.now());
         let policy = Policy {
             threshold: Some(Quantity::ZERO),
+            asks_threshold: false,
             max_age: None,
             on_unknown: OnUnknown::Reject,
             hours: None,
@@ -411,6 +412,7 @@ async fn a_call_of_another_queue_counts_on_no_agent_who_was_seen_on_a_call() {
 fn on(agent: AgentId, now: Moment) -> Choice {
     let policy = Policy {
         threshold: Some(Quantity::ZERO),
+        asks_threshold: false,
         max_age: None,
         on_unknown: OnUnknown::Reject,
         hours: None,

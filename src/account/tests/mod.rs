@@ -252,6 +252,17 @@ impl Fixture {
     }
 }
 
+/// Accepts any seat in these hours.
+fn policy(hours: Option<Arc<OpeningHours>>) -> Policy {
+    Policy {
+        threshold: Some(Quantity::ZERO),
+        asks_threshold: false,
+        max_age: None,
+        on_unknown: OnUnknown::Reject,
+        hours,
+    }
+}
+
 /// The body of a page.
 type Body = fn(u32) -> Value;
 
@@ -343,12 +354,7 @@ impl Fixture {
     }
 
     fn decide(&self, place: usize) -> Decision {
-        let policy = Policy {
-            threshold: Some(Quantity::ZERO),
-            max_age: None,
-            on_unknown: OnUnknown::Reject,
-            hours: self.queues[place].hours.clone(),
-        };
+        let policy = policy(self.queues[place].hours.clone());
         decide(&self.state(place), &policy, 0, self.clock.now())
     }
 

@@ -102,6 +102,51 @@ async fn ten_edits_in_three_minutes_cost_nothing() {
     assert_eq!(fixture.distrusted(), 0);
 }
 
+/// While one config replaces another, requests are answered by the policy of either, before and after the task has taken the new rule.
+#[tokio::test(start_paused = true)]
+async fn no_answer_compares_the_count_of_one_config_with_the_threshold_of_another() {
+    let mut fixture = still(3, 40).start();
+    sleep(MINUTE).await;
+    let (seats, listed) = (
+        fixture.seats(0),
+        fixture.state(0).snapshot.as_ref().unwrap().agents.len(),
+    );
+    let listed = Quantity::from(listed);
+    assert!(seats < listed, "{seats:?} {listed:?}");
+    // Neither config accepts, and the threshold of the first is below the count of the second.
+    let mut first = fixture.queues.clone();
+    first[0].threshold = Some(seats);
+    let mut second = first.clone();
+    (second[0].rule, second[0].threshold) = (custom("$.results[*]"), Some(listed));
+    let mut third = second.clone();
+    third[0].threshold = Some(seats);
+    let decide = |fixture: &Fixture, threshold, asks_threshold| {
+        let policy = Policy {
+            threshold,
+            asks_threshold,
+            ..policy(None)
+        };
+        super::decide(&fixture.state(0), &policy, 0, fixture.clock.now())
+    };
+    for (queues, count, accepts) in [
+        (&first, seats, false),
+        (&second, listed, false),
+        (&first, seats, false),
+        (&second, listed, false),
+        (&third, listed, true),
+    ] {
+        fixture.take(queues.clone()).await;
+        for threshold in [Some(seats), Some(listed), None] {
+            let decision = decide(&fixture, threshold, false);
+            let expected = (accepts, Some(count), queues[0].threshold);
+            let is = (decision.accept, decision.count, decision.threshold);
+            assert_eq!(is, expected, "{threshold:?}");
+        }
+        let decision = decide(&fixture, Some(Quantity::ZERO), true);
+        assert!(decision.accept, "the request's own threshold counts");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_added_queue_costs_one_poll_and_a_removed_one_none() {
     let mut fixture = still(60, 120).start();

@@ -23,6 +23,7 @@ use crate::{
 
 const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
+    asks_threshold: false,
     max_age: Some(Duration::from_secs(3_600)),
     on_unknown: OnUnknown::Reject,
     hours: None,

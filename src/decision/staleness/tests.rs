@@ -36,6 +36,7 @@ fn staleness(
     members: Duration,
 ) -> Staleness {
     let snapshot = std::sync::Arc::new(Snapshot {
+        threshold: None,
         outlook: None,
         as_of: NOW.earlier(age),
         rows_as_of: NOW.earlier(age),
@@ -51,6 +52,7 @@ fn staleness(
     };
     let policy = Policy {
         threshold: Some(quantity(threshold)),
+        asks_threshold: false,
         max_age: Some(Duration::from_secs(10_000)),
         on_unknown: OnUnknown::Reject,
         hours: None,
@@ -145,6 +147,7 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
     let patience = Patience::USUAL;
     let ask = |seats, age, on_demand| {
         let snapshot = Snapshot {
+            threshold: None,
             outlook: None,
             as_of: NOW.earlier(age),
             rows_as_of: NOW.earlier(age),
@@ -162,6 +165,7 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
         };
         let policy = Policy {
             threshold: Some(Quantity::ZERO),
+            asks_threshold: false,
             max_age: None,
             on_unknown: OnUnknown::Reject,
             hours: None,

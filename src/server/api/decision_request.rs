@@ -216,6 +216,7 @@ impl DecisionRequest {
         let mut policy = queue.policy.clone();
         if let Some(threshold) = params.one("threshold")? {
             policy.threshold = Some(parse_threshold(threshold, queue)?);
+            policy.asks_threshold = true;
         }
         Ok(Self {
             policy,

@@ -122,6 +122,7 @@ fn unknown(app: &App, queue: &Queue, state: &QueueState, decision: &Decision) ->
 fn nobody(app: &App) -> Snapshot {
     let now = app.clock.now();
     Snapshot {
+        threshold: None,
         outlook: None,
         as_of: now,
         rows_as_of: now,

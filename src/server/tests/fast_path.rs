@@ -164,7 +164,7 @@ proptest! {
             let mut world = World::with(&[NAME, OTHER]);
             for queue in [NAME, OTHER] {
                 *world.policy(queue) = Policy {
-                    threshold: Some(Quantity::from(threshold)),
+                    threshold: Some(Quantity::from(threshold)), asks_threshold: false,
                     max_age: max_age.map(Duration::from_secs),
                     on_unknown,
                     hours: open.and_then(|open| opening_hours(&[open], "America/New_York")),

@@ -100,6 +100,7 @@ impl World {
         let rules = QueueRules {
             policy: Policy {
                 threshold: Some(Quantity::ZERO),
+                asks_threshold: false,
                 max_age: Some(MAX_AGE),
                 on_unknown: OnUnknown::Reject,
                 hours: None,

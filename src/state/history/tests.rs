@@ -22,6 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(20);
 const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
+    asks_threshold: false,
     max_age: Some(Duration::from_secs(60)),
     on_unknown: OnUnknown::Reject,
     hours: None,

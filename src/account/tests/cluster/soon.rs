@@ -64,6 +64,7 @@ fn assert_held(fixture: &Fixture, node: &Running, was: &Reservation) {
     let (policy, state) = (
         Policy {
             threshold: Some(Quantity::ZERO),
+            asks_threshold: false,
             max_age: None,
             on_unknown: OnUnknown::Reject,
             hours: None,

@@ -19,6 +19,7 @@ use crate::{
 
 pub(super) const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
+    asks_threshold: false,
     max_age: Some(Duration::from_secs(90)),
     on_unknown: OnUnknown::Reject,
     hours: None,
