@@ -3,13 +3,14 @@
 //! An account with the same settings and certificate authorities continues unchanged. With others, or another name, it keeps its task and all its
 //! knowledge: an account is its address and token. Queues that stay keep their counters and reservations.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use super::{
     RunningDaemon,
     accounts::{NewAccount, RunningAccount},
     desk,
     files::{AccountFiles, Callers, Files},
+    until_told,
     wiring::{Prepared, configured, key, keys},
 };
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
         reload_request::{ReloadError, Reloaded, Renamed},
     },
 };
+
+/// How long requests that began under the last config may still look at its queues: a refresh waits this long, and nothing waits longer.
+const LAST_REQUESTS: Duration = Duration::from_secs(15);
 
 /// What happens to an account.
 enum Step {
@@ -143,7 +147,8 @@ impl RunningDaemon {
         for account in gone {
             account.retire().await;
         }
-        self.wiring.board.drop_stale(&late);
+        self.wiring.board.retire_stale(&late);
+        self.drop_retired_queues();
         let is = self.wiring.board.keys();
         self.wiring.state.calls.retain(&is);
         self.config = config;
@@ -152,6 +157,22 @@ impl RunningDaemon {
         self.retain_seats(&is, late);
         reloaded.queues_removed = spelt(was.iter().filter(|key| !is.contains(key)));
         reloaded
+    }
+
+    /// Drops the queues that were removed, once no request of the last config can need them.
+    fn drop_retired_queues(&mut self) {
+        let (current, number) = (Arc::clone(&self.current), self.current.app().number);
+        let (board, stop) = (Arc::clone(&self.wiring.board), self.wiring.stop.clone());
+        self.tasks.spawn(until_told(async move {
+            tokio::select! {
+                () = tokio::time::sleep(LAST_REQUESTS) => {}
+                () = stop.cancelled() => return,
+            }
+            // A later reload has dropped them, and waits for the requests of its own last config.
+            if current.app().number == number {
+                board.drop_retired();
+            }
+        }));
     }
 
     /// Tells the store the accounts in force: a file that cannot be used now may be restored later.

@@ -5,6 +5,7 @@
 //! a state compare its [`Version`] first, which takes no lock.
 
 mod key;
+mod not_on_board;
 
 use std::{
     collections::HashSet,
@@ -18,7 +19,7 @@ use std::{
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-pub use self::key::QueueKey;
+pub use self::{key::QueueKey, not_on_board::NotOnBoard};
 use crate::{clock::Moment, decision::snapshot::Snapshot, model::fault::Fault};
 
 /// Everything known about one queue.
@@ -67,44 +68,8 @@ struct Slot {
     version: Arc<Version>,
     /// It is no queue of the config, so no request can name it.
     is_guest: bool,
-}
-
-/// No queue, or more than one, has a name or id.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotOnBoard {
-    /// No queue has it.
-    #[error("no queue \"{asked}\" is configured")]
-    Unknown {
-        /// The name or id in the request.
-        asked: String,
-    },
-    /// More than one has it.
-    #[error("{} \"{asked}\": ask for one of {}", who_has_it(.keys), spellings(.keys))]
-    Ambiguous {
-        /// The name or id in the request.
-        asked: String,
-        /// The queues that have it.
-        keys: Vec<QueueKey>,
-    },
-}
-
-/// Says where the queues are: in several accounts, or in one.
-fn who_has_it(keys: &[QueueKey]) -> String {
-    let accounts: HashSet<_> = keys.iter().map(|key| &key.account).collect();
-    match keys {
-        [key, ..] if accounts.len() == 1 => {
-            let (count, account) = (keys.len(), &key.account);
-            format!("{count} queues in the config of account \"{account}\" are CallTools' queue")
-        }
-        _ => "several accounts have a queue".to_owned(),
-    }
-}
-
-fn spellings(keys: &[QueueKey]) -> String {
-    keys.iter()
-        .map(QueueKey::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    /// The config has it no longer. Only requests that began before may still need it.
+    is_retired: bool,
 }
 
 /// The shared cache. Cheap to read from any number of tasks.
@@ -142,8 +107,10 @@ impl Board {
     }
 
     /// Sets the queues. Those that stay keep their data, new ones start empty, and removed ones stay readable until
-    /// [`drop_stale`](Self::drop_stale).
+    /// [`drop_retired`](Self::drop_retired).
     pub fn set_queues(&self, keys: impl IntoIterator<Item = QueueKey>) {
+        // One that comes back may be another account's.
+        self.drop_retired();
         let keys: Arc<[QueueKey]> = keys.into_iter().collect();
         for key in &*keys {
             self.slots.entry(key.clone()).or_default();
@@ -151,7 +118,9 @@ impl Board {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
         for key in &*keys {
             // After the keys, since [`host`](Self::host) reads them while it has the slot.
-            self.slots.entry(key.clone()).or_default().is_guest = false;
+            let mut slot = self.slots.entry(key.clone()).or_default();
+            (slot.is_guest, slot.is_retired) = (false, false);
+            drop(slot);
             self.spell(&key.queue, key);
         }
         self.notify();
@@ -169,19 +138,27 @@ impl Board {
         self.slots.remove_if(key, |_, slot| slot.is_guest);
     }
 
-    /// Drops the queues that were removed, and names and ids in CallTools that a queue no longer has. What is known about removed queues of `late`
-    /// accounts stays: their tasks still have to move it.
-    pub fn drop_stale(&self, late: &[Arc<str>]) {
+    /// Retires the queues that were removed, and drops the names and ids in CallTools that a queue no longer has. Removed queues of `late` accounts are
+    /// not retired: their tasks still have to move what is known about them.
+    pub fn retire_stale(&self, late: &[Arc<str>]) {
         let keys = self.keys();
         let keys: HashSet<_> = keys.iter().collect();
-        self.slots
-            .retain(|key, slot| slot.is_guest || keys.contains(key) || late.contains(&key.account));
+        for mut slot in self.slots.iter_mut() {
+            let (key, slot) = slot.pair_mut();
+            slot.is_retired = !(slot.is_guest || keys.contains(key) || late.contains(&key.account));
+        }
         self.spellings.retain(|spelling, spelt| {
             spelt.retain(|key| keys.contains(key) && self.is_called(key, spelling));
             !spelt.is_empty()
         });
         self.spelled.increment();
         self.notify();
+    }
+
+    /// Drops the retired queues. No request that may need one is left, or another config is on its way.
+    pub fn drop_retired(&self) {
+        self.slots
+            .retain(|_, slot| slot.is_guest || !slot.is_retired);
     }
 
     /// Forgets what is known about a queue, because its account is now another one.

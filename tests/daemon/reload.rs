@@ -460,6 +460,35 @@ async fn calls_find_their_queue_while_configs_spell_it_in_another_way() {
 }
 
 #[tokio::test]
+async fn a_request_in_progress_is_answered_from_its_queue_although_a_reload_renames_the_account() {
+    let (time, home) = (Time::new(), TestFolder::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    home.set_token("acme", openseat::simulator::TOKEN);
+    daemon.decides("sales", known).await;
+    let hang = openseat::simulator::InjectedFault::Hang;
+    calltools.simulator.inject(usize::MAX, None, hang);
+    let polls = calltools.simulator.requests_to(Endpoint::AgentStatuses);
+    let address = daemon.address;
+    let waits = tokio::spawn(async move {
+        get(
+            address,
+            "/v1/queues/sales/decision?fresh=1ms&wait=1s&threshold=1",
+        )
+        .await
+    });
+    soon("the poll that it waits for", async || {
+        calltools.simulator.requests_to(Endpoint::AgentStatuses) > polls
+    })
+    .await;
+    home.config(&[named(&calltools, "acme")]);
+    assert_eq!(daemon.reload().await.0, 200);
+    let answer = waits.await.expect("no panic").json();
+    assert_eq!(answer["account"], "main", "{answer}");
+    assert!(known(&answer), "{answer}");
+}
+
+#[tokio::test]
 async fn a_queue_that_a_reload_spells_otherwise_keeps_its_seats() {
     let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;

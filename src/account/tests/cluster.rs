@@ -266,7 +266,8 @@ impl Running {
         };
         self.asks.send(Ask::Take(Box::new(terms))).await.unwrap();
         taken.await.unwrap();
-        self.board.drop_stale(&[]);
+        self.board.retire_stale(&[]);
+        self.board.drop_retired();
     }
 
     fn reserve(&self, fixture: &Fixture, call: &str) -> What {

@@ -30,7 +30,8 @@ impl Fixture {
             .await
             .expect("the account runs");
         taken.await.expect("the account answers");
-        self.board.drop_stale(&[]);
+        self.board.retire_stale(&[]);
+        self.board.drop_retired();
         self.queues = queues;
     }
 
@@ -282,7 +283,8 @@ async fn a_queue_with_another_name_keeps_what_it_has_although_its_task_is_late()
     // The config takes effect, and only then the task comes to it.
     let keys = queues.iter().map(|queue| queue.key.clone());
     fixture.board.set_queues(keys);
-    fixture.board.drop_stale(&[Arc::clone(&was.account)]);
+    fixture.board.retire_stale(&[Arc::clone(&was.account)]);
+    fixture.board.drop_retired();
     let (reply, taken) = oneshot::channel();
     let terms = Terms {
         queues,

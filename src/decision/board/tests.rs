@@ -34,7 +34,8 @@ fn a_queue_that_leaves_the_config_stays_while_other_nodes_have_it() {
     for key in [&sales, &support] {
         board.host(key);
     }
-    board.drop_stale(&[]);
+    board.retire_stale(&[]);
+    board.drop_retired();
     assert_eq!(board.get(&support).and_then(|state| state.id), Some(7));
     for asked in ["support", "7"] {
         let found = find(&board, None, asked);
@@ -54,6 +55,35 @@ fn a_queue_that_leaves_the_config_stays_while_other_nodes_have_it() {
     board.host(&support);
     board.drop_guest(&support);
     assert!(board.get(&support).is_none());
+}
+
+#[test]
+fn a_removed_queue_stays_for_requests_in_progress_and_comes_back_empty() {
+    let [sales, support] = ["sales", "support"].map(|queue| QueueKey::new("main", queue));
+    let id_of = |board: &Board| board.get(&sales).map(|state| state.id);
+    let removed = || {
+        let board = Board::new([sales.clone(), support.clone()]);
+        board.identify(&sales, 5450, None);
+        board.set_queues([support.clone()]);
+        board.retire_stale(&[]);
+        assert_eq!(id_of(&board), Some(Some(5450)));
+        assert!(find(&board, None, "5450").is_err());
+        board
+    };
+    let board = removed();
+    board.drop_retired();
+    assert_eq!(id_of(&board), None);
+    let board = removed();
+    board.set_queues([sales.clone(), support.clone()]);
+    assert_eq!(id_of(&board), Some(None));
+    // Nobody waits for its end any longer.
+    board.drop_retired();
+    assert_eq!(id_of(&board), Some(None));
+    let board = removed();
+    board.host(&sales);
+    board.set_queues([sales.clone(), support.clone()]);
+    board.drop_retired();
+    assert_eq!(id_of(&board), Some(Some(5450)));
 }
 
 #[test]
@@ -106,7 +136,8 @@ fn calltools_names_of_a_queue_are_forgotten_with_its_account() {
     let board = Board::new([main.clone()]);
     board.identify(&main, 5450, Some("Sales".into()));
     board.forget(&main);
-    board.drop_stale(&[]);
+    board.retire_stale(&[]);
+    board.drop_retired();
     for name in names {
         assert!(is_unknown(find(&board, None, name)), "{name}");
     }
@@ -117,7 +148,8 @@ fn calltools_names_of_a_queue_are_forgotten_with_its_account() {
     board.set_queues([main.clone(), acme.clone()]);
     board.carry(&[(main.clone(), acme.clone())]);
     board.forget(&main);
-    board.drop_stale(&[]);
+    board.retire_stale(&[]);
+    board.drop_retired();
     for name in names {
         assert_eq!(find(&board, None, name).as_ref(), Ok(&acme), "{name}");
     }

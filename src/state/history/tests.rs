@@ -263,7 +263,8 @@ fn a_new_config_records_what_is_new_and_nothing_again() {
         "the counters do not have the new queue yet"
     );
     fixture.metrics.count_for(keys());
-    fixture.board.drop_stale(&[]);
+    fixture.board.retire_stale(&[]);
+    fixture.board.drop_retired();
     fixture.polled(2, available(1));
     fixture.asked(2, 4);
     assert_eq!(
