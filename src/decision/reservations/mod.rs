@@ -25,6 +25,7 @@ use std::{
 
 use dashmap::DashMap;
 use futures_util::future::BoxFuture;
+use indexmap::IndexSet;
 
 pub use self::holds::{
     DEFAULT_TTL, End, Holds, MAX_CALL_ID_LENGTH, MAX_PER_QUEUE, Reservation, ReservationId,
@@ -38,6 +39,9 @@ use crate::{
     },
     model::agent::AgentId,
 };
+
+/// The maximum of ended reservations to remember: the calls of some minutes on a busy node, in 200 kB.
+const MAX_ENDED: usize = 2_048;
 
 /// Keeps held seats across a restart.
 pub trait Journal: fmt::Debug + Send + Sync {
@@ -115,6 +119,8 @@ struct Held {
     /// The agents that held seats count on, by the account's name.
     bets: DashMap<Arc<str>, Arc<Bets>>,
     answered: Mutex<Answered>,
+    /// Those that ended last, oldest first.
+    ended: Mutex<IndexSet<ReservationId>>,
 }
 
 /// When a departure last ended a reservation.
@@ -147,6 +153,10 @@ impl Held {
         queues
             .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
             .collect()
+    }
+
+    fn ended(&self) -> MutexGuard<'_, IndexSet<ReservationId>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counted(&self) -> MutexGuard<'_, Answered> {
@@ -369,6 +379,11 @@ impl Reservations {
         did
     }
 
+    /// Returns whether a reservation that was held here has ended lately.
+    pub fn has_ended(&self, id: &ReservationId) -> bool {
+        self.held.ended().contains(id)
+    }
+
     /// Returns everything held now, queue by queue.
     pub fn list(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
         let mut all = self.held.list(now);
@@ -425,5 +440,11 @@ impl Reservations {
         if let Some(witness) = &self.witness {
             witness.ended(queue, reservation, end, now);
         }
+        let mut ended = self.held.ended();
+        if ended.len() >= MAX_ENDED {
+            // Half of them at once, since the others move.
+            ended.drain(..MAX_ENDED / 2);
+        }
+        ended.insert(reservation.id.clone());
     }
 }

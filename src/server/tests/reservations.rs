@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     cluster::member::{Member, Published},
+    decision::reservations::ReservationId,
     fixtures::available,
 };
 
@@ -365,6 +366,47 @@ async fn a_seat_is_released_once_the_log_has_that_and_stays_held_otherwise() {
         assert_eq!(status(again).await, 204);
         assert_eq!(server.count().await, (1.into(), "seats".into()));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn releasing_a_seat_that_no_leader_knows_takes_no_longer_with_many_accounts() {
+    let mut world = world(1);
+    let mut logs = Vec::new();
+    for n in 0..200 {
+        let name = format!("account {n}");
+        world.account(&name, &name);
+        let (member, log) = Member::leading(world.clock.clone());
+        world.accounts[n + 1].member = Some(member);
+        logs.push(log);
+    }
+    let server = world.serve().await;
+    // Now all of them follow leaders that do not answer.
+    server.clock.pass(Duration::from_secs(7_200));
+    let begun = tokio::time::Instant::now();
+    let answer = server.ask("DELETE", "/v1/reservations/0123", "").await;
+    assert_eq!((answer.status, &*answer.problem()), (503, "no-leader"));
+    assert_eq!(begun.elapsed(), PATIENCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_is_known_to_have_ended_is_released_without_asking_any_leader() {
+    let (server, mut log) = leader().await;
+    let (made, done) = server.starts_to_reserve(&mut log).await;
+    done.send(true).expect("it waits");
+    let made = made.await.expect("no panic").json();
+    let id = made["id"].as_str().expect("text");
+    let now = server.clock.now();
+    let ended = [ReservationId::from_text(id)];
+    server.app.reservations.ended_elsewhere(&ended, now);
+    server.clock.pass(Duration::from_secs(7_200));
+    let begun = tokio::time::Instant::now();
+    let release = async |id: &str| {
+        let path = format!("/v1/reservations/{id}");
+        server.ask("DELETE", &path, "").await.status
+    };
+    assert_eq!(release(id).await, 404);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(release("0123").await, 503, "it may be held elsewhere");
 }
 
 #[tokio::test(start_paused = true)]
