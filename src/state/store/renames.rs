@@ -122,12 +122,15 @@ fn present(
     })
 }
 
-/// Returns the identity of the account that last had this name. An account whose lists cannot be read has no names, but polls.
+/// Which identity had which name, and when. An account whose list of names cannot be read has stored none, but polls.
+const OWNERS: &str = "(SELECT account, identity, read_ms AS at FROM names
+     UNION ALL SELECT account, identity, wall_ms FROM polled)";
+
+/// Returns the identity of the account that last had this name.
 fn identity_of(connection: &Connection, account: &str) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT identity FROM (SELECT 1 AS is_sure, identity, read_ms AS at FROM names WHERE account = ?1
-               UNION ALL SELECT 0, identity, wall_ms FROM polled WHERE account = ?1) ORDER BY is_sure DESC, at DESC LIMIT 1";
+    let sql = format!("SELECT identity FROM {OWNERS} WHERE account = ?1 ORDER BY at DESC LIMIT 1");
     connection
-        .query_row(sql, [account], |row| row.get(0))
+        .query_row(&sql, [account], |row| row.get(0))
         .optional()
 }
 
@@ -162,14 +165,16 @@ fn copy_from_former_name(
     owner: &BudgetOwner,
 ) -> rusqlite::Result<Option<String>> {
     let BudgetOwner { account, identity } = owner;
-    let own = "SELECT count(*) > 0 FROM names WHERE account = ?1 AND identity = ?2";
-    let has_own = connection.query_row(own, [account, identity], |row| row.get::<_, bool>(0))?;
+    let own =
+        format!("SELECT EXISTS (SELECT 1 FROM {OWNERS} WHERE account = ?1 AND identity = ?2)");
+    let has_own = connection.query_row(&own, [account, identity], |row| row.get::<_, bool>(0))?;
     if has_own {
         return Ok(None);
     }
-    let former = "SELECT account FROM names WHERE identity = ?1 ORDER BY read_ms DESC LIMIT 1";
+    let former =
+        format!("SELECT account FROM {OWNERS} WHERE identity = ?1 ORDER BY at DESC LIMIT 1");
     let former = connection
-        .query_row(former, [identity], |row| row.get::<_, String>(0))
+        .query_row(&former, [identity], |row| row.get::<_, String>(0))
         .optional()?;
     let Some(former) = former else {
         return Ok(None);

@@ -306,6 +306,34 @@ fn what_is_stored_under_a_former_name_of_an_account_is_found_under_its_new_one()
 }
 
 #[test]
+fn an_account_whose_names_were_never_read_is_found_under_its_new_name_too() {
+    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+    let (former, new) = (account_of("former", "token"), owner("token"));
+    let store = folder.open(&clock);
+    let seen = vec![sighting(clock.now(), available(1).remove(0))];
+    let polls = |store: &Store, owner: &BudgetOwner, agents: usize| {
+        let poll = poll(clock.now(), available(agents));
+        store.keep(Note::Polled(owner.clone(), 7, poll));
+    };
+    polls(&store, &former, 3);
+    store.keep(Note::Seen(former.clone(), seen));
+    store.finish(TIMEOUT);
+    let found = || {
+        let store = folder.open(&clock);
+        store.follow_new_name(&new);
+        let known = store.known(&new, &Names::default());
+        let rows = known.queues.iter().map(|(_, poll)| poll.agents.len());
+        (rows.collect::<Vec<_>>(), known.agents.len())
+    };
+    assert_eq!(found(), (vec![3], 1));
+    // From now on it has polls of its own, which the former ones do not replace.
+    let store = folder.open(&clock);
+    polls(&store, &new, 2);
+    store.finish(TIMEOUT);
+    assert_eq!(found(), (vec![2], 1));
+}
+
+#[test]
 fn seats_are_restored_in_their_queue_whatever_the_config_calls_it_now() {
     let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
     let store = folder.open(&clock);
