@@ -25,8 +25,8 @@ const DENSE: usize = 30;
 /// From this many queues on, there are fields to filter and order them.
 const MANY: usize = 6;
 
-/// Whether this many queues are shown in tables.
-fn is_dense(queues: usize) -> bool {
+/// Whether this many queues are shown in tables, which have no sparklines.
+pub(super) fn is_dense(queues: usize) -> bool {
     queues > DENSE
 }
 

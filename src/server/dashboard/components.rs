@@ -40,8 +40,11 @@ impl Standing {
         }
     }
 
-    /// Says what is wrong with the queue, without a full stop, and what to do about it.
+    /// Says what is wrong with the queue, without a full stop, and what to do about it. A closed queue is not polled, so nothing newer is expected.
     pub(super) fn trouble(&self) -> Option<(String, String)> {
+        if self.is_closed() {
+            return None;
+        }
         if let Some(fault) = self.state.fault.as_deref() {
             return Some((wording::fault(fault), wording::sentence(&fault.advice())));
         }

@@ -100,6 +100,12 @@ impl HistoryReader {
         self.readers.pool.at_work()
     }
 
+    /// Returns whether sparklines were read, or would have been if there were a history.
+    #[cfg(test)]
+    pub(in crate::server) fn has_sparklines(&self) -> bool {
+        self.sparklines.try_lock().is_ok_and(|last| last.is_some())
+    }
+
     /// Makes thread starts fail.
     #[cfg(test)]
     pub(in crate::server) fn starve(&self) {

@@ -27,11 +27,12 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// The size limit of the form: a token and a path, percent-encoded.
 pub(super) const MAX_FORM: usize = 8 * 1024;
 
-/// The page to show after login. Only our own pages, since `next` may come from another site's link.
+/// The page to show after login. Only our own pages, since `next` may come from another site's link, and only what a header may contain.
 fn destination(next: Option<&str>) -> &str {
     let own = [paths::QUEUES, paths::CALLS, DOCS_PATH];
     let is_own = |next: &&str| own.iter().any(|own| next.starts_with(own));
-    next.filter(is_own).unwrap_or("/")
+    let is_plain = |next: &&str| next.bytes().all(|byte| byte.is_ascii_graphic());
+    next.filter(is_own).filter(is_plain).unwrap_or("/")
 }
 
 /// `GET /login`

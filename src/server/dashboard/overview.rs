@@ -50,7 +50,10 @@ async fn prepare(
     requests: &'static [Line],
     zone: Zone,
 ) -> Result<BuildPage, Undone> {
-    let sparklines = history::sparklines(app, &pages.history).await;
+    let sparklines = match accounts::is_dense(app.queues().len()) {
+        true => Arc::default(),
+        false => history::sparklines(app, &pages.history).await,
+    };
     let app = Arc::clone(app);
     Ok(Box::new(move || build(&app, &sparklines, requests, &zone)))
 }

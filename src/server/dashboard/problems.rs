@@ -117,6 +117,8 @@ fn problem_item(problem: &Problem<'_>, accounts: &[Account<'_>], zone: &Zone) ->
         (true, Some(account)) => &account.standings,
         _ => queues,
     };
+    // Closed queues answer from no data.
+    let affected: Vec<_> = affected.iter().filter(|one| !one.is_closed()).collect();
     let answering = affected.iter().filter(|one| one.decision.reason.is_known());
     let answering = answering.count();
     html! {

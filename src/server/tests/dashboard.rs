@@ -152,6 +152,26 @@ async fn the_form_never_redirects_to_another_site() {
     assert_eq!(answer.header("location"), Some("/"));
 }
 
+#[tokio::test]
+async fn the_form_redirects_only_to_what_a_header_may_contain() {
+    let open = World::with(&["main/sales"]).serve().await;
+    let behind_a_token = behind_a_token().serve().await;
+    for (next, location) in [
+        ("%2Fqueues%2F%0A", "/"),
+        ("%2Fqueues%2Fa%20b", "/"),
+        ("%2Fqueues%2F%C3%BC", "/"),
+        ("%2Fqueues%2Fa%2520b", "/queues/a%20b"),
+    ] {
+        let shown = open.get(&format!("/login?next={next}")).await;
+        let form = format!("token={BEARER}&next={next}");
+        let logged_in = behind_a_token.submit("/login", "", &form).await;
+        for answer in [shown, logged_in] {
+            let is = (answer.status, answer.header("location"));
+            assert_eq!(is, (303, Some(location)), "{next}");
+        }
+    }
+}
+
 /// Tries to log in from an address, without a network in between.
 async fn try_token(router: &Router, from: &str, token: &str) -> Response {
     let body = Body::from(format!("token={token}"));

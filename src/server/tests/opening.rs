@@ -281,6 +281,41 @@ async fn no_request_waits_for_a_fresher_answer_of_a_closed_queue() {
 }
 
 #[tokio::test]
+async fn a_closed_queue_is_not_listed_under_problems() {
+    let mut world = world();
+    world.account("main", TOKEN);
+    world.fail("main/sales", Fault::NoPermission);
+    let server = world.serve().await;
+    let problem = "may not read";
+    let closed = server.words("/").await;
+    assert!(!closed.contains(problem), "{closed}");
+    server.clock.pass(TO_OPENING);
+    let open = server.words("/").await;
+    assert!(open.contains(problem), "{open}");
+}
+
+#[tokio::test]
+async fn queues_that_are_closed_do_not_answer_from_earlier_data() {
+    let mut world = world();
+    let ends = world.account("main", TOKEN);
+    let present = crate::account::PresentFault {
+        fault: Arc::new(Fault::BadToken),
+        since: world.clock.now(),
+    };
+    ends.health
+        .send_modify(|health| health.fault = Some(present));
+    let server = world.serve().await;
+    let words = server.words("/").await;
+    assert!(
+        words.contains("All of them still answer from earlier data."),
+        "{words}"
+    );
+    server.clock.pass(Duration::from_secs(3_600));
+    let words = server.words("/").await;
+    assert!(!words.contains("from earlier data"), "{words}");
+}
+
+#[tokio::test]
 async fn pages_say_when_a_closed_queue_opens() {
     let mut world = world();
     world.account("main", TOKEN);

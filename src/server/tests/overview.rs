@@ -224,6 +224,17 @@ async fn up_to_thirty_queues_are_cards_and_more_are_rows_with_trouble_first() {
 }
 
 #[tokio::test]
+async fn the_history_is_read_only_for_cards() {
+    for (queues, is_read) in [(30, true), (31, false)] {
+        let (world, _ends) = many_queues(queues);
+        let server = world.serve().await;
+        assert_eq!(server.page(OVERVIEW).await.status, 200);
+        let history = &server.pages().history;
+        assert_eq!(history.has_sparklines(), is_read, "{queues}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_three_hundred_queues_is_small() {
     let (world, _ends) = many_queues(300);
     let server = world.serve().await;
