@@ -103,7 +103,7 @@ problem_types! {
     NO_LEADER: SERVICE_UNAVAILABLE, "no-leader", "The cluster's leader did not answer",
         "the node that decides about the account's seats did not answer in time; a retry for the same call gets the same seat";
     BUSY: SERVICE_UNAVAILABLE, "busy", "Too many requests of this kind are waiting",
-        "too many refreshes, reloads, pages or charts are waiting; try again in a second";
+        "too many refreshes, reloads, pages or charts are waiting; Retry-After says when to try again";
     HISTORY_UNREADABLE: SERVICE_UNAVAILABLE, "history-unreadable", "The history cannot be read",
         "its file cannot be read, or reading it took too long; the detail says why";
     TOO_MANY_RESERVATIONS: SERVICE_UNAVAILABLE, "too-many-reservations", "Too many seats of this queue are held",
