@@ -4,6 +4,7 @@
 //! it asks. The difference is added to each age. If the engine's clock has jumped meanwhile, an entry is at least as old as the moment at which
 //! the reader was last up to date. Times that must not end too early (the stay of requests, held seats, pauses) count from the reader's own receipt.
 
+mod fault;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -235,4 +236,9 @@ fn unpack(data: &[u8], max: u64) -> Result<Vec<u8>, BadEntry> {
         true => Err(BadEntry::TooLong),
         false => Ok(json),
     }
+}
+
+/// The format has durations in milliseconds.
+fn ms(duration: Duration) -> u64 {
+    duration.as_millis() as u64
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{BadEntry, Reading, Writing};
+use super::{BadEntry, Reading, Writing, fault::WireFault, ms};
 use crate::{
     budget::{MAX_SILENCE, Mark, Mirrored},
     clock::Moment,
@@ -14,12 +14,7 @@ use crate::{
         reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
         soon::rule::Prediction,
     },
-    model::{
-        agent::AgentId,
-        fault::{Down, Fault, NoSuchQueue, QueueListing},
-        known::Confirmed,
-        names::Names,
-    },
+    model::{agent::AgentId, fault::Fault, known::Confirmed, names::Names},
 };
 
 /// The maximum of requests: no window has more.
@@ -129,59 +124,19 @@ struct WireHeld {
     agent: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WireFault {
-    BadToken,
-    NoPermission,
-    NoQueue {
-        asked: String,
-        nearest: Vec<String>,
-    },
-    SeveralQueues {
-        asked: String,
-        ids: Vec<u64>,
-    },
-    NoId(u64),
-    Throttled(Option<u64>),
-    Spent(u64),
-    Cluster,
-    Down {
-        kind: usize,
-        detail: String,
-        wait: Option<u64>,
-    },
-}
-
-/// The causes, in the order of their numbers in the format.
-const DOWNS: [Down; 14] = [
-    Down::Dns,
-    Down::Refused,
-    Down::Proxy,
-    Down::Tls,
-    Down::TimeOut,
-    Down::ConnectionLost,
-    Down::ServerError,
-    Down::Redirect,
-    Down::NotFound,
-    Down::UnexpectedStatus,
-    Down::NotJson,
-    Down::UnexpectedShape,
-    Down::TooLarge,
-    Down::Incomplete,
-];
-
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-fn ms(duration: Duration) -> u64 {
-    duration.as_millis() as u64
 }
 
 /// Returns an age, rounded up: ages are never understated.
 fn age(now: Moment, at: Moment) -> u64 {
     now.longest_since(at).as_micros().div_ceil(1000) as u64
+}
+
+fn names(names: &Names) -> Box<RawValue> {
+    RawValue::from_string(names.to_json())
+        .or_else(|_| to_raw_value(&()))
+        .expect("JSON is JSON")
 }
 
 /// Returns the requests that still stay.
@@ -259,11 +214,7 @@ impl Wire {
             at: ms(writing.engine),
             wall: ms(now.wall),
             whole: entry.whole,
-            names: entry.names.as_deref().map(|names| {
-                RawValue::from_string(names.to_json())
-                    .or_else(|_| to_raw_value(&()))
-                    .expect("JSON is JSON")
-            }),
+            names: entry.names.as_deref().map(names),
             names_age: entry.names_read.map(|read| age(now, read)),
             polls: entry.polls.iter().map(poll).collect(),
             doubted: entry.doubted,
@@ -392,63 +343,5 @@ impl WireHeld {
                 counts_on: self.agent.map(|agent| AgentId(agent.into())),
             },
         })
-    }
-}
-
-impl WireFault {
-    fn new(fault: &Fault, now: Moment) -> Self {
-        let left = |until: Moment| ms(until.boot.saturating_sub(now.boot));
-        match fault {
-            Fault::BadToken => Self::BadToken,
-            Fault::NoPermission => Self::NoPermission,
-            Fault::NoSuchQueue(NoSuchQueue::Name { asked, nearest, .. }) => Self::NoQueue {
-                asked: asked.clone(),
-                nearest: nearest.clone(),
-            },
-            Fault::NoSuchQueue(NoSuchQueue::Ambiguous { asked, ids }) => Self::SeveralQueues {
-                asked: asked.clone(),
-                ids: ids.clone(),
-            },
-            Fault::NoSuchQueue(NoSuchQueue::Id(id)) => Self::NoId(*id),
-            Fault::Throttled { until } => Self::Throttled(until.map(left)),
-            Fault::BudgetSpent { until } => Self::Spent(left(*until)),
-            Fault::ClusterDown(_) => Self::Cluster,
-            Fault::UpstreamDown { kind, detail, wait } => Self::Down {
-                kind: DOWNS.iter().position(|one| one == kind).unwrap_or_default(),
-                detail: detail.clone(),
-                wait: wait.map(ms),
-            },
-        }
-    }
-
-    fn fault(self, now: Moment) -> Fault {
-        let after = |left: u64| now.later(Duration::from_millis(left));
-        match self {
-            Self::BadToken => Fault::BadToken,
-            Self::NoPermission => Fault::NoPermission,
-            Self::NoQueue { asked, nearest } => {
-                // Other nodes only name the nearest queues; the leader's log has them all.
-                let there = QueueListing::default();
-                Fault::NoSuchQueue(NoSuchQueue::Name {
-                    asked,
-                    nearest,
-                    there,
-                })
-            }
-            Self::SeveralQueues { asked, ids } => {
-                Fault::NoSuchQueue(NoSuchQueue::Ambiguous { asked, ids })
-            }
-            Self::NoId(id) => Fault::NoSuchQueue(NoSuchQueue::Id(id)),
-            Self::Throttled(left) => Fault::Throttled {
-                until: left.map(after),
-            },
-            Self::Spent(left) => Fault::BudgetSpent { until: after(left) },
-            Self::Cluster => Fault::ClusterDown(None),
-            Self::Down { kind, detail, wait } => Fault::UpstreamDown {
-                kind: DOWNS.get(kind).copied().unwrap_or(Down::TimeOut),
-                detail,
-                wait: wait.map(Duration::from_millis),
-            },
-        }
     }
 }
