@@ -5,6 +5,8 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
+use jiff::SignedDuration;
+
 /// The quirks of one account, all off by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
@@ -64,8 +66,8 @@ pub struct Quirks {
     pub late_commits: Duration,
     /// How far the dates of every other agent are ahead, and those of the others behind: two servers write them.
     pub clocks_apart: Duration,
-    /// How far all dates are ahead, as if they were in the local time of a zone east of UTC.
-    pub dates_ahead: Duration,
+    /// How far all dates are ahead, as if they were in the local time of a zone: east of UTC, or west if negative.
+    pub dates_ahead: SignedDuration,
     /// How long a cache on the way repeats an answer, with its `Age`.
     pub cache: Duration,
 }

@@ -312,8 +312,7 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn moment(&self, at: SignedDuration) -> Timestamp {
-        let ahead = SignedDuration::try_from(self.quirks.dates_ahead).unwrap_or_default();
-        let written = at.saturating_add(ahead);
+        let written = at.saturating_add(self.quirks.dates_ahead);
         self.start.saturating_add(written).unwrap_or(Timestamp::MAX)
     }
 

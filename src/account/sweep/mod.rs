@@ -4,6 +4,7 @@
 //! the first sweep is compared with polls of the queues before it is used, and each later poll with the last sweep. Sweeps lose trust if
 //! they lack members of queues, or if their statuses contradict the polls. Pure.
 
+mod present;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::present::Present;
 use crate::{
     account::roster::Roster,
     clock::Moment,
@@ -25,8 +27,8 @@ use crate::{
     },
 };
 
-/// CallTools' clock and ours may differ by this much, so a date within this time proves nothing.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+/// The clocks of CallTools' servers may differ by this much, and an answer is on its way for a while, so a date within this time proves nothing.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(60);
 
 /// Rows without dates can be compared if they were read within this time: people change their status about once a minute.
 ///
@@ -98,6 +100,7 @@ pub struct Sweep {
     missed: HashMap<AgentId, Moment>,
     compared: u32,
     contradicted: u32,
+    present: Present,
 }
 
 impl Sweep {
@@ -112,6 +115,7 @@ impl Sweep {
         {
             *begun = page.as_of;
         }
+        self.present.learn(&page.agents, page.as_of);
         self.seen
             .extend(page.agents.iter().map(|agent| agent.id.clone()));
         let sightings = page.agents.into_iter().map(|agent| Sighting {
@@ -135,6 +139,8 @@ impl Sweep {
 
     /// Compares a poll of a queue with the sweeps. Call it before the roster takes the poll.
     pub fn compare(&mut self, agents: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
+        self.present.learn(agents, as_of);
+        let ahead = self.present.ahead();
         let swept = |agent: &Agent| {
             roster
                 .newest(&agent.id)
@@ -146,11 +152,9 @@ impl Sweep {
             .iter()
             .filter_map(|agent| swept(agent).map(|sighting| (sighting, agent)))
             .collect();
-        self.weigh(
-            pairs.iter().map(|(sighting, agent)| {
-                contradict((&sighting.agent, sighting.at), (agent, as_of))
-            }),
-        )
+        self.weigh(pairs.iter().map(|(sighting, agent)| {
+            contradict((&sighting.agent, sighting.at), (agent, as_of), ahead)
+        }))
     }
 
     /// Returns whether a whole sweep agreed with the polls.
@@ -165,7 +169,10 @@ impl Sweep {
 
     /// Starts over without trust.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            present: std::mem::take(&mut self.present),
+            ..Self::default()
+        };
     }
 
     fn begin(&mut self, now: Moment) {
@@ -195,6 +202,7 @@ impl Sweep {
 
     /// Compares the first sweep with the polls before it.
     fn first_comparison(&mut self, roster: &Roster) -> Option<Doubt> {
+        let ahead = self.present.ahead();
         let polled = |swept: &Sighting| roster.newest(&swept.agent.id).cloned();
         let pairs: Vec<_> = self
             .kept
@@ -202,7 +210,7 @@ impl Sweep {
             .filter_map(|swept| polled(swept).map(|polled| (polled, swept.clone())))
             .collect();
         self.weigh(pairs.iter().map(|(polled, swept)| {
-            contradict((&polled.agent, polled.at), (&swept.agent, swept.at))
+            contradict((&polled.agent, polled.at), (&swept.agent, swept.at), ahead)
         }))
     }
 
@@ -245,10 +253,12 @@ impl Sweep {
     }
 }
 
-/// Returns whether two rows of one agent, the first read before the second, contradict each other; `None` if that is unclear.
+/// Returns whether two rows of one agent, the first read before the second, contradict each other; `None` if that is unclear. `ahead` is how far
+/// CallTools' dates are ahead of our boot clock.
 fn contradict(
     (first, first_at): (&Agent, Moment),
     (second, second_at): (&Agent, Moment),
+    ahead: Option<SignedDuration>,
 ) -> Option<bool> {
     if first_at.boot > second_at.boot {
         return None; // The answers arrived in the other order.
@@ -257,8 +267,8 @@ fn contradict(
     match (first.status_since, second.status_since) {
         (Some(first_since), Some(second_since)) => {
             let had_changed = |since: Timestamp, at: Moment| {
-                let differ = SignedDuration::try_from(CLOCKS_DIFFER).ok()?;
-                Some(since.as_duration() + differ < at.timestamp().as_duration())
+                let then = SignedDuration::try_from(at.boot).ok()? + ahead?;
+                Some(since.as_duration() + CLOCKS_DIFFER < then)
             };
             match second_since.cmp(&first_since) {
                 Ordering::Equal => Some(!same),

@@ -25,6 +25,13 @@ fn people(count: usize, status: &str) -> Vec<Agent> {
         .collect()
 }
 
+/// Returns how far dates are ahead of the boot clock if they are this many seconds ahead of the wall clock.
+fn ahead(seconds: i64) -> Option<SignedDuration> {
+    let moment = |of| SignedDuration::try_from(of).unwrap();
+    let usual = moment(at(0).wall) - moment(at(0).boot);
+    Some(usual + SignedDuration::from_secs(seconds))
+}
+
 struct Judge {
     sweep: Sweep,
     roster: Roster,
@@ -113,10 +120,11 @@ fn a_poll_that_contradicts_a_trusted_sweep_is_noticed() {
     judge.poll(0, 0, people(5, "Available"));
     assert_eq!(judge.sweep(10, people(5, "Available")), Verdict::Taken);
     judge.sweep(1_000, people(5, "Available"));
-    // They were on a call long before the sweep, which did not show it.
-    let busy = (0..5)
+    // They were on a call long before the sweep, which did not show it. Somebody has changed just now.
+    let mut busy: Vec<_> = (0..5)
         .map(|n| since(&format!("p{n}"), "On a Call", 500))
         .collect();
+    busy.push(since("p5", "On a Call", 1_001));
     assert_eq!(judge.poll(0, 1_002, busy), Some(Doubt::Contradicted));
 }
 
@@ -224,7 +232,7 @@ fn contradictions_are_distinguished_from_changes_and_lag() {
         ),
     ];
     for (first, second, seconds, expected) in cases {
-        let found = contradict((&first, earlier), (&second, at(seconds)));
+        let found = contradict((&first, earlier), (&second, at(seconds)), ahead(0));
         assert_eq!(
             found, expected,
             "{first:?} then {second:?} {seconds} s later"
@@ -232,10 +240,69 @@ fn contradictions_are_distinguished_from_changes_and_lag() {
     }
     let (newer, older) = (since("a", "On a Call", 5), since("a", "Available", -600));
     assert_eq!(
-        contradict((&newer, at(10)), (&older, at(9))),
+        contradict((&newer, at(10)), (&older, at(9)), ahead(0)),
         None,
         "the answers arrived in the other order"
     );
+}
+
+/// How far dates in New York are behind, in seconds.
+const WEST: i64 = -5 * 3_600;
+
+/// Returns `people` of whom the first have changed to this status since, in the time of New York.
+fn western(count: usize, changed: usize, status: &str, seconds: i64) -> Vec<Agent> {
+    let mut people = people(count, "Available");
+    for (place, person) in people.iter_mut().enumerate() {
+        let id = format!("p{place}");
+        *person = match place < changed {
+            true => since(&id, status, WEST + seconds),
+            false => since(&id, "Available", WEST - 600),
+        };
+    }
+    people
+}
+
+#[test]
+fn changes_are_no_contradictions_if_dates_are_in_local_time_or_our_clock_is_fast() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, western(100, 0, "Available", 0));
+    // Each of 40 has changed since the poll.
+    let verdict = judge.sweep(20, western(100, 40, "On a Call", 5));
+    assert_eq!(verdict, Verdict::Taken);
+    let again = judge.poll(0, 40, western(100, 40, "Available", 25));
+    assert_eq!(again, None);
+}
+
+#[test]
+fn a_stuck_list_is_noticed_by_dates_in_local_time() {
+    let mut judge = Judge::new(1);
+    // Most have changed a while ago, and one just now.
+    let mut polled = western(100, 40, "On a Call", 5);
+    polled[0] = since("p0", "On a Call", WEST + 99);
+    judge.poll(0, 100, polled);
+    let verdict = judge.sweep(110, western(100, 0, "Available", 0));
+    assert_eq!(verdict, Verdict::Doubted(Doubt::Contradicted));
+}
+
+#[test]
+fn the_present_is_the_latest_date_of_the_last_minutes_but_never_in_our_future() {
+    let mut present = Present::default();
+    assert_eq!(present.ahead(), None);
+    present.learn(
+        &[since("a", "Available", WEST), undated("b", "Lunch")],
+        at(0),
+    );
+    assert_eq!(present.ahead(), ahead(WEST));
+    present.learn(&[since("a", "Available", WEST - 50)], at(10));
+    assert_eq!(present.ahead(), ahead(WEST), "nobody has changed");
+    // The clocks are set back by an hour.
+    for (seconds, behind) in [(400, 0), (750, 3_600), (4_000, 3_600)] {
+        let row = since("a", "Available", WEST + seconds as i64 - 3_600);
+        present.learn(&[row], at(seconds));
+        assert_eq!(present.ahead(), ahead(WEST - behind), "{seconds} s");
+    }
+    present.learn(&[since("a", "Available", 90_000)], at(4_010));
+    assert_eq!(present.ahead(), ahead(0));
 }
 
 #[test]

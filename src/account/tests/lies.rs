@@ -1,5 +1,7 @@
 //! Tests that lists which mislead the feeds do not mislead the board.
 
+use jiff::SignedDuration;
+
 use super::{
     feeds::{edit, feed, feed_lines, large, lie},
     truth::Truth,
@@ -112,8 +114,22 @@ async fn odd_dates_do_not_end_the_trust_in_changes() {
             ..HONEST
         },
         Case {
-            name: "local time",
-            quirks: |quirks| quirks.dates_ahead = 300 * MINUTE,
+            name: "local time, east",
+            quirks: |quirks| quirks.dates_ahead = SignedDuration::from_hours(5),
+            ..HONEST
+        },
+        Case {
+            name: "local time, west",
+            quirks: |quirks| quirks.dates_ahead = SignedDuration::from_hours(-5),
+            ..HONEST
+        },
+        Case {
+            name: "a wall clock that is fast",
+            each_minute: |fixture, minute| {
+                if minute == 0 {
+                    fixture.clock.step_wall(90_000);
+                }
+            },
             ..HONEST
         },
         Case {

@@ -3,6 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use clap::{ArgAction, Args};
+use jiff::SignedDuration;
 
 use crate::simulator::{
     DateForm, ForeignQueue, InjectedFault, LoggedInField, NullOrder, Ordering, PageSizeMax, Quirks,
@@ -258,7 +259,7 @@ impl Flags {
             lag_spares: 100 - self.lag_share,
             late_commits: self.late_commits,
             clocks_apart: self.clocks_apart,
-            dates_ahead: Duration::ZERO,
+            dates_ahead: SignedDuration::ZERO,
             cache: self.cache,
             ordering_name: self.ordering_name.clone(),
             ties: self.ties,

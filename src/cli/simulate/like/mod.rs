@@ -7,6 +7,7 @@ mod tests;
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use jiff::SignedDuration;
 
 use crate::{
     calltools::{ORDERING_FIELD, PAGE_SIZE},
@@ -21,11 +22,15 @@ use crate::{
 /// Ten answers with forty rows each are half a megabyte.
 const MAX_REPORT: u64 = 64 * 1024 * 1024;
 
-/// The time zones of the world differ by multiples of this many seconds: quarters of an hour.
-const QUARTER: u64 = 900;
+/// The time zones east of UTC differ by multiples of this many seconds: quarters of an hour.
+const QUARTER: i64 = 900;
 
-/// In an account at work, the newest change of a status is younger than this.
-const NEWEST_CHANGE: Duration = Duration::from_secs(300);
+/// Those west of UTC differ by half hours, and none is further away than twelve hours.
+const HALF_HOUR: i64 = 1_800;
+const FURTHEST_WEST: i64 = -12 * 3_600;
+
+/// In an account at work, the newest change of a status is younger than this, in seconds.
+const NEWEST_CHANGE: i64 = 300;
 
 /// What a simulator needs to behave like an account.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,20 +137,18 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
     }
 }
 
-/// Returns how far all dates are ahead, and how far the clocks that write them are apart. Dates that are ahead by quarters of an hour are in local
+/// Returns how far all dates are ahead, and how far the clocks that write them are apart. Dates that are ahead or behind by a time zone are in local
 /// time: no two clocks differ by so much. The newest change may be some minutes old.
-fn ahead(found: &Findings) -> (Duration, Duration) {
+fn ahead(found: &Findings) -> (SignedDuration, Duration) {
     let ahead = found.newest_change_ahead_seconds.unwrap_or_default();
-    let ahead = Duration::from_secs(u64::try_from(ahead).unwrap_or(0));
-    let zone = Duration::from_secs(ahead.as_secs().next_multiple_of(QUARTER));
-    match zone - ahead < NEWEST_CHANGE {
-        true => (zone, Duration::ZERO),
-        // A difference below a minute is the newest change, which is not as old as our clock says.
-        false => (
-            Duration::ZERO,
-            Duration::from_secs(ahead.as_secs() / 60 * 60),
-        ),
+    let step = if ahead < 0 { HALF_HOUR } else { QUARTER };
+    let zone = ahead.saturating_add(step - 1).div_euclid(step) * step;
+    if zone.saturating_sub(ahead) < NEWEST_CHANGE && zone >= FURTHEST_WEST {
+        return (SignedDuration::from_secs(zone), Duration::ZERO);
     }
+    // A difference below a minute is the newest change, which is not as old as our clock says.
+    let apart = u64::try_from(ahead).unwrap_or(0) / 60 * 60;
+    (SignedDuration::ZERO, Duration::from_secs(apart))
 }
 
 fn status_form(form: Option<Form>) -> simulator::StatusForm {

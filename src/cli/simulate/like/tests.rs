@@ -129,25 +129,36 @@ async fn the_ordering_field_is_imitated_too() {
 #[tokio::test(start_paused = true)]
 async fn dates_in_local_time_are_imitated_as_such() {
     let mut odd = report(&[], None).await;
-    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    for (seconds, dates_ahead, clocks_apart) in [
-        (18_000, minutes(300), minutes(0)),
-        (20_650, minutes(345), minutes(0)),
-        (7_000, minutes(120), minutes(0)),
-        (150, minutes(0), minutes(2)),
-        (3, minutes(0), minutes(0)),
-        (0, minutes(0), minutes(0)),
-        (-18_000, minutes(0), minutes(0)),
+    for (seconds, zone_minutes, apart_minutes) in [
+        (18_000, 300, 0),
+        (20_650, 345, 0),
+        (7_000, 120, 0),
+        (150, 0, 2),
+        (3, 0, 0),
+        (0, 0, 0),
+        (-18_000, -300, 0),
+        (-18_120, -300, 0),
+        (-12_640, -210, 0),
+        // At night, the newest change is old.
+        (-250, 0, 0),
+        (-1_000, 0, 0),
+        (-54_000, 0, 0),
     ] {
         odd.found.newest_change_ahead_seconds = Some(seconds);
         let quirks = Likeness::of_report(&odd).quirks;
         let found = (quirks.dates_ahead, quirks.clocks_apart);
-        assert_eq!(found, (dates_ahead, clocks_apart), "{seconds} s");
+        let expected = (
+            SignedDuration::from_mins(zone_minutes),
+            Duration::from_secs(60 * apart_minutes),
+        );
+        assert_eq!(found, expected, "{seconds} s");
     }
-    odd.found.newest_change_ahead_seconds = Some(18_000);
-    let again = report(&[], Some(&Likeness::of_report(&odd))).await;
-    let ahead = again.found.newest_change_ahead_seconds.expect("dates");
-    assert!((17_000..=18_000).contains(&ahead), "{ahead}");
+    for zone in [18_000, -18_000] {
+        odd.found.newest_change_ahead_seconds = Some(zone);
+        let again = report(&[], Some(&Likeness::of_report(&odd))).await;
+        let ahead = again.found.newest_change_ahead_seconds.expect("dates");
+        assert!((zone - 1_000..=zone).contains(&ahead), "{ahead}");
+    }
 }
 
 #[test]
@@ -315,6 +326,7 @@ fn a_number_that_no_survey_finds_is_rejected_with_its_place() {
     let farthest = read_with(r#"{"newest_change_ahead_seconds":251617190400}"#);
     let quirks = farthest.expect("a report").quirks;
     assert!(
-        quirks.dates_ahead.max(quirks.clocks_apart) >= Duration::from_secs(251_617_190_400 - 60)
+        quirks.dates_ahead.unsigned_abs().max(quirks.clocks_apart)
+            >= Duration::from_secs(251_617_190_400 - 60)
     );
 }
