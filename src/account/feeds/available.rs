@@ -16,6 +16,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    dates::Newest,
     doubt::Doubt,
     lag::Lag,
     listed::{LastListed, Listed},
@@ -97,7 +98,7 @@ struct Reading {
     places: HashMap<AgentId, Place>,
     /// The number of rows that could not be read.
     skipped: usize,
-    /// The newest date on the first page.
+    /// A date that CallTools' present had reached when it gave the first page.
     high: Option<Timestamp>,
 }
 
@@ -275,7 +276,7 @@ impl Reading {
             self.as_of = page.as_of; // A cache had kept it.
         }
         if self.pages == 0 {
-            self.high = page.rows.iter().filter_map(|row| row.status_since).max();
+            self.high = Newest::of(page.rows.iter().filter_map(|row| row.status_since)).reach();
         }
         self.pages += 1;
         self.skipped += page.skipped;

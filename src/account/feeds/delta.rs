@@ -3,9 +3,9 @@
 //! One page shows every change since the last page, however large the roster. CallTools does not promise this order, so every page is checked, and
 //! so is what the list omits. Dates are only compared with dates of CallTools, and moments only with our clock.
 //!
-//! A chain of readings begins at a look at the full list. Each reading has to reach back to the newest date of the last reading, and a little
-//! further, because CallTools may commit changes late. Then the agents who are not on the list have not changed, and are known as of the request
-//! for its first page. Pure.
+//! A chain of readings begins at a look at the full list. Each reading has to reach back to the third newest date of the last reading, because single
+//! dates may be wrong, and a little further, because CallTools may commit changes late. Then the agents who are not on the list have not changed,
+//! and are known as of the request for its first page. Pure.
 
 mod checks;
 mod reading;
@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 pub(super) use self::checks::CROSSING;
 use self::reading::{Chain, Reading};
 use super::{
-    dates::{Dates, distinct},
+    dates::{Dates, Newest, distinct},
     doubt::Doubt,
     lag::Lag,
     lengths::Lengths,
@@ -106,11 +106,13 @@ impl Delta {
     pub fn begin<'a>(&mut self, at: Moment, rows: impl Iterator<Item = &'a Agent>) {
         self.reading = None;
         self.proved = false;
+        let newest = Newest::of(rows.filter_map(|row| row.status_since));
         self.chain = Some(Chain {
             base: at,
             as_of: at,
             known: at,
-            high: rows.filter_map(|row| row.status_since).max(),
+            high: newest.likely(),
+            reach: newest.reach(),
         });
     }
 
@@ -189,7 +191,7 @@ impl Delta {
         self.absent.keys()
     }
 
-    /// Returns the newest date of the last complete reading.
+    /// Returns the newest date of the complete readings.
     #[cfg(test)]
     pub(super) fn high(&self) -> Option<Timestamp> {
         self.chain.and_then(|chain| chain.high)
@@ -235,16 +237,15 @@ impl Delta {
         if reading.pages == 0 {
             self.undated = (page.page as usize - 1) * self.page_size + undated;
         }
-        let Some((&newest, &oldest)) = dated.first().zip(dated.last()) else {
+        let Some(&oldest) = dated.last() else {
             return self.take_undated(page);
         };
         reading.pages += 1;
         reading.dates += distinct(&dated);
-        if reading.newest.is_none() {
-            reading.newest = Some(newest);
-            if let Err(doubt) = self.look_for_absent(page, (newest, oldest), roster) {
-                return Step::Distrusted(doubt);
-            }
+        let is_first_dated = reading.newest.newest().is_none();
+        reading.newest.add(dated.iter().copied());
+        if is_first_dated && let Err(doubt) = self.look_for_absent(page, oldest, roster) {
+            return Step::Distrusted(doubt);
         }
         self.learn_lateness(page, roster);
         let ends = page.last || is_rest_undated;
@@ -261,7 +262,7 @@ impl Delta {
         let Some(reading) = &mut self.reading else {
             return Step::Failed;
         };
-        if reading.newest.is_some() || page.rows.is_empty() && page.page == 1 {
+        if reading.newest.newest().is_some() || page.rows.is_empty() && page.page == 1 {
             return self.complete(); // The dated rows have ended, or there are no agents.
         }
         if page.last {
@@ -276,13 +277,13 @@ impl Delta {
     }
 
     fn advance(&mut self, page: u32, oldest: Timestamp, ends: bool) -> Step {
-        let high = self.chain.and_then(|chain| chain.high);
-        let reaches_back = high.is_some_and(|high| oldest <= high - self.overlap());
+        let reach = self.chain.and_then(|chain| chain.reach);
+        let reaches_back = reach.is_some_and(|reach| oldest <= reach - self.overlap());
         let pages = self.reading.as_ref().map_or(0, |reading| reading.pages);
         if ends || reaches_back {
             return self.complete();
         }
-        if high.is_none() {
+        if reach.is_none() {
             self.chain = None; // Nothing tells how far back it must reach, so a chain begins here.
             return self.complete();
         }
@@ -303,8 +304,9 @@ impl Delta {
             as_of: reading.as_of,
             known: reading.as_of,
             high: None,
+            reach: None,
         });
-        if reading.is_lagging || reading.newest < chain.high {
+        if reading.is_lagging || reading.newest.newest() < chain.high {
             return self.lags();
         }
         if reading.skipped > 0 {
@@ -315,7 +317,8 @@ impl Delta {
             };
         }
         (self.lagging, self.unreadable) = (0, 0);
-        chain.high = reading.newest;
+        chain.high = chain.high.max(reading.newest.likely());
+        chain.reach = reading.newest.reach();
         chain.as_of = reading.as_of;
         if !self.proved {
             self.proved = reading.dates >= DATES_TO_PROVE && self.absent.is_empty();

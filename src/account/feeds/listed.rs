@@ -23,7 +23,8 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(30);
 pub(super) struct Listed {
     /// When its first page was requested.
     pub as_of: Moment,
-    /// The newest date on its first page, or of an earlier reading. Later pages may show what happened after an agent's page was read.
+    /// The third newest date on its first page, because single ones may be wrong, or of an earlier reading. Later pages may show what happened after an
+    /// agent's page was read.
     pub high: Timestamp,
     /// The agents on it.
     pub agents: HashSet<AgentId>,

@@ -9,7 +9,7 @@ impl Feeds {
     /// of which it is known. `pages` is the length of the full list, as far as known.
     ///
     /// The chain begins at the earliest of these moments, unless some rows are older than any chain may be; it does not confirm these. Changes
-    /// since then are later than the newest date of that moment, so a reading has to reach back to that date.
+    /// since then are later than the dates of that moment, so a reading has to reach back to these.
     pub fn begin_again(&mut self, known: &[Sighting], pages: u32, now: Moment) {
         self.sweep_pages = self.sweep_pages.max(pages);
         let is_new = |at: &Moment| now.longest_since(*at) < CHANGES_FORGOTTEN;

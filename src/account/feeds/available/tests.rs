@@ -13,6 +13,15 @@ fn rows(names: std::ops::Range<usize>, status: &str) -> Vec<Agent> {
     names.map(row).collect()
 }
 
+/// Lets three of these agents have changed lately.
+fn changed_lately(mut rows: Vec<Agent>) -> Vec<Agent> {
+    let lately = Some(jiff::Timestamp::constant(1_795_341_900, 0));
+    rows[..3]
+        .iter_mut()
+        .for_each(|row| row.status_since = lately);
+    rows
+}
+
 fn roster(rows: Vec<Agent>) -> Roster {
     let mut roster = Roster::new(1);
     let sighting = |agent| Sighting {
@@ -179,8 +188,7 @@ fn a_page_that_was_not_requested_next_belongs_to_no_reading() {
 fn agents_with_a_new_ready_status_are_no_misses_of_earlier_lists() {
     let mut feed = available(&["Available"]);
     let board = roster(rows(0..30, "Available"));
-    let mut listed = rows(0..27, "Available");
-    listed[0].status_since = Some(jiff::Timestamp::constant(1_795_341_900, 0));
+    let listed = changed_lately(rows(0..27, "Available"));
     for seconds in [10, 60] {
         let page = FilteredPage {
             as_of: at(seconds),
@@ -223,8 +231,7 @@ fn the_first_reading_is_not_compared_with_what_its_own_pages_showed() {
 fn agents_whom_two_readings_omit_end_its_trust() {
     let mut feed = available(&["Available"]);
     let board = roster(rows(0..30, "Available"));
-    let mut listed = rows(3..30, "Available");
-    listed[0].status_since = Some(jiff::Timestamp::constant(1_795_341_900, 0));
+    let listed = changed_lately(rows(3..30, "Available"));
     let polled = rows(0..3, "Available");
     for (seconds, doubt) in [(10, None), (60, Some(Doubt::Missed))] {
         let page = FilteredPage {
@@ -235,6 +242,26 @@ fn agents_whom_two_readings_omit_end_its_trust() {
         assert!(matches!(step, Step::Complete { .. }), "{step:?}");
         assert_eq!(feed.compare(&polled, at(seconds + 1)), doubt);
     }
+}
+
+#[test]
+fn single_dates_in_the_future_end_no_trust() {
+    let mut feed = available(&["Available"]);
+    let board = roster(rows(0..30, "Available"));
+    let mut listed = rows(3..30, "Available");
+    for row in &mut listed[..2] {
+        row.status_since = Some(jiff::Timestamp::constant(1_795_428_000, 0));
+    }
+    for seconds in [10, 60] {
+        let page = FilteredPage {
+            as_of: at(seconds),
+            ..page(1, true, &listed)
+        };
+        feed.take(page, board.available(), &board);
+    }
+    // They came after the last reading, or left after it.
+    assert_eq!(feed.compare(&rows(0..3, "Available"), at(61)), None);
+    assert_eq!(feed.compare(&rows(20..30, "On a Call"), at(61)), None);
 }
 
 /// Reads a list of two pages that was requested at this second. Returns as of when everybody is known, and who is gone.

@@ -4,10 +4,13 @@ use std::{collections::HashSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Delta, reading::Chain};
+use super::{
+    Delta,
+    reading::{Chain, Reading},
+};
 use crate::{
     account::{
-        feeds::{doubt::Doubt, page::DeltaPage},
+        feeds::{dates::STRAY, doubt::Doubt, page::DeltaPage},
         roster::Roster,
     },
     clock::Moment,
@@ -30,7 +33,7 @@ impl Delta {
     /// Checks the list against rows of a poll or of a full page, all of one look. Call it before the roster takes them.
     pub fn compare(&mut self, rows: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
         let chain = self.chain.filter(|_| self.proved)?;
-        let due = chain.high? - self.overlap();
+        let due = chain.reach? - self.overlap();
         let (mut compared, mut missed, mut left_out) = (0, 0, false);
         for row in rows {
             let Some(known) = roster.newest(&row.id) else {
@@ -63,9 +66,13 @@ impl Delta {
     pub(super) fn look_for_absent(
         &mut self,
         page: DeltaPage<'_>,
-        (newest, oldest): (Timestamp, Timestamp),
+        oldest: Timestamp,
         roster: &Roster,
     ) -> Result<(), Doubt> {
+        let newest = |reading: &Reading| Some((reading.newest.newest()?, reading.newest.likely()?));
+        let Some((newest, likely)) = self.reading.as_ref().and_then(newest) else {
+            return Ok(());
+        };
         let listed: HashSet<&AgentId> = page.rows.iter().map(|row| &row.id).collect();
         self.absent.retain(|id, since| {
             !listed.contains(id) && page.as_of.longest_since(*since) < ABSENCE_LASTS
@@ -83,8 +90,9 @@ impl Delta {
             if date <= oldest || may_have_crossed || listed.contains(id) {
                 continue;
             }
-            if date > newest - overlap {
-                is_lagging |= date > newest;
+            if date > likely - overlap {
+                // A date far beyond was wrong, and CallTools has corrected it.
+                is_lagging |= date > newest && date <= newest + STRAY;
                 continue;
             }
             missing += 1;
@@ -106,7 +114,7 @@ impl Delta {
     /// Learns delays of commits from new rows whose dates are older than the last reading.
     pub(super) fn learn_lateness(&mut self, page: DeltaPage<'_>, roster: &Roster) {
         let Some(Chain {
-            high: Some(high),
+            reach: Some(reach),
             base,
             ..
         }) = self.chain
@@ -114,10 +122,10 @@ impl Delta {
             return;
         };
         let late = page.rows.iter().filter_map(|row| {
-            let date = row.status_since.filter(|date| *date < high)?;
+            let date = row.status_since.filter(|date| *date < reach)?;
             let known = roster.newest(&row.id)?;
             let is_news = known.at.boot >= base.boot && known.agent.status_since < Some(date);
-            is_news.then(|| high.duration_since(date))
+            is_news.then(|| reach.duration_since(date))
         });
         let Some(late) = late.max() else { return };
         let is_forgotten = |(known, at): (SignedDuration, Moment)| {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::clock::Moment;
+use crate::{account::feeds::dates::Newest, clock::Moment};
 
 /// Readings that each reach back to the last one.
 #[derive(Clone, Copy, Debug)]
@@ -13,8 +13,10 @@ pub(super) struct Chain {
     pub as_of: Moment,
     /// As of when it is known who has changed since the base: the start of the last complete reading, or the look that it lags behind.
     pub known: Moment,
-    /// The newest date of the last complete reading.
+    /// The newest date of the complete readings that is likely right. Older readings lag.
     pub high: Option<Timestamp>,
+    /// The date of the last complete reading that the next one has to reach back to. Wrong dates in the future do not raise it.
+    pub reach: Option<Timestamp>,
 }
 
 /// An unfinished reading.
@@ -26,8 +28,8 @@ pub(super) struct Reading {
     pub pages: u32,
     /// The number of pages of undated rows.
     pub undated_pages: u32,
-    /// The newest date.
-    pub newest: Option<Timestamp>,
+    /// The newest dates.
+    pub newest: Newest,
     /// The number of distinct dates.
     pub dates: usize,
     /// Whether it lacks changes that are known.
@@ -42,7 +44,7 @@ impl Reading {
             as_of,
             pages: 0,
             undated_pages: 0,
-            newest: None,
+            newest: Newest::default(),
             dates: 0,
             is_lagging: false,
             skipped: 0,

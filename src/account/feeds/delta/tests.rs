@@ -237,10 +237,9 @@ fn a_late_commit_widens_the_overlap() {
     let now = rows(0, &newest_first(18));
     assert_eq!(delta.take(page(1, 20, true, &now), &board), complete(20));
     see(&mut board, 20, now);
-    // Agent 5 changed at 14 after 13, and the last list did not show it.
+    // Two agents changed at 12 after 11 and 10, and the last list did not show it. That is 4 s before its third newest date.
     let mut dates = newest_first(18);
-    dates[4] = Some(14);
-    dates[5] = Some(14);
+    dates[7..9].fill(Some(12));
     let late = rows(0, &dates);
     assert_eq!(delta.take(page(1, 25, true, &late), &board), complete(25));
     assert_eq!(delta.overlap(), SignedDuration::from_secs(6));
@@ -397,4 +396,94 @@ fn a_chain_without_any_date_begins_at_its_first_reading() {
     assert_eq!(delta.confirmed(), Some((at(0), at(0))));
     delta.confirm(at(10));
     assert_eq!(delta.confirmed(), Some((at(0), at(10))));
+}
+
+/// Returns twenty dates, of which the first is a day ahead of the newest other.
+fn stray_first(newest: i64) -> Vec<Option<i64>> {
+    let mut dates = newest_first(newest + 1);
+    dates[0] = Some(newest + 86_400);
+    dates
+}
+
+#[test]
+fn a_date_in_the_future_does_not_make_a_reading_complete() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    let first = rows(0, &stray_first(10));
+    assert_eq!(
+        delta.take(page(1, 11, false, &first), &nobody),
+        complete(11)
+    );
+    // Many have changed, so some may have fallen off the page.
+    let many = rows(0, &stray_first(60));
+    assert_eq!(
+        delta.take(page(1, 61, false, &many), &nobody),
+        Step::ReadOn(2)
+    );
+    let next = rows(20, &newest_first(41));
+    assert_eq!(
+        delta.take(page(2, 61, false, &next), &nobody),
+        Step::ReadOn(3)
+    );
+    let last = rows(40, &newest_first(21));
+    assert_eq!(delta.take(page(3, 61, false, &last), &nobody), complete(61));
+    // The chain may also begin at such a date.
+    let mut delta = Delta::default();
+    delta.begin(at(0), first.iter());
+    assert_eq!(
+        delta.take(page(1, 61, false, &many), &nobody),
+        Step::ReadOn(2)
+    );
+}
+
+#[test]
+fn a_date_in_the_future_that_is_corrected_shows_no_lag() {
+    for is_on_the_page in [true, false] {
+        let mut delta = begun(0);
+        let stray = rows(0, &stray_first(18));
+        let mut board = roster(1, rows(0, &newest_first(0)));
+        assert_eq!(delta.take(page(1, 20, true, &stray), &board), complete(20));
+        see(&mut board, 20, stray);
+        for seconds in [40, 45, 50] {
+            let mut dates = newest_first(19);
+            dates[0] = dates[1];
+            let mut now = rows(0, &dates);
+            now[0].id = AgentId("somebody else".into());
+            if is_on_the_page {
+                now[4].id = AgentId("a0".into());
+            }
+            let step = delta.take(page(1, seconds, true, &now), &board);
+            assert_eq!(step, complete(seconds), "{is_on_the_page}");
+        }
+    }
+}
+
+#[test]
+fn a_date_in_the_future_makes_no_change_due() {
+    let mut delta = begun(0);
+    let now = rows(0, &stray_first(30));
+    let nobody = Roster::new(1);
+    assert_eq!(delta.take(page(1, 31, true, &now), &nobody), complete(31));
+    let board = roster(31, now);
+    // They have changed since.
+    let later = rows(1, &[Some(35), Some(36), Some(37)]);
+    assert_eq!(delta.compare(&later, at(40), &board), None);
+    // Nor does it make any late.
+    let next = rows(0, &stray_first(50));
+    assert_eq!(delta.take(page(1, 51, true, &next), &board), complete(51));
+    assert_eq!(delta.overlap(), MIN_OVERLAP);
+}
+
+#[test]
+fn the_first_change_for_hours_shows_no_lag() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    let hours = |hours: &[i64]| {
+        let dates: Vec<_> = hours.iter().map(|hour| Some(hour * 3_600)).collect();
+        rows(0, &dates)
+    };
+    for list in [[8, 7, 7, 0], [10, 7, 7, 0], [12, 10, 7, 0]] {
+        let sent = list[0] as u64 * 3_600 + 1;
+        let list = hours(&list);
+        let step = delta.take(page(1, sent, true, &list), &nobody);
+        assert_eq!(step, complete(sent));
+    }
 }
