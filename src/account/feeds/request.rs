@@ -43,7 +43,10 @@ impl Feeds {
         if self.sweep_pages < 2 {
             return (self.full(now), false);
         }
-        let trial = if self.tried { None } else { self.trial(now) };
+        // The readings of a candidate follow one another: changes of a busy floor fill more than a page in the time of two requests.
+        let is_candidate = self.choice.is_candidate(Feed::Delta);
+        let takes_turns = self.tried && !is_candidate;
+        let trial = if takes_turns { None } else { self.trial(now) };
         (trial.unwrap_or_else(|| self.routine(now)), false)
     }
 

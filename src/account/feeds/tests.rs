@@ -568,18 +568,13 @@ fn changes_are_read_on_until_they_replace_another_feed() {
     assert!(feeds.choose(moment(0)));
     assert_eq!((feeds.in_use(), feeds.pages()), (Feed::Available, 8));
     feeds.full_page(7, Some(8), moment(0), &rows);
-    for reading in 1..=3 {
-        let time = reading * 40_000;
+    for reading in 1..=5 {
+        let time = reading * PERIOD;
         let (request, _) = feeds.next(moment(time));
         assert_eq!(request, Request::Delta(1), "reading {reading}");
         feeds.take_delta(changes_page(time, &rows), &roster, moment(time + WAY));
-        assert_eq!(feeds.choose(moment(time + WAY)), reading == 3);
-        // The list of available agents, in turn.
-        let (request, _) = feeds.next(moment(time + PERIOD));
-        let is_available = matches!(request, Request::Available { page: 1, .. });
-        assert_eq!(is_available, reading < 3, "{request:?}");
-        feeds.sent(Feed::Available);
-        feeds.choose(moment(time + 2 * PERIOD));
+        // Now it is a candidate, whose readings follow one another.
+        assert_eq!(feeds.choose(moment(time + WAY)), reading == 5);
     }
     assert_eq!(feeds.in_use(), Feed::Delta);
 }
