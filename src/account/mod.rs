@@ -36,6 +36,7 @@ mod remote;
 mod results;
 pub mod roster;
 pub mod schedule;
+mod slipped;
 pub mod sweep;
 mod terms;
 #[cfg(test)]

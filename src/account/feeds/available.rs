@@ -5,13 +5,10 @@
 //! lists far fewer agents than are known says nothing about the others, and neither does one with a row that cannot be read. Only pages that were
 //! requested next belong to a reading.
 //!
-//! If an agent leaves a page that was read already, the rows behind move up, and the first of the next page slips to a page that is not read again.
-//! So an agent whose place in the last reading would be between two pages of this one is gone only if the next reading lacks them, too. Pure.
+//! An agent whose place in the last reading would be between two pages of this one may have [slipped](crate::account::slipped) to a page that was read
+//! already, so they are gone only if the next reading lacks them, too. Pure.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -23,7 +20,7 @@ use super::{
     page::FilteredPage,
 };
 use crate::{
-    account::roster::Roster,
+    account::{roster::Roster, slipped::slipped},
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
@@ -223,7 +220,11 @@ impl Available {
         };
         let absent = roster.newest_rows().filter(is_absent);
         let absent = absent.map(|row| row.agent.id.clone());
-        let slipped = reading.slipped_from(&self.order);
+        let is_edge = |before: Place, place: Place| {
+            before.status == place.status && before.page != place.page
+        };
+        let place = |id: &AgentId| reading.places.get(id).copied();
+        let slipped = slipped(&self.order, place, is_edge);
         let (unsure, gone): (Vec<_>, Vec<_>) = absent.partition(|id| slipped.contains(id));
         let known = match unsure.is_empty() {
             true => as_of,
@@ -293,26 +294,6 @@ impl Reading {
             true => (self.status + 1, 1),
             false => (self.status, page.page + 1),
         };
-    }
-
-    /// Returns the agents of the last reading, in its `order`, who are not on this one and would be between two of its pages.
-    fn slipped_from(&self, order: &[AgentId]) -> HashSet<AgentId> {
-        let (mut slipped, mut absent) = (HashSet::new(), Vec::new());
-        let mut before: Option<Place> = None;
-        for id in order {
-            let Some(place) = self.places.get(id) else {
-                absent.push(id.clone());
-                continue;
-            };
-            let is_edge =
-                |before: Place| before.status == place.status && before.page != place.page;
-            match before.is_some_and(is_edge) {
-                true => slipped.extend(absent.drain(..)),
-                false => absent.clear(),
-            }
-            before = Some(*place);
-        }
-        slipped
     }
 }
 

@@ -4,20 +4,16 @@
 //! the first sweep is compared with polls of the queues before it is used, and each later poll with the last sweep. Sweeps lose trust if
 //! they lack members of queues, or if their statuses contradict the polls. Pure.
 
+mod missing;
 mod present;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    cmp::Ordering,
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use self::present::Present;
+use self::{missing::Missing, present::Present};
 use crate::{
     account::roster::Roster,
     clock::Moment,
@@ -94,10 +90,8 @@ pub struct SweptPage {
 pub struct Sweep {
     trusted: bool,
     begun: Option<Moment>,
-    seen: HashSet<AgentId>,
     kept: Vec<Sighting>,
-    /// Members that a whole sweep lacked, and when it began.
-    missed: HashMap<AgentId, Moment>,
+    missing: Missing,
     compared: u32,
     contradicted: u32,
     present: Present,
@@ -116,8 +110,7 @@ impl Sweep {
             *begun = page.as_of;
         }
         self.present.learn(&page.agents, page.as_of);
-        self.seen
-            .extend(page.agents.iter().map(|agent| agent.id.clone()));
+        self.missing.add(page.page, &page.agents);
         let sightings = page.agents.into_iter().map(|agent| Sighting {
             agent: Arc::new(agent),
             at: page.as_of,
@@ -129,7 +122,7 @@ impl Sweep {
             self.kept.extend(sightings);
         }
         if page.last {
-            self.end(roster)
+            self.end(page.page, roster)
         } else if self.trusted {
             Verdict::Taken
         } else {
@@ -177,11 +170,11 @@ impl Sweep {
 
     fn begin(&mut self, now: Moment) {
         self.begun = Some(now);
-        self.seen.clear();
+        self.missing.begin();
         self.kept.clear();
     }
 
-    fn end(&mut self, roster: &mut Roster) -> Verdict {
+    fn end(&mut self, pages: u32, roster: &mut Roster) -> Verdict {
         let Some(begun) = self.begun.take() else {
             return Verdict::Kept; // The rest of a sweep whose start was lost.
         };
@@ -190,7 +183,8 @@ impl Sweep {
         } else {
             self.first_comparison(roster)
         };
-        if let Some(doubt) = doubt.or_else(|| self.look_for_missing(begun, roster)) {
+        let is_wrong = self.missing.end(begun, pages, roster);
+        if let Some(doubt) = doubt.or(is_wrong.then_some(Doubt::Missing)) {
             self.reset();
             return Verdict::Doubted(doubt);
         }
@@ -228,28 +222,9 @@ impl Sweep {
         doubt.then_some(Doubt::Contradicted)
     }
 
-    /// Looks for members who are missing from the sweep. Such a member may have left the account, or moved between pages while they were read. If
-    /// a later poll of the queue shows them and a later sweep still does not, the sweep is wrong.
-    fn look_for_missing(&mut self, begun: Moment, roster: &Roster) -> Option<Doubt> {
-        let mut missed = HashMap::new();
-        let mut doubt = None;
-        for ((_, polled), agent) in roster.members() {
-            if self.seen.contains(&agent.id) || polled.boot >= begun.boot {
-                continue;
-            }
-            let first = *self.missed.get(&agent.id).unwrap_or(&begun);
-            if polled.boot > first.boot {
-                doubt = Some(Doubt::Missing);
-            }
-            missed.insert(agent.id.clone(), first);
-        }
-        self.missed = missed;
-        doubt
-    }
-
     /// Returns the members who are missing from the last whole sweep. Their queues should be polled soon.
     pub fn missed(&self) -> impl Iterator<Item = &AgentId> {
-        self.missed.keys()
+        self.missing.agents()
     }
 }
 

@@ -67,6 +67,36 @@ impl Judge {
         self.page(seconds, 1, true, agents)
     }
 
+    /// Reads a list in pages of ten.
+    fn paged(&mut self, seconds: u64, agents: &[Agent]) -> Verdict {
+        let pages: Vec<_> = agents.chunks(10).collect();
+        let mut verdict = Verdict::Kept;
+        for (number, rows) in (1..).zip(&pages) {
+            verdict = self.page(
+                seconds,
+                number,
+                number as usize == pages.len(),
+                rows.to_vec(),
+            );
+        }
+        verdict
+    }
+
+    /// Polls everybody and then reads a list that lacks these of thirty agents, again and again. Returns in which sweep it is doubted.
+    fn sweeps_without(&mut self, sweeps: std::ops::Range<u64>, hidden: &[usize]) -> Option<u64> {
+        let mut listed = people(30, "Available");
+        listed.retain(|agent| {
+            !hidden
+                .iter()
+                .any(|place| *agent.id.0 == *format!("p{place}"))
+        });
+        let mut doubted = |sweep: u64| {
+            self.poll(0, 20 * sweep, people(30, "Available"));
+            self.paged(20 * sweep + 10, &listed) == Verdict::Doubted(Doubt::Missing)
+        };
+        sweeps.into_iter().find(|sweep| doubted(*sweep))
+    }
+
     fn status(&self, id: &str) -> Option<&str> {
         let sighting = self.roster.newest(&AgentId(id.into()))?;
         sighting.agent.status.as_deref()
@@ -346,6 +376,37 @@ fn an_agent_missed_between_two_pages_is_seen_the_next_time() {
     assert_eq!(judge.sweep.missed().count(), 0);
     // And it does not count against later sweeps.
     assert_eq!(judge.sweep(40, people(4, "Available")), Verdict::Taken);
+}
+
+#[test]
+fn agents_whom_the_edge_between_two_pages_hides_are_not_missing() {
+    let mut judge = Judge::new(1);
+    assert_eq!(judge.sweeps_without(0..1, &[]), None);
+    // The first of the second page in some sweeps, then the first of the third as well.
+    assert_eq!(judge.sweeps_without(1..6, &[10]), None);
+    assert_eq!(judge.sweep.missed().count(), 1);
+    assert_eq!(judge.sweeps_without(6..12, &[10, 21]), Some(10));
+}
+
+#[test]
+fn agents_whom_no_sweep_has_shown_yet_may_be_at_an_edge() {
+    let mut judge = Judge::new(1);
+    assert_eq!(judge.sweeps_without(0..5, &[10]), None);
+    assert_eq!(judge.sweeps_without(5..6, &[]), None);
+    assert_eq!(judge.sweeps_without(6..10, &[10]), None);
+    assert!(judge.sweep.is_trusted());
+    // Three pages have two edges.
+    let many = [1, 2, 3, 4, 5];
+    assert_eq!(Judge::new(1).sweeps_without(0..9, &many), Some(1));
+    assert_eq!(Judge::new(1).sweeps_without(0..9, &many[1..]), None);
+    assert_eq!(Judge::new(1).sweeps_without(0..12, &many[1..]), Some(9));
+}
+
+#[test]
+fn agents_amid_a_page_are_missing_soon() {
+    let mut judge = Judge::new(1);
+    assert_eq!(judge.sweeps_without(0..3, &[]), None);
+    assert_eq!(judge.sweeps_without(3..9, &[5]), Some(4));
 }
 
 #[test]

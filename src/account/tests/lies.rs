@@ -10,7 +10,7 @@ use super::{
 use crate::{
     account::feeds::Feed,
     logged::listen,
-    simulator::{DateForm, NullOrder, Quirks, Ties, World},
+    simulator::{DateForm, NullOrder, Ordering, Quirks, Ties, World},
 };
 
 /// A way in which an account's lists can mislead, and what is expected of the board.
@@ -87,11 +87,10 @@ async fn lived(case: &Case, seed: u64) -> Fixture {
     assert_eq!(feed(&fixture), case.feed, "{}", told());
     assert!(!omits || used <= case.found_within, "{used:?}, {}", told());
     assert!(feed_lines(&logged).len() <= case.lines, "{}", told());
-    assert!(
-        logged.lines().len() <= case.lines + 3,
-        "{:?}",
-        logged.lines()
-    );
+    // A queue of several pages may miss an agent between two of them.
+    let mut lines = logged.lines();
+    lines.retain(|line| !line.contains("CallTools' count"));
+    assert!(lines.len() <= case.lines + 3, "{lines:?}");
     assert_eq!(fixture.distrusted(), 0, "{}", told());
     assert_eq!(fixture.simulator.throttled(), 0);
     assert!(fixture.simulator.worst_sliding_hour() <= 1000);
@@ -206,6 +205,24 @@ async fn old_answers_make_statuses_old_but_not_wrong() {
         },
     ] {
         lived(&case, 23).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_without_order_and_filter_are_swept_although_rows_move() {
+    for seed in 23..26 {
+        let case = Case {
+            name: "rows that move between the pages of sweeps",
+            quirks: |quirks| {
+                quirks.rows_move = true;
+                quirks.ordering = Ordering::Off;
+                quirks.status_filter_ignored = true;
+            },
+            feed: Feed::Sweep,
+            lines: 2,
+            ..HONEST
+        };
+        lived(&case, seed).await;
     }
 }
 
