@@ -226,7 +226,9 @@ impl Account {
             Taken::Changes { .. } | Taken::Available { .. } => self.end_reading(),
             Taken::GivenUp(feed, why) => self.give_up_feed(feed, why),
         }
-        for place in self.queues_of(self.feeds.absent()) {
+        let now = self.deps.clock.now();
+        let missing = self.looking.for_missing(self.feeds.absent(), now);
+        for place in self.queues_of(missing.iter()) {
             self.schedule.look_for_missing(place);
         }
         self.ask_next();

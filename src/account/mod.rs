@@ -25,6 +25,7 @@ mod headcount;
 mod health;
 mod job;
 mod leading;
+mod looking;
 mod naming;
 mod news;
 mod on_demand;
@@ -58,6 +59,7 @@ use self::{
     headcount::Headcount,
     job::Done,
     leading::Told,
+    looking::Looking,
     naming::Naming,
     opening::Opening,
     token::LOOK_EVERY,
@@ -159,6 +161,7 @@ pub struct Account {
     /// Whether this node, while it follows, could not read some of the leader's rows.
     lacks_rows: bool,
     feed_health: FeedHealth,
+    looking: Looking,
     /// When statuses were last stored.
     kept: Option<Moment>,
     /// Which of them.
@@ -214,6 +217,7 @@ impl Account {
             login_assumed: false,
             login_unclear: false,
             feed_health: FeedHealth::default(),
+            looking: Looking::default(),
             kept: None,
             kept_up_to: Passed::default(),
             lacks_rows: false,

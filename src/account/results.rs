@@ -310,7 +310,9 @@ impl Account {
             self.feed_health.is_whole();
             self.full_list_is_whole();
         }
-        for place in self.queues_of(self.sweep.missed()) {
+        let now = self.deps.clock.now();
+        let missing = self.looking.for_missing(self.sweep.missed(), now);
+        for place in self.queues_of(missing.iter()) {
             self.schedule.look_for_missing(place);
         }
         self.plan();
