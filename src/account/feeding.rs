@@ -36,7 +36,12 @@ impl Account {
         let now = self.deps.clock.now();
         let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
         let skipped = listed.notes.skipped;
-        let (feed, taken) = match list {
+        let feed = match list {
+            Everyone::WithStatus(_) => Feed::Available,
+            Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => Feed::Delta,
+        };
+        self.count_skipped(feed, skipped);
+        let taken = match list {
             Everyone::WithStatus(status) => {
                 let page = FilteredPage {
                     as_of,
@@ -46,8 +51,7 @@ impl Account {
                     rows,
                     skipped,
                 };
-                let taken = self.feeds.take_available(page, &self.roster, now);
-                (Feed::Available, taken)
+                self.feeds.take_available(page, &self.roster, now)
             }
             Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => {
                 let cached = listed.cached;
@@ -59,8 +63,7 @@ impl Account {
                     rows,
                     skipped,
                 };
-                let taken = self.feeds.take_delta(page, &self.roster, now);
-                (Feed::Delta, taken)
+                self.feeds.take_delta(page, &self.roster, now)
             }
         };
         self.hurry_queues_of_those_who_came(
@@ -75,6 +78,14 @@ impl Account {
         self.renew_others(None);
         self.keep_statuses_now_and_then();
         Ok(())
+    }
+
+    /// Counts rows of lists of all agents that could not be read.
+    pub(super) fn count_skipped(&self, feed: Feed, rows: usize) {
+        if rows > 0 {
+            let metrics = &self.deps.metrics;
+            metrics.feed_skipped_rows(&self.name, feed.as_str(), rows as u64);
+        }
     }
 
     /// Checks the feed in use against rows of a poll or of a full page, before the roster takes them.

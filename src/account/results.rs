@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     account::{
+        feeds::Feed,
         schedule::{Ending, Job, TRUST_AGAIN},
         sweep::{SweptPage, Verdict},
     },
@@ -262,6 +263,7 @@ impl Account {
             notes,
             ..
         } = listed;
+        self.count_skipped(Feed::Sweep, notes.skipped);
         self.schedule.saw_unlisted(&notes.unknown_statuses);
         self.hurry_queues_of_those_who_came(
             agents

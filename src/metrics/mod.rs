@@ -118,6 +118,7 @@ pub struct Metrics {
     upstream_duration: Family<EndpointLabels, Histogram, fn() -> Histogram>,
     budget_wait: Family<AccountLabels, Histogram, fn() -> Histogram>,
     sweeps_distrusted: Family<AccountLabels, Counter>,
+    feed_skipped_rows: Family<FeedLabels, Counter>,
     config_is_newest: Gauge,
     config_read: Gauge<f64, AtomicU64>,
     connections_dropped: Family<CauseLabels, Counter>,
@@ -154,6 +155,12 @@ struct AccountLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FeedLabels {
+    account: Arc<str>,
+    feed: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CauseLabels {
     cause: &'static str,
 }
@@ -179,6 +186,7 @@ impl Metrics {
             upstream_duration: Family::new_with_constructor(upstream_seconds),
             budget_wait: Family::new_with_constructor(wait_seconds),
             sweeps_distrusted: Family::default(),
+            feed_skipped_rows: Family::default(),
             config_is_newest: Gauge::default(),
             config_read: Gauge::default(),
             connections_dropped: Family::default(),
@@ -239,6 +247,11 @@ impl Metrics {
             "openseat_sweeps_distrusted",
             "Times that sweeps of the whole account were suspended, because they were refused or contradicted the queues",
             self.sweeps_distrusted.clone(),
+        );
+        registry.register(
+            "openseat_feed_skipped_rows",
+            "Rows of lists of all agents that could not be read and were skipped",
+            self.feed_skipped_rows.clone(),
         );
         registry.register(
             "openseat_config_last_reload_successful",
@@ -343,6 +356,14 @@ impl Metrics {
         self.sweeps_distrusted
             .get_or_create_owned(&AccountLabels { account })
             .inc();
+    }
+
+    /// Counts the rows of a feed's list that could not be read and were left out.
+    pub fn feed_skipped_rows(&self, account: &Arc<str>, feed: &'static str, rows: u64) {
+        let account = Arc::clone(account);
+        self.feed_skipped_rows
+            .get_or_create_owned(&FeedLabels { account, feed })
+            .inc_by(rows);
     }
 
     /// Counts a published snapshot with more or fewer rows than CallTools counted.

@@ -323,6 +323,34 @@ async fn agents_who_are_missing_from_the_list_of_changes_are_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_of_feeds_that_cannot_be_read_are_counted() {
+    let fixture = large(29).start();
+    sleep(5 * MINUTE).await;
+    assert_eq!(feed(&fixture), Feed::Delta);
+    lie(
+        &fixture,
+        Some(|path, answer| {
+            if is_sweep(path) {
+                edit(answer, |body| {
+                    let rows = body["results"].as_array_mut().unwrap();
+                    // One bad row in a short list would be a fault.
+                    if rows.len() > 20 {
+                        rows[3] = json!("no row");
+                    }
+                });
+            }
+        }),
+    );
+    sleep(5 * MINUTE).await;
+    let text = fixture.metrics.render(Scrape::default(), Format::Text);
+    for feed in ["delta", "available", "sweep"] {
+        let name = format!("openseat_feed_skipped_rows_total{{account=\"main\",feed=\"{feed}\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&*name));
+        assert!(value.is_some_and(|value| value != "0"), "{feed}: {value:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_floor_that_changes_too_fast_is_not_read_by_its_changes() {
     let case = Case {
         name: "too fast",
