@@ -10,7 +10,7 @@ use super::{
 use crate::{
     account::feeds::Feed,
     logged::listen,
-    simulator::{DateForm, NullOrder, Ordering, Quirks, Ties, World},
+    simulator::{DateForm, NullOrder, Ordering, PageSizeMax, Quirks, Ties, World},
 };
 
 /// A way in which an account's lists can mislead, and what is expected of the board.
@@ -223,6 +223,45 @@ async fn lists_without_order_and_filter_are_swept_although_rows_move() {
             ..HONEST
         };
         lived(&case, seed).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_that_are_not_honoured_make_no_status_wrong() {
+    let unordered = Case {
+        feed: Feed::Available,
+        lines: 2,
+        ..HONEST
+    };
+    for case in [
+        Case {
+            name: "ordering off",
+            quirks: |quirks| quirks.ordering = Ordering::Off,
+            ..unordered
+        },
+        Case {
+            name: "ascending only",
+            quirks: |quirks| quirks.ordering = Ordering::AscendingOnly,
+            ..unordered
+        },
+        Case {
+            name: "wrong field",
+            quirks: |quirks| quirks.ordering = Ordering::WrongField,
+            ..unordered
+        },
+        Case {
+            name: "filter off",
+            quirks: |quirks| quirks.status_filter_ignored = true,
+            ..HONEST
+        },
+        Case {
+            name: "the whole list at once",
+            quirks: |quirks| quirks.page_size_max = PageSizeMax::Whole,
+            feed: Feed::Sweep,
+            ..HONEST
+        },
+    ] {
+        lived(&case, 22).await;
     }
 }
 
