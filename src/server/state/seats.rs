@@ -254,29 +254,31 @@ async fn release_elsewhere<'a>(
         let what = What::Release { id: id.to_string() };
         async move { member.ask(what, TIMEOUT).await }
     };
-    let asked: Vec<_> = members.into_iter().map(ask).collect();
-    let mut answers = pin!(stream::iter(asked).buffer_unordered(ASKED_AT_ONCE));
-    let mut is_answered = true;
-    loop {
-        let Ok(answer) = timeout_at(by, answers.next()).await else {
-            return Err(no_leader());
-        };
-        let Some(answer) = answer else { break };
-        match answer {
-            Some(Said::Released(true)) => {
-                let ended = std::slice::from_ref(id);
-                app.reservations.ended_elsewhere(ended, app.clock.now());
-                app.board.notify();
-                return Ok(true);
-            }
-            Some(Said::Released(false)) => {}
-            // Another account may hold it.
-            _ => is_answered = false,
+    match any_released(members.into_iter().map(ask).collect(), by).await {
+        Some(true) => {
+            let ended = std::slice::from_ref(id);
+            app.reservations.ended_elsewhere(ended, app.clock.now());
+            app.board.notify();
+            Ok(true)
         }
+        Some(false) => Ok(false),
+        None => Err(no_leader()),
     }
-    match is_answered {
-        true => Ok(false),
-        false => Err(no_leader()),
+}
+
+/// Returns whether one of these leaders has released the seat. `None` if that is unknown, because not all have answered in time.
+async fn any_released(asked: Vec<impl Future<Output = Option<Said>>>, by: Instant) -> Option<bool> {
+    let mut answers = pin!(stream::iter(asked).buffer_unordered(ASKED_AT_ONCE));
+    let mut released = Some(false);
+    loop {
+        match timeout_at(by, answers.next()).await {
+            Ok(Some(Some(Said::Released(true)))) => return Some(true),
+            Ok(Some(Some(Said::Released(false)))) => {}
+            // Another account may hold it.
+            Ok(Some(_)) => released = None,
+            Ok(None) => return released,
+            Err(_) => return None,
+        }
     }
 }
 
@@ -289,4 +291,34 @@ fn no_leader() -> Problem {
         http::header::RETRY_AFTER,
         http::HeaderValue::from_static("1"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_leaders_together_have_as_long_as_one() {
+        let answers = async |after: Duration, said: Option<Said>| {
+            tokio::time::sleep(after).await;
+            said
+        };
+        let held = |held: bool| Some(Said::Released(held));
+        let silent = || answers(TIMEOUT, None);
+        for (last, released, took) in [
+            (answers(TIMEOUT / 2, held(true)), Some(true), TIMEOUT / 2),
+            (answers(TIMEOUT / 2, held(false)), None, TIMEOUT),
+        ] {
+            let begun = Instant::now();
+            // More than are asked at once.
+            let others = (0..3 * ASKED_AT_ONCE).map(|_| silent());
+            let asked = std::iter::once(last).chain(others).collect();
+            let by = begun + TIMEOUT;
+            assert_eq!(any_released(asked, by).await, released);
+            assert_eq!(begun.elapsed(), took);
+        }
+        let all = (0..200).map(|_| answers(Duration::ZERO, held(false)));
+        let by = Instant::now() + TIMEOUT;
+        assert_eq!(any_released(all.collect(), by).await, Some(false));
+    }
 }
