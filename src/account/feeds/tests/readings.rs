@@ -39,3 +39,23 @@ fn nobody_is_known_better_after_an_agent_may_have_slipped() {
     assert_eq!(slipped.agent.available, Some(true));
     assert_eq!(roster.known_as_of(slipped), moment(PERIOD));
 }
+
+#[test]
+fn changes_are_read_on_until_they_replace_another_feed() {
+    let (mut feeds, roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
+    feeds.set_ready_statuses(vec![ready(1)], &roster, moment(0));
+    (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
+    feeds.choice.proved(Feed::Available);
+    assert!(feeds.choose(moment(0)));
+    assert_eq!((feeds.in_use(), feeds.pages()), (Feed::Available, 8));
+    feeds.full_page(7, Some(8), moment(0), &rows);
+    for reading in 1..=5 {
+        let time = reading * PERIOD;
+        let (request, _) = feeds.next(moment(time));
+        assert_eq!(request, Request::Delta(1), "reading {reading}");
+        feeds.take_delta(changes_page(time, &rows), &roster, moment(time + WAY));
+        // Now it is a candidate, whose readings follow one another.
+        assert_eq!(feeds.choose(moment(time + WAY)), reading == 5);
+    }
+    assert_eq!(feeds.in_use(), Feed::Delta);
+}
