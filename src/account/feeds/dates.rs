@@ -37,7 +37,7 @@ impl Dates {
 pub(super) const STRAY: SignedDuration = SignedDuration::from_hours(1);
 
 /// How many of the newest dates are kept: two may be wrong.
-const KEPT: usize = 3;
+pub(super) const KEPT: usize = 3;
 
 /// The newest dates of a list, the newest first.
 #[derive(Clone, Debug, Default)]

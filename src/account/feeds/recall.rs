@@ -1,7 +1,7 @@
 //! Continues the list of changes of an earlier task, which may have been the leader on another machine: a list of 10,000 agents is read for minutes
 //! before it can begin anew.
 
-use super::{CHANGES_FORGOTTEN, Feeds, Taken, delta::CROSSING};
+use super::{CHANGES_FORGOTTEN, Feeds, Taken, dates::KEPT, delta::CROSSING};
 use crate::{clock::Moment, model::known::Sighting};
 
 impl Feeds {
@@ -23,9 +23,10 @@ impl Feeds {
         };
         let is_dated = |row: &&Sighting| row.agent.status_since.is_some();
         let rows = known.iter().filter(|row| row.at.boot <= begin.boot);
-        let mut dated = rows.filter(is_dated).map(|row| &*row.agent).peekable();
-        if dated.peek().is_some() {
-            self.delta.begin(begin, dated);
+        let dated: Vec<_> = rows.filter(is_dated).map(|row| &*row.agent).collect();
+        // Of fewer dates, all may be wrong ones in the future.
+        if dated.len() >= KEPT {
+            self.delta.begin(begin, dated.into_iter());
             self.recalled = Some(newest);
         }
     }
