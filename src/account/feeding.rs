@@ -36,12 +36,7 @@ impl Account {
         let now = self.deps.clock.now();
         let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
         let skipped = listed.notes.skipped;
-        let feed = match list {
-            Everyone::WithStatus(_) => Feed::Available,
-            Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => Feed::Delta,
-        };
-        self.count_skipped(feed, skipped);
-        let taken = match list {
+        let (feed, taken) = match list {
             Everyone::WithStatus(status) => {
                 let page = FilteredPage {
                     as_of,
@@ -51,7 +46,8 @@ impl Account {
                     rows,
                     skipped,
                 };
-                self.feeds.take_available(page, &self.roster, now)
+                let taken = self.feeds.take_available(page, &self.roster, now);
+                (Feed::Available, taken)
             }
             Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => {
                 let cached = listed.cached;
@@ -63,9 +59,11 @@ impl Account {
                     rows,
                     skipped,
                 };
-                self.feeds.take_delta(page, &self.roster, now)
+                let taken = self.feeds.take_delta(page, &self.roster, now);
+                (Feed::Delta, taken)
             }
         };
+        self.count_skipped(feed, skipped);
         self.hurry_queues_of_those_who_came(
             rows.iter()
                 .map(|agent| (&agent.id, agent.logged_in))

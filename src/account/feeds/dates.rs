@@ -1,8 +1,8 @@
 //! Reads the dates of a list: whether they are in order, and how far back the next reading has to reach.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::model::agent::Agent;
+use crate::{account::roster::STRAY, model::agent::Agent};
 
 /// The dates of one page.
 pub(super) struct Dates {
@@ -33,10 +33,7 @@ impl Dates {
     }
 }
 
-/// A date that is further beyond two others is not taken for CallTools' present: one or two agents may bear a wrong date in the future.
-pub(super) const STRAY: SignedDuration = SignedDuration::from_hours(1);
-
-/// How many of the newest dates are kept: two may be wrong.
+/// How many of the newest dates are kept: one or two agents may bear a wrong date in the future.
 pub(super) const KEPT: usize = 3;
 
 /// The newest dates of a list, the newest first.

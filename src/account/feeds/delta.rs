@@ -3,9 +3,9 @@
 //! One page shows every change since the last page, however large the roster. CallTools does not promise this order, so every page is checked, and
 //! so is what the list omits. Dates are only compared with dates of CallTools, and moments only with our clock.
 //!
-//! A chain of readings begins at a look at the full list. Each reading has to reach back to the third newest date of the last reading, because single
-//! dates may be wrong, and a little further, because CallTools may commit changes late. Then the agents who are not on the list have not changed,
-//! and are known as of the request for its first page. Pure.
+//! A chain of readings begins at a look at the full list, or at what an earlier task knew. Each reading has to reach back to the third newest date of
+//! the last reading, because single dates may be wrong, and a little further, because CallTools may commit changes late. Then the agents who are not
+//! on the list have not changed, and are known as of the request for its first page. Pure.
 
 mod checks;
 mod reading;
@@ -102,7 +102,7 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// Begins a chain at a look at the full list, which showed these rows at `at`.
+    /// Begins a chain at `at`: a look at the full list showed these rows then, or an earlier task knew them.
     pub fn begin<'a>(&mut self, at: Moment, rows: impl Iterator<Item = &'a Agent>) {
         self.reading = None;
         self.proved = false;

@@ -58,8 +58,8 @@ use crate::{
 /// than another by more than this has the other, too.
 pub(super) const MAX_CLOCKS_APART: SignedDuration = SignedDuration::from_secs(11);
 
-/// A date that is this much later than all others is no evidence that a list without it lags.
-const STRAY: SignedDuration = SignedDuration::from_hours(1);
+/// A date that is this much later than others is likely wrong: it is no evidence that a list without it lags, nor CallTools' present.
+pub(in crate::account) const STRAY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whether rows come from CallTools now, or from an earlier task or process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

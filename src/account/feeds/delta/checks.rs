@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     account::{
-        feeds::{dates::STRAY, doubt::Doubt, page::DeltaPage},
-        roster::Roster,
+        feeds::{doubt::Doubt, page::DeltaPage},
+        roster::{Roster, STRAY},
     },
     clock::Moment,
     model::agent::{Agent, AgentId},

@@ -7,7 +7,7 @@ use crate::{account::feeds::dates::Newest, clock::Moment};
 /// Readings that each reach back to the last one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
-    /// When it began, at a look at the full list.
+    /// When it began.
     pub base: Moment,
     /// When the last complete reading began.
     pub as_of: Moment,
