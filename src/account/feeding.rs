@@ -27,6 +27,12 @@ impl Account {
         if self.schedule.is_distrustful(self.now()) {
             return Ok(()); // It was sent before lists of all agents lost trust.
         }
+        let feed = match list {
+            Everyone::WithStatus(_) => Feed::Available,
+            Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => Feed::Delta,
+        };
+        let skipped = listed.notes.skipped;
+        self.count_skipped(feed, skipped);
         match list {
             Everyone::WithStatus(_) => self.filtered.add(page, &mut listed)?,
             // A reading may begin behind the first page, and ends long before the last.
@@ -35,8 +41,7 @@ impl Account {
         self.schedule.saw_unlisted(&listed.notes.unknown_statuses);
         let now = self.deps.clock.now();
         let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
-        let skipped = listed.notes.skipped;
-        let (feed, taken) = match list {
+        let taken = match list {
             Everyone::WithStatus(status) => {
                 let page = FilteredPage {
                     as_of,
@@ -46,10 +51,9 @@ impl Account {
                     rows,
                     skipped,
                 };
-                let taken = self.feeds.take_available(page, &self.roster, now);
-                (Feed::Available, taken)
+                self.feeds.take_available(page, &self.roster, now)
             }
-            Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => {
+            _ => {
                 let cached = listed.cached;
                 let page = DeltaPage {
                     as_of,
@@ -59,11 +63,9 @@ impl Account {
                     rows,
                     skipped,
                 };
-                let taken = self.feeds.take_delta(page, &self.roster, now);
-                (Feed::Delta, taken)
+                self.feeds.take_delta(page, &self.roster, now)
             }
         };
-        self.count_skipped(feed, skipped);
         self.hurry_queues_of_those_who_came(
             rows.iter()
                 .map(|agent| (&agent.id, agent.logged_in))
@@ -130,7 +132,7 @@ impl Account {
         });
         let now = self.deps.clock.now();
         self.feeds
-            .set_ready_statuses(ready.collect(), &self.roster, now);
+            .set_ready_statuses(ready.collect(), &mut self.roster, now);
     }
 
     /// Updates whether criteria in the config read why an agent is not available.

@@ -27,6 +27,7 @@ mod job;
 mod leading;
 mod looking;
 mod naming;
+mod newest;
 mod news;
 mod on_demand;
 mod opening;

@@ -272,7 +272,8 @@ impl Account {
                 .collect(),
         );
         self.audit_feed(&agents, as_of);
-        self.feeds.full_page(page, next, as_of, &agents);
+        self.feeds
+            .full_page(page, next, as_of, &agents, &self.roster);
         let was_trusted = self.sweep.is_trusted();
         let swept = SweptPage {
             as_of,

@@ -13,14 +13,13 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::Timestamp;
 
 use super::{
-    dates::Newest,
     doubt::Doubt,
     lag::Lag,
     listed::{LastListed, Listed},
     page::FilteredPage,
 };
 use crate::{
-    account::{roster::Roster, slipped::slipped},
+    account::{newest::Newest, roster::Roster, slipped::slipped},
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
@@ -127,6 +126,14 @@ impl Available {
             self.statuses = statuses;
         }
         is_change
+    }
+
+    /// Returns whether some of these statuses is not read yet, while others are.
+    pub fn lacks_any(&self, statuses: &[ReadyStatus]) -> bool {
+        self.is_possible()
+            && statuses
+                .iter()
+                .any(|status| !self.statuses.contains(status))
     }
 
     /// Returns whether there is a status to filter by.

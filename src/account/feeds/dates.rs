@@ -1,8 +1,8 @@
-//! Reads the dates of a list: whether they are in order, and how far back the next reading has to reach.
+//! Reads the dates of a page: whether they are in order.
 
 use jiff::Timestamp;
 
-use crate::{account::roster::STRAY, model::agent::Agent};
+use crate::model::agent::Agent;
 
 /// The dates of one page.
 pub(super) struct Dates {
@@ -30,48 +30,6 @@ impl Dates {
             is_rest_undated: after.count() > 0,
             dated,
         })
-    }
-}
-
-/// How many of the newest dates are kept: one or two agents may bear a wrong date in the future.
-pub(super) const KEPT: usize = 3;
-
-/// The newest dates of a list, the newest first.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Newest(Vec<Timestamp>);
-
-impl Newest {
-    pub fn of(dates: impl Iterator<Item = Timestamp>) -> Self {
-        let mut newest = Self::default();
-        newest.add(dates);
-        newest
-    }
-
-    pub fn add(&mut self, dates: impl Iterator<Item = Timestamp>) {
-        for date in dates {
-            let place = self.0.partition_point(|kept| *kept >= date);
-            if place < KEPT {
-                self.0.insert(place, date);
-                self.0.truncate(KEPT);
-            }
-        }
-    }
-
-    /// Returns the newest date, which may be wrong.
-    pub fn newest(&self) -> Option<Timestamp> {
-        self.0.first().copied()
-    }
-
-    /// Returns the newest date that is not far beyond the third.
-    pub fn likely(&self) -> Option<Timestamp> {
-        let third = self.reach()?;
-        let mut dates = self.0.iter().copied();
-        dates.find(|date| date.duration_since(third) <= STRAY)
-    }
-
-    /// Returns a date that CallTools' present has reached, although two dates may be wrong: the third, or the oldest of fewer.
-    pub fn reach(&self) -> Option<Timestamp> {
-        self.0.last().copied()
     }
 }
 

@@ -6,6 +6,9 @@
 //! A chain of readings begins at a look at the full list, or at what an earlier task knew. Each reading has to reach back to the third newest date of
 //! the last reading, because single dates may be wrong, and a little further, because CallTools may commit changes late. Then the agents who are not
 //! on the list have not changed, and are known as of the request for its first page. Pure.
+//!
+//! If a reading takes several pages, and these come from copies of the data that lag by different times, a change that is between two pages can be on
+//! neither. Then the next page of the full list, or the queue's next poll, shows it.
 
 mod checks;
 mod reading;
@@ -17,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 pub(super) use self::checks::CROSSING;
 use self::reading::{Chain, Reading};
 use super::{
-    dates::{Dates, Newest, distinct},
+    dates::{Dates, distinct},
     doubt::Doubt,
     lag::Lag,
     lengths::Lengths,
@@ -26,7 +29,10 @@ use super::{
     page::DeltaPage,
 };
 use crate::{
-    account::roster::{Roster, earlier, later},
+    account::{
+        newest::{Newest, Strays},
+        roster::{Roster, earlier, later},
+    },
     clock::Moment,
     model::agent::{Agent, AgentId},
 };
@@ -111,10 +117,25 @@ impl Delta {
             base: at,
             as_of: at,
             known: at,
-            high: newest.likely(),
+            high: newest.sure(),
             // A page of the full list has few new dates, so the third may be minutes old.
-            reach: newest.likely(),
+            reach: newest.sure(),
+            strays: newest.strays(),
         });
+    }
+
+    /// Lets the chain begin at the dates of these rows, which were seen before it: the agents of its own rows may have left long ago.
+    ///
+    /// Copies of CallTools' data lag, so its own rows may be a little older than these. And so may be the next rows of other lists, if such are read
+    /// beside the chain: then the first reading has their changes, too.
+    pub fn saw<'a>(&mut self, rows: impl Iterator<Item = &'a Agent>, is_beside_others: bool) {
+        let Some(chain) = &mut self.chain else { return };
+        let earlier = |date: Timestamp| date - MAX_OVERLAP;
+        if is_beside_others {
+            chain.reach = chain.reach.map(earlier);
+        }
+        let seen = Newest::of(rows.filter_map(|row| row.status_since)).sure();
+        chain.reach = chain.reach.max(seen.map(earlier));
     }
 
     /// Forgets everything but where dated rows begin. The next trial shows how long readings are then.
@@ -306,8 +327,9 @@ impl Delta {
             known: reading.as_of,
             high: None,
             reach: None,
+            strays: Strays::default(),
         });
-        if reading.is_lagging || reading.newest.newest() < chain.high {
+        if reading.is_lagging || reading.newest.newest_but(&chain.strays) < chain.high {
             return self.lags();
         }
         if reading.skipped > 0 {
@@ -318,8 +340,9 @@ impl Delta {
             };
         }
         (self.lagging, self.unreadable) = (0, 0);
-        chain.high = chain.high.max(reading.newest.likely());
+        chain.high = reading.newest.likely();
         chain.reach = reading.newest.reach();
+        chain.strays = reading.newest.strays();
         chain.as_of = reading.as_of;
         if !self.proved {
             self.proved = reading.dates >= DATES_TO_PROVE && self.absent.is_empty();

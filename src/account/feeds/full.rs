@@ -8,9 +8,16 @@ use crate::{
 };
 
 impl Feeds {
-    /// Records a page of the full list, before the roster takes it. `next` is the page after it.
-    pub fn full_page(&mut self, page: u32, next: Option<u32>, as_of: Moment, rows: &[Agent]) {
-        (self.since_full, self.full_at, self.tried) = (0, Some(as_of), false);
+    /// Records a page of the full list, before `roster` takes it. `next` is the page after it.
+    pub fn full_page(
+        &mut self,
+        page: u32,
+        next: Option<u32>,
+        as_of: Moment,
+        rows: &[Agent],
+        roster: &Roster,
+    ) {
+        (self.since_full, self.full_at, self.tries) = (0, Some(as_of), 0);
         self.full_failed = false;
         self.sweep_pages = match next {
             Some(next) => self.sweep_pages.max(next),
@@ -28,6 +35,10 @@ impl Feeds {
             && self.may_gain(Feed::Delta)
         {
             self.delta.begin(as_of, rows.iter());
+            let seen = roster.newest_rows().filter(|row| row.at.boot <= as_of.boot);
+            let is_beside_others = self.in_use() == Feed::Available;
+            self.delta
+                .saw(seen.map(|row| &*row.agent), is_beside_others);
         }
     }
 

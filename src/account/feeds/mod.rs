@@ -67,8 +67,8 @@ pub struct Feeds {
     choice: Choice,
     /// The next page of an unfinished reading.
     unfinished: Option<Request>,
-    /// Whether the last request tried a feed that is not in use.
-    tried: bool,
+    /// How many requests in a row tried feeds that are not in use.
+    tries: u32,
     /// The pages of the full list, as far as known.
     sweep_pages: u32,
     /// The number of available agents, as far as known.
@@ -99,7 +99,7 @@ impl Default for Feeds {
             available: Available::default(),
             choice: Choice::default(),
             unfinished: None,
-            tried: false,
+            tries: 0,
             sweep_pages: 1,
             known_available: 0,
             counted_at: None,
@@ -137,9 +137,19 @@ impl Feeds {
     }
 
     /// Sets the account's statuses that make an agent ready. After a change, `roster` must have been read again with it.
-    pub fn set_ready_statuses(&mut self, statuses: Vec<ReadyStatus>, roster: &Roster, now: Moment) {
+    pub fn set_ready_statuses(
+        &mut self,
+        statuses: Vec<ReadyStatus>,
+        roster: &mut Roster,
+        now: Moment,
+    ) {
+        let has_another = self.available.lacks_any(&statuses);
         if !self.available.set_statuses(statuses) {
             return;
+        }
+        if has_another {
+            // The last lists say nothing about agents with this status.
+            roster.forget_available();
         }
         if matches!(self.unfinished, Some(Request::Available { .. })) {
             self.unfinished = None;
@@ -153,11 +163,11 @@ impl Feeds {
     pub fn set_needs_reasons(&mut self, needs_reasons: bool, now: Moment) -> bool {
         self.needs_reasons = needs_reasons;
         let is_in_use = self.in_use() == Feed::Available;
+        if needs_reasons && matches!(self.unfinished, Some(Request::Available { .. })) {
+            self.unfinished = None;
+        }
         if !needs_reasons || self.trust(Feed::Available) != Trust::Trusted {
             return false;
-        }
-        if matches!(self.unfinished, Some(Request::Available { .. })) {
-            self.unfinished = None;
         }
         self.available.end();
         self.choice.forget(Feed::Available);
@@ -179,13 +189,16 @@ impl Feeds {
             }
             delta::Step::Lagging => Taken::Rows,
             delta::Step::Complete { as_of } => Taken::Changes { as_of },
-            delta::Step::Failed if self.recalled.is_some() => self.forget_recalled(),
+            delta::Step::Failed if self.recalled.is_some() => {
+                self.forget_recalled();
+                Taken::Rows
+            }
             delta::Step::Failed => self.give_up(Feed::Delta, GivenUp::Failed, now),
             delta::Step::Distrusted(doubt) => {
                 self.give_up(Feed::Delta, GivenUp::Doubted(doubt), now)
             }
         };
-        if self.in_use() == Feed::Available || self.is_recalled_list_proof(&taken) {
+        if self.in_use() == Feed::Available || self.is_recalled_list_proof(&taken, roster) {
             self.prove_delta(now);
         }
         taken
@@ -359,7 +372,10 @@ impl Feeds {
     fn sent(&mut self, feed: Feed) {
         self.unfinished = None;
         self.since_full += 1;
-        self.tried = self.in_use() != feed;
+        self.tries = match self.in_use() == feed {
+            true => 0,
+            false => self.tries + 1,
+        };
     }
 
     fn give_up(&mut self, feed: Feed, why: GivenUp, now: Moment) -> Taken {

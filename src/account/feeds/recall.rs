@@ -1,8 +1,12 @@
 //! Continues the list of changes of an earlier task, which may have been the leader on another machine: a list of 10,000 agents is read for minutes
 //! before it can begin anew.
 
-use super::{CHANGES_FORGOTTEN, Feeds, Taken, dates::KEPT, delta::CROSSING};
-use crate::{clock::Moment, model::known::Sighting};
+use super::{CHANGES_FORGOTTEN, Feeds, Taken, delta::CROSSING};
+use crate::{
+    account::{newest::KEPT, roster::Roster},
+    clock::Moment,
+    model::known::Sighting,
+};
 
 impl Feeds {
     /// Begins the list of changes at what an earlier task knew of the whole account: `known` has the rows of trusted lists, each with the moment as
@@ -31,19 +35,22 @@ impl Feeds {
         }
     }
 
-    /// Returns whether a reading proves the list of changes without a new full list: it agrees with the recalled rows, all of which were seen long
-    /// enough before to be compared with it.
-    pub(super) fn is_recalled_list_proof(&self, taken: &Taken) -> bool {
+    /// Returns whether a reading proves the list of changes without a new full list: it agrees with the recalled rows of lists, all of which were
+    /// seen long enough before to be compared with it.
+    ///
+    /// It is none if some member was last seen before the chain began, since the list would not confirm what is known of them.
+    pub(super) fn is_recalled_list_proof(&self, taken: &Taken, roster: &Roster) -> bool {
         let (Taken::Changes { as_of }, Some(newest)) = (taken, self.recalled) else {
             return false;
         };
-        as_of.boot.saturating_sub(newest.boot) >= CROSSING
+        let can_compare = as_of.boot.saturating_sub(newest.boot) >= CROSSING;
+        let confirmed = self.delta.confirmed();
+        can_compare && confirmed.is_some_and(|(base, _)| roster.are_members_known_since(base))
     }
 
     /// Forgets recalled changes, because the list does not reach back to them. It begins anew at the next full list.
-    pub(super) fn forget_recalled(&mut self) -> Taken {
+    pub(super) fn forget_recalled(&mut self) {
         self.recalled = None;
         self.delta.forget_chain();
-        Taken::Rows
     }
 }

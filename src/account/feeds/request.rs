@@ -15,6 +15,10 @@ const FULL_PAGE_EVERY: u32 = 30;
 /// … and at least one in this time.
 pub(super) const FULL_PAGE_AFTER: Duration = Duration::from_secs(120);
 
+/// The most requests in a row for a list of changes that is about to replace the feed in use. They follow one another, because changes of a busy floor
+/// fill more than a page in the time of two requests. But what the feed in use has shown must not become too old meanwhile.
+const CANDIDATE_TRIES: u32 = 3;
+
 /// The next request for statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Request {
@@ -43,10 +47,14 @@ impl Feeds {
         if self.sweep_pages < 2 {
             return (self.full(now), false);
         }
-        // The readings of a candidate follow one another: changes of a busy floor fill more than a page in the time of two requests.
-        let is_candidate = self.choice.is_candidate(Feed::Delta);
-        let takes_turns = self.tried && !is_candidate;
-        let trial = if takes_turns { None } else { self.trial(now) };
+        let most = match self.choice.is_candidate(Feed::Delta) {
+            true => CANDIDATE_TRIES,
+            false => 1,
+        };
+        let trial = match self.tries < most {
+            true => self.trial(now),
+            false => None,
+        };
         (trial.unwrap_or_else(|| self.routine(now)), false)
     }
 
@@ -62,17 +70,12 @@ impl Feeds {
         }
         if is_unproved(Feed::Available)
             && self.may_gain(Feed::Available)
-            && self.is_trusted_by_now()
+            && self.known_available > 0
             && self.may_try(Feed::Available, now)
         {
             return self.filtered();
         }
         None
-    }
-
-    /// Returns whether the full list was complete once, so that it is known who is available.
-    fn is_trusted_by_now(&self) -> bool {
-        self.known_available > 0
     }
 
     fn routine(&self, now: Moment) -> Request {

@@ -88,6 +88,9 @@ struct World {
     feeds: Feeds,
     roster: Roster,
     full: u32,
+    /// How far the copy of the data lags that gives a list. It gives all pages of a reading of changes: if they came from copies that lag by different
+    /// times, a change between two pages could be on neither.
+    behind: u64,
     given_up: Vec<(u64, Feed, GivenUp)>,
     changes_of_feed: Vec<(u64, Feed)>,
 }
@@ -130,13 +133,14 @@ impl World {
             feeds: Feeds::default(),
             roster: Roster::new(4),
             full: 1,
+            behind: 0,
             given_up: Vec::new(),
             changes_of_feed: Vec::new(),
         };
         let status = vec![ready(1)];
         world
             .feeds
-            .set_ready_statuses(status, &world.roster, moment(0));
+            .set_ready_statuses(status, &mut world.roster, moment(0));
         world
     }
 
@@ -201,12 +205,16 @@ impl World {
 
     /// Returns a page of a list, as CallTools gives it now.
     fn page(&mut self, request: Request, page: u32) -> (Vec<Agent>, bool) {
-        let time = match self.lie {
-            Lie::Lags(most) if self.dice.usize(..3) == 0 => {
-                self.now.saturating_sub(self.dice.u64(..most * 1000))
-            }
-            _ => self.now,
-        };
+        let goes_on = page > 1 && matches!(request, Request::Delta(_));
+        if let Lie::Lags(most) = self.lie
+            && !goes_on
+        {
+            self.behind = match self.dice.usize(..3) {
+                0 => self.dice.u64(..most * 1000),
+                _ => 0,
+            };
+        }
+        let time = self.now.saturating_sub(self.behind);
         let places = (0..PEOPLE).filter(|&place| !self.people[place].is_deleted);
         let mut rows: Vec<(usize, Agent)> =
             places.map(|place| (place, self.row(place, time))).collect();
@@ -304,7 +312,8 @@ impl World {
         if let Some(taken) = doubt {
             self.follow(taken, None);
         }
-        self.feeds.full_page(number, next, moment(sent), &rows);
+        self.feeds
+            .full_page(number, next, moment(sent), &rows, &self.roster);
         self.see(sent, &rows);
         if last {
             self.feeds
@@ -455,9 +464,9 @@ fn the_full_list_itself_shows_how_many_are_available() {
     // The roster does not know that some have gone since their page was read.
     roster.see(rows(0..100).into_iter().map(seen).collect());
     for _ in 0..2 {
-        feeds.full_page(1, Some(2), moment(0), &rows(0..10));
+        feeds.full_page(1, Some(2), moment(0), &rows(0..10), &roster);
         feeds.count_available(&roster, moment(10 * 60_000));
-        feeds.full_page(2, None, moment(0), &rows(10..15));
+        feeds.full_page(2, None, moment(0), &rows(10..15), &roster);
         feeds.full_list_is_whole(&roster, moment(0));
         assert_eq!(feeds.known_available, 15);
     }
@@ -569,7 +578,7 @@ fn within_a_reading() -> (Feeds, Roster, Vec<Agent>) {
         by_sweep: true,
     };
     roster.see(rows.iter().map(seen).collect());
-    feeds.set_ready_statuses(vec![ready(1)], &roster, moment(0));
+    feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
     (feeds.sweep_pages, feeds.known_available) = (40, 300);
     (feeds.full_at, feeds.whole) = (Some(moment(0)), WholeList::Clipped);
     feeds.choice.proved(Feed::Available);
@@ -596,9 +605,9 @@ fn filtered_page(status: u64, page: u32, rows: &[Agent]) -> FilteredPage<'_> {
 
 #[test]
 fn a_change_of_the_ready_statuses_drops_a_reading_and_its_page_under_way() {
-    let (mut feeds, roster, rows) = within_a_reading();
+    let (mut feeds, mut roster, rows) = within_a_reading();
     let now = moment(2 * PERIOD);
-    feeds.set_ready_statuses(vec![ready(7)], &roster, now);
+    feeds.set_ready_statuses(vec![ready(7)], &mut roster, now);
     let first = Request::Available { status: 7, page: 1 };
     assert_eq!(feeds.next(now), (first, false));
     let late = filtered_page(1, 2, &rows[250..]);
@@ -674,7 +683,7 @@ fn a_page_under_way_does_not_restore_trust() {
 #[test]
 fn changes_that_were_not_read_for_a_while_are_tried_from_the_start_again() {
     let (mut feeds, roster, rows) = (Feeds::default(), Roster::new(1), changes(300));
-    feeds.full_page(1, Some(2), moment(0), &rows[..250]);
+    feeds.full_page(1, Some(2), moment(0), &rows[..250], &roster);
     assert_eq!(feeds.next(moment(PERIOD)).0, Request::Delta(1));
     feeds.take_delta(
         changes_page(PERIOD, &rows[..250]),
@@ -683,13 +692,13 @@ fn changes_that_were_not_read_for_a_while_are_tried_from_the_start_again() {
     );
     // The whole list comes at once, so nothing takes fewer requests.
     assert!(feeds.take_whole(300, true, moment(2 * PERIOD)));
-    feeds.full_page(1, None, moment(2 * PERIOD), &rows);
+    feeds.full_page(1, None, moment(2 * PERIOD), &rows, &roster);
     feeds.full_list_is_whole(&roster, moment(2 * PERIOD));
     assert_eq!(feeds.trust(Feed::Delta), Trust::Trusted);
     // Long after that it is clipped.
     let (sent, now) = (moment(900_000), moment(900_000 + WAY));
     assert!(!feeds.take_whole(250, false, now));
-    feeds.full_page(1, Some(2), sent, &rows[..250]);
+    feeds.full_page(1, Some(2), sent, &rows[..250], &roster);
     assert_eq!(feeds.in_use(), Feed::Sweep);
     assert_eq!(feeds.trust(Feed::Delta), Trust::Untried);
     assert_eq!(feeds.next(now).0, Request::Delta(1));

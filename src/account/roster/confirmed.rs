@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Omissions {
     /// Agents who were seen since the first moment had not changed at the second moment.
-    changes: Option<(Moment, Moment)>,
+    pub(super) changes: Option<(Moment, Moment)>,
     /// As of this moment, it is known whether each agent is available.
     available: Option<Moment>,
 }
@@ -89,6 +89,14 @@ impl Roster {
         };
     }
 
+    /// Returns whether it is known of each member of a queue, at this moment or later, whether they are available.
+    pub fn are_members_known_since(&self, at: Moment) -> bool {
+        let available = self.omissions.available;
+        let mut queues = self.queues.iter().flatten();
+        available.is_some_and(|known| known.boot >= at.boot)
+            || queues.all(|queue| queue.are_members_seen_since(at))
+    }
+
     /// Returns whether a row shows an agent as available whom a later list of available agents lacked. A cache on the way had kept it.
     pub(super) fn is_outdated(&self, row: &Sighting) -> bool {
         let confirmed = self.omissions.available;
@@ -105,11 +113,6 @@ impl Roster {
         let members = self.queues[place].iter().flat_map(|queue| &queue.members);
         let mut newest = members.filter_map(|member| self.people.at(member.who)?.newest.as_ref());
         newest.any(|row| row.agent.status.is_none() && row.agent.available == Some(false))
-    }
-
-    /// Drops the confirmations by lists of changes, which lost trust: each status is as old as the last look at its row.
-    pub fn forget_changes(&mut self) {
-        self.omissions.changes = None;
     }
 
     /// Drops the confirmations by lists of available agents, which lost trust.

@@ -112,6 +112,12 @@ impl Membership {
         }
     }
 
+    /// Returns whether each member was seen at this moment or later.
+    pub(super) fn are_members_seen_since(&self, at: Moment) -> bool {
+        let mut members = self.members.iter();
+        members.all(|member| member.seen.boot >= at.boot)
+    }
+
     /// Returns whether the member in this row of the poll was logged in to the queue.
     pub(super) fn is_logged_in(&self, row: usize) -> bool {
         self.members

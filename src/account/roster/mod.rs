@@ -46,6 +46,7 @@ pub use self::{
     stays::{KnownStay, StayPassed},
 };
 use crate::{
+    account::newest::STRAY,
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
@@ -57,9 +58,6 @@ use crate::{
 /// The clocks of CallTools' servers may be six seconds apart, and a change may be written five seconds late. So a list with a change that is later
 /// than another by more than this has the other, too.
 pub(super) const MAX_CLOCKS_APART: SignedDuration = SignedDuration::from_secs(11);
-
-/// A date that is this much later than others is likely wrong: it is no evidence that a list without it lags, nor CallTools' present.
-pub(in crate::account) const STRAY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whether rows come from CallTools now, or from an earlier task or process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

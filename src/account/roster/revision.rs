@@ -17,8 +17,22 @@ impl Roster {
     pub fn forget_sweeps(&mut self) {
         self.swept = None;
         self.omissions = Omissions::default();
+        self.take_back(|row| row.by_sweep);
+    }
+
+    /// Drops the confirmations by lists of changes, which lost trust: each status is as old as the last look at its row. Rows of an earlier task came
+    /// with the times of such confirmations, so they are dropped.
+    pub fn forget_changes(&mut self) {
+        self.omissions.changes = None;
+        if let Some(recalled) = self.recalled {
+            self.take_back(|row| row.by_sweep && row.at.boot <= recalled.boot);
+        }
+    }
+
+    /// Drops these rows. What is left of their agents are the polls of the queues.
+    fn take_back(&mut self, is_wrong: impl Fn(&Sighting) -> bool) {
         for person in self.people.values_mut() {
-            person.newest.take_if(|newest| newest.by_sweep);
+            person.newest.take_if(|newest| is_wrong(newest));
             person.latest = person
                 .newest
                 .as_ref()

@@ -23,7 +23,8 @@ const AT_AN_EDGE: usize = 2;
 struct Missed {
     /// When the first sweep without them began.
     first: Moment,
-    /// The number of sweeps in a row without them.
+    /// The number of sweeps in a row without them. They may have come after their page of a sweep was read, so a sweep during which a poll first showed
+    /// them does not count.
     sweeps: u32,
     /// Whether a poll has shown them since the first.
     is_there: bool,
@@ -67,22 +68,28 @@ impl Missing {
 
     /// The members who are missing from the last whole sweep.
     pub fn agents(&self) -> impl Iterator<Item = &AgentId> {
-        self.missed.keys()
+        let missed = self.missed.iter().filter(|(_, missed)| missed.sweeps > 0);
+        missed.map(|(id, _)| id)
     }
 
     fn look(&self, begun: Moment, roster: &Roster) -> HashMap<AgentId, Missed> {
         let mut missed = HashMap::new();
         for ((_, polled), agent) in roster.members() {
-            if self.pages.contains_key(&agent.id) || polled.boot >= begun.boot {
+            if self.pages.contains_key(&agent.id) {
                 continue;
             }
             let before = self.missed.get(&agent.id);
+            let counts = before.is_some() || polled.boot < begun.boot;
+            let was_missing = before.filter(|before| before.sweeps > 0);
             let now = missed.entry(agent.id.clone()).or_insert(Missed {
-                first: before.map_or(begun, |before| before.first),
-                sweeps: before.map_or(0, |before| before.sweeps) + 1,
+                first: was_missing.map_or(begun, |before| before.first),
+                sweeps: 0,
                 is_there: false,
             });
-            now.is_there |= polled.boot > now.first.boot;
+            if counts {
+                now.sweeps = was_missing.map_or(0, |before| before.sweeps) + 1;
+                now.is_there |= polled.boot > now.first.boot;
+            }
         }
         missed
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::{clock::Moment, model::agent::Agent};
+use crate::{account::newest::Newest, clock::Moment, model::agent::Agent};
 
 /// Half of the time for which a date counts. Local time is set back once a year, and statuses change within seconds in an account at work.
 const HALF: Duration = Duration::from_secs(300);
@@ -33,8 +33,9 @@ impl Present {
             return;
         };
         self.forget(as_of);
-        let latest = rows.iter().filter_map(|row| row.status_since).max();
+        let dates = rows.iter().filter_map(|row| row.status_since);
         // A wrong date in the future is not the present.
+        let latest = Newest::of(dates).sure();
         let ahead = latest.map(|date| date.as_duration().min(wall) - boot);
         self.most = self.most.max(ahead);
     }

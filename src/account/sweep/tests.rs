@@ -318,20 +318,26 @@ fn a_stuck_list_is_noticed_by_dates_in_local_time() {
 fn the_present_is_the_latest_date_of_the_last_minutes_but_never_in_our_future() {
     let mut present = Present::default();
     assert_eq!(present.ahead(), None);
-    present.learn(
-        &[since("a", "Available", WEST), undated("b", "Lunch")],
-        at(0),
-    );
+    let three = |seconds| ["a", "b", "c"].map(|id| since(id, "Available", seconds));
+    let undated = [undated("d", "Lunch")];
+    present.learn(&[&three(WEST)[..], &undated].concat(), at(0));
     assert_eq!(present.ahead(), ahead(WEST));
-    present.learn(&[since("a", "Available", WEST - 50)], at(10));
+    present.learn(&three(WEST - 50), at(10));
     assert_eq!(present.ahead(), ahead(WEST), "nobody has changed");
     // The clocks are set back by an hour.
     for (seconds, behind) in [(400, 0), (750, 3_600), (4_000, 3_600)] {
-        let row = since("a", "Available", WEST + seconds as i64 - 3_600);
-        present.learn(&[row], at(seconds));
+        present.learn(&three(WEST + seconds as i64 - 3_600), at(seconds));
         assert_eq!(present.ahead(), ahead(WEST - behind), "{seconds} s");
     }
-    present.learn(&[since("a", "Available", 90_000)], at(4_010));
+    let stray = [since("d", "Available", 90_000)];
+    present.learn(&[&stray, &three(WEST + 400)[..]].concat(), at(4_005));
+    present.learn(&stray, at(4_005));
+    assert_eq!(
+        present.ahead(),
+        ahead(WEST - 3_600),
+        "one date may be wrong"
+    );
+    present.learn(&three(90_000), at(4_010));
     assert_eq!(present.ahead(), ahead(0));
 }
 
@@ -407,6 +413,22 @@ fn agents_amid_a_page_are_missing_soon() {
     let mut judge = Judge::new(1);
     assert_eq!(judge.sweeps_without(0..3, &[]), None);
     assert_eq!(judge.sweeps_without(3..9, &[5]), Some(4));
+}
+
+#[test]
+fn polls_during_each_sweep_show_whom_the_sweeps_lack() {
+    let mut judge = Judge::new(1);
+    assert_eq!(judge.sweeps_without(0..1, &[]), None);
+    let mut listed = people(30, "Available");
+    listed.remove(5);
+    let mut sweep = |seconds| {
+        judge.page(seconds, 1, false, listed[..10].to_vec());
+        judge.poll(0, seconds + 5, people(30, "Available"));
+        let verdict = judge.page(seconds + 10, 2, true, listed[10..].to_vec());
+        (verdict, judge.sweep.missed().count())
+    };
+    assert_eq!(sweep(100), (Verdict::Taken, 0), "they may have come since");
+    assert_eq!(sweep(200), (Verdict::Doubted(Doubt::Missing), 0));
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     account::{
         feeds::{doubt::Doubt, page::DeltaPage},
-        roster::{Roster, STRAY},
+        newest::STRAY,
+        roster::Roster,
     },
     clock::Moment,
     model::agent::{Agent, AgentId},
@@ -69,7 +70,13 @@ impl Delta {
         oldest: Timestamp,
         roster: &Roster,
     ) -> Result<(), Doubt> {
-        let newest = |reading: &Reading| Some((reading.newest.newest()?, reading.newest.likely()?));
+        let strays = self.chain.map(|chain| chain.strays).unwrap_or_default();
+        let newest = |reading: &Reading| {
+            Some((
+                reading.newest.newest_but(&strays)?,
+                reading.newest.likely()?,
+            ))
+        };
         let Some((newest, likely)) = self.reading.as_ref().and_then(newest) else {
             return Ok(());
         };

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::{account::feeds::dates::Newest, clock::Moment};
+use crate::{
+    account::newest::{Newest, Strays},
+    clock::Moment,
+};
 
 /// Readings that each reach back to the last one.
 #[derive(Clone, Copy, Debug)]
@@ -13,10 +16,12 @@ pub(super) struct Chain {
     pub as_of: Moment,
     /// As of when it is known who has changed since the base: the start of the last complete reading, or the look that it lags behind.
     pub known: Moment,
-    /// The newest date of the complete readings that is likely right. Older readings lag.
+    /// The newest date of the last complete reading that is likely right. Older readings lag.
     pub high: Option<Timestamp>,
     /// The date of the last complete reading that the next one has to reach back to. Wrong dates in the future do not raise it.
     pub reach: Option<Timestamp>,
+    /// The dates of the last complete reading that are likely wrong. They do not show that the next one is no older.
+    pub strays: Strays,
 }
 
 /// An unfinished reading.

@@ -51,7 +51,7 @@ fn page(number: u32, sent: u64, last: bool, rows: &[Agent]) -> DeltaPage<'_> {
 /// Returns a chain that began at 0 without agents.
 fn begun(newest: i64) -> Delta {
     let mut delta = Delta::default();
-    delta.begin(at(0), rows(0, &[Some(newest)]).iter());
+    delta.begin(at(0), rows(0, &[Some(newest); 3]).iter());
     delta
 }
 
@@ -379,17 +379,18 @@ fn a_row_that_cannot_be_read_may_show_any_change() {
 #[test]
 fn a_chain_without_any_date_begins_at_its_first_reading() {
     let (mut delta, nobody) = (Delta::default(), Roster::new(1));
-    delta.begin(at(0), rows(0, &[None]).iter());
     let first = rows(0, &newest_first(8));
-    assert_eq!(
-        delta.take(page(1, 10, false, &first), &nobody),
-        complete(10)
-    );
-    assert_eq!(
-        delta.confirmed(),
-        Some((at(10), at(10))),
-        "earlier changes may be on later pages"
-    );
+    // All of two dates may be wrong ones in the future.
+    for begin in [vec![None], vec![Some(86_400), Some(86_000)]] {
+        delta.begin(at(0), rows(0, &begin).iter());
+        let step = delta.take(page(1, 10, false, &first), &nobody);
+        assert_eq!(step, complete(10));
+        assert_eq!(
+            delta.confirmed(),
+            Some((at(10), at(10))),
+            "earlier changes may be on later pages"
+        );
+    }
     // Unless that is the whole list.
     delta.begin(at(0), rows(0, &[None]).iter());
     assert_eq!(delta.take(page(1, 10, true, &first), &nobody), complete(10));
@@ -398,15 +399,44 @@ fn a_chain_without_any_date_begins_at_its_first_reading() {
     assert_eq!(delta.confirmed(), Some((at(0), at(10))));
 }
 
-/// Returns twenty dates, of which the first is a day ahead of the newest other.
+/// Returns twenty dates, of which the first is a day ahead.
 fn stray_first(newest: i64) -> Vec<Option<i64>> {
+    dates_after(86_400, newest)
+}
+
+/// Returns this date and nineteen that end with `newest`.
+fn dates_after(stray: i64, newest: i64) -> Vec<Option<i64>> {
     let mut dates = newest_first(newest + 1);
-    dates[0] = Some(newest + 86_400);
+    dates[0] = Some(stray);
     dates
 }
 
 #[test]
+fn a_list_that_lags_is_noticed_beside_a_date_in_the_future() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    let now = rows(0, &stray_first(30));
+    assert_eq!(delta.take(page(1, 31, true, &now), &nobody), complete(31));
+    let older = rows(0, &stray_first(20));
+    let lagging = delta.take(page(1, 35, true, &older), &nobody);
+    assert_eq!(lagging, Step::Lagging);
+    // Or by a change that another list has shown.
+    let board = roster(34, rows(50, &[Some(33)]));
+    let lagging = delta.take(page(1, 45, true, &now), &board);
+    assert_eq!(lagging, Step::Lagging);
+}
+
+#[test]
 fn a_date_in_the_future_does_not_make_a_reading_complete() {
+    a_stray_does_not_make_a_reading_complete(86_400);
+}
+
+#[test]
+fn neither_does_a_date_that_is_ahead_by_an_hour() {
+    a_stray_does_not_make_a_reading_complete(3_600);
+}
+
+fn a_stray_does_not_make_a_reading_complete(stray: i64) {
+    let stray_first = |newest| dates_after(stray, newest);
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     let first = rows(0, &stray_first(10));
     assert_eq!(
@@ -485,5 +515,24 @@ fn the_first_change_for_hours_shows_no_lag() {
         let list = hours(&list);
         let step = delta.take(page(1, sent, true, &list), &nobody);
         assert_eq!(step, complete(sent));
+    }
+}
+
+#[test]
+fn beside_other_lists_the_first_reading_reaches_back_beyond_what_a_copy_may_lag() {
+    let nobody = Roster::new(1);
+    for (is_beside_others, pages) in [(false, 1), (true, 3)] {
+        let mut delta = Delta::default();
+        delta.begin(at(0), rows(0, &[Some(0); 3]).iter());
+        delta.saw([].iter(), is_beside_others);
+        let mut step = Step::Failed;
+        for number in 1..=pages {
+            let listed = rows(
+                number as usize * 20,
+                &newest_first(28 - 20 * i64::from(number)),
+            );
+            step = delta.take(page(number, 9, false, &listed), &nobody);
+        }
+        assert_eq!(step, complete(9));
     }
 }

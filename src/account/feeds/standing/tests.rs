@@ -26,8 +26,8 @@ fn account(pages: u32) -> Feeds {
         id: 7,
         name: "Available".into(),
     };
-    feeds.set_ready_statuses(vec![status], &Roster::new(1), now());
-    feeds.full_page(pages, None, now(), &[]);
+    feeds.set_ready_statuses(vec![status], &mut Roster::new(1), now());
+    feeds.full_page(pages, None, now(), &[], &Roster::new(1));
     feeds
 }
 
@@ -118,7 +118,7 @@ fn the_filter_needs_a_ready_status_and_no_criteria_that_read_reasons() {
     feeds.set_needs_reasons(true, now());
     assert_eq!(standings(&feeds, TRUSTED)[1], Impossible);
     feeds.set_needs_reasons(false, now());
-    feeds.set_ready_statuses(Vec::new(), &Roster::new(1), now());
+    feeds.set_ready_statuses(Vec::new(), &mut Roster::new(1), now());
     assert_eq!(standings(&feeds, TRUSTED)[1], Impossible);
     assert_eq!(
         Feeds::planned(1, true, TRUSTED)[1].standing,

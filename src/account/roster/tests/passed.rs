@@ -68,6 +68,13 @@ fn rows_are_stored_with_the_time_of_their_confirmation() {
         looked,
         "confirmations by lists no longer count"
     );
+    next.forget_changes();
+    let polled = next.last_poll(0).unwrap().as_of;
+    assert_eq!(
+        next.join(0).unwrap().as_of,
+        polled,
+        "nor do those of an earlier task"
+    );
 }
 
 #[test]
