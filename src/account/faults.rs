@@ -206,7 +206,16 @@ impl Faults {
     /// Returns whether a queue's own polls fail. Then newer statuses from other lists do not help, because the queue may be gone.
     pub fn has_own(&self, place: usize) -> bool {
         let own = self.queues[place].own.as_ref();
-        own.is_some_and(Own::counts)
+        own.is_some_and(|own| own.counts() && !self.is_the_accounts(own))
+    }
+
+    /// Returns whether failures of a queue's polls are not its own, because the account's present fault explains them: they end with it.
+    fn is_the_accounts(&self, own: &Own) -> bool {
+        self.present.as_ref().is_some_and(|present| {
+            let began = self.failing_since.unwrap_or(present.since);
+            let kind = present.kind();
+            !kind.is_definite() && own.kind() == kind && own.since.boot >= began.boot
+        })
     }
 
     /// Returns why a queue has no newer data.
@@ -296,7 +305,12 @@ impl Faults {
     /// Ends the account's fault, because CallTools answers again. Failures of queues during the fault were not their own.
     fn end(&mut self, asked: Asked, begun: Moment) {
         self.in_a_row = 0;
-        let failing_since = self.failing_since.take();
+        let is_its = |queue: &OfQueue| {
+            let own = queue.own.as_ref();
+            own.is_some_and(|own| self.is_the_accounts(own))
+        };
+        let are_its: Vec<_> = self.queues.iter().map(is_its).collect();
+        self.failing_since = None;
         let Some(present) = &self.present else { return };
         let kind = present.kind();
         // An answer to another request does not prove that the queues exist or may be read.
@@ -304,12 +318,8 @@ impl Faults {
         {
             return;
         }
-        let began = failing_since.unwrap_or(present.since);
-        for (place, queue) in self.queues.iter_mut().enumerate() {
-            let was_its = |own: &Own| own.kind() == kind && own.since.boot >= began.boot;
-            if !kind.is_definite() {
-                queue.own.take_if(|own| was_its(own));
-            }
+        for (place, (queue, is_its)) in self.queues.iter_mut().zip(are_its).enumerate() {
+            queue.own.take_if(|_| is_its);
             if asked != Asked::Queue(place) {
                 queue.past = Some((Arc::clone(&present.fault), begun));
             }

@@ -122,6 +122,28 @@ fn an_answer_to_a_request_from_before_the_fault_does_not_end_it() {
 }
 
 #[test]
+fn failures_of_queues_are_not_their_own_while_the_account_has_the_same_fault() {
+    let mut fixture = Fixture::new(3);
+    let own = |fixture: &Fixture| [0, 1, 2].map(|place| fixture.faults.has_own(place));
+    for _ in 0..2 {
+        fixture.fail(Asked::Queue(0), refused());
+        fixture.pass(1);
+        fixture.succeed(Asked::Feed);
+    }
+    fixture.pass(1);
+    fixture.fail(Asked::Queue(1), refused());
+    fixture.fail(Asked::Queue(1), refused());
+    assert_eq!(own(&fixture), [true, true, false]);
+    fixture.fail(Asked::Queue(2), gone(7));
+    fixture.fail(Asked::Feed, refused());
+    assert_eq!(fixture.kind(), Some(FaultKind::UpstreamDown));
+    assert_eq!(own(&fixture), [true, false, true]);
+    fixture.pass(1);
+    fixture.succeed(Asked::Feed);
+    assert_eq!(own(&fixture), [true, false, true]);
+}
+
+#[test]
 fn a_past_fault_explains_a_queue_until_it_has_newer_data() {
     let mut fixture = Fixture::new(3);
     fixture.fail(Asked::Queue(0), Fault::BadToken);

@@ -76,6 +76,31 @@ async fn a_follower_that_was_cut_off_knows_the_leaders_faults_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_an_outage_in_which_the_leader_changed_everything_is_known_again_at_once() {
+    let (fixture, exchange) = fixture(30, 60);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let third = Running::start(&fixture, &exchange, "three");
+    sleep(5 * MINUTE).await;
+    assert!(leader.health.borrow().sweeps);
+    fixture
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::WebPage(502));
+    sleep(5 * MINUTE).await;
+    leader.stop.cancel();
+    sleep(5 * MINUTE).await;
+    assert!(follower.member.leads() || third.member.leads());
+    fixture.simulator.clear_faults();
+    // The longest backoff, and two sweeps.
+    sleep(MINUTE + fixture.between_sweeps() * 2).await;
+    for node in [&follower, &third] {
+        for place in fixture.places() {
+            let decision = node.decide(&fixture, place);
+            assert!(decision.reason.is_known(), "{place}: {decision:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn questions_of_calls_that_went_elsewhere_hold_no_seats() {
     let (fixture, exchange) = frozen(1);
     let (leader, follower) = pair(&fixture, &exchange).await;
