@@ -17,7 +17,7 @@ use crate::{
         node::Membership,
     },
     decision::board::{Board, QueueKey},
-    model::fault::{Down, Fault, FaultKind},
+    model::fault::{Down, Fault},
 };
 
 /// How long a refresh may take on the leader: nearly the longest timeout of a request. Callers give up earlier.
@@ -144,10 +144,9 @@ impl Account {
         let heard = status.up_to_date.map(|at| now.longest_since(at));
         // Unknown until the first command is answered or fails.
         let is_down = status.asked && !status.up && heard.is_none_or(|age| age > WORTH_SHOWING);
-        let mut shown = self.shown.iter().flatten();
-        let is_of_cluster = |fault: &&Arc<Fault>| fault.kind() == FaultKind::ClusterDown;
-        let was = shown.find(is_of_cluster).cloned();
         let fault = is_down.then(|| Arc::new(Fault::ClusterDown(status.refusal.clone())));
+        // A leader may tell the same fault of its own.
+        let was = std::mem::replace(&mut self.missing_leader, fault.clone());
         if was == fault {
             return;
         }
@@ -159,10 +158,16 @@ impl Account {
         if !is_down {
             member.repeat();
         }
-        let (account, was_down) = (&*self.name, was.is_some());
+        // Another cause is in the engine's own line.
+        if was.is_some() != is_down {
+            self.log_missing_leader(is_down, status);
+        }
+    }
+
+    fn log_missing_leader(&self, is_down: bool, status: &Status) {
+        let account = &*self.name;
         match &status.refusal {
-            _ if was_down == is_down => {} // Another cause is in the engine's own line.
-            _ if was_down => tracing::info!(account, "the cluster's engine is back"),
+            _ if !is_down => tracing::info!(account, "the cluster's engine is back"),
             None => tracing::warn!(
                 account,
                 "the cluster's engine does not answer, so no node may send requests; answers come from memory and grow old"

@@ -159,6 +159,8 @@ pub struct Account {
     shown: Vec<Option<Arc<Fault>>>,
     /// Whether the own polls of each queue fail for the leader, or failed for the task or the leader before.
     failing: Vec<bool>,
+    /// What the board shows of the cluster's engine while this node follows: why no node can lead.
+    missing_leader: Option<Arc<Fault>>,
     /// Whether this node, while it follows, could not read some of the leader's rows.
     lacks_rows: bool,
     feed_health: FeedHealth,
@@ -221,6 +223,7 @@ impl Account {
             looking: Looking::default(),
             kept: None,
             kept_up_to: Passed::default(),
+            missing_leader: None,
             lacks_rows: false,
         };
         account.patient = account.count_patient();

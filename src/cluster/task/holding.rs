@@ -139,6 +139,12 @@ impl Task {
         while self.parts.orders.recv().await.is_some() {}
     }
 
+    /// Returns how many orders wait.
+    #[cfg(test)]
+    pub(crate) fn ordered(&self) -> usize {
+        self.parts.orders.len()
+    }
+
     /// Follows from now on.
     #[cfg(test)]
     pub(crate) fn follow(&mut self) {

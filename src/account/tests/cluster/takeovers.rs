@@ -1,7 +1,10 @@
 //! Tests what the next leader does first, and what a follower knows of faults after it was cut off.
 
 use super::*;
-use crate::simulator::InjectedFault;
+use crate::{
+    cluster::entry::{Entry, Shown},
+    simulator::InjectedFault,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_new_leader_polls_within_two_seconds_of_the_lease_and_reads_no_list_of_names() {
@@ -98,6 +101,26 @@ async fn after_an_outage_in_which_the_leader_changed_everything_is_known_again_a
             assert!(decision.reason.is_known(), "{place}: {decision:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_shows_a_leader_that_may_not_send_and_asks_for_nothing_again() {
+    let (fixture, exchange) = fixture(1, 1);
+    let (node, mut task) = Running::without_task(&fixture, &exchange);
+    sleep(SECOND).await;
+    task.hear(Entry {
+        shown: vec![Shown {
+            queue: fixture.keys[0].queue.clone(),
+            fault: Some(Arc::new(Fault::ClusterDown(None))),
+            max_age: MINUTE,
+            members_max_age: MINUTE,
+            fails: false,
+        }],
+        ..Entry::default()
+    });
+    sleep(SECOND).await;
+    assert_eq!(node.decide(&fixture, 0).reason, Reason::ClusterDown);
+    assert_eq!(task.ordered(), 0);
 }
 
 #[tokio::test(start_paused = true)]
