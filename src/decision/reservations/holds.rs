@@ -4,7 +4,6 @@ mod answer;
 
 use std::{
     collections::HashSet,
-    fmt,
     ops::RangeInclusive,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,6 +14,7 @@ use std::{
 
 use strum::{IntoStaticStr, VariantArray};
 
+use super::{ended::Ended, id::ReservationId};
 use crate::{
     clock::Moment,
     decision::{
@@ -39,32 +39,6 @@ pub const MAX_PER_QUEUE: usize = 1_000;
 
 /// The most characters of a call id: SIP's `Call-ID`s have some 80.
 pub const MAX_CALL_ID_LENGTH: usize = 256;
-
-/// Identifies a reservation. Random, so that none is used twice although none is remembered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ReservationId(Box<str>);
-
-impl ReservationId {
-    fn random() -> Self {
-        Self(format!("{:032x}", fastrand::u128(..)).into())
-    }
-
-    /// Creates the id from a request or a file.
-    pub fn from_text(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ReservationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A seat held for one call.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,13 +135,16 @@ pub struct Holds {
     ended: [AtomicU64; End::ALL.len()],
     /// The agents that held seats count on, here and in the account's other queues. Written under the lock.
     bets: QueueBets,
+    /// Those that ended last, here and in other queues.
+    last_ended: Arc<Ended>,
 }
 
 impl Holds {
-    /// Creates the holds of a queue whose agents may be in other queues with these bets.
-    pub(super) fn beside(account: &Arc<Bets>) -> Self {
+    /// Creates the holds of a queue whose agents may be in other queues with these bets. Its reservations are recorded when they end.
+    pub(super) fn beside(account: &Arc<Bets>, last_ended: &Arc<Ended>) -> Self {
         Self {
             bets: QueueBets::of(account),
+            last_ended: Arc::clone(last_ended),
             ..Self::default()
         }
     }
@@ -332,7 +309,10 @@ impl Holds {
             return Vec::new();
         }
         let mut held = self.lock();
-        let forgotten = held.extract_if(.., |one| ids.contains(&one.id)).collect();
+        let forgotten: Vec<_> = held.extract_if(.., |one| ids.contains(&one.id)).collect();
+        forgotten
+            .iter()
+            .for_each(|one| self.last_ended.record(&one.id));
         self.changed(&held);
         forgotten
     }
@@ -351,6 +331,7 @@ impl Holds {
         let mut held = self.current(now);
         let place = held.iter().position(|one| one.id == *id)?;
         let ended = held.remove(place);
+        self.last_ended.record(&ended.id);
         let also = also(&ended, &mut held);
         self.changed(&held);
         self.count_end(end, 1);
@@ -361,7 +342,13 @@ impl Holds {
     fn current(&self, now: Moment) -> MutexGuard<'_, Vec<Reservation>> {
         let mut held = self.lock();
         let before = held.len();
-        held.retain(|one| !one.is_over(now));
+        held.retain(|one| {
+            let is_over = one.is_over(now);
+            if is_over {
+                self.last_ended.record(&one.id);
+            }
+            !is_over
+        });
         if held.len() < before {
             self.changed(&held);
             self.count_end(End::Expired, (before - held.len()) as u64);

@@ -12,7 +12,9 @@
 //! [`Holds`] are the seats held in one queue, [`Reservations`] those of all queues. Neither knows HTTP or files: a [`Journal`] keeps
 //! what outlives a restart.
 
+mod ended;
 mod holds;
+mod id;
 #[cfg(test)]
 mod tests;
 
@@ -25,11 +27,13 @@ use std::{
 
 use dashmap::DashMap;
 use futures_util::future::BoxFuture;
-use indexmap::IndexSet;
 
-pub use self::holds::{
-    DEFAULT_TTL, End, Holds, MAX_CALL_ID_LENGTH, MAX_PER_QUEUE, Reservation, ReservationId,
-    Reserved, TTL,
+use self::ended::Ended;
+pub use self::{
+    holds::{
+        DEFAULT_TTL, End, Holds, MAX_CALL_ID_LENGTH, MAX_PER_QUEUE, Reservation, Reserved, TTL,
+    },
+    id::ReservationId,
 };
 use crate::{
     clock::Moment,
@@ -39,9 +43,6 @@ use crate::{
     },
     model::agent::AgentId,
 };
-
-/// The maximum of ended reservations to remember: the calls of some minutes on a busy node, in 200 kB.
-const MAX_ENDED: usize = 2_048;
 
 /// Keeps held seats across a restart.
 pub trait Journal: fmt::Debug + Send + Sync {
@@ -119,8 +120,7 @@ struct Held {
     /// The agents that held seats count on, by the account's name.
     bets: DashMap<Arc<str>, Arc<Bets>>,
     answered: Mutex<Answered>,
-    /// Those that ended last, oldest first.
-    ended: Mutex<IndexSet<ReservationId>>,
+    last_ended: Arc<Ended>,
 }
 
 /// When a departure last ended a reservation.
@@ -138,7 +138,7 @@ impl Held {
         }
         let bets = Arc::clone(&self.bets.entry(Arc::clone(&key.account)).or_default());
         let queue = self.queues.entry(key.clone());
-        Arc::clone(&queue.or_insert_with(|| Arc::new(Holds::beside(&bets))))
+        Arc::clone(&queue.or_insert_with(|| Arc::new(Holds::beside(&bets, &self.last_ended))))
     }
 
     /// Keeps these queues, and drops accounts without any.
@@ -153,10 +153,6 @@ impl Held {
         queues
             .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
             .collect()
-    }
-
-    fn ended(&self) -> MutexGuard<'_, IndexSet<ReservationId>> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counted(&self) -> MutexGuard<'_, Answered> {
@@ -381,7 +377,7 @@ impl Reservations {
 
     /// Returns whether a reservation that was held here has ended lately.
     pub fn has_ended(&self, id: &ReservationId) -> bool {
-        self.held.ended().contains(id)
+        self.held.last_ended.has(id)
     }
 
     /// Returns everything held now, queue by queue.
@@ -440,11 +436,5 @@ impl Reservations {
         if let Some(witness) = &self.witness {
             witness.ended(queue, reservation, end, now);
         }
-        let mut ended = self.held.ended();
-        if ended.len() >= MAX_ENDED {
-            // Half of them at once, since the others move.
-            ended.drain(..MAX_ENDED / 2);
-        }
-        ended.insert(reservation.id.clone());
     }
 }

@@ -122,6 +122,30 @@ fn released_seats_are_open_again_and_only_once() {
 }
 
 #[test]
+fn however_a_reservation_ends_it_is_known_to_have_ended() {
+    let clock = Still::new();
+    let reservations = Reservations::new();
+    let holds = reservations.queue(&key("sales"));
+    let reserve = |call| made(reserve(&holds, &seats(9, clock.now()), call, clock.now())).id;
+    let [answered, released, forgotten, expired, held] =
+        ["answered", "released", "forgotten", "expired", "held"].map(reserve);
+    clock.pass(Duration::from_secs(1));
+    let queues = [key("sales")];
+    reservations.departed(&agent(), &queues, clock.now(), clock.now());
+    reservations.release(&released, clock.now());
+    reservations.ended_elsewhere(std::slice::from_ref(&forgotten), clock.now());
+    let have_ended = || {
+        let ids = [&answered, &released, &forgotten, &expired, &held];
+        ids.map(|id| reservations.has_ended(id))
+    };
+    assert_eq!(have_ended(), [true, true, true, false, false]);
+    reservations.release(&held, clock.now());
+    clock.pass(DEFAULT_TTL);
+    assert_eq!(reservations.list(clock.now()), []);
+    assert_eq!(have_ended(), [true; 5]);
+}
+
+#[test]
 fn an_agent_who_goes_straight_onto_a_call_ends_the_oldest_reservation_that_counts_on_one() {
     let clock = Still::new();
     let reservations = Reservations::new();
