@@ -21,7 +21,7 @@ use crate::{
     cluster::{
         entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown},
         member::Member,
-        message::{Answer, Arrived, Question, Said, What},
+        message::{Answer, Arrived, Question, SEAT_WITHIN, Said, What},
     },
     decision::{board::QueueKey, reservations::ReservationId, staleness::Staleness},
     model::{
@@ -60,10 +60,6 @@ pub(super) struct Told {
 /// How long a leader keeps what is known of queues that it does not poll. It hears within a second which queues only other nodes have, and within
 /// some seconds their ids.
 const TELL_QUEUES_AFTER: Duration = Duration::from_secs(60);
-
-/// How long a call's question for a seat may have waited here, while this node did not lead or was busy. Its router has had its answer after a quarter of
-/// that, and sent the call elsewhere.
-const RESERVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A reservation, as the other nodes know it.
 #[derive(Debug)]
@@ -281,8 +277,9 @@ impl Account {
         ) else {
             return;
         };
+        // It may have waited here, while this node did not lead or was busy.
         let age = self.deps.clock.now().boot.saturating_sub(asked.at);
-        if matches!(question.what, What::Reserve { .. }) && age > RESERVE_WITHIN {
+        if matches!(question.what, What::Reserve { .. }) && age >= SEAT_WITHIN {
             return;
         }
         if question.what.is_about_a_request() {

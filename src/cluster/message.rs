@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::Cause;
 
+/// How long a call waits for its seat, on any node. Its router has an answer by then, and sends the call elsewhere.
+pub const SEAT_WITHIN: Duration = Duration::from_millis(250);
+
 /// A message with a question, and when it arrived.
 #[derive(Debug)]
 pub struct Arrived {

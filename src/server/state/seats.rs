@@ -9,7 +9,7 @@ use super::app::{AccountHandle, App, Queue};
 use crate::{
     cluster::{
         member::Member,
-        message::{Said, What},
+        message::{SEAT_WITHIN, Said, What},
     },
     decision::{
         Decision, Policy, Reason,
@@ -21,9 +21,6 @@ use crate::{
     model::quantity::Quantity,
     server::http::{problem::Problem, problem_types},
 };
-
-/// How long the leader, or its log, may take. The call is ringing.
-const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many leaders are asked at once about a reservation of an unknown queue. Each question waits in a short list that all requests share.
 const ASKED_AT_ONCE: usize = 64;
@@ -45,7 +42,7 @@ pub struct SeatRequest<'a> {
 /// # Errors
 /// In a cluster: the leader did not answer in time, could not log the seat in time, or knows nothing about the queue yet.
 pub async fn reserve(app: &App, seat: &SeatRequest<'_>) -> Result<Reserved, Problem> {
-    let by = Instant::now() + TIMEOUT;
+    let by = Instant::now() + SEAT_WITHIN;
     let member = member(app, &seat.queue.key);
     // Read before the decision, which holds only in this tenure.
     let logged_in = member.and_then(|member| Some((member, member.gives_seats_in()?)));
@@ -237,7 +234,7 @@ async fn release_here(
         board.notify();
         is_logged
     });
-    match timeout(TIMEOUT, log).await {
+    match timeout(SEAT_WITHIN, log).await {
         Ok(Ok(true)) => Ok(true),
         _ => Err(no_leader()),
     }
@@ -249,10 +246,10 @@ async fn release_elsewhere<'a>(
     id: &ReservationId,
     members: impl IntoIterator<Item = &'a Member>,
 ) -> Result<bool, Problem> {
-    let by = Instant::now() + TIMEOUT;
+    let by = Instant::now() + SEAT_WITHIN;
     let ask = |member: &'a Member| {
         let what = What::Release { id: id.to_string() };
-        async move { member.ask(what, TIMEOUT).await }
+        async move { member.ask(what, SEAT_WITHIN).await }
     };
     match any_released(members.into_iter().map(ask).collect(), by).await {
         Some(true) => {
@@ -304,21 +301,25 @@ mod tests {
             said
         };
         let held = |held: bool| Some(Said::Released(held));
-        let silent = || answers(TIMEOUT, None);
+        let silent = || answers(SEAT_WITHIN, None);
         for (last, released, took) in [
-            (answers(TIMEOUT / 2, held(true)), Some(true), TIMEOUT / 2),
-            (answers(TIMEOUT / 2, held(false)), None, TIMEOUT),
+            (
+                answers(SEAT_WITHIN / 2, held(true)),
+                Some(true),
+                SEAT_WITHIN / 2,
+            ),
+            (answers(SEAT_WITHIN / 2, held(false)), None, SEAT_WITHIN),
         ] {
             let begun = Instant::now();
             // More than are asked at once.
             let others = (0..3 * ASKED_AT_ONCE).map(|_| silent());
             let asked = std::iter::once(last).chain(others).collect();
-            let by = begun + TIMEOUT;
+            let by = begun + SEAT_WITHIN;
             assert_eq!(any_released(asked, by).await, released);
             assert_eq!(begun.elapsed(), took);
         }
         let all = (0..200).map(|_| answers(Duration::ZERO, held(false)));
-        let by = Instant::now() + TIMEOUT;
+        let by = Instant::now() + SEAT_WITHIN;
         assert_eq!(any_released(all.collect(), by).await, Some(false));
     }
 }

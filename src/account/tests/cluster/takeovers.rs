@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    cluster::entry::{Entry, Shown},
+    cluster::{
+        entry::{Entry, Shown},
+        message::SEAT_WITHIN,
+    },
     simulator::InjectedFault,
 };
 
@@ -121,6 +124,33 @@ async fn a_follower_shows_a_leader_that_may_not_send_and_asks_for_nothing_again(
     sleep(SECOND).await;
     assert_eq!(node.decide(&fixture, 0).reason, Reason::ClusterDown);
     assert_eq!(task.ordered(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_for_a_seat_that_waits_longer_than_its_call_holds_none() {
+    let (fixture, exchange) = frozen(1);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    let calls = || {
+        let held = leader.reservations.list(fixture.clock.now()).into_iter();
+        held.map(|(_, one)| one.call_id.to_string())
+            .collect::<Vec<_>>()
+    };
+    // The leader does one thing after the other, and waits for the log in between.
+    *exchange.confirms_after.lock().unwrap() = SEAT_WITHIN * 2;
+    let ask = |call| {
+        let what = follower.reserve(&fixture, call);
+        follower.member.ask(what, SEAT_WITHIN)
+    };
+    let second = async {
+        sleep(SEAT_WITHIN / 10).await;
+        ask("second").await
+    };
+    assert_eq!(tokio::join!(ask("first"), second), (None, None));
+    *exchange.confirms_after.lock().unwrap() = Duration::ZERO;
+    sleep(5 * SECOND).await;
+    assert!(!calls().contains(&"second".to_owned()), "{:?}", calls());
+    follower.hold_seat(&fixture, "second").await;
+    assert!(calls().contains(&"second".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
