@@ -168,7 +168,7 @@ impl RunningDaemon {
                 () = tokio::time::sleep(LAST_REQUESTS) => {}
                 () = stop.cancelled() => return,
             }
-            // A later reload has dropped them, and waits for the requests of its own last config.
+            // The last of several reloads waits for the requests of all configs before.
             if current.app().number == number {
                 board.drop_retired();
             }

@@ -109,10 +109,11 @@ impl Board {
     /// Sets the queues. Those that stay keep their data, new ones start empty, and removed ones stay readable until
     /// [`drop_retired`](Self::drop_retired).
     pub fn set_queues(&self, keys: impl IntoIterator<Item = QueueKey>) {
-        // One that comes back may be another account's.
-        self.drop_retired();
         let keys: Arc<[QueueKey]> = keys.into_iter().collect();
         for key in &*keys {
+            // One that comes back may be another account's.
+            let is_retired = |slot: &Slot| slot.is_retired && !slot.is_guest;
+            self.slots.remove_if(key, |_, slot| is_retired(slot));
             self.slots.entry(key.clone()).or_default();
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
@@ -155,7 +156,7 @@ impl Board {
         self.notify();
     }
 
-    /// Drops the retired queues. No request that may need one is left, or another config is on its way.
+    /// Drops the retired queues. No request that may need one is left.
     pub fn drop_retired(&self) {
         self.slots
             .retain(|_, slot| slot.is_guest || !slot.is_retired);

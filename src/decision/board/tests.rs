@@ -84,6 +84,13 @@ fn a_removed_queue_stays_for_requests_in_progress_and_comes_back_empty() {
     board.set_queues([sales.clone(), support.clone()]);
     board.drop_retired();
     assert_eq!(id_of(&board), Some(Some(5450)));
+    // Another reload removes another queue. Requests of both earlier configs may be in progress.
+    let board = removed();
+    board.set_queues([]);
+    board.retire_stale(&[]);
+    assert_eq!(id_of(&board), Some(Some(5450)));
+    board.drop_retired();
+    assert_eq!(id_of(&board), None);
 }
 
 #[test]
