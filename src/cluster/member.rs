@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     entry::{Entry, Silence},
-    message::{Answer, Arrived, Question, Said, What},
+    message::{Answer, Arrived, Question, What},
+    pending::Pending,
 };
 use crate::{
     budget::{Admitted, Budget, Mirrored, Witness},
@@ -29,9 +30,6 @@ pub(super) const SEND_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many orders may wait for the member's task: as many as a busy router causes in a second. More fail.
 pub(super) const ORDERS: usize = 1_024;
-
-/// The maximum of questions in a process that wait for answers. Each has a waiting HTTP request.
-const MAX_PENDING: usize = 1_024;
 
 /// The maximum of nodes whose queues a leader polls: far more than machines route the calls of one account.
 pub const MAX_NODES: usize = 1_024;
@@ -124,35 +122,6 @@ impl Tenure {
 
     pub fn until(&self) -> Duration {
         Duration::from_nanos(self.until.load(Ordering::Acquire))
-    }
-}
-
-/// Answers that this process waits for.
-#[derive(Debug, Default)]
-pub(super) struct Pending(Mutex<HashMap<u64, mpsc::Sender<Said>>>);
-
-impl Pending {
-    /// Returns an id for a question; `None` if too many wait.
-    pub fn add(&self, replies: mpsc::Sender<Said>) -> Option<u64> {
-        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.retain(|_, replies| !replies.is_closed());
-        let id = fastrand::u64(..);
-        (pending.len() < MAX_PENDING).then(|| {
-            pending.insert(id, replies);
-            id
-        })
-    }
-
-    pub fn answered(&self, answer: Answer) {
-        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let replies = match answer.said {
-            Said::UnderWay => pending.get(&answer.id).cloned(),
-            _ => pending.remove(&answer.id),
-        };
-        if let Some(replies) = replies {
-            // The caller may have given up.
-            let _ = replies.try_send(answer.said);
-        }
     }
 }
 

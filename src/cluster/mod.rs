@@ -28,6 +28,7 @@ pub mod message;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod node;
+mod pending;
 mod replies;
 mod scripts;
 pub mod seats;

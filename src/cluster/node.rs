@@ -16,8 +16,9 @@ use super::{
     codec,
     engine::{Engine, Heard, RedisEngine},
     entry::Entry,
-    member::{Member, ORDERS, Order, Pending, Role, Status, Tenure, claim_of},
+    member::{Member, ORDERS, Order, Role, Status, Tenure, claim_of},
     message::Arrived,
+    pending::Pending,
     task::{Parts, Task},
 };
 use crate::{budget::Budget, clock::Clock, model::digest::Digest};
