@@ -156,21 +156,34 @@ impl Member {
     /// Creates a member whose cluster has this status.
     #[cfg(test)]
     pub fn of_status(status: Status, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Self::made(status, mpsc::channel(1).0, clock)
+        Self::made(watch::channel(status).1, mpsc::channel(1).0, clock)
     }
 
     /// Creates a member whose task is the test.
     #[cfg(test)]
     pub(super) fn with_orders(orders: mpsc::Sender<Order>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Self::made(Status::default(), orders, clock)
+        Self::made(watch::channel(Status::default()).1, orders, clock)
     }
 
     /// Creates a member that leads for an hour. The test gets what it publishes, and answers as the log.
     #[cfg(test)]
     pub(crate) fn leading(clock: Arc<dyn Clock>) -> (Arc<Self>, mpsc::Receiver<Published>) {
+        Self::leading_while(true, clock)
+    }
+
+    /// Creates the same, whose engine answers or not.
+    #[cfg(test)]
+    pub(crate) fn leading_while(
+        is_up: bool,
+        clock: Arc<dyn Clock>,
+    ) -> (Arc<Self>, mpsc::Receiver<Published>) {
         let (orders, mut ordered) = mpsc::channel(16);
         let (log, logged) = mpsc::channel(16);
-        let member = Self::with_orders(orders, clock);
+        let (reported, status) = watch::channel(Status {
+            up: is_up,
+            ..Status::default()
+        });
+        let member = Self::made(status, orders, clock);
         let until = member.clock.now().boot + Duration::from_secs(3600);
         member.tenure.set(until);
         tokio::spawn(async move {
@@ -181,12 +194,17 @@ impl Member {
                     _ => Ok(()),
                 };
             }
+            drop(reported); // Until then, the member's task seems to run.
         });
         (member, logged)
     }
 
     #[cfg(test)]
-    fn made(status: Status, orders: mpsc::Sender<Order>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    fn made(
+        status: watch::Receiver<Status>,
+        orders: mpsc::Sender<Order>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             key: "key".to_owned(),
             process: 1,
@@ -195,7 +213,7 @@ impl Member {
             claims: watch::Sender::default(),
             orders,
             role: watch::channel(Role::default()).1,
-            status: watch::channel(status).1,
+            status,
             bell: Arc::default(),
             questions: mpsc::channel(1).0,
             listens: Arc::default(),
@@ -228,6 +246,11 @@ impl Member {
     /// Returns the state of the cluster.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Returns whether the engine answered the last command. Otherwise it would pass no question on.
+    pub fn is_up(&self) -> bool {
+        self.status.borrow().up
     }
 
     /// Waits until a node is known to lead in another epoch than this.

@@ -251,16 +251,29 @@ async fn release_elsewhere<'a>(
         let what = What::Release { id: id.to_string() };
         async move { member.ask(what, SEAT_WITHIN).await }
     };
-    match any_released(members.into_iter().map(ask).collect(), by).await {
+    // Where the engine does not answer, no leader will.
+    let (asked, unasked): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.is_up());
+    let asked = from_any_on(asked).into_iter().map(ask).collect();
+    match any_released(asked, by).await {
         Some(true) => {
             let ended = std::slice::from_ref(id);
             app.reservations.ended_elsewhere(ended, app.clock.now());
             app.board.notify();
             Ok(true)
         }
-        Some(false) => Ok(false),
-        None => Err(no_leader()),
+        Some(false) if unasked.is_empty() => Ok(false),
+        _ => Err(no_leader()),
     }
+}
+
+/// Lets a random one be the first. If the leaders that are asked first are all silent, the others are not asked in time. The next request for the same
+/// seat begins with others.
+fn from_any_on<T>(mut all: Vec<T>) -> Vec<T> {
+    if !all.is_empty() {
+        let first = fastrand::usize(..all.len());
+        all.rotate_left(first);
+    }
+    all
 }
 
 /// Returns whether one of these leaders has released the seat. `None` if that is unknown, because not all have answered in time.
@@ -293,6 +306,27 @@ fn no_leader() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_behind_many_silent_ones_is_asked_after_some_requests() {
+        let answers = async |is_silent: bool| {
+            let after = match is_silent {
+                true => SEAT_WITHIN,
+                false => Duration::from_millis(1),
+            };
+            tokio::time::sleep(after).await;
+            (!is_silent).then_some(Said::Released(true))
+        };
+        for _ in 0..1_000 {
+            // As many as are asked at once, and then the one that has it.
+            let asked = (0..=ASKED_AT_ONCE).map(|place| answers(place < ASKED_AT_ONCE));
+            let by = Instant::now() + SEAT_WITHIN;
+            if any_released(from_any_on(asked.collect()), by).await == Some(true) {
+                return;
+            }
+        }
+        panic!("it is never asked");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn all_leaders_together_have_as_long_as_one() {

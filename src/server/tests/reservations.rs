@@ -397,6 +397,20 @@ async fn a_seat_that_is_known_to_have_ended_is_released_without_asking_any_leade
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_is_not_asked_for_a_seat_over_an_engine_that_does_not_answer() {
+    for (is_up, took) in [(true, PATIENCE), (false, Duration::ZERO)] {
+        let mut world = world(1);
+        let (member, _log) = Member::leading_while(is_up, world.clock.clone());
+        world.accounts[0].member = Some(member);
+        let server = world.serve().await;
+        server.clock.pass(Duration::from_secs(7_200));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(server.release("0123").await.status, 503);
+        assert_eq!(begun.elapsed(), took, "{is_up}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_answer_of_the_leader_a_seat_is_refused_in_time_on_any_node() {
     // A follower whose leader does not answer.
     let (server, _log) = leader().await;
