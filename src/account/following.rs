@@ -98,14 +98,18 @@ impl Account {
     }
 
     /// Starts leading, as after a restart without any loss.
-    pub(super) fn lead(self) -> Self {
+    pub(super) fn lead(mut self) -> Self {
         // This node finds its own faults; those of the last leader may not apply.
         let shown = self.deps.queues.iter().zip(&self.shown);
         for (queue, _) in shown.filter(|(_, fault)| fault.is_some()) {
             self.deps.board.fault(&queue.key, None);
         }
+        let failing_guests = std::mem::take(&mut self.failing_guests);
         let known = self.known();
-        Self::new(Deps { known, ..self.deps })
+        Self {
+            failing_guests,
+            ..Self::new(Deps { known, ..self.deps })
+        }
     }
 
     /// Drops what only a leader reports: it may no longer be true.

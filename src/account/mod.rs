@@ -47,7 +47,11 @@ mod token;
 mod whole;
 mod wishes;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -159,6 +163,9 @@ pub struct Account {
     shown: Vec<Option<Arc<Fault>>>,
     /// Whether the own polls of each queue fail for the leader, or failed for the task or the leader before.
     failing: Vec<bool>,
+    /// The queues that only other nodes have, by name or id in their configs, whose own polls failed for the last leader. If this node leads, it polls
+    /// them as soon as it hears of them.
+    failing_guests: BTreeSet<Arc<str>>,
     /// What the board shows of the cluster's engine while this node follows: why no node can lead.
     missing_leader: Option<Arc<Fault>>,
     /// Whether this node, while it follows, could not read some of the leader's rows.
@@ -223,6 +230,7 @@ impl Account {
             looking: Looking::default(),
             kept: None,
             kept_up_to: Passed::default(),
+            failing_guests: BTreeSet::new(),
             missing_leader: None,
             lacks_rows: false,
         };

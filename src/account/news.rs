@@ -97,10 +97,25 @@ impl Account {
 
     /// Notes which queues the leader cannot poll, before its rows are shown.
     fn take_failing(&mut self, news: &Entry) {
+        if news.whole {
+            self.failing_guests.clear();
+        }
+        if let Some(polled) = &news.queues {
+            self.failing_guests
+                .retain(|queue| polled.names.contains(queue));
+        }
         for shown in &news.shown {
-            if let Some(place) = self.place_named(&shown.queue) {
-                self.failing[place] = shown.fails;
-            }
+            let is_unknown = match self.place_named(&shown.queue) {
+                Some(place) => {
+                    self.failing[place] = shown.fails;
+                    false
+                }
+                None => true,
+            };
+            match is_unknown && shown.fails {
+                true => self.failing_guests.insert(Arc::clone(&shown.queue)),
+                false => self.failing_guests.remove(&shown.queue),
+            };
         }
     }
 

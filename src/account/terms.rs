@@ -103,9 +103,10 @@ impl Account {
         self.ids = ids.collect();
         let shown = places.iter().map(|was| self.shown[(*was)?].clone());
         self.shown = shown.collect();
-        let failing = places
-            .iter()
-            .map(|was| was.is_some_and(|was| self.failing[was]));
+        let failing = queues.iter().zip(&places).map(|(queue, was)| match was {
+            Some(was) => self.failing[*was],
+            None => self.failing_guests.remove(&queue.key.queue),
+        });
         self.failing = failing.collect();
         let before = std::mem::replace(&mut self.deps.queues, queues);
         self.deps.options = options;

@@ -257,3 +257,38 @@ async fn a_queue_whose_own_polls_fail_is_renewed_on_no_node_and_by_no_rule() {
         assert!(decision.age.unwrap() < MINUTE / 2, "{decision:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_own_polls_fail_is_not_renewed_by_a_leader_that_learns_of_it_later() {
+    let (fixture, exchange) = frozen(10);
+    let ready = fixture.status("Available");
+    fixture.simulator.world(|world| world.set_everyone(ready));
+    let mut places = fixture.places();
+    let place = places
+        .find(|one| fixture.seats(*one) > Quantity::ZERO)
+        .unwrap();
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    follower.node.lead_last();
+    let mut others = fixture.queues.clone();
+    others.remove(place);
+    let heir = Running::configured(&fixture, &exchange, "heir", Known::default(), others, 1000);
+    sleep(MINUTE).await;
+    assert!(leader.health.borrow().sweeps);
+    let decision = follower.decide(&fixture, place);
+    assert!(decision.accept, "{decision:?}");
+    let gone = fixture.ids[place];
+    assert!(fixture.simulator.world(|world| world.remove_queue(gone)));
+    // A turn of the queue, and its `max_age` of a minute.
+    sleep(5 * MINUTE).await;
+    let decision = follower.decide(&fixture, place);
+    assert_eq!(decision.reason, Reason::NoSuchQueue);
+    // A sweep comes before the next leader's own poll of the queue.
+    *fixture.wire.polls_take.lock().unwrap() = 10 * SECOND;
+    leader.stop.cancel();
+    for _ in 0..600 {
+        sleep(SECOND / 10).await;
+        let decision = follower.decide(&fixture, place);
+        assert!(!decision.reason.is_known(), "{decision:?}");
+    }
+    assert!(heir.member.leads());
+}
