@@ -1,17 +1,29 @@
 //! Tests what the nodes know of the hour after the engine has lost its data.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
-use super::spending::{Counter, LEASE, LIMIT, SECOND, start};
+use super::{
+    spending::{Counter, LEASE, LIMIT, SECOND, start},
+    start_on,
+};
 use crate::{
     budget::{Purpose, Witness as _},
     clock::VirtualClock,
-    cluster::model::{Exchange, Model},
+    cluster::{
+        command::{Command, Reply},
+        engine::{Engine, EngineError},
+        entry::Entry,
+        model::{Exchange, Model},
+    },
 };
 
 /// How many requests are sent before the engine fails.
@@ -121,4 +133,68 @@ async fn a_node_that_returns_late_is_missing() {
     sleep(LEASE / 2).await;
     nodes.lose_data();
     assert_eq!(nodes.used().await, LIMIT);
+}
+
+/// An engine that may be too busy for mirrors.
+#[derive(Debug)]
+struct Busy {
+    exchange: Arc<Exchange>,
+    is_busy: AtomicBool,
+}
+
+impl Engine for Busy {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        let is_mirror = matches!(command, Command::Mirror { .. });
+        match is_mirror && self.is_busy.load(Ordering::Relaxed) {
+            true => Box::pin(async { Err(EngineError::Silent) }),
+            false => self.exchange.run(account, command),
+        }
+    }
+
+    fn keeps_what_it_confirms(&self) -> bool {
+        self.exchange.keeps_what_it_confirms()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_mirror_got_no_answer_writes_it_again() {
+    let exchange = Exchange::new();
+    let engine = Arc::new(Busy {
+        exchange: Arc::clone(&exchange),
+        is_busy: AtomicBool::new(false),
+    });
+    let (_node, member, running) = start_on(engine.clone(), "identity");
+    while !member.leads() {
+        sleep(SECOND / 20).await;
+    }
+    let publish = async || {
+        let entry = Entry {
+            doubted: true,
+            ..Entry::default()
+        };
+        assert!(member.publish_and_wait(entry).await);
+    };
+    sleep(LEASE).await;
+    publish().await;
+    publish().await;
+    assert_eq!(exchange.model.lock().unwrap().mirrors.len(), 1);
+    // A fail-over loses the last entry, and the mirror.
+    engine.is_busy.store(true, Ordering::Relaxed);
+    {
+        let mut model = exchange.model.lock().unwrap();
+        model.log.pop_last();
+        model.mirrors.clear();
+    }
+    sleep(LEASE / 2).await;
+    publish().await;
+    assert!(exchange.model.lock().unwrap().mirrors.is_empty());
+    engine.is_busy.store(false, Ordering::Relaxed);
+    sleep(LEASE / 2).await;
+    assert!(member.leads());
+    assert_eq!(exchange.model.lock().unwrap().mirrors.len(), 1);
+    running.abort();
 }

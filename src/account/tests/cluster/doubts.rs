@@ -1,4 +1,4 @@
-//! Tests what a follower does with rows of sweeps that have lost trust.
+//! Tests what a follower does with rows of sweeps that have lost trust, and of agents who have left.
 
 use super::*;
 use crate::{
@@ -71,4 +71,23 @@ async fn a_follower_uses_and_stores_no_sweep_that_lost_trust_even_if_it_missed_t
         found.push((decision.count.map(Quantity::get), is_old, stored));
     }
     assert_eq!(found, [(Some(0.0), true, (1, 0)); 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_forgets_agents_who_belong_to_no_queue_and_are_not_seen_any_more() {
+    let (fixture, exchange) = fixture(1, 1);
+    let (node, mut task) = Running::without_task(&fixture, &exchange);
+    let known = async || {
+        let (reply, known) = oneshot::channel();
+        node.asks.send(Ask::Known { reply }).await.unwrap();
+        known.await.unwrap().presences.len()
+    };
+    task.hear(swept(&fixture));
+    sleep(SECOND).await;
+    assert_eq!(known().await, 1);
+    // They are looked for with the next news.
+    sleep(31 * MINUTE).await;
+    task.hear(Entry::default());
+    sleep(SECOND).await;
+    assert_eq!(known().await, 0);
 }

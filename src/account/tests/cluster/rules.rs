@@ -1,7 +1,12 @@
 //! Tests nodes whose configs have different rules for a queue.
 
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::{cluster::model::Mishap, fixtures::opening_hours};
+use crate::{
+    cluster::{codec::decode, model::Mishap},
+    fixtures::opening_hours,
+};
 
 /// Reserves through a node as one of an earlier version, which does not send its rule.
 fn without_rule(mut what: What) -> What {
@@ -291,4 +296,41 @@ async fn a_queue_whose_own_polls_fail_is_not_renewed_by_a_leader_that_learns_of_
         assert!(!decision.reason.is_known(), "{decision:?}");
     }
     assert!(heir.member.leads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_the_config_has_twice_is_published_once() {
+    let (fixture, exchange) = frozen(1);
+    let mut queues = fixture.queues.clone();
+    let name = fixture
+        .simulator
+        .world(|world| world.queues()[0].name.clone());
+    queues.push(QueueSettings {
+        key: QueueKey::new("main", name.as_str()),
+        reference: QueueRef::Name(name),
+        ..queues[0].clone()
+    });
+    let leader = Running::configured(&fixture, &exchange, "one", Known::default(), queues, 1000);
+    leader.until_it_leads().await;
+    sleep(MINUTE).await;
+    let log = || exchange.model.lock().unwrap().log.clone();
+    let (begun, _) = log().pop_last().unwrap();
+    let mut published = BTreeMap::new();
+    let _ = fixture.sent();
+    for _ in 0..120 {
+        sleep(SECOND).await;
+        let reading = reading(&fixture);
+        for (position, (_, packed)) in log().split_off(&begun.next()) {
+            let entry = decode(&packed, &reading).unwrap();
+            published.insert(position, entry.polls.len());
+        }
+    }
+    let polls: Vec<_> = published.into_values().filter(|polls| *polls > 0).collect();
+    assert!(polls.iter().all(|polls| *polls == 1), "{polls:?}");
+    // The last poll of before may be published after.
+    let sent = fixture.sent().len();
+    assert!(
+        polls.len() > 1 && polls.len() <= sent + 1,
+        "{sent}: {polls:?}"
+    );
 }
