@@ -250,14 +250,35 @@ impl Account {
         if is_same {
             return;
         }
-        tracing::info!(
-            account = &*self.name,
-            queues = ?is.iter().map(|key| &*key.queue).collect::<Vec<_>>(),
-            "also polling queues that only other nodes of the cluster have"
-        );
         self.arrange(queues, self.deps.options);
         self.wishes.asked = vec![0; self.deps.queues.len()];
-        let gone = was.iter().filter(|was| !is.contains(&was.key));
-        gone.for_each(|gone| self.deps.board.drop_guest(&gone.key));
+        let was: Vec<_> = was.into_iter().map(|was| was.key).collect();
+        let lacks = |all: &[QueueKey], key: &QueueKey| !all.contains(key);
+        let joined: Vec<_> = is.iter().filter(|key| lacks(&was, key)).collect();
+        let left: Vec<_> = was.iter().filter(|key| lacks(&is, key)).collect();
+        left.iter().for_each(|key| self.deps.board.drop_guest(key));
+        self.log_guests(&joined, &left);
+    }
+
+    fn log_guests(&self, joined: &[&QueueKey], left: &[&QueueKey]) {
+        let account = &*self.name;
+        let names = |keys: &[&QueueKey]| {
+            let names = keys.iter().map(|key| Arc::clone(&key.queue));
+            names.collect::<Vec<_>>()
+        };
+        if !joined.is_empty() {
+            tracing::info!(
+                account,
+                queues = ?names(joined),
+                "also polling queues that only other nodes of the cluster have"
+            );
+        }
+        if !left.is_empty() {
+            tracing::info!(
+                account,
+                queues = ?names(left),
+                "no longer polling queues that only other nodes of the cluster had"
+            );
+        }
     }
 }

@@ -46,6 +46,7 @@ async fn a_queue_that_the_leader_removes_stays_known_on_a_node_that_has_it() {
 
 #[tokio::test(start_paused = true)]
 async fn new_hours_of_a_queue_that_only_another_node_has_wake_it() {
+    let (logged, _guard) = crate::logged::listen();
     let (fixture, exchange) = frozen(2);
     let leader = Running::of(&fixture, &exchange, "one", Known::default(), 1, 1000);
     leader.until_it_leads().await;
@@ -68,6 +69,17 @@ async fn new_hours_of_a_queue_that_only_another_node_has_wake_it() {
     follower.take(&fixture, &queues).await;
     sleep(2 * MINUTE).await;
     assert!(polls(fixture.sent()) > 0);
+    drop(follower);
+    sleep(2 * MINUTE).await;
+    let lines = logged.lines().into_iter();
+    let lines = lines.filter(|line| line.contains("queues that only other nodes"));
+    let lines: Vec<_> = lines.collect();
+    let queue = format!("{:?}", [&fixture.keys[1].queue]);
+    let begin = ["also polling", "no longer polling"];
+    assert_eq!(lines.len(), begin.len(), "{lines:?}");
+    for (line, begin) in lines.iter().zip(begin) {
+        assert!(line.contains(begin) && line.contains(&queue), "{line}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
