@@ -177,9 +177,9 @@ impl Candidate {
             return self.lost();
         };
         let is_newest = mine.epoch >= self.epoch;
-        if self.held.is_none() && is_newest && self.tried.as_ref() == Some(&mine) {
-            // It was taken, but the answer was lost. This node acts once it has renewed the lease.
-            self.held = Some(mine);
+        if self.held.is_none() && is_newest {
+            // It may have been taken, although the answer was lost. This node acts once it has renewed the lease.
+            self.held = self.tried.take_if(|tried| *tried == mine);
         }
     }
 
@@ -354,6 +354,10 @@ mod tests {
         assert_eq!((&*text, sent), ("b 3 5", at(11.0)));
         node.renewed();
         assert_eq!(node.acts_until(), at(20.0));
+        // A replica that lags may show it once more after it is lost.
+        node.lost();
+        node.looked(&look("b 2 5"), at(21.0));
+        assert!(node.held().is_none());
 
         // But not one of an earlier data set, after which another node led.
         let mut node = Candidate::new("b", LEASE);
