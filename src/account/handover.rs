@@ -74,6 +74,14 @@ impl Account {
             .min_by_key(|at| at.boot)
     }
 
+    /// Records when an earlier task's last whole sweep was. What its lists have confirmed since is later.
+    pub(super) fn swept_before(&mut self, swept: Moment) {
+        let known = self.roster.confirmed().everybody;
+        if known.is_none_or(|known| known.boot < swept.boot) {
+            self.roster.swept(swept);
+        }
+    }
+
     /// Returns all current knowledge, for another task to take over.
     pub(super) fn known(&self) -> Known {
         let failing = (0..self.ids.len()).filter(|place| self.is_failing(*place));

@@ -240,7 +240,7 @@ impl Account {
             self.naming.handed.clear();
             self.naming.failing.clear();
             if let Some(swept) = self.naming.swept_before.take() {
-                self.roster.swept(swept);
+                self.swept_before(swept);
             }
         }
         if !recalled.is_empty() {

@@ -1,7 +1,11 @@
 //! Tests what passes from task to task, and to reservations.
 
 use super::*;
-use crate::decision::soon::rule::Held;
+use crate::{
+    decision::soon::rule::Held,
+    fixtures::agent,
+    model::known::{Confirmed, Poll, Sighting},
+};
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
@@ -119,4 +123,33 @@ async fn a_task_takes_over_the_knowledge_of_another_with_its_age() {
     let none = board.get(&fixture.keys[0]).unwrap();
     assert!(none.snapshot.is_none());
     drop(account);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_without_agents_is_as_old_as_what_an_earlier_tasks_lists_have_confirmed() {
+    let mut fixture = still(1, 1).start();
+    let now = fixture.clock.now();
+    let nobody = Poll {
+        as_of: now.earlier(10 * MINUTE),
+        took: SECOND,
+        complete: true,
+        agents: Vec::new(),
+    };
+    let elsewhere = Sighting {
+        agent: Arc::new(agent("a", "Ann", "Lunch")),
+        at: now.earlier(5 * MINUTE),
+        by_sweep: true,
+    };
+    fixture.board = Arc::new(Board::new(fixture.keys.clone()));
+    fixture.start_task(Known {
+        queues: vec![(fixture.ids[0], nobody)],
+        agents: vec![elsewhere],
+        confirmed: Confirmed {
+            everybody: Some(now.earlier(MINUTE)),
+            available: None,
+        },
+        ..Known::default()
+    });
+    let snapshot = fixture.state(0).snapshot.clone().expect("handed over");
+    assert_eq!(now.longest_since(snapshot.as_of), MINUTE);
 }
