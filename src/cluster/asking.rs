@@ -50,9 +50,11 @@ impl Member {
 
     /// Sends the leader a message without waiting for an answer. It may be lost.
     pub(super) fn tell(&self, what: What) {
-        let _ = self
-            .orders
-            .try_send(Order::Ask(fastrand::u64(..), what, None));
+        let _ = self.orders.try_send(Order::Ask {
+            id: fastrand::u64(..),
+            what,
+            until: None,
+        });
     }
 
     async fn put(
@@ -68,7 +70,8 @@ impl Member {
         let mut epoch = status.borrow_and_update().epoch;
         let id = self.pending.add(replies).ok_or(Unanswered::Unheard)?;
         let put = || {
-            let order = Order::Ask(id, what.clone(), until);
+            let what = what.clone();
+            let order = Order::Ask { id, what, until };
             self.orders.try_send(order).map_err(|_| Unanswered::Unheard)
         };
         put()?;

@@ -81,8 +81,15 @@ pub(super) enum Order {
     Publish(Box<Entry>, Option<oneshot::Sender<bool>>),
     /// The same, unless this node has begun to lead again since it began for this time.
     PublishIn(u64, Box<Entry>, oneshot::Sender<bool>),
-    /// Put the question with this id to the leader, unless it is later than this, since the boot: then nobody waits for the answer.
-    Ask(u64, What, Option<Duration>),
+    /// Put a question to the leader.
+    Ask {
+        /// Identifies its answer.
+        id: u64,
+        /// The question itself.
+        what: What,
+        /// Since the boot: after that, nobody waits for the answer, and it is not put. `None` if nobody ever does.
+        until: Option<Duration>,
+    },
     /// Answer a node.
     Answer(String, Answer),
     /// Answer a question about a request that another node sends.

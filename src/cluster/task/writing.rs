@@ -93,8 +93,10 @@ impl Task {
                 }
             }
             // Its caller waits no longer.
-            Order::Ask(_, _, Some(until)) if self.now().boot > until => {}
-            Order::Ask(id, what, _) => self.put_question(id, what).await,
+            Order::Ask {
+                until: Some(until), ..
+            } if self.now().boot > until => {}
+            Order::Ask { id, what, .. } => self.put_question(id, what).await,
             Order::Answer(node, answer) => {
                 let message = serde_json::to_vec(&answer).expect("texts and numbers serialize");
                 let to = Listener::Node(node);
