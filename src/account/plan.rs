@@ -22,10 +22,12 @@ const ROUNDS: u32 = 3;
 /// The shortest default `max_age`. With few queues the rounds are short, but failures of a minute are common.
 const MIN_DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The longest default `max_age`: three times the length of a call. After that, most agents do something else, so unknown is the better answer.
+/// The longest default `max_age` of a queue whose turn takes at most ten minutes: three times the length of a call. After that, most agents do
+/// something else, so unknown is the better answer.
 const MAX_DEFAULT_MAX_AGE: Duration = Duration::from_secs(900);
 
-/// But a queue whose turn comes more rarely is not unknown before its next turn, which may be late by half a turn.
+/// A queue whose turn takes longer is not unknown before its next turn, which may be late by half a turn. But its data is never used for longer than
+/// [`MAX_MEMBERS_AGE`].
 const LATE_TURN: f64 = 1.5;
 
 /// The maximum age of a membership, in turns of an average queue. A queue without questions is polled every 2.6 turns, or every 4.6 while permits
