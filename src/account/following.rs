@@ -53,7 +53,7 @@ impl Account {
         let Some(mut cluster) = self.deps.cluster.take() else {
             return Followed::Leads;
         };
-        self.failing = (0..self.failing.len())
+        self.failing_elsewhere = (0..self.failing_elsewhere.len())
             .map(|place| self.is_failing(place))
             .collect();
         self.foresees = false;

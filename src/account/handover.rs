@@ -46,7 +46,7 @@ impl Account {
             let round = rounds[place].members;
             self.schedule
                 .polled_before(place, now.saturating_sub(polled), round, now);
-            if self.failing[place] {
+            if self.failing_elsewhere[place] {
                 self.schedule.poll_anew(place); // It may have failed only there.
             }
             self.show_taken(place);

@@ -161,8 +161,9 @@ pub struct Account {
     wishes: Wishes,
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
-    /// Whether the own polls of each queue fail for the leader, or failed for the task or the leader before.
-    failing: Vec<bool>,
+    /// Whether the own polls of each queue fail elsewhere. While this node follows: for the leader, until the leader says otherwise. While it polls: for
+    /// the last leader or the task before, until the queue's own poll succeeds.
+    failing_elsewhere: Vec<bool>,
     /// The queues that only other nodes have, by name or id in their configs, whose own polls failed for the last leader. If this node leads, it polls
     /// them as soon as it hears of them.
     failing_guests: BTreeSet<Arc<str>>,
@@ -189,7 +190,7 @@ impl Account {
         let mut account = Self {
             faults: Faults::new(Arc::clone(&name), deps.queues.len()),
             shown: vec![None; deps.queues.len()],
-            failing: vec![false; deps.queues.len()],
+            failing_elsewhere: vec![false; deps.queues.len()],
             name,
             schedule: Schedule::new(
                 deps.queues.iter().map(QueueSettings::need),

@@ -224,7 +224,7 @@ impl Account {
                 None => {}
                 Some(Ok(id)) => {
                     let is_new = self.identify(place, id, &names);
-                    self.failing[place] |= is_new && self.naming.failing.contains(&id);
+                    self.failing_elsewhere[place] |= is_new && self.naming.failing.contains(&id);
                     if let (true, Some(poll)) = (is_new, self.naming.handed.get(&id)) {
                         self.roster.recall_poll(place, poll.clone());
                         recalled.push(place);
@@ -273,7 +273,7 @@ impl Account {
             self.roster.forget_queue(place);
             self.foresight.forget_queue(place);
             self.schedule.id_changed(place);
-            (self.shown[place], self.failing[place]) = (None, false);
+            (self.shown[place], self.failing_elsewhere[place]) = (None, false);
         }
         let name: Option<Arc<str>> = names.queue_name(id).map(Arc::from);
         if is_another || shown.id.is_none() || shown.name != name {

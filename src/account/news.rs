@@ -107,7 +107,7 @@ impl Account {
         for shown in &news.shown {
             let is_unknown = match self.place_named(&shown.queue) {
                 Some(place) => {
-                    self.failing[place] = shown.fails;
+                    self.failing_elsewhere[place] = shown.fails;
                     false
                 }
                 None => true,

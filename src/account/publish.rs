@@ -100,7 +100,7 @@ impl Account {
     /// Returns whether a queue's own polls fail, on this node or on the leader. It may be gone, so newer rows from other lists do not renew it. A new
     /// leader takes the last one's word until its own poll succeeds.
     pub(super) fn is_failing(&self, place: usize) -> bool {
-        self.failing[place] || self.foresees && self.faults.has_own(place)
+        self.failing_elsewhere[place] || self.foresees && self.faults.has_own(place)
     }
 
     /// Returns a queue's agents without a new poll: with their newest rows, unless its own polls fail.

@@ -199,7 +199,7 @@ impl Account {
         self.feed_health.polled();
         self.roster.poll(place, as_of, took, complete, rows);
         self.keep_poll(place);
-        self.failing[place] = false;
+        self.failing_elsewhere[place] = false;
         self.publish(place);
         self.renew_others(Some(place));
         self.count_heads();

@@ -104,10 +104,10 @@ impl Account {
         let shown = places.iter().map(|was| self.shown[(*was)?].clone());
         self.shown = shown.collect();
         let failing = queues.iter().zip(&places).map(|(queue, was)| match was {
-            Some(was) => self.failing[*was],
+            Some(was) => self.failing_elsewhere[*was],
             None => self.failing_guests.remove(&queue.key.queue),
         });
-        self.failing = failing.collect();
+        self.failing_elsewhere = failing.collect();
         let before = std::mem::replace(&mut self.deps.queues, queues);
         self.deps.options = options;
         self.carry(&before, &places);
