@@ -179,7 +179,7 @@ impl Account {
         let Some(before) = self.foresight.time_to_predict(now) else {
             return;
         };
-        let may_act = self.may_foresee(now).is_ok();
+        let may = self.may_foresee(now);
         for place in 0..self.deps.queues.len() {
             let (rejected, accepted) = self.questions[place].0.at_zero_seats();
             let decided = Decided { rejected, accepted };
@@ -190,9 +190,9 @@ impl Account {
                 .foresight
                 .new_calls(place, decided, reserved as u32, now);
             let at_zero = self.predict(place, &held, before, now);
-            let acts = may_act && self.deps.queues[place].soon.is_on;
+            let state = self.soon_state(place, may);
             self.foresight
-                .count_calls((place, self.ids[place]), calls, (at_zero, acts), now);
+                .count_calls((place, self.ids[place]), calls, (at_zero, state), now);
         }
         if self.foresight.is_time_to_keep(now) {
             self.keep_foresight();
@@ -371,15 +371,25 @@ impl Account {
         self.foresight.may_act(self.is_feed_proven(), now)
     }
 
+    /// Returns whether the rule acts in a queue. `may` says whether it may in the account.
+    fn soon_state(&self, place: usize, may: Result<(), Off>) -> State {
+        let queue = &self.deps.queues[place];
+        let may = match self.is_failing(place) {
+            true => Err(Off::QueueUnread),
+            false => may,
+        };
+        match (&queue.rule, queue.soon.is_on) {
+            (Rule::Custom(_), _) => State::OtherRule,
+            (_, true) => State::Asked(may),
+            (_, false) => State::Measured(may),
+        }
+    }
+
     fn tell_foresight(&self, now: Moment) {
         let may = self.may_foresee(now);
-        let queues = self.deps.queues.iter().zip(&self.ids);
-        let queues = queues.map(|(queue, id)| {
-            let state = match (&queue.rule, queue.soon.is_on) {
-                (Rule::Custom(_), _) => State::OtherRule,
-                (_, true) => State::Asked(may),
-                (_, false) => State::Measured(may),
-            };
+        let queues = self.deps.queues.iter().zip(&self.ids).enumerate();
+        let queues = queues.map(|(place, (queue, id))| {
+            let state = self.soon_state(place, may);
             (Arc::clone(&queue.key.queue), *id, queue.soon.terms, state)
         });
         let report = self.foresight.report(queues, now);

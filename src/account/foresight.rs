@@ -211,12 +211,12 @@ impl Foresight {
         (u32::from(rejected), u32::from(accepted).max(reserved))
     }
 
-    /// Counts calls to a queue. `at_zero` is set if it has no seat now, and `acts` if the rule decides about its calls. `id` is CallTools' id of the queue.
+    /// Counts calls to a queue. `at_zero` is set if it has no seat now, and `state` says whether the rule acts there. `id` is CallTools' id of the queue.
     pub fn count_calls(
         &mut self,
         (place, id): (usize, Option<u64>),
         (rejected, accepted): (u32, u32),
-        (at_zero, acts): (Option<AtZero>, bool),
+        (at_zero, state): (Option<AtZero>, State),
         now: Moment,
     ) {
         let mut calls = Calls {
@@ -226,9 +226,10 @@ impl Foresight {
         };
         if let Some(at_zero) = at_zero {
             calls.came = calls.came.saturating_add(rejected);
-            // If it acts, it has rejected the others, although it would accept the next one: it grows more certain each second.
-            let has_rejected = acts || accepted > 0;
-            if !has_rejected && self.prediction(at_zero.likely, at_zero.terms).accepts() {
+            // If it acts, it has rejected the others, although it would accept the next one: it grows more certain each second. If it may not act, it
+            // would reject them, too.
+            let would_decide = state == State::Measured(Ok(())) && accepted == 0;
+            if would_decide && self.prediction(at_zero.likely, at_zero.terms).accepts() {
                 calls.would = rejected;
             }
             let chosen = calls.would.saturating_add(accepted);

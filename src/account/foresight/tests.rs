@@ -46,8 +46,8 @@ const LIKELY: AtZero = AtZero {
 };
 
 /// An agent is likely to come, and the rule is off or on.
-const OFF: (Option<AtZero>, bool) = (Some(LIKELY), false);
-const ON: (Option<AtZero>, bool) = (Some(LIKELY), true);
+const OFF: (Option<AtZero>, State) = (Some(LIKELY), State::Measured(Ok(())));
+const ON: (Option<AtZero>, State) = (Some(LIKELY), State::Asked(Ok(())));
 
 fn came(foresight: &Foresight, now: Moment) -> u32 {
     let calls = foresight.record.calls(7, now);
@@ -113,16 +113,27 @@ fn an_agent_who_takes_a_call_of_other_software_was_not_free() {
 }
 
 #[test]
-fn a_call_that_the_rule_has_rejected_does_not_count_as_one_that_it_would_have_accepted() {
+fn a_call_that_the_rule_rejects_does_not_count_as_one_that_it_would_have_accepted() {
     let clock = Still::new();
     let mut foresight = Foresight::new(1, clock.now());
-    for (acts, would) in [(ON, 0), (OFF, 1)] {
-        clock.pass(seconds(10));
-        foresight.count_calls((0, Some(7)), (1, 0), acts, clock.now());
+    let guarded = Err(Off::QueueUnread);
+    for (state, would) in [
+        (ON.1, 0),
+        (State::Asked(guarded), 0),
+        (State::Measured(guarded), 0),
+        (OFF.1, 1),
+    ] {
+        clock.pass(seconds(20));
+        foresight.count_calls((0, Some(7)), (1, 0), (Some(LIKELY), state), clock.now());
         let calls = foresight.record.calls(7, clock.now()).unwrap();
-        assert_eq!((calls.accepted, calls.would), (0, would));
+        assert_eq!((calls.accepted, calls.would), (0, would), "{state:?}");
+        // The situation is followed, whoever decides.
+        clock.pass(seconds(7));
+        look(&mut foresight, clock.now());
+        clock.pass(seconds(5));
+        assert_eq!(look(&mut foresight, clock.now()), [false], "{state:?}");
     }
-    assert_eq!(came(&foresight, clock.now()), 2);
+    assert_eq!(came(&foresight, clock.now()), 4);
 }
 
 #[test]

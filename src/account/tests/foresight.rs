@@ -57,6 +57,12 @@ async fn situations_at_zero_seats_are_predicted_followed_and_reported() {
         panic!("{:?}", fixture.report());
     };
     assert!(too_new.to_string().contains("of 60 minutes"), "{too_new}");
+    let early = fixture.report();
+    let calls = early.queues[0].calls.unwrap();
+    assert!(calls.came > 50, "{calls:?}");
+    assert_eq!(calls.would, 0, "it would not act yet");
+    let followed: u32 = early.tenths.iter().flatten().sum();
+    assert!(followed > 20, "{early:?}");
     fixture.calls(4 * 60 * MINUTE).await;
     let report = fixture.report();
     let queue = &report.queues[0];

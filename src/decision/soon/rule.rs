@@ -64,6 +64,9 @@ pub enum Off {
         "the lists that statuses come from are not proven: they contradicted each other, or are on trial"
     )]
     FeedNotProven,
+    /// The queue's own polls fail, so nothing is predicted there.
+    #[error("the queue's own list of agents cannot be read")]
+    QueueUnread,
     /// Too few of the predicted agents came.
     #[error("only {0:.2} of the predicted agents were seen; it needs {MIN_CALIBRATION}")]
     BadlyCalibrated(f64),
