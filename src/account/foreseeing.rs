@@ -19,7 +19,6 @@ use crate::{
         soon::{
             calibration::{AtZero, Free},
             outlook::{Expected, Outlook},
-            report::State,
             rule::{Held, HeldSince, Off, Seats, Terms, likely},
             stay::{AsOf, Stay},
             week::tenth,
@@ -367,39 +366,8 @@ impl Account {
     }
 
     /// Checks whether the rule may act.
-    fn may_foresee(&self, now: Moment) -> Result<(), Off> {
+    pub(super) fn may_foresee(&self, now: Moment) -> Result<(), Off> {
         self.foresight.may_act(self.is_feed_proven(), now)
-    }
-
-    /// Returns whether the rule acts in a queue. `may` says whether it may in the account.
-    fn soon_state(&self, place: usize, may: Result<(), Off>) -> State {
-        let queue = &self.deps.queues[place];
-        let may = match self.is_failing(place) {
-            true => Err(Off::QueueUnread),
-            false => may,
-        };
-        match (&queue.rule, queue.soon.is_on) {
-            (Rule::Custom(_), _) => State::OtherRule,
-            (_, true) => State::Asked(may),
-            (_, false) => State::Measured(may),
-        }
-    }
-
-    fn tell_foresight(&self, now: Moment) {
-        let may = self.may_foresee(now);
-        let queues = self.deps.queues.iter().zip(&self.ids).enumerate();
-        let queues = queues.map(|(place, (queue, id))| {
-            let state = self.soon_state(place, may);
-            (Arc::clone(&queue.key.queue), *id, queue.soon.terms, state)
-        });
-        let report = self.foresight.report(queues, now);
-        self.deps.health.send_if_modified(|health| {
-            let is_new = health.soon.as_deref() != Some(&report);
-            if is_new {
-                health.soon = Some(Arc::new(report));
-            }
-            is_new
-        });
     }
 }
 

@@ -39,6 +39,7 @@ mod results;
 pub mod roster;
 pub mod schedule;
 mod slipped;
+mod standing;
 pub mod sweep;
 mod terms;
 #[cfg(test)]

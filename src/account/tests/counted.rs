@@ -18,7 +18,8 @@ use crate::{
         Choice, decide_with,
         reservations::Reserved,
         soon::{
-            rule::{Prediction, Terms},
+            report::State,
+            rule::{Off, Prediction, Terms},
             stay::{Ended, Passed},
         },
     },
@@ -274,6 +275,13 @@ async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
         "it answers until it is too old"
     );
     assert!(!has_outlook(0) && others_have(true));
+    // The next report says so.
+    sleep(6 * SECOND).await;
+    let report = fixture.health.borrow().soon.clone().unwrap();
+    let states: Vec<_> = report.queues.iter().map(|queue| queue.state).collect();
+    let acts = State::Asked(Ok(()));
+    let unread = State::Asked(Err(Off::QueueUnread));
+    assert_eq!(states, [unread, acts, acts, acts]);
     // The feed is distrusted …
     fixture
         .wire
@@ -333,4 +341,18 @@ async fn a_reload_applies_to_predictions_at_once() {
     fixture.queues[0].soon.is_on = true;
     fixture.reload().await;
     assert_eq!(fixture.counted(0), names(&["Ann"]));
+    // No number of seats equals this threshold.
+    let state = async |fixture: &Fixture| {
+        sleep(6 * SECOND).await;
+        let report = fixture.health.borrow().soon.clone().unwrap();
+        report.queues[0].state
+    };
+    assert_eq!(state(&fixture).await, State::Asked(Ok(())));
+    fixture.queues[0].threshold = Quantity::new(0.5);
+    fixture.reload().await;
+    let useless = Off::NoWholeThreshold;
+    assert_eq!(state(&fixture).await, State::Asked(Err(useless)));
+    fixture.queues[0].soon.is_on = false;
+    fixture.reload().await;
+    assert_eq!(state(&fixture).await, State::Measured(Err(useless)));
 }

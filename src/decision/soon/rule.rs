@@ -64,6 +64,11 @@ pub enum Off {
         "the lists that statuses come from are not proven: they contradicted each other, or are on trial"
     )]
     FeedNotProven,
+    /// No number of seats equals the queue's threshold, so the rule never applies.
+    #[error(
+        "the threshold is not a whole number, so seats are never exactly as many; write one, such as 0"
+    )]
+    NoWholeThreshold,
     /// The queue's own polls fail, so nothing is predicted there.
     #[error("the queue's own list of agents cannot be read")]
     QueueUnread,
