@@ -1,4 +1,4 @@
-//! Says whether `soon` acts in each queue, and why not: in the report about calls at zero seats.
+//! Says whether `soon` acts in each queue, and why not: in the report about calls at zero seats, and in the log when that changes.
 
 use std::sync::Arc;
 
@@ -6,9 +6,15 @@ use super::Account;
 use crate::{
     clock::Moment,
     config::Rule,
-    decision::soon::{report::State, rule::Off},
+    decision::soon::{
+        report::{AccountReport, State},
+        rule::Off,
+    },
     model::quantity::Quantity,
 };
+
+/// How many queues a line of the log names: as many as people read in one line.
+const NAMED: usize = 5;
 
 impl Account {
     /// Returns whether the rule acts in a queue. `may` says whether it may in the account.
@@ -29,7 +35,7 @@ impl Account {
         }
     }
 
-    /// Updates the report about calls at zero seats.
+    /// Updates the report about calls at zero seats, and logs where the rule has begun or ceased to act.
     pub(super) fn tell_foresight(&self, now: Moment) {
         let may = self.may_foresee(now);
         let queues = self.deps.queues.iter().zip(&self.ids).enumerate();
@@ -38,12 +44,201 @@ impl Account {
             (Arc::clone(&queue.key.queue), *id, queue.soon.terms, state)
         });
         let report = self.foresight.report(queues, now);
-        self.deps.health.send_if_modified(|health| {
-            let is_new = health.soon.as_deref() != Some(&report);
-            if is_new {
-                health.soon = Some(Arc::new(report));
-            }
-            is_new
+        let told = self.deps.health.borrow().soon.clone();
+        if told.as_deref() == Some(&report) {
+            return;
+        }
+        for change in changes(told.as_deref(), &report) {
+            self.log(&change);
+        }
+        self.deps
+            .health
+            .send_modify(|health| health.soon = Some(Arc::new(report)));
+    }
+
+    fn log(&self, change: &Change) {
+        let (account, queues) = (&*self.name, change.names());
+        match change.may {
+            Ok(()) => tracing::info!(
+                account,
+                queues,
+                "`soon` acts: calls are accepted at zero seats if an agent will likely be free"
+            ),
+            Err(why) => tracing::warn!(
+                account,
+                queues,
+                %why,
+                "`soon` is on, but does not act: calls at zero seats are rejected"
+            ),
+        }
+    }
+}
+
+/// Queues in which the rule has begun to act, or to be held back for the same reason.
+#[derive(Debug, PartialEq)]
+struct Change {
+    may: Result<(), Off>,
+    queues: Vec<Arc<str>>,
+}
+
+impl Change {
+    fn names(&self) -> String {
+        let (first, more) = self.queues.split_at(NAMED.min(self.queues.len()));
+        let first = first.join(", ");
+        match more.len() {
+            0 => first,
+            more => format!("{first} and {more} more"),
+        }
+    }
+}
+
+/// Returns what has changed since the last report. Most reasons hold for the whole account, so it is one change for all of its queues.
+fn changes(told: Option<&AccountReport>, report: &AccountReport) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    for (place, queue) in report.queues.iter().enumerate() {
+        let State::Asked(may) = queue.state else {
+            continue;
+        };
+        let was = told.and_then(|told| {
+            let there = told.queues.get(place);
+            let there = there.filter(|was| was.queue == queue.queue);
+            there.or_else(|| told.queue(&queue.queue))
         });
+        let was = match was.map(|was| was.state) {
+            Some(State::Asked(was)) => Some(was),
+            _ => None,
+        };
+        if !is_news(was, may) {
+            continue;
+        }
+        let known = changes.iter_mut().find(|one| is_alike(one.may, may));
+        match known {
+            Some(known) => known.queues.push(Arc::clone(&queue.queue)),
+            None => changes.push(Change {
+                may,
+                queues: vec![Arc::clone(&queue.queue)],
+            }),
+        }
+    }
+    changes
+}
+
+/// Returns whether the log says that the rule may act in a queue, or why not. `was` is `None` in the first report since the rule was turned on: it is
+/// expected to act then, or to learn.
+fn is_news(was: Option<Result<(), Off>>, may: Result<(), Off>) -> bool {
+    match (was, may) {
+        (Some(was), may) if is_alike(was, may) => false,
+        (None, Ok(())) => false,
+        (None | Some(Err(_)), Err(off)) => !off.is_usual_at_first(),
+        (Some(_), _) => true,
+    }
+}
+
+fn is_alike(one: Result<(), Off>, other: Result<(), Off>) -> bool {
+    match (one, other) {
+        (Ok(()), Ok(())) => true,
+        (Err(one), Err(other)) => one.is_like(other),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::decision::soon::{report::QueueReport, rule::Terms};
+
+    fn report(states: &[State]) -> AccountReport {
+        let queue = |(place, state): (usize, &State)| QueueReport {
+            queue: format!("queue-{place}").into(),
+            terms: Terms::DEFAULT,
+            state: *state,
+            calls: None,
+            arrives_within: None,
+        };
+        AccountReport {
+            queues: states.iter().enumerate().map(queue).collect(),
+            ..AccountReport::default()
+        }
+    }
+
+    const NEW: Off = Off::TooNew(Duration::from_secs(60));
+    const ACTS: State = State::Asked(Ok(()));
+
+    fn held_back(why: Off) -> State {
+        State::Asked(Err(why))
+    }
+
+    #[test]
+    fn a_line_is_written_when_the_rule_ceases_to_act_and_when_it_acts_but_not_while_it_learns() {
+        let bad = Off::BadlyCalibrated;
+        for (was, is, expected) in [
+            (None, held_back(NEW), None),
+            (None, held_back(Off::FeedNotProven), None),
+            (
+                None,
+                held_back(Off::QueueUnread),
+                Some(Err(Off::QueueUnread)),
+            ),
+            (None, ACTS, None),
+            (Some(held_back(NEW)), held_back(Off::FewStays(3)), None),
+            (Some(held_back(NEW)), ACTS, Some(Ok(()))),
+            (
+                Some(held_back(NEW)),
+                held_back(Off::NoShortStatus),
+                Some(Err(Off::NoShortStatus)),
+            ),
+            (Some(ACTS), ACTS, None),
+            (Some(ACTS), held_back(bad(0.5)), Some(Err(bad(0.5)))),
+            (Some(held_back(bad(0.5))), held_back(bad(0.4)), None),
+            (Some(held_back(bad(0.5))), ACTS, Some(Ok(()))),
+            (
+                Some(ACTS),
+                held_back(Off::FeedNotProven),
+                Some(Err(Off::FeedNotProven)),
+            ),
+            // Turned on by a reload, or turned off.
+            (Some(State::Measured(Ok(()))), ACTS, None),
+            (
+                Some(State::Measured(Err(bad(0.5)))),
+                held_back(bad(0.5)),
+                Some(Err(bad(0.5))),
+            ),
+            (Some(ACTS), State::Measured(Err(bad(0.5))), None),
+            (Some(State::OtherRule), State::OtherRule, None),
+        ] {
+            let told = was.map(|was| report(&[was]));
+            let changes = changes(told.as_ref(), &report(&[is]));
+            let logged = changes.first().map(|change| change.may);
+            assert_eq!(logged, expected, "{was:?} {is:?}");
+        }
+    }
+
+    #[test]
+    fn queues_with_the_same_reason_share_a_line() {
+        let told = report(&[ACTS; 9]);
+        let mut states = vec![held_back(Off::BadlyCalibrated(0.5)); 9];
+        states[1] = held_back(Off::QueueUnread);
+        states[2] = ACTS;
+        let now = report(&states);
+        let lines = |told| {
+            let changes = changes(Some(told), &now).into_iter();
+            let changes = changes.map(|change| (change.may, change.names()));
+            changes.collect::<Vec<_>>()
+        };
+        let expected = [
+            (
+                Err(Off::BadlyCalibrated(0.5)),
+                "queue-0, queue-3, queue-4, queue-5, queue-6 and 2 more".to_owned(),
+            ),
+            (Err(Off::QueueUnread), "queue-1".to_owned()),
+        ];
+        assert_eq!(lines(&told), expected);
+        // A reload has moved the queues.
+        let mut moved = told.clone();
+        moved.queues.reverse();
+        assert_eq!(lines(&moved), expected);
+        assert_eq!(lines(&now), []);
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn queue_rules(config: &Config) -> HashMap<QueueKey, QueueRules> {
                 policy,
                 counts_seats: !matches!(queue.rule, config::Rule::Custom(_)),
                 patience: queue.patience,
+                soon: queue.soon,
                 lines: is_cluster.then(|| lines(queue).into()),
             };
             (key(account, queue), rules)

@@ -96,11 +96,13 @@ pub struct QueueGauges {
     pub held: u32,
     /// Reservations made so far, and how they ended, in the order of [`End::ALL`].
     pub reservations: (u64, [u64; End::ALL.len()]),
+    /// Whether `soon` acts; `None` if it is off.
+    pub soon_acts: Option<bool>,
 }
 
 impl QueueGauges {
-    /// Reads them from the board. The account's `names` add the statuses that no agent has at the moment; without names, agents are not
-    /// counted by status.
+    /// Reads them from the board, as of a queue with `soon` off. The account's `names` add the statuses that no agent has at the moment; without names,
+    /// agents are not counted by status.
     pub fn new(
         key: &QueueKey,
         state: &QueueState,
@@ -125,6 +127,7 @@ impl QueueGauges {
             last_success: state.last_success,
             held: held.all,
             reservations: holds.counts(),
+            soon_acts: None,
         }
     }
 
@@ -167,7 +170,7 @@ impl Collector for Scrape {
 impl Scrape {
     fn encode_queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         type Read = fn(&QueueGauges) -> Option<f64>;
-        let families: [(&str, &str, Read); 6] = [
+        let families: [(&str, &str, Read); 7] = [
             (
                 "openseat_queue_known",
                 "Whether a decision about the queue would rest on fresh data now: 1, or 0 if not.",
@@ -197,6 +200,11 @@ impl Scrape {
                 "openseat_queue_last_success_timestamp_seconds",
                 "When a poll last succeeded, in seconds since the epoch.",
                 |queue| queue.last_success.map(seconds),
+            ),
+            (
+                "openseat_soon_acts",
+                "Whether calls are accepted at zero seats if an agent will likely be free: 1, or 0 if not; absent where `soon` is off.",
+                |queue| Some(u8::from(queue.soon_acts?).into()),
             ),
         ];
         for (name, help, read) in families {
@@ -355,10 +363,8 @@ impl Scrape {
         if self.state.is_empty() {
             return Ok(());
         }
-        let (name, help) = (
-            "openseat_state_dropped",
-            "Items that were not stored because the disk was too slow.",
-        );
+        let name = "openseat_state_dropped";
+        let help = "Items that were not stored because the disk was too slow.";
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for state in &self.state {
             metric
@@ -367,9 +373,7 @@ impl Scrape {
         }
         Ok(())
     }
-}
 
-impl Scrape {
     fn encode_cluster(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         if self.cluster.is_empty() {
             return Ok(());

@@ -23,6 +23,7 @@ use crate::{
             stay::{Ended, Passed},
         },
     },
+    logged::listen,
     simulator::World,
 };
 
@@ -247,6 +248,7 @@ async fn an_agent_that_a_call_counts_on_is_not_counted_in_their_other_queues() {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
+    let (logged, _guard) = listen();
     let fixture = account(4, Vec::new());
     for place in fixture.places() {
         fixture.hire(&format!("Agent {place}"), &[place], "Lunch");
@@ -309,6 +311,23 @@ async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
         .until("the others predict again", |_| others_have(true))
         .await;
     assert!(!has_outlook(0));
+    sleep(6 * SECOND).await;
+    let name = |place: usize| &*fixture.keys[place].queue;
+    let all: Vec<_> = fixture.places().map(name).collect();
+    let (unread, others) = (all[0], all[1..].join(", "));
+    let lines = logged.lines().into_iter();
+    let lines: Vec<_> = lines.filter(|line| line.contains("`soon`")).collect();
+    let expected = [
+        ("INFO", all.join(", "), "`soon` acts"),
+        ("WARN", unread.to_owned(), "own list of agents cannot be read"),
+        ("WARN", others.clone(), "are not proven"),
+        ("INFO", others, "`soon` acts"),
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, (level, queues, words)) in lines.iter().zip(expected) {
+        assert!(line.starts_with(level) && line.contains(words), "{lines:?}");
+        assert!(line.contains(&format!("queues={queues:?}")), "{lines:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

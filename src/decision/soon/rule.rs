@@ -77,6 +77,18 @@ pub enum Off {
     BadlyCalibrated(f64),
 }
 
+impl Off {
+    /// Whether this is usual after a start: learning takes an hour, and lists are on trial at first.
+    pub fn is_usual_at_first(self) -> bool {
+        matches!(self, Off::TooNew(_) | Off::FewStays(_) | Off::FeedNotProven)
+    }
+
+    /// Whether it is the same reason, perhaps with another figure.
+    pub fn is_like(self, other: Off) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+}
+
 /// Counts at the moment of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Seats<'a> {

@@ -88,6 +88,8 @@ pub struct QueueRules {
     pub counts_seats: bool,
     /// How long its decisions wait for a fresh answer by default; `None` if they do not wait.
     pub patience: Option<Patience>,
+    /// Whether it accepts at zero seats if an agent will likely be free.
+    pub soon: config::Soon,
     /// In a cluster, its rule and opening hours as lines of config: the leader decides by them about seats for this node's calls.
     pub lines: Option<Arc<str>>,
 }
@@ -103,6 +105,8 @@ pub struct Queue {
     pub counts_seats: bool,
     /// As in its [rules](QueueRules::patience).
     pub patience: Option<Patience>,
+    /// As in its [rules](QueueRules::soon).
+    pub soon: config::Soon,
     /// Its counters, looked up once.
     pub meters: Arc<QueueMeters>,
     /// Its seats held for calls on their way, looked up once.
@@ -266,6 +270,7 @@ impl App {
                 policy: rules.policy.clone(),
                 counts_seats: rules.counts_seats,
                 patience: rules.patience,
+                soon: rules.soon,
                 meters: deps
                     .metrics
                     .queue(key)

@@ -1,6 +1,10 @@
 //! Renders metrics on a thread of its own: with many queues it takes milliseconds, which must not delay decisions.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +13,7 @@ use super::{
     pool::Undone,
 };
 use crate::{
-    decision::snapshot::Snapshot,
+    decision::{board::QueueKey, snapshot::Snapshot, soon::report::QueueReport},
     metrics::{self, ByStatus, ClusterGauges, Format, QueueGauges, Scrape},
     model::fault::FaultKind,
 };
@@ -36,12 +40,14 @@ impl App {
     fn scrape(&self) -> Scrape {
         let budgets = self.accounts.iter();
         let budgets = budgets.map(|account| (Arc::clone(&account.name), account.budget.usage()));
+        let acting = self.acting();
+        let queues = self.queues().iter();
+        let queues = queues.map(|queue| QueueGauges {
+            soon_acts: queue.soon.is_on.then(|| acting.contains(&queue.key)),
+            ..self.gauges(queue)
+        });
         Scrape {
-            queues: self
-                .queues()
-                .iter()
-                .map(|queue| self.gauges(queue))
-                .collect(),
+            queues: queues.collect(),
             budgets: budgets.collect(),
             agents: self.agents(),
             faults: self.accounts.iter().map(fault).collect(),
@@ -87,6 +93,23 @@ impl App {
             Some((Arc::clone(&account.name), agents))
         };
         self.accounts.iter().filter_map(of_account).collect()
+    }
+
+    /// The queues in which `soon` acts.
+    fn acting(&self) -> HashSet<QueueKey> {
+        let of_account = |account: &AccountHandle| {
+            let report = account.health().soon?;
+            let acting = report.queues.iter().filter(|queue| queue.state.acts());
+            let key = |queue: &QueueReport| {
+                QueueKey::new(Arc::clone(&account.name), Arc::clone(&queue.queue))
+            };
+            Some(acting.map(key).collect::<Vec<_>>())
+        };
+        self.accounts
+            .iter()
+            .filter_map(of_account)
+            .flatten()
+            .collect()
     }
 
     fn gauges(&self, queue: &Queue) -> QueueGauges {

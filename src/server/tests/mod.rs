@@ -107,6 +107,7 @@ impl World {
             },
             counts_seats: true,
             patience: None,
+            soon: config::Soon::default(),
             lines: None,
         };
         let clock = Arc::new(Still::new());

@@ -348,6 +348,32 @@ async fn the_measurement_is_shown_in_words_and_figures() {
 }
 
 #[tokio::test]
+async fn a_gauge_shows_whether_it_acts_where_it_is_on() {
+    let mut world = World::with(&["main/sales", "main/support"]);
+    let ends = world.account("main", TOKEN);
+    world.rules("main/sales").soon.is_on = true;
+    let server = world.serve().await;
+    let gauges = async || {
+        let metrics = server.get("/metrics").await.body;
+        let lines = metrics.lines();
+        let lines = lines.filter(|line| line.starts_with("openseat_soon_acts"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let gauge = |acts: u8| {
+        format!("openseat_soon_acts{{account=\"main\",queue=\"sales\"}} {acts}.0")
+    };
+    assert_eq!(gauges().await, [gauge(0)], "before the first report");
+    for (state, acts) in [
+        (State::Asked(Ok(())), 1),
+        (State::Asked(Err(Off::QueueUnread)), 0),
+    ] {
+        let health = |health: &mut Health| health.soon = Some(Arc::new(report(state)));
+        ends.health.send_modify(health);
+        assert_eq!(gauges().await, [gauge(acts)], "{state:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_queues_page_shows_the_plot_with_its_explanation() {
     let mut world = World::with(&["main/sales"]);
     let ends = world.account("main", TOKEN);
