@@ -85,8 +85,9 @@ pub fn hangs_on_membership(
     let (Ok(measured), Some(threshold)) = (measured, threshold) else {
         return true;
     };
+    // Thresholds may lie between two whole numbers.
     let above = measured.count.get() - threshold.get();
-    above == 1.0 || (above == 0.0 && somebody_may_join())
+    (above > 0.0 && above <= 1.0) || (above > -1.0 && above <= 0.0 && somebody_may_join())
 }
 
 impl Patience {

@@ -180,6 +180,19 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
     assert_eq!(ask(5.0, patience.fresh, true), None);
 }
 
+#[test]
+fn one_login_turns_an_answer_also_if_the_threshold_lies_between_two_numbers() {
+    let hangs = |count: f64, threshold: f64, may_join: bool| {
+        let measured = measured(count, Comparison::GreaterThan);
+        hangs_on_membership(&measured, Some(quantity(threshold)), || may_join)
+    };
+    for threshold in [1.0, 1.5] {
+        let at_edge = [0.0, 1.0, 2.0, 3.0].map(|count| hangs(count, threshold, true));
+        assert_eq!(at_edge, [false, true, true, false], "{threshold}");
+        assert!(!hangs(1.0, threshold, false), "nobody could join");
+    }
+}
+
 proptest! {
     #[test]
     fn staleness_grows_with_age_and_stays_a_probability(
