@@ -12,6 +12,9 @@ pub const MAX_COST: f64 = 3.0;
 const LEARN_FOR: Duration = Duration::from_secs(3_600);
 const LEARN_STAYS: u64 = 100;
 
+/// Within a day, somebody takes a break or writes up a call, if an account has statuses for that.
+const STATUSES_SHOW_WITHIN: Duration = Duration::from_secs(86_400);
+
 /// If fewer than six tenths of the predicted agents are seen, something is wrong that a factor does not correct.
 pub const MIN_CALIBRATION: f64 = 0.6;
 
@@ -51,7 +54,7 @@ pub enum Off {
     /// The account is too new.
     #[error("it has learnt for {} of 60 minutes", .0.as_secs() / 60)]
     TooNew(Duration),
-    /// No status is short, although enough stays were seen to tell.
+    /// No status is short, although enough stays were seen to tell, or none in a whole day.
     #[error(
         "no status is short enough: agents seem to have no wrap-up status, or stay in it for more than two minutes"
     )]
@@ -277,8 +280,11 @@ pub fn may_act(
     if lasted < LEARN_FOR {
         return Err(Off::TooNew(lasted));
     }
-    if let Some(stays) = learnt.too_few_stays() {
-        return Err(Off::FewStays(stays));
+    match learnt.too_few_stays() {
+        // Agents are only available or on calls, and neither is learnt.
+        Some(0) if lasted >= STATUSES_SHOW_WITHIN => return Err(Off::NoShortStatus),
+        Some(stays) => return Err(Off::FewStays(stays)),
+        None => {}
     }
     match learnt.short_stays() {
         0 => return Err(Off::NoShortStatus),

@@ -363,6 +363,14 @@ fn the_rule_acts_after_an_hour_and_a_hundred_stays_in_a_short_status() {
         may_act(&learnt(&[250.0; 200]), 1.0, true, now),
         Err(Off::NoShortStatus)
     );
+    let day = moment(22.0 * HOUR);
+    for (stays, off) in [(0, Off::NoShortStatus), (1, Off::FewStays(1))] {
+        let few = learnt(&vec![250.0; stays]);
+        assert_eq!(may_act(&few, 1.0, true, day), Err(off), "after a day");
+        let earlier = day.earlier(seconds(1.0));
+        let off = Off::FewStays(stays as u64);
+        assert_eq!(may_act(&few, 1.0, true, earlier), Err(off));
+    }
     let soon = moment(-2.0 * HOUR + 3_599.0);
     assert_eq!(
         may_act(&enough, 1.0, true, soon),
