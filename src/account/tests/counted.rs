@@ -36,7 +36,7 @@ const ON: Soon = Soon {
 const WRAP_UP: Duration = Duration::from_secs(20);
 
 /// What an account knows that has seen two hundred wrap-ups in two hours.
-fn learnt(now: Moment) -> Known {
+pub(super) fn learnt(now: Moment) -> Known {
     let mut foresight = Foresight::new(1, now.earlier(120 * MINUTE));
     for _ in 0..200 {
         let passed = Passed {
@@ -138,16 +138,33 @@ fn names(names: &[&str]) -> Option<BTreeSet<String>> {
     Some(names.iter().map(|name| (*name).to_owned()).collect())
 }
 
-/// Puts everybody called Bob on a call, whatever their status.
-fn bob_is_on_a_call(path: &str, answer: &mut Result<Reply, Fault>) {
+/// Changes the rows of an agent in every list of agents.
+fn edit_rows(
+    of: &str,
+    (path, answer): (&str, &mut Result<Reply, Fault>),
+    change: impl Fn(&mut Value),
+) {
     if path.starts_with("agentstatuses/") {
         edit(answer, |body| {
             let rows = body["results"].as_array_mut().unwrap().iter_mut();
-            for row in rows.filter(|row| row["full_name"] == "Bob") {
-                row["live_calls_count"] = 1.into();
-            }
+            rows.filter(|row| row["full_name"] == of).for_each(change);
         });
     }
+}
+
+/// Puts Bob on a call, whatever his status.
+fn bob_is_on_a_call(path: &str, answer: &mut Result<Reply, Fault>) {
+    edit_rows("Bob", (path, answer), |row| {
+        row["live_calls_count"] = 1.into();
+    });
+}
+
+/// Shows Fay in a status that is not on the list of statuses.
+fn fay_is_in_an_unknown_status(path: &str, answer: &mut Result<Reply, Fault>) {
+    edit_rows("Fay", (path, answer), |row| {
+        row["agent_status"] = 999_999.into();
+        row["status"] = Value::Null;
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,6 +221,32 @@ async fn nobody_is_counted_who_is_on_a_call_not_logged_in_forgotten_or_deleted()
             fixture.put(agent, "Lunch");
         }
         sleep(MINUTE).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_in_an_unknown_status_is_not_counted_and_no_call_is_accepted_meanwhile() {
+    let fixture = account(1, Vec::new());
+    let [ann, fay] = ["Ann", "Fay"].map(|name| fixture.hire(name, &[0], "Lunch"));
+    sleep(2 * MINUTE).await;
+    for agent in [&ann, &fay] {
+        fixture.put(agent, "Post Call");
+    }
+    fixture
+        .until("both are counted", |fixture| {
+            fixture.counted(0) == names(&["Ann", "Fay"])
+        })
+        .await;
+    lie(&fixture, Some(fay_is_in_an_unknown_status));
+    fixture
+        .until("the status is unknown", |fixture| {
+            fixture.call(0).count.is_none()
+        })
+        .await;
+    for _ in 0..20 {
+        assert_eq!(fixture.counted(0), names(&["Ann"]));
+        assert!(!fixture.call(0).accept);
+        sleep(SECOND).await;
     }
 }
 
@@ -319,7 +362,11 @@ async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
     let lines: Vec<_> = lines.filter(|line| line.contains("`soon`")).collect();
     let expected = [
         ("INFO", all.join(", "), "`soon` acts"),
-        ("WARN", unread.to_owned(), "own list of agents cannot be read"),
+        (
+            "WARN",
+            unread.to_owned(),
+            "own list of agents cannot be read",
+        ),
         ("WARN", others.clone(), "are not proven"),
         ("INFO", others, "`soon` acts"),
     ];
@@ -328,6 +375,31 @@ async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
         assert!(line.starts_with(level) && line.contains(words), "{lines:?}");
         assert!(line.contains(&format!("queues={queues:?}")), "{lines:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_counted_while_too_few_of_the_predicted_agents_come() {
+    let mut fixture = account(1, Vec::new());
+    let mut known = learnt(fixture.clock.now());
+    let mut stored: Value = serde_json::from_str(&known.learnt.unwrap()).unwrap();
+    // 100 agents were predicted, and 10 of them seen. With 20 assumed ones, that is a quarter.
+    stored["sums"] = json!([100.0, 10.0]);
+    known.learnt = Some(stored.to_string());
+    fixture.start_task(known);
+    let ann = fixture.hire("Ann", &[0], "Lunch");
+    sleep(2 * MINUTE).await;
+    assert_eq!(fixture.call(0).count, Some(Quantity::ZERO));
+    fixture.put(&ann, "Post Call");
+    for _ in 0..30 {
+        sleep(SECOND).await;
+        assert_eq!(fixture.counted(0), None);
+        assert!(!fixture.call(0).accept);
+    }
+    let state = fixture.health.borrow().soon.as_ref().unwrap().queues[0].state;
+    let State::Asked(Err(Off::BadlyCalibrated(factor))) = state else {
+        panic!("{state:?}");
+    };
+    assert!(factor < 0.3, "{factor}");
 }
 
 #[tokio::test(start_paused = true)]
