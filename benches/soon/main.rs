@@ -2,8 +2,8 @@
 //! compared with those made without `soon` on the same data, from the same requests, for the same calls.
 //!
 //! `cargo bench --bench soon` prints two tables; `-- 20x60` prints the rows of one size, `-- --seeds 4` adds up more worlds, and `-- --wrong-leads`
-//! prints only the second table: what a wrong lead costs. `-- --test` simulates some minutes of the smallest account, to show that
-//! the benchmark works.
+//! prints only the second table: what a wrong lead costs. Losses above their aim are marked as missed; `-- --check` then also exits with 1.
+//! `-- --test` simulates some minutes of the smallest account, to show that the benchmark works.
 //!
 //! An accepted call arrives after the lead time and waits as long as its caller's patience. It is lost if no agent of the queue is free in that
 //! time. The *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
@@ -17,7 +17,7 @@
 mod figures;
 mod life;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use openseat::decision::soon::week::Tenths;
@@ -82,6 +82,9 @@ struct Options {
     /// Run only the table of wrong leads
     #[arg(long)]
     wrong_leads: bool,
+    /// Exit with 1 if a loss is above its aim
+    #[arg(long)]
+    check: bool,
     // These two distinguish `cargo bench` from `cargo test --benches`, as criterion does.
     #[arg(long, hide = true)]
     bench: bool,
@@ -106,21 +109,29 @@ impl Options {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     let options = Options::parse();
     if options.test || !options.bench {
-        return trial();
+        trial();
+        return ExitCode::SUCCESS;
     }
     println!(
         "Seeds: {}. In brackets: the lowest and the highest loss of one seed.\n",
         options.seeds
     );
-    if !options.wrong_leads {
-        gains(&options);
-    }
+    let missed = if options.wrong_leads {
+        0
+    } else {
+        gains(&options)
+    };
     if options.wants(WRONG) {
         wrong_leads(&options);
     }
+    if options.check && missed > 0 {
+        println!("\n{missed} losses are above their aims.");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }
 
 fn trial() {
@@ -146,12 +157,26 @@ fn setting((queues, agents, calls): Size, lead: Duration, world: World) -> Setti
     }
 }
 
-fn gains(options: &Options) {
+/// The largest relative losses that `soon` was to have, at a cost of 1 and of 2; `None` where there was no aim.
+fn aims(lead: Duration, world: World) -> Option<[f64; 2]> {
+    match world {
+        World::Hard => Some([0.90, 1.00]),
+        World::NoWrapUp => Some([1.02, 1.02]),
+        World::Closed | World::ClosedRegular => Some([0.75, 0.92]),
+        World::Alike | World::Regular | World::Exact if lead == LEADS[1] => Some([0.78, 0.90]),
+        World::Alike | World::Regular if lead == LEADS[2] => Some([0.75, 0.85]),
+        _ => None,
+    }
+}
+
+/// Prints the first table. Returns how many losses are above their aims.
+fn gains(options: &Options) -> usize {
     println!(
         "| account | world | lead | loss at c = 1 | at c = 2 | accepted by soon | of these lost | predicted → seen |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let row = |setting| row(setting, &options.live(setting));
+    let mut missed = 0;
+    let mut row = |setting| missed += row(setting, &options.live(setting));
     for size in SIZES.into_iter().filter(|size| options.wants(*size)) {
         for lead in LEADS {
             row(setting(size, lead, World::Alike));
@@ -172,9 +197,11 @@ fn gains(options: &Options) {
             row(setting(CLOSED, LEADS[2], world));
         }
     }
+    missed
 }
 
-fn row(setting: Setting, runs: &Runs) {
+/// Prints the figures of a setting. Returns how many losses are above their aims.
+fn row(setting: Setting, runs: &Runs) -> usize {
     let Setting {
         queues,
         agents,
@@ -183,7 +210,17 @@ fn row(setting: Setting, runs: &Runs) {
         ..
     } = setting;
     let sum = runs.sum();
-    let [one, two] = [1, 2].map(|cost| runs.relative_loss(cost));
+    let aims = aims(lead, world);
+    let losses = [1, 2].map(|cost: u32| {
+        let aim = aims.map(|aims| aims[cost as usize - 1]);
+        // As precise as it is printed.
+        let loss = (sum.relative_loss(cost) * 100.0).round() / 100.0;
+        let is_missed = aim.is_some_and(|aim| loss > aim);
+        let mark = if is_missed { ", missed" } else { "" };
+        (format!("{}{mark}", runs.relative_loss(cost)), is_missed)
+    });
+    let missed = losses.iter().filter(|(_, is_missed)| *is_missed).count();
+    let [(one, _), (two, _)] = losses;
     println!(
         "| {queues}/{agents} | {} | {} s | {one} | {two} | {} of {} | {} | {} |",
         world.name(),
@@ -210,6 +247,7 @@ fn row(setting: Setting, runs: &Runs) {
             of(sum.soon[1])
         );
     }
+    missed
 }
 
 /// Predicted probabilities, and how often openseat's own looks showed an agent.
