@@ -99,6 +99,8 @@ pub struct PlannedQueue {
     pub members_max_age: Duration,
     /// Whether it accepts calls at zero seats if an agent will soon be free.
     pub soon: config::Soon,
+    /// Whether the built-in rule counts its seats, so that this is at least measured.
+    pub counts_seats: bool,
     /// When it is open. It is not polled outside these hours.
     pub hours: Option<Arc<OpeningHours>>,
 }
@@ -257,6 +259,7 @@ fn planned(
         max_age: queue.max_age.unwrap_or(planned_max_age),
         max_age_is_default: queue.max_age.is_none(),
         soon: queue.soon,
+        counts_seats: matches!(queue.rule, config::Rule::Seats(_)),
         hours: queue.hours.clone(),
     }
 }

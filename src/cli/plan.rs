@@ -226,8 +226,9 @@ fn first_hour(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Lists the queues that accept at zero seats if an agent will be free. It costs no request, so the plan is the same without.
-fn soon(plan: &Plan) -> Option<String> {
+/// Lists the queues that accept at zero seats if an agent will be free, and those where this is only measured. It costs no request, so the plan is the
+/// same without.
+fn soon(plan: &Plan) -> impl Iterator<Item = String> {
     let on = plan.queues.iter().filter(|queue| queue.soon.is_on);
     let on = on.map(|queue| {
         let terms = queue.soon.terms;
@@ -239,10 +240,22 @@ fn soon(plan: &Plan) -> Option<String> {
             terms.cost(),
         )
     });
-    let on = first_of(&on.collect::<Vec<_>>())?;
-    Some(format!(
-        "soon is on for {on}; `openseat status` shows whether it acts. It costs no requests."
-    ))
+    let on = first_of(&on.collect::<Vec<_>>()).map(|on| {
+        format!(
+            "soon is on for {on}; `openseat status` shows whether it acts. It costs no requests."
+        )
+    });
+    let off = plan
+        .queues
+        .iter()
+        .filter(|queue| queue.counts_seats && !queue.soon.is_on);
+    let off = off.map(|queue| queue.queue.clone());
+    let off = first_of(&off.collect::<Vec<_>>()).map(|off| {
+        format!(
+            "soon is off for {off}; it is measured all the same, and `openseat status` shows what it would gain."
+        )
+    });
+    on.into_iter().chain(off)
 }
 
 /// The queues that rest outside of their opening hours. The table is for the time when all are open, which takes the most requests.
@@ -478,7 +491,17 @@ mod tests {
         let on = "\nsoon is on for 1 (lead 5 s, patience 5 s, cost 2), 3 (lead 12 s, patience 4 s, cost 1.5); \
                   `openseat status` shows whether it acts. It costs no requests.\n";
         assert!(shown.contains(on), "{shown}");
-        let shown = text("{ queue = 1 }, { queue = 2, lead = \"12s\" }");
-        assert!(!shown.contains("soon"), "{shown}");
+        let off = |queues: &str| {
+            format!(
+                "\nsoon is off for {queues}; it is measured all the same, and `openseat status` shows what it would gain.\n"
+            )
+        };
+        assert!(shown.contains(&off("2")), "{shown}");
+        // The criteria of the last one count no agents.
+        let shown = text(
+            "{ queue = 1 }, { queue = 2, lead = \"12s\" }, { queue = 3, accept = { field = \"$.count\", measure = \"value\", condition = \"greater_than\", value = 0 } }",
+        );
+        assert!(!shown.contains("soon is on"), "{shown}");
+        assert!(shown.contains(&off("1, 2")), "{shown}");
     }
 }

@@ -2,11 +2,13 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::seen::{Account, Cluster, Fault, Feed, Queue, Seen};
+use super::seen::{Account, Cluster, Fault, Feed, Queue, Seen, Soon};
 use crate::{
     cli::{
         daemon::Address,
-        terminal::{BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, painted, plain, spoken, table},
+        terminal::{
+            BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, counted, painted, plain, spoken, table,
+        },
     },
     cluster::{member::NodeStatus, trouble},
 };
@@ -27,7 +29,8 @@ const AGEING: &str = "!";
 
 /// Formats accounts, queues, and what to do.
 pub(super) fn text(seen: &Seen) -> String {
-    let mut text: String = seen.accounts.iter().map(account).collect();
+    let accounts = seen.accounts.iter();
+    let mut text: String = accounts.map(|one| account(one, &seen.queues)).collect();
     text.push('\n');
     let several = seen.accounts.len() > 1;
     text += &table(
@@ -51,7 +54,7 @@ pub(super) fn unheard(address: &Address, why: &anyhow::Error) -> String {
     )
 }
 
-fn account(account: &Account) -> String {
+fn account(account: &Account, queues: &[Queue]) -> String {
     let mut text = painted(STRONG, plain(&account.account));
     let (used, limit) = (account.used, account.requests_per_hour);
     let _ = write!(
@@ -81,10 +84,48 @@ fn account(account: &Account) -> String {
     if let Some(cluster) = &account.cluster {
         let _ = writeln!(text, "  {}", plain(&standing_in(cluster)));
     }
-    for line in unused(account) {
+    let queues = queues.iter().filter(|one| one.account == account.account);
+    let lines = unused(account)
+        .chain(soon_acts(queues))
+        .chain(predicted(account));
+    for line in lines {
         let _ = writeln!(text, "{}", painted(FAINT, line));
     }
     text
+}
+
+/// Says whether `soon` acts, usually in one line: what holds it back mostly holds for the whole account.
+fn soon_acts<'a>(queues: impl Iterator<Item = &'a Queue>) -> Vec<String> {
+    let mut standings: Vec<(&str, u64)> = Vec::new();
+    for soon in queues.filter_map(|queue| queue.soon.as_ref()) {
+        match standings
+            .iter_mut()
+            .find(|(known, _)| *known == soon.standing)
+        {
+            Some((_, count)) => *count += 1,
+            None => standings.push((&soon.standing, 1)),
+        }
+    }
+    let is_common = standings.len() == 1;
+    let line = |(standing, count): (&str, u64)| match is_common {
+        true => format!("  {}", plain(standing)),
+        false => format!("  {}: {}", counted(count, "queue"), plain(standing)),
+    };
+    standings.into_iter().map(line).collect()
+}
+
+/// The plot of the queues' pages as a row: how often an agent was seen, by the predicted probability.
+fn predicted(account: &Account) -> Option<String> {
+    let situations = account.soon.iter().flat_map(|soon| &soon.situations);
+    let any = situations.filter(|one| one.count > 0);
+    let dots = any.map(|one| format!("{}: seen {} of {}", one.foretold, one.seen, one.count));
+    let dots: Vec<_> = dots.collect();
+    (!dots.is_empty()).then(|| {
+        format!(
+            "  an agent was predicted at zero seats with at least this probability, in the last 7 days: {}",
+            dots.join(", ")
+        )
+    })
 }
 
 fn standing_in(cluster: &Cluster) -> String {
@@ -251,9 +292,10 @@ fn notes(seen: &Seen) -> Vec<String> {
     notes
 }
 
-/// Reports what happened at zero seats, if anything did or the operator has asked for it.
+/// Reports what happened at zero seats, if anything did, if there is something to change, or if the operator has asked for it.
 fn at_zero_seats(queue: &Queue) -> Vec<String> {
-    let Some(soon) = queue.soon.as_ref().filter(|soon| soon.on || soon.calls > 0) else {
+    let says = |soon: &&Soon| soon.on || soon.calls > 0 || soon.advice.is_some();
+    let Some(soon) = queue.soon.as_ref().filter(says) else {
         return Vec::new();
     };
     let text = format!("{}; {}", soon.outcome, soon.standing);
@@ -339,6 +381,7 @@ mod tests {
             queue("measured", &soon(false, 412, "null")),
             queue("asked", &soon(true, 0, r#""shorten the lead""#)),
             queue("quiet", &soon(false, 0, "null")),
+            queue("reserving", &soon(false, 0, r#""shorten its lead""#)),
             queue("unknown", "null"),
         ];
         let queues = format!(r#"{{"queues": [{}]}}"#, queues.join(","));
@@ -352,11 +395,66 @@ mod tests {
                     .any(|word| line.contains(word))
             })
             .collect();
-        let [measured, asked, advice] = about[..] else {
+        let [measured, asked, advice, reserving, warning] = about[..] else {
             panic!("{shown}");
         };
         assert!(measured.contains("measured") && measured.ends_with("OUTCOME 412; STANDING"));
         assert!(asked.contains("asked") && asked.ends_with("OUTCOME 0; STANDING"));
         assert!(advice.contains("asked") && advice.ends_with("shorten the lead"));
+        assert!(reserving.contains("reserving") && reserving.ends_with("OUTCOME 0; STANDING"));
+        assert!(warning.contains("reserving") && warning.ends_with("shorten its lead"));
+    }
+
+    #[test]
+    fn an_account_shows_whether_soon_acts_and_its_plot_even_without_calls() {
+        let shown = |situations: &str, standings: &[&str]| {
+            let accounts = format!(
+                r#"{{"accounts": [{{
+                    "account": "main", "requests_per_hour": 1000, "reserve": 50, "used": 3, "share": 1.0, "throttled_until": null,
+                    "request_every_ms": 3800, "sweeps": true, "feed": "sweep", "feeds": [], "soon": {situations}
+                }}]}}"#
+            );
+            let queue = |(n, standing): (usize, &&str)| {
+                let account = if *standing == "OTHER" {
+                    "other"
+                } else {
+                    "main"
+                };
+                format!(
+                    r#"{{"queue": "{n}", "account": "{account}", "accept": false, "reason": "below_threshold", "count": 0, "threshold": 0, "soon":
+                        {{"on": false, "acts": false, "calls": 0, "standing": "{standing}", "outcome": "", "advice": null}}}}"#
+                )
+            };
+            let queues: Vec<_> = standings.iter().enumerate().map(queue).collect();
+            let queues = format!(r#"{{"queues": [{}]}}"#, queues.join(","));
+            let seen = Seen::read(&accounts, &queues).expect("a valid answer of the daemon");
+            let shown = text(&seen);
+            let lines = shown.lines().skip(1).take_while(|line| !line.is_empty());
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        // Lines are faint on a terminal.
+        let assert_shown = |shown: Vec<String>, expected: &[&str]| {
+            assert_eq!(shown.len(), expected.len(), "{shown:?}");
+            for (line, expected) in shown.iter().zip(expected) {
+                assert!(line.contains(expected), "{shown:?}");
+            }
+        };
+        // An earlier version has no such member.
+        assert_shown(
+            shown("null", &["it learns", "it learns", "OTHER"]),
+            &["  it learns"],
+        );
+        let situations = r#"{"factor": 0.97, "situations": [
+            {"foretold": 0.0, "count": 0, "seen": 0}, {"foretold": 0.1, "count": 40, "seen": 5}, {"foretold": 0.8, "count": 100, "seen": 84}
+        ]}"#;
+        let expected = [
+            "  2 queues: it is off",
+            "  1 queue: it is on",
+            "  an agent was predicted at zero seats with at least this probability, in the last 7 days: 0.1: seen 5 of 40, 0.8: seen 84 of 100",
+        ];
+        assert_shown(
+            shown(situations, &["it is off", "it is on", "it is off"]),
+            &expected,
+        );
     }
 }

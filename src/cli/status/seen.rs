@@ -34,6 +34,21 @@ pub(super) struct Account {
     pub empty_since: Option<Timestamp>,
     pub agents_before: Option<u64>,
     pub cluster: Option<Cluster>,
+    pub soon: Option<Calibration>,
+}
+
+/// What was predicted at zero seats, and what happened.
+#[derive(Debug, Deserialize)]
+pub(super) struct Calibration {
+    pub situations: Vec<Situations>,
+}
+
+/// Situations with about the same prediction.
+#[derive(Debug, Deserialize)]
+pub(super) struct Situations {
+    pub foretold: serde_json::Number,
+    pub count: u32,
+    pub seen: u32,
 }
 
 /// An account's role in a cluster.

@@ -42,12 +42,19 @@ pub enum State {
     Asked(Result<(), Off>),
     /// The queue has criteria of its own, which do not count agents.
     OtherRule,
+    /// `soon` is on, but another node of the cluster leads the account: only the leader measures and acts.
+    LeaderOnly,
 }
 
 impl State {
     /// Whether the rule acts now.
     pub fn acts(self) -> bool {
         self == State::Asked(Ok(()))
+    }
+
+    /// Whether the config turns it on.
+    pub fn is_on(self) -> bool {
+        matches!(self, State::Asked(_) | State::LeaderOnly)
     }
 }
 
@@ -59,6 +66,17 @@ impl AccountReport {
 }
 
 impl QueueReport {
+    /// Returns what a node says that does not lead the account, about a queue with `soon` on.
+    pub fn of_leader(queue: Arc<str>, terms: Terms) -> Self {
+        Self {
+            queue,
+            terms,
+            state: State::LeaderOnly,
+            calls: None,
+            arrives_within: None,
+        }
+    }
+
     /// Says whether the rule acts, and why not.
     pub fn standing(&self) -> String {
         match self.state {
@@ -71,11 +89,15 @@ impl QueueReport {
             State::OtherRule => {
                 "soon is not measured: the queue's own criteria do not count agents".to_owned()
             }
+            State::LeaderOnly => "soon is on, but acts only on the account's leader".to_owned(),
         }
     }
 
     /// Says what happened at zero seats.
     pub fn outcome(&self) -> String {
+        if self.state == State::LeaderOnly {
+            return "calls at zero seats are counted on the account's leader".to_owned();
+        }
         let Some(calls) = self.calls else {
             return format!(
                 "calls at zero seats are not counted here: {MAX_QUEUES} other queues of the account had some in the last 7 days, and there is no room for more"

@@ -63,10 +63,8 @@ fn json<'a>(app: &App, queue: &'a Queue, state: &'a QueueState) -> QueueJson<'a>
     let now = app.clock.now();
     let decision = app.decide(queue, state, &queue.policy);
     let decision = DecisionJson::new(&queue.key, &queue.policy, state, &decision, now);
-    let account = app.account_report(&queue.key.account);
-    let soon = account.as_deref();
-    let soon = soon.and_then(|account| account.queue(&queue.key.queue));
-    QueueJson::new(decision, state, soon, now)
+    let soon = app.soon_report(queue);
+    QueueJson::new(decision, state, soon.as_ref(), now)
 }
 
 /// `POST /v1/queues/{queue}/refresh`: answers like `decision` once the new snapshot is in.

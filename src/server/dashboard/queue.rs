@@ -150,7 +150,7 @@ fn build(app: &App, standing: &Standing, wanted: &Wanted, past: &Past) -> Page {
             div.place { (attendance::section(&past.attendance, period, zone, now_ms)) }
             div.place { (week::section(&past.week, zone, now_ms)) }
             (history_section::changes(app, recorded, standing))
-            div.place { (soon::section(app, key)) }
+            div.place { (soon::section(app, &standing.queue)) }
             (calls::last(app, key, zone))
             (other_rule(standing, period, form, recorded, &address))
             (agents(standing))

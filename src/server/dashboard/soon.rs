@@ -4,17 +4,14 @@ use maud::{Markup, html};
 
 use super::{charts, wording::sentence};
 use crate::{
-    decision::{board::QueueKey, soon::report::AccountReport},
-    server::state::app::App,
+    decision::soon::report::AccountReport,
+    server::state::app::{App, Queue},
 };
 
 /// In words, with a plot of predictions against what was seen. Empty before the account has reported anything.
-pub(super) fn section(app: &App, key: &QueueKey) -> Markup {
-    let account = app.account_report(&key.account);
-    let queue = account
-        .as_deref()
-        .and_then(|account| account.queue(&key.queue));
-    let (Some(account), Some(queue)) = (account.as_deref(), queue) else {
+pub(super) fn section(app: &App, queue: &Queue) -> Markup {
+    let account = app.account_report(&queue.key.account);
+    let Some(queue) = app.soon_report(queue) else {
         return html! {};
     };
     html! {
@@ -22,7 +19,7 @@ pub(super) fn section(app: &App, key: &QueueKey) -> Markup {
             h2 #soon { "Calls at zero seats" }
             p { (sentence(&queue.outcome())) " " (sentence(&queue.standing())) }
             @if let Some(warning) = queue.warning() { p.wrong { (sentence(&warning)) } }
-            (plot(account))
+            @if let Some(account) = account.as_deref() { (plot(account)) }
         }
     }
 }

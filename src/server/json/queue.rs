@@ -43,7 +43,7 @@ pub struct QueueJson<'a> {
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     last_success: Option<Moment>,
-    /// Calls that arrive while it has no seat; null in the first seconds.
+    /// Calls that arrive while it has no seat; null in the first seconds, and without `soon = true` on nodes of a cluster that do not lead the account.
     soon: Option<SoonJson>,
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::time::whole_ms;
 use crate::decision::soon::{
-    report::{AccountReport, QueueReport, State},
+    report::{AccountReport, QueueReport},
     week::Calls,
 };
 
@@ -13,7 +13,7 @@ use crate::decision::soon::{
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Soon")]
 pub struct SoonJson {
-    /// Whether the config turns it on. Otherwise it is only measured.
+    /// Whether the config turns it on. Otherwise it is only measured. In a cluster, only the account's leader measures and acts; the others have no figures.
     on: bool,
     /// Whether it accepts calls now.
     acts: bool,
@@ -51,7 +51,7 @@ impl SoonJson {
             found,
         } = report.calls.unwrap_or_default();
         Self {
-            on: matches!(report.state, State::Asked(_)),
+            on: report.state.is_on(),
             acts: report.state.acts(),
             standing: report.standing(),
             outcome: report.outcome(),

@@ -13,6 +13,7 @@ pub mod reload_request;
 mod scrape;
 pub mod seats;
 pub mod sessions;
+mod soon_report;
 pub mod spelling_check;
 pub mod status_line;
 pub mod watch_hub;

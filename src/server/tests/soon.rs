@@ -359,9 +359,8 @@ async fn a_gauge_shows_whether_it_acts_where_it_is_on() {
         let lines = lines.filter(|line| line.starts_with("openseat_soon_acts"));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    let gauge = |acts: u8| {
-        format!("openseat_soon_acts{{account=\"main\",queue=\"sales\"}} {acts}.0")
-    };
+    let gauge =
+        |acts: u8| format!("openseat_soon_acts{{account=\"main\",queue=\"sales\"}} {acts}.0");
     assert_eq!(gauges().await, [gauge(0)], "before the first report");
     for (state, acts) in [
         (State::Asked(Ok(())), 1),
@@ -390,6 +389,46 @@ async fn a_queues_page_shows_the_plot_with_its_explanation() {
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_lead_says_that_soon_acts_on_the_leader() {
+    let exchange = Exchange::new();
+    let settings = NodeSettings {
+        name: "two".to_owned(),
+        lease: Duration::from_secs(10),
+        alone: None,
+    };
+    let engine = Arc::clone(&exchange) as Arc<dyn Engine>;
+    let node = Node::new(engine, settings, Arc::new(Still::new()));
+    let (member, _seat) = node.member(&"main".into(), "origin", "identity");
+    let mut world = World::with(&["main/sales", "main/support"]);
+    let ends = world.account("main", TOKEN);
+    world.accounts[0].member = Some(member);
+    world.rules("main/sales").soon.is_on = true;
+    let server = world.serve().await;
+    let queues = server.get("/v1/queues").await.json();
+    let [sales, support] = [0, 1].map(|place| &queues["queues"][place]["soon"]);
+    assert_eq!(
+        (&sales["on"], &sales["acts"]),
+        (&true.into(), &false.into())
+    );
+    let words = "soon is on, but acts only on the account's leader";
+    assert_eq!(sales["standing"], words);
+    assert!(support.is_null(), "{support}");
+    let page = server.get("/queues/main/sales").await.body;
+    assert!(
+        page.contains("but acts only on the account's leader"),
+        "{page}"
+    );
+    let metrics = server.get("/metrics").await.body;
+    let gauge = "openseat_soon_acts{account=\"main\",queue=\"sales\"} 0.0";
+    assert!(metrics.contains(gauge), "{metrics}");
+    // Once it leads, it has a report of its own.
+    let health = |health: &mut Health| health.soon = Some(Arc::new(report(State::Asked(Ok(())))));
+    ends.health.send_modify(health);
+    let queues = server.get("/v1/queues").await.json();
+    assert_eq!(queues["queues"][0]["soon"]["acts"], true);
 }
 
 /// Three queues without a seat: two of an account whose agents are in both, and one of another account.

@@ -68,7 +68,23 @@ fn each_reason_why_it_does_not_act_is_said() {
     ] {
         assert_eq!(report(state, None).standing(), words);
         assert_eq!(state.acts(), words == "soon is on");
+        assert_eq!(state.is_on(), state == State::Asked(Ok(())));
     }
+}
+
+#[test]
+fn a_node_that_does_not_lead_says_who_acts() {
+    let report = QueueReport::of_leader("sales".into(), terms(5.0, 2.5));
+    assert_eq!(
+        report.standing(),
+        "soon is on, but acts only on the account's leader"
+    );
+    assert_eq!(
+        report.outcome(),
+        "calls at zero seats are counted on the account's leader"
+    );
+    assert!(report.state.is_on() && !report.state.acts());
+    assert_eq!(report.warning(), None);
 }
 
 #[test]
