@@ -4,8 +4,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A date that is this much later than others is likely wrong: it is no evidence that a list without it lags, nor CallTools' present. Twice the
-/// clocks of CallTools' servers are seconds apart, and zones at least half an hour.
+/// A date that is this much later than others is likely wrong: it is no evidence that a list without it lags, nor CallTools' present. The
+/// clocks of CallTools' servers are only seconds apart, and zones at least half an hour.
 pub(super) const STRAY: SignedDuration = SignedDuration::from_mins(10);
 
 /// How many of the newest dates are kept: one or two agents may bear a wrong one.
