@@ -39,6 +39,12 @@ impl PresentFault {
     pub fn kind(&self) -> FaultKind {
         self.fault.kind()
     }
+
+    /// Returns whether failures of a queue's polls are not its own, because they are the account's: they began with these and end with them.
+    fn explains(&self, own: &Own, failing_since: Option<Moment>) -> bool {
+        let (kind, began) = (self.kind(), failing_since.unwrap_or(self.since));
+        !kind.is_definite() && own.kind() == kind && own.since.boot >= began.boot
+    }
 }
 
 /// The list that a request asked for.
@@ -206,16 +212,10 @@ impl Faults {
     /// Returns whether a queue's own polls fail. Then newer statuses from other lists do not help, because the queue may be gone.
     pub fn has_own(&self, place: usize) -> bool {
         let own = self.queues[place].own.as_ref();
-        own.is_some_and(|own| own.counts() && !self.is_the_accounts(own))
-    }
-
-    /// Returns whether failures of a queue's polls are not its own, because the account's present fault explains them: they end with it.
-    fn is_the_accounts(&self, own: &Own) -> bool {
-        self.present.as_ref().is_some_and(|present| {
-            let began = self.failing_since.unwrap_or(present.since);
-            let kind = present.kind();
-            !kind.is_definite() && own.kind() == kind && own.since.boot >= began.boot
-        })
+        let present = self.present.as_ref();
+        let is_the_accounts =
+            |own: &Own| present.is_some_and(|present| present.explains(own, self.failing_since));
+        own.is_some_and(|own| own.counts() && !is_the_accounts(own))
     }
 
     /// Returns why a queue has no newer data.
@@ -305,12 +305,7 @@ impl Faults {
     /// Ends the account's fault, because CallTools answers again. Failures of queues during the fault were not their own.
     fn end(&mut self, asked: Asked, begun: Moment) {
         self.in_a_row = 0;
-        let is_its = |queue: &OfQueue| {
-            let own = queue.own.as_ref();
-            own.is_some_and(|own| self.is_the_accounts(own))
-        };
-        let are_its: Vec<_> = self.queues.iter().map(is_its).collect();
-        self.failing_since = None;
+        let failing_since = self.failing_since.take();
         let Some(present) = &self.present else { return };
         let kind = present.kind();
         // An answer to another request does not prove that the queues exist or may be read.
@@ -318,8 +313,10 @@ impl Faults {
         {
             return;
         }
-        for (place, (queue, is_its)) in self.queues.iter_mut().zip(are_its).enumerate() {
-            queue.own.take_if(|_| is_its);
+        for (place, queue) in self.queues.iter_mut().enumerate() {
+            queue
+                .own
+                .take_if(|own| present.explains(own, failing_since));
             if asked != Asked::Queue(place) {
                 queue.past = Some((Arc::clone(&present.fault), begun));
             }

@@ -105,14 +105,11 @@ impl Account {
                 .retain(|queue| polled.names.contains(queue));
         }
         for shown in &news.shown {
-            let is_unknown = match self.place_named(&shown.queue) {
-                Some(place) => {
-                    self.failing_elsewhere[place] = shown.fails;
-                    false
-                }
-                None => true,
-            };
-            match is_unknown && shown.fails {
+            let place = self.place_named(&shown.queue);
+            if let Some(place) = place {
+                self.failing_elsewhere[place] = shown.fails;
+            }
+            match place.is_none() && shown.fails {
                 true => self.failing_guests.insert(Arc::clone(&shown.queue)),
                 false => self.failing_guests.remove(&shown.queue),
             };
