@@ -22,7 +22,7 @@ pub const TTL_PATTERN: &str =
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReservationRequest {
-    /// The router's id for the call. A second request with the same id gets the same reservation.
+    /// The router's id for the call, without control characters. A second request with the same id gets the same reservation.
     #[schemars(length(min = 1, max = MAX_CALL_ID_LENGTH))]
     pub call_id: String,
     /// How long to hold the seat, from `1s` to `10m`; 45 s if left out.
