@@ -131,9 +131,13 @@ fetch() {
     mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
         awk -v release="$release" '$2 == release && $3 == "main" { print $1; exit }')
     [[ -n $release && -n $mirror ]] || cannot "this machine has no Debian packages"
-    say "fetching the base system of $release"
     mkdir -p "$cache"
-    local tries
+    local tries lock
+    # Of two scripts that run at once, the second waits for the first, and has it then.
+    exec {lock}>"$cache/lock"
+    timeout "$((2 * fetch_limit))" flock "$lock" || cannot "another process keeps fetching the base system"
+    [[ ! -d $cache/root ]] || return 0
+    say "fetching the base system of $release"
     for tries in 1 2 3; do
         bootstrap "$release" "$mirror" && break
         # A mirror that was unreachable for a moment is not a fault of the package.
@@ -142,6 +146,7 @@ fetch() {
     done
     rm -rf "$cache/partial/var/cache/apt/archives"
     mv "$cache/partial" "$cache/root"
+    exec {lock}>&-
 }
 
 guest() {
