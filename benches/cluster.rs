@@ -120,6 +120,7 @@ impl World {
             at,
             by_sweep: true,
             is_look: true,
+            is_covered: false,
             row,
         });
         seen.collect()

@@ -13,7 +13,7 @@ use super::{
     ask::Waiter,
     job::Done,
     remote::{Fate, Heard, Remote},
-    roster::Passed,
+    roster::{self, UntoldRow},
 };
 use crate::{
     budget::Refusal,
@@ -38,7 +38,8 @@ pub(super) struct Told {
     names: Option<Arc<Names>>,
     /// The time of the last poll, by queue id.
     polls: BTreeMap<u64, Moment>,
-    seen: Passed,
+    seen: roster::Told,
+    unchanged: Option<Moment>,
     confirmed: Confirmed,
     shown: BTreeMap<Arc<str>, Shown>,
     fault: Option<Option<Arc<Fault>>>,
@@ -170,18 +171,14 @@ impl Account {
                 entry.polls.push((id, rows));
             }
         }
-        let seen = self.roster.unpassed(&mut self.told.seen).into_iter();
-        let row = |sighting: Sighting| {
-            let newest = self.roster.newest(&sighting.agent.id);
-            SeenRow {
-                agent: sighting.agent.id.clone(),
-                at: sighting.at,
-                by_sweep: sighting.by_sweep,
-                is_look: newest.is_some_and(|newest| newest.at == sighting.at),
-                row: sighting.agent.raw.clone(),
-            }
-        };
-        entry.seen = seen.map(row).collect();
+        let untold = self.roster.untold(&mut self.told.seen);
+        let are_covered = untold.rows.iter().any(|row| row.is_covered);
+        entry.seen = untold.rows.into_iter().map(seen_row).collect();
+        // Nothing is covered once it is doubted.
+        entry.uncovered = untold.uncovered || entry.doubted;
+        if are_covered || self.told.unchanged != untold.unchanged {
+            (entry.unchanged, self.told.unchanged) = (untold.unchanged, untold.unchanged);
+        }
         let confirmed = self.roster.confirmed();
         // Others drop what lists have confirmed together with the rows that are doubted.
         if entry.doubted || self.told.confirmed != confirmed {
@@ -193,7 +190,7 @@ impl Account {
     /// Has everything told again that lists have shown, because some of what they confirmed is no longer trusted.
     pub(super) fn tell_again(&mut self) {
         self.told.doubted = true;
-        self.told.seen = Passed::default();
+        self.told.seen = roster::Told::default();
     }
 
     fn add_shown(&mut self, entry: &mut Entry) {
@@ -352,5 +349,21 @@ impl Account {
             }
             waiter => waiter.tell(ended),
         }
+    }
+}
+
+fn seen_row(row: UntoldRow) -> SeenRow {
+    let Sighting {
+        agent,
+        at,
+        by_sweep,
+    } = row.seen;
+    SeenRow {
+        agent: agent.id.clone(),
+        at,
+        by_sweep,
+        is_look: row.is_look,
+        is_covered: row.is_covered,
+        row: agent.raw.clone(),
     }
 }

@@ -31,10 +31,12 @@ impl Account {
         for (queue, rows) in &news.polls {
             self.take_poll(*queue, rows, &names);
         }
+        if forgets || news.uncovered {
+            self.roster.uncover();
+        }
         for seen in &news.seen {
             match sighting(seen, &names) {
-                Some(sighting) if seen.is_look => self.roster.recall_look(sighting),
-                Some(sighting) => self.roster.recall(sighting),
+                Some(row) => self.roster.recall_told(row, seen.is_look, seen.is_covered),
                 None => self.lacks_rows = true,
             }
         }
@@ -44,7 +46,8 @@ impl Account {
         drop(self.roster.take_stays());
         self.take_failing(news);
         let has_rows = !(news.polls.is_empty() && news.seen.is_empty());
-        if forgets || has_rows || news.confirmed.is_some() {
+        let confirms = news.unchanged.is_some() || news.confirmed.is_some();
+        if forgets || has_rows || confirms {
             (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));
             self.keep_statuses_now_and_then();
         }
@@ -89,8 +92,12 @@ impl Account {
     /// Applies what lists confirm about agents whom they do not show. That says nothing about an agent whose last row could not be read.
     fn take_confirmed(&mut self, news: &Entry) {
         if self.lacks_rows {
-            self.roster.recall_confirmed(Confirmed::default());
-        } else if let Some(confirmed) = news.confirmed {
+            return self.roster.recall_confirmed(Confirmed::default());
+        }
+        if let Some(unchanged) = news.unchanged {
+            self.roster.recall_unchanged(unchanged);
+        }
+        if let Some(confirmed) = news.confirmed {
             self.roster.recall_confirmed(confirmed);
         }
     }

@@ -375,7 +375,7 @@ impl Account {
         self.feeds.distrust_full_list(why.to_owned(), until);
         self.sweep.reset();
         self.roster.forget_sweeps();
-        self.told.doubted = true;
+        self.tell_again();
         self.unkeep_statuses();
         self.deps.metrics.sweep_distrusted(&self.name);
         tracing::warn!(

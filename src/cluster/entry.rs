@@ -33,7 +33,11 @@ pub struct Entry {
     pub doubted: bool,
     /// Rows of agents that did not come from a poll of a queue.
     pub seen: Vec<SeenRow>,
-    /// What lists confirm about agents whom they do not show, if that has changed.
+    /// Whether the list of changes covers none of the rows before any more.
+    pub uncovered: bool,
+    /// As of this moment, no agent whose row the list of changes covers had changed.
+    pub unchanged: Option<Moment>,
+    /// What other lists confirm about agents whom they do not show, if that has changed.
     pub confirmed: Option<Confirmed>,
     /// What the board shows about queues besides their agents.
     pub shown: Vec<Shown>,
@@ -88,8 +92,19 @@ pub struct SeenRow {
     pub by_sweep: bool,
     /// Whether that is when the row was read. Otherwise a later list may have confirmed the agent's status, but no other field.
     pub is_look: bool,
+    /// Whether the list of changes would have shown any change since then. So it need not be sent again with each reading of that list.
+    pub is_covered: bool,
     /// The row as CallTools sent it.
     pub row: RawRow,
+}
+
+impl SeenRow {
+    /// Records that the agents whose rows are covered had not changed at this moment.
+    fn confirm(&mut self, unchanged: Moment) {
+        if self.is_covered && self.at.boot < unchanged.boot {
+            (self.at, self.by_sweep, self.is_look) = (unchanged, true, false);
+        }
+    }
 }
 
 /// What the board shows about a queue.
@@ -135,6 +150,8 @@ impl Entry {
             polls,
             doubted,
             seen,
+            uncovered,
+            unchanged,
             confirmed,
             shown,
             fault,
@@ -151,6 +168,8 @@ impl Entry {
             && names.is_none()
             && polls.is_empty()
             && seen.is_empty()
+            && !uncovered
+            && unchanged.is_none()
             && confirmed.is_none()
             && shown.is_empty()
             && fault.is_none()
@@ -173,6 +192,8 @@ impl Entry {
             polls,
             doubted,
             seen,
+            uncovered,
+            unchanged,
             confirmed,
             shown,
             fault,
@@ -187,13 +208,19 @@ impl Entry {
         if doubted {
             self.doubted = true;
             self.seen.retain(|seen| !seen.by_sweep);
-            self.confirmed = None;
+            (self.unchanged, self.confirmed) = (None, None);
+        }
+        if uncovered {
+            (self.uncovered, self.unchanged) = (true, None);
+            let rows = self.seen.iter_mut();
+            rows.for_each(|row| row.is_covered = false);
         }
         if names.is_some() {
             (self.names, self.names_read) = (names, names_read);
         }
         self.polls.extend(polls);
         self.seen.extend(seen);
+        self.unchanged = unchanged.or(self.unchanged);
         self.confirmed = confirmed.or(self.confirmed);
         self.shown.extend(shown);
         self.fault = fault.or(self.fault.take());
@@ -293,6 +320,10 @@ impl Standing {
             self.seen.retain(|_, seen| !seen.by_sweep);
             self.confirmed = None;
         }
+        if entry.uncovered {
+            let rows = self.seen.values_mut();
+            rows.for_each(|row| row.is_covered = false);
+        }
         if let Some(names) = &entry.names {
             (self.names, self.names_read) = (Some(Arc::clone(names)), entry.names_read);
         }
@@ -304,6 +335,10 @@ impl Standing {
             if self.seen.len() > MAX_SEEN + SEEN_BEYOND {
                 self.drop_oldest_rows();
             }
+        }
+        if let Some(unchanged) = entry.unchanged {
+            let rows = self.seen.values_mut();
+            rows.for_each(|row| row.confirm(unchanged));
         }
         self.confirmed = entry.confirmed.or(self.confirmed);
         for shown in &entry.shown {
@@ -474,6 +509,7 @@ mod tests {
                 at: still.now(),
                 by_sweep: true,
                 is_look: true,
+                is_covered: false,
                 row: row.raw,
             };
             let confirmed = Confirmed {
@@ -497,6 +533,77 @@ mod tests {
         let is_kept = |seen: &SeenRow| seen.agent.0.parse::<usize>().unwrap() >= dropped;
         assert!(whole.seen.iter().all(is_kept));
         assert_eq!(whole.confirmed, None);
+    }
+
+    /// An entry with an agent's row, and what the list of changes says.
+    fn covered(row: Option<(&str, bool)>, uncovered: bool, unchanged: Moment) -> Entry {
+        let seen = row.map(|(id, is_covered)| {
+            let agent = crate::fixtures::agent(id, id, "Lunch");
+            SeenRow {
+                agent: agent.id,
+                at: unchanged.earlier(Duration::from_secs(5)),
+                by_sweep: false,
+                is_look: true,
+                is_covered,
+                row: agent.raw,
+            }
+        });
+        Entry {
+            seen: seen.into_iter().collect(),
+            uncovered,
+            unchanged: Some(unchanged),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_has_what_lists_of_changes_confirm_also_if_entries_are_joined() {
+        let start = Still::new().now();
+        let at = |seconds| start.later(Duration::from_secs(seconds));
+        let entries = || {
+            [
+                covered(Some(("ann", true)), true, at(10)),
+                covered(Some(("bob", false)), false, at(15)),
+                covered(Some(("eve", true)), false, at(20)),
+                covered(Some(("ann", false)), false, at(25)),
+                covered(None, false, at(30)),
+            ]
+        };
+        let known = |standing: &mut Standing| {
+            let rows = standing.whole(at(60)).seen.into_iter();
+            let rows = rows.map(|row| (row.agent.to_string(), row.at.boot, row.is_look));
+            rows.collect::<BTreeSet<_>>()
+        };
+        let row = |id: &str, seconds, is_look| (id.to_owned(), at(seconds).boot, is_look);
+        let expected = [
+            row("ann", 20, true),
+            row("bob", 10, true),
+            row("eve", 30, false),
+        ];
+        let (mut apart, mut joined) = (Standing::default(), Entry::default());
+        for entry in entries() {
+            apart.apply(&entry);
+            joined.join(entry);
+        }
+        let mut at_once = Standing::default();
+        at_once.apply(&joined);
+        for standing in [&mut apart, &mut at_once] {
+            assert_eq!(known(standing), expected.clone().into());
+            // Another list begins.
+            standing.apply(&covered(None, true, at(40)));
+            assert_eq!(known(standing), expected.clone().into());
+        }
+        joined.join(Entry {
+            uncovered: true,
+            ..Entry::default()
+        });
+        let mut uncovered = Standing::default();
+        uncovered.apply(&joined);
+        let known = known(&mut uncovered);
+        assert!(
+            known.iter().all(|(_, at, _)| *at < expected[2].1),
+            "{known:?}"
+        );
     }
 
     #[test]

@@ -89,6 +89,38 @@ impl Roster {
         };
     }
 
+    /// Applies a row that another node has told.
+    pub fn recall_told(&mut self, row: Sighting, is_look: bool, is_covered: bool) {
+        if !is_look {
+            self.recalled_at(row.at);
+        }
+        let id = row.agent.id.clone();
+        let is_newest = self.recall_look(row);
+        let (_, person) = self.people.meet(&id);
+        person.is_covered = is_covered && (is_newest || person.is_covered);
+    }
+
+    /// Records that another node's list of changes covers none of the rows any more.
+    pub fn uncover(&mut self) {
+        let people = self.people.values_mut();
+        people.for_each(|person| person.is_covered = false);
+    }
+
+    /// Records that no agent whose row another node's list of changes covers had changed at this moment.
+    pub fn recall_unchanged(&mut self, as_of: Moment) {
+        for person in self.people.values_mut() {
+            if let (true, Some(newest)) = (person.is_covered, &mut person.newest)
+                && newest.at.boot < as_of.boot
+            {
+                (newest.at, newest.by_sweep) = (as_of, true);
+            }
+        }
+        for membership in self.queues.iter_mut().flatten() {
+            membership.date_again(&self.people);
+        }
+        self.recalled_at(as_of);
+    }
+
     /// Returns whether it is known of each member of a queue, at this moment or later, whether they are available.
     pub fn are_members_known_since(&self, at: Moment) -> bool {
         let available = self.omissions.available;

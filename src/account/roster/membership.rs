@@ -134,6 +134,15 @@ impl Membership {
         }
     }
 
+    /// Records when the members were last seen, after the times of their rows have changed.
+    pub(super) fn date_again(&mut self, people: &People) {
+        for member in &mut self.members {
+            if let Some(newest) = people.at(member.who).and_then(|one| one.newest.as_ref()) {
+                member.seen = newest.at;
+            }
+        }
+    }
+
     /// Returns the rows of the poll, each replaced by the newest one with the log-in to this queue.
     fn join(&mut self, people: &People) -> Arc<[Arc<Agent>]> {
         let outdated = |(_, member): &(_, &mut Member)| member.is_outdated;

@@ -41,7 +41,7 @@ use self::{
 };
 pub use self::{
     membership::{Joined, Membership},
-    passed::Passed,
+    passed::{Passed, Told, Untold, UntoldRow},
     presence::Departure,
     stays::{KnownStay, StayPassed},
 };
@@ -154,21 +154,25 @@ impl Roster {
 
     /// Applies a row from an earlier task or process. A list may have confirmed its status since it was read.
     pub fn recall(&mut self, sighting: Sighting) {
-        let at = sighting.at;
-        self.recalled = Some(self.recalled.map_or(at, |known| later(known, at)));
+        self.recalled_at(sighting.at);
         self.recall_look(sighting);
     }
 
-    /// Applies a row from an earlier task or process that was read at its time.
-    pub fn recall_look(&mut self, mut sighting: Sighting) {
-        // It may also be the row of a queue's poll, which must keep its login when this one is renewed.
-        sighting.agent = Arc::new(sighting.agent.apart());
-        self.take_row(sighting, Source::Memory);
+    fn recalled_at(&mut self, at: Moment) {
+        self.recalled = Some(self.recalled.map_or(at, |known| later(known, at)));
     }
 
-    fn take_row(&mut self, mut sighting: Sighting, source: Source) {
+    /// Applies a row from an earlier task or process that was read at its time. Returns whether no newer one is known.
+    fn recall_look(&mut self, mut sighting: Sighting) -> bool {
+        // It may also be the row of a queue's poll, which must keep its login when this one is renewed.
+        sighting.agent = Arc::new(sighting.agent.apart());
+        self.take_row(sighting, Source::Memory)
+    }
+
+    /// Applies a row. Returns whether no newer one is known.
+    fn take_row(&mut self, mut sighting: Sighting, source: Source) -> bool {
         if source == Source::Look && self.is_outdated(&sighting) {
-            return;
+            return false;
         }
         self.share_memory(&mut sighting.agent);
         let id = sighting.agent.id.clone();
@@ -177,7 +181,8 @@ impl Roster {
         self.saw_available |= agent.available == Some(true);
         let newest = person.newest.as_ref();
         let lasted = newest.map(|newest| self.omissions.status(newest.at).boot);
-        if let Some(shown) = person.show(sighting, self.differs) {
+        let shown = person.show(sighting, self.differs);
+        if let Some(shown) = shown {
             self.changes += 1;
             person.changed = self.changes;
             for Listed { queue, row } in &person.queues {
@@ -187,7 +192,7 @@ impl Roster {
             }
         }
         let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
-            return;
+            return shown.is_some();
         };
         if let Some(passed) = stays::follow(&mut person.stay, &agent, &seen, lasted)
             && self.stays.len() < stays::MAX_UNTAKEN
@@ -197,6 +202,7 @@ impl Roster {
         if let Some(gone) = presence::follow(&mut person.presence, seen) {
             self.departed.push((id, gone));
         }
+        shown.is_some()
     }
 
     /// Lets a row that nothing else holds share memory with other rows: an agent has one for each queue, and all look alike.

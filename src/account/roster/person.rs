@@ -88,6 +88,8 @@ pub(super) struct Person {
     pub(super) queues: Vec<Listed>,
     /// The agent's current stay in a status; not taken back either.
     pub(super) stay: Option<Stay>,
+    /// Whether another node's list of changes would have shown any change since the newest row was seen.
+    pub(super) is_covered: bool,
     /// The number of the roster's change that last renewed the newest row.
     pub(super) changed: u64,
 }
@@ -99,6 +101,7 @@ impl Person {
         let mark = Mark::new(&sighting.agent, sighting.at);
         let Some(known) = &mut self.newest else {
             self.is_of_poll = !sighting.by_sweep;
+            self.is_covered = false;
             self.newest = Some(sighting);
             self.latest = self.latest.max(mark.since);
             return Some(Shown { at, is_same: false });
@@ -106,6 +109,7 @@ impl Person {
         if !mark.replaces(Mark::new(&known.agent, known.at), self.latest) {
             return None;
         }
+        self.is_covered = false;
         let is_set_back = mark.since.is_some() && mark.since < self.latest;
         if is_set_back {
             self.latest = None;

@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod passed;
+mod told;
 
 fn poll(roster: &mut Roster, place: usize, seconds: u64, agents: Vec<Agent>) {
     roster.poll(place, at(seconds), Duration::from_millis(300), true, agents);

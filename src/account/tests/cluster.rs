@@ -1,7 +1,7 @@
 //! Tests several nodes of a cluster, each with its account's task, against one simulated CallTools, in virtual time. The engine is the model of
 //! its scripts.
 
-use std::sync::atomic::Ordering as AtomicOrdering;
+use std::{collections::BTreeMap, sync::atomic::Ordering as AtomicOrdering};
 
 use tokio::sync::oneshot;
 
@@ -9,8 +9,9 @@ use super::*;
 use crate::{
     budget::Witness as _,
     cluster::{
-        codec::{FORMAT, Reading},
+        codec::{FORMAT, Reading, decode},
         engine::Engine,
+        entry::Entry,
         member::Member,
         message::{Said, What},
         model::{Careful, Exchange},
@@ -320,6 +321,21 @@ fn reading(fixture: &Fixture) -> Reading {
         is_old: true,
         format: FORMAT,
     }
+}
+
+/// Returns what the leader publishes in the next two minutes.
+async fn published(fixture: &Fixture, exchange: &Exchange) -> Vec<Entry> {
+    let log = || exchange.model.lock().unwrap().log.clone();
+    let (begun, _) = log().pop_last().unwrap();
+    let mut published = BTreeMap::new();
+    for _ in 0..120 {
+        sleep(SECOND).await;
+        let reading = reading(fixture);
+        for (position, (_, packed)) in log().split_off(&begun.next()) {
+            published.insert(position, decode(&packed, &reading).unwrap());
+        }
+    }
+    published.into_values().collect()
 }
 
 /// Starts a leader and a follower, and waits until both know everything.

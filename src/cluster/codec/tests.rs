@@ -76,8 +76,11 @@ fn entry(at: u64) -> Entry {
             at: here(at - 5),
             by_sweep: true,
             is_look: true,
+            is_covered: true,
             row: agents[1].raw.clone(),
         }],
+        uncovered: true,
+        unchanged: Some(here(at - 4)),
         confirmed: Some(Confirmed {
             everybody: Some(here(at - 3)),
             available: None,
@@ -138,7 +141,8 @@ fn an_entry_keeps_its_ages_on_another_machine() {
     assert_eq!((*queue, rows.rows.len(), rows.complete), (5450, 3, true));
     assert!(is_about(rows.as_of, there(80)), "{:?}", rows.as_of);
     assert!(is_about(read.seen[0].at, there(95)));
-    assert!(read.seen[0].is_look);
+    assert!(read.seen[0].is_look && read.seen[0].is_covered);
+    assert!(read.uncovered && is_about(read.unchanged.unwrap(), there(96)));
     let confirmed = read.confirmed.unwrap();
     assert!(is_about(confirmed.everybody.unwrap(), there(97)));
     assert_eq!(confirmed.available, None);
@@ -257,6 +261,7 @@ fn whole(agents: usize) -> Entry {
         at: here(90),
         by_sweep: true,
         is_look: true,
+        is_covered: false,
         row: agent.raw.clone(),
     });
     Entry {

@@ -44,6 +44,10 @@ pub(super) struct Wire {
     doubted: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     seen: Vec<WireSeen>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    uncovered: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unchanged: Option<u64>,
     /// Everybody's status, and who is available. Earlier versions ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     confirmed: Option<(Option<u64>, Option<u64>)>,
@@ -96,6 +100,8 @@ struct WireSeen {
     /// Earlier versions ignore it.
     #[serde(default, skip_serializing_if = "is_false")]
     is_look: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    is_covered: bool,
     row: Box<RawValue>,
 }
 
@@ -174,6 +180,7 @@ impl Wire {
             age: age(now, seen.at),
             by_sweep: seen.by_sweep,
             is_look: seen.is_look,
+            is_covered: seen.is_covered,
             row: seen.row.json(),
         };
         let confirmed = |confirmed: &Confirmed| {
@@ -219,6 +226,8 @@ impl Wire {
             polls: entry.polls.iter().map(poll).collect(),
             doubted: entry.doubted,
             seen: entry.seen.iter().map(seen).collect(),
+            uncovered: entry.uncovered,
+            unchanged: entry.unchanged.map(|unchanged| age(now, unchanged)),
             confirmed: entry.confirmed.as_ref().map(confirmed),
             shown: entry.shown.iter().map(shown).collect(),
             fault: entry.fault.as_ref().map(fault),
@@ -258,6 +267,7 @@ impl Wire {
             at: at(seen.age),
             by_sweep: seen.by_sweep,
             is_look: seen.is_look,
+            is_covered: seen.is_covered,
             row: seen.row.into(),
         });
         let confirmed = self.confirmed.map(|(everybody, available)| Confirmed {
@@ -289,6 +299,8 @@ impl Wire {
             polls: polls.collect(),
             doubted: self.doubted,
             seen: seen.collect(),
+            uncovered: self.uncovered,
+            unchanged: self.unchanged.map(at),
             confirmed,
             shown: shown.collect(),
             fault: self.fault.map(fault),

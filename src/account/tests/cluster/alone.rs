@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::cluster::codec::decode;
 
 #[tokio::test(start_paused = true)]
 async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() {

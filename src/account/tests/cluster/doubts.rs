@@ -28,6 +28,7 @@ fn swept(fixture: &Fixture) -> Entry {
         at: fixture.clock.now(),
         by_sweep: true,
         is_look: true,
+        is_covered: false,
         row: agent("a", "Ann", "Available").raw,
     };
     Entry {

@@ -129,6 +129,51 @@ async fn a_follower_knows_what_lists_confirm_by_omission_until_it_is_doubted() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reading_of_the_list_of_changes_sends_only_its_rows_to_all_nodes() {
+    let mut setting = large(31);
+    setting.world.mean_idle = 40 * SECOND;
+    let fixture = setting.start();
+    fixture.task.abort();
+    let exchange = Exchange::new();
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    for _ in 0..20 * 60 {
+        if leader.health.borrow().feed == Feed::Delta {
+            break;
+        }
+        sleep(SECOND).await;
+    }
+    // Rows from before may still be on their way.
+    sleep(MINUTE / 2).await;
+    assert_eq!(leader.health.borrow().feed, Feed::Delta);
+    let _ = fixture.sent();
+    let published = published(&fixture, &exchange).await;
+    let requests = fixture.sent().len();
+    let rows: usize = published.iter().map(|entry| entry.seen.len()).sum();
+    let everybody = 260;
+    assert!(requests > 20, "{requests}");
+    assert!(
+        rows > 0 && rows < requests * 60,
+        "{rows} rows in {requests} requests, of {everybody} agents"
+    );
+
+    // A node that reads a checkpoint hears the rest, too.
+    let new = Running::start(&fixture, &exchange, "three");
+    sleep(10 * SECOND).await;
+    for second in 0..60 {
+        sleep(SECOND).await;
+        for place in fixture.places() {
+            let known = [&leader, &follower, &new].map(|node| as_of(node, &fixture, place));
+            let [leads, follows, is_new] = known;
+            assert!(
+                is_new <= leads + Duration::from_millis(2),
+                "{place}, {second} s: {known:?}"
+            );
+            assert!(is_new + LATE >= follows, "{place}, {second} s: {known:?}");
+        }
+    }
+}
+
 /// A queue's poll of a minute ago, with an available agent or without any.
 fn polled(fixture: &Fixture, place: usize, names: &[&str]) -> Entry {
     let rows = Rows {
@@ -180,6 +225,7 @@ async fn what_lists_confirm_says_nothing_about_rows_that_cannot_be_read() {
         at: fixture.clock.now(),
         by_sweep: true,
         is_look: true,
+        is_covered: false,
         row: crate::model::raw::RawRow::from(serde_json::value::to_raw_value("no row").unwrap()),
     };
     let half_read = Entry {

@@ -1,12 +1,7 @@
 //! Tests nodes whose configs have different rules for a queue.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::{
-    cluster::{codec::decode, model::Mishap},
-    fixtures::opening_hours,
-};
+use crate::{cluster::model::Mishap, fixtures::opening_hours};
 
 /// Reserves through a node as one of an earlier version, which does not send its rule.
 fn without_rule(mut what: What) -> What {
@@ -313,19 +308,10 @@ async fn a_queue_that_the_config_has_twice_is_published_once() {
     let leader = Running::configured(&fixture, &exchange, "one", Known::default(), queues, 1000);
     leader.until_it_leads().await;
     sleep(MINUTE).await;
-    let log = || exchange.model.lock().unwrap().log.clone();
-    let (begun, _) = log().pop_last().unwrap();
-    let mut published = BTreeMap::new();
     let _ = fixture.sent();
-    for _ in 0..120 {
-        sleep(SECOND).await;
-        let reading = reading(&fixture);
-        for (position, (_, packed)) in log().split_off(&begun.next()) {
-            let entry = decode(&packed, &reading).unwrap();
-            published.insert(position, entry.polls.len());
-        }
-    }
-    let polls: Vec<_> = published.into_values().filter(|polls| *polls > 0).collect();
+    let published = published(&fixture, &exchange).await;
+    let polls = published.iter().map(|entry| entry.polls.len());
+    let polls: Vec<_> = polls.filter(|polls| *polls > 0).collect();
     assert!(polls.iter().all(|polls| *polls == 1), "{polls:?}");
     // The last poll of before may be published after.
     let sent = fixture.sent().len();
