@@ -56,7 +56,7 @@ pub(super) enum Asked {
     Statuses,
     /// The queue at this place.
     Queue(usize),
-    /// The list of all agents, from which the queues' statuses come.
+    /// The feed in use, from which the queues' statuses come.
     Feed,
 }
 
@@ -87,7 +87,7 @@ struct OfQueue {
     past: Option<(Arc<Fault>, Moment)>,
     /// Whether nothing is known about the queue yet.
     is_unknown: bool,
-    /// Whether its statuses come from the list of all agents.
+    /// Whether its statuses come from a feed, rather than from its own polls alone.
     is_fed: bool,
 }
 
@@ -192,7 +192,7 @@ impl Faults {
         }
     }
 
-    /// Records that the list of all agents is no longer used.
+    /// Records that no feed is used any more.
     pub fn feed_is_gone(&mut self) {
         self.feed = None;
     }
@@ -204,7 +204,7 @@ impl Faults {
         queue.is_unknown = false;
     }
 
-    /// Sets whether a queue's statuses come from the list of all agents.
+    /// Sets whether a queue's statuses come from a feed.
     pub fn is_fed(&mut self, place: usize, is_fed: bool) {
         self.queues[place].is_fed = is_fed;
     }

@@ -1,10 +1,10 @@
-//! Compares sweeps with queue polls: sweeps that fail while polls succeed are useless.
+//! Compares requests for statuses with queue polls: a feed whose requests fail while polls succeed is useless.
 
-/// How many sweeps may fail in a row while polls succeed. With the waits in between, that takes about half a minute. After that, answers are
-/// older than the plan with sweeps allows.
-const SWEEP_FAILURES: u32 = 3;
+/// How many requests for statuses may fail in a row while polls succeed. With the waits in between, that takes about half a minute. After that,
+/// answers are older than the plan with such a feed allows.
+const MAX_FAILURES: u32 = 3;
 
-/// Counts failed sweeps.
+/// Counts failed requests for statuses.
 #[derive(Debug, Default)]
 pub(super) struct FeedHealth {
     /// Sweeps that failed in a row, each with a successful poll since the last failure.
@@ -33,7 +33,7 @@ impl FeedHealth {
     /// Records that the full list had fewer rows than it says, which only its last page shows. Returns whether to suspend sweeps.
     pub fn was_cut_short(&mut self) -> bool {
         self.cut_short += 1;
-        self.cut_short > SWEEP_FAILURES
+        self.cut_short > MAX_FAILURES
     }
 
     /// Records that a sweep failed. Returns whether to suspend sweeps. In an outage polls fail as well, which says nothing about sweeps.
@@ -42,6 +42,6 @@ impl FeedHealth {
             true => self.failed_alone + 1,
             false => 0,
         };
-        self.failed_alone > SWEEP_FAILURES
+        self.failed_alone > MAX_FAILURES
     }
 }

@@ -11,7 +11,7 @@ use crate::decision::soon::report::AccountReport;
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
-    /// Whether sweeps of the whole account are trusted, so that statuses come from them.
+    /// Whether sweeps are trusted. Only then can statuses come from a feed; [`feed`](Self::feed) says from which one.
     pub sweeps: bool,
     /// Where statuses come from now.
     pub feed: Feed,

@@ -1,13 +1,19 @@
 //! One task per CallTools account. It asks the [`schedule`] what to do next, gets a permit from the [budget](crate::budget), starts the job,
 //! and publishes its result on the [board](crate::decision::board).
 //!
-//! The task owns everything that changes. It starts short-lived tasks in a set that it watches, so none can be lost. A fault of one account
-//! does not affect others: each has its own client, budget and task.
+//! The task owns everything that changes. A fault of one account does not affect others: each has its own client, budget and task. Jobs run in a
+//! set that the task watches, so none can be lost.
 //!
-//! This file is the loop. A [`job`] reads one list, [`results`] applies its answer, [`publish`] shows it on the board. [`naming`] knows which
-//! queue a name means, and [`faults`] what is wrong. [`on_demand`] and [`terms`] handle requests from outside, and [`handover`] passes knowledge
-//! to the next task. In a cluster, [`leading`] publishes to the other nodes, [`following`] listens to the leader, and
-//! [`news`] applies what it says.
+//! This file is the loop. The other files with `impl Account` act too; most types in the files without only decide, and are pure.
+//!
+//! - **A poll**: [`schedule`] chooses, [`permits`] asks the budget, a [`job`] reads one list, [`results`] and [`feeding`] apply it, [`failures`]
+//!   handles a failure, [`publish`] shows the result. [`faults`] says what is wrong, [`naming`] which queue a name means, [`opening`] which queues
+//!   are closed.
+//! - **Knowledge**: the [`roster`] of agents; [`feeds`] and [`sweep`] say which lists to trust; [`foresight`] learns for `soon`; [`handover`] stores
+//!   it.
+//! - **From outside**: [`on_demand`] and [`terms`] handle requests, [`token`] reads the token again.
+//! - **In a cluster**: [`leading`] publishes to the other nodes, [`granting`] gives seats, [`wishes`] has the queues of other nodes; [`following`]
+//!   listens to the leader, and [`news`] applies what it says.
 
 mod ask;
 mod deps;

@@ -1,4 +1,4 @@
-//! Applies what the leader of a cluster tells the other nodes: names, rows, faults and seats.
+//! Applies what the leader of a cluster tells the other nodes: names, rows, faults, seats, and what was learnt for `soon`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,11 @@
 //! The account's hourly allowance, and the only door to the wire: a request is sent with a [`Permit`] or not at all.
 //!
 //! The promise: no 3600 s ever contain more than `requests_per_hour` requests. It holds across restarts, crashes, clock steps and suspend,
-//! and through any disk failure while the process runs. CallTools throttles with a sliding log, so we keep one too. A request counts
-//! before it is sent, and leaves the window 3600 s after its *answer* came: CallTools counts from the arrival, which lies between the two.
+//! and through any disk failure while the process runs. The exception is a lost ledger: if the file is damaged or missing at a start, one hour
+//! can hold up to twice as many.
+//!
+//! CallTools throttles with a sliding log, so we keep one too. A request counts before it is sent, and leaves the window 3600 s after its
+//! *answer* came: CallTools counts from the arrival, which lies between the two.
 //!
 //! Memory decides, and the disk remembers:
 //!

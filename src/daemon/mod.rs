@@ -1,11 +1,11 @@
 //! The whole daemon: turns a config into parts, owns every task, reloads and stops.
 //!
-//! All tasks are in one set. Loops have a [heartbeat](crate::process::heartbeat). If a task ends early, the process ends with an error and
-//! systemd restarts it; otherwise answers would become stale unnoticed. When stopping, readiness ends first, then polling; then requests in progress
-//! are answered, all within [`GRACE`].
+//! The daemon's tasks are in one set; `ARCHITECTURE.md` lists them. Loops have a [heartbeat](crate::process::heartbeat). If a task ends early, the
+//! process ends with an error and systemd restarts it; otherwise answers would become stale unnoticed. When stopping, readiness ends first, then
+//! polling; then requests in progress are answered, all within [`GRACE`].
 //!
-//! `wiring` builds the parts from a config, `accounts` are the running accounts, `reloading` replaces one config with another, and `desk` answers
-//! commands at the control socket.
+//! `files` reads secrets and certificates, `wiring` builds the parts, `rules` says what the config means for decisions, and `accounts` are running.
+//! `reloading` replaces the config, `desk` answers the control socket, `descriptors` fits limits to open files, and `systemd` is the notifier.
 
 mod accounts;
 pub mod descriptors;

@@ -1,9 +1,9 @@
 //! The HTTP server: answers routers, scrapers and people.
 //!
 //! Handlers answer from the [board](crate::decision::board). A few wait for more, each for a bounded time: `refresh` (also as *Test now*) and
-//! decisions with `fresh` for CallTools, reservations for the disk or the leader of a cluster, and commands at the control socket for CallTools.
-//! `ARCHITECTURE.md` lists them with their bounds. No client can make another wait: [limits](Limits) bound connections, request heads, idle time
-//! and slow readers.
+//! decisions with `fresh` for CallTools, reservations for the disk or the leader of a cluster, and commands at the control socket for CallTools;
+//! pages, histories, records of calls and metrics for a thread; a reload for the accounts. `ARCHITECTURE.md` lists them with their bounds. No client
+//! can delay another: [limits](Limits) bound connections, request heads, idle time and slow readers.
 //!
 //! The path of a request:
 //!

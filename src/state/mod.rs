@@ -29,7 +29,7 @@ use crate::{
     sqlite::Condition,
 };
 
-/// How long to wait for a folder in use. A daemon that was asked to stop is gone after 3 s.
+/// How long to wait for a folder in use. A daemon that was asked to stop is gone after 4.1 s at the latest.
 const HANDOVER: Duration = Duration::from_secs(5);
 
 /// When to log that the disk is slow. A disk that must spin up needs some seconds.
@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long the last writes of each file may take.
 pub(crate) const LAST_WRITES: Duration = Duration::from_millis(500);
 
-/// The state of a daemon. Without a folder only the ledger exists, in memory.
+/// The state of a daemon. Without a folder, only the ledger and the record of calls exist, in memory.
 #[derive(Debug)]
 pub struct State {
     /// The requests sent.

@@ -5,6 +5,7 @@
 //!   restart wait for their turn.
 //! - **After that**, slots are evenly spread. An agent's status goes stale within seconds and is the same in every queue. So three of four slots
 //!   read the next page of a *sweep* of the whole account, and the fourth polls the queue whose membership is most overdue.
+//!   Here, *sweep* means the feed in use, whichever list that is; [`feeds`](crate::account::feeds) chooses it.
 //! - **Most overdue** is the queue with the greatest demand × (time since the last poll)². Served greedily, this is the square-root rule: each queue
 //!   is polled at a rate proportional to the root of its demand, which minimizes the age of answers (Cho and Garcia-Molina, *Effective page
 //!   refresh policies*, 2003; Azar et al., *Tractable near-optimal policies for crawling*, PNAS 2018).

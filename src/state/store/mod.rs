@@ -1,5 +1,5 @@
-//! The store: the names of queues and statuses, the last poll of every queue, the newest statuses, the held seats, and the notifications
-//! sent.
+//! The store: the names of queues and statuses, the last poll of every queue, the newest statuses, what was learnt about them, the held seats, and
+//! the notifications sent.
 //!
 //! Losing this file costs a few requests and the answers of the first seconds. So every failure is a line in the log, and the daemon
 //! keeps running. The ledger, which must not be lost, has a file of its own. Held seats are written from memory each time the file is opened.
