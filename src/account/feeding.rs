@@ -274,7 +274,7 @@ impl Account {
             feed = feed.as_str(),
             why,
             instead = self.feeds.in_use().as_str(),
-            "a feed of statuses is not used"
+            "a list of statuses is no longer used"
         );
         self.renew_others(None);
     }

@@ -53,7 +53,7 @@ impl Account {
         }
     }
 
-    /// Trusts sweeps again if they were trusted recently. Distrust takes back the rows of sweeps, so those that are known were trusted until the end.
+    /// Trusts sweeps again if they were trusted recently. Rows of distrusted sweeps are removed, so rows that are still stored were trusted.
     /// Returns the earliest time of the last whole sweep.
     fn trust_again(&mut self, swept: &[Sighting]) -> Option<Moment> {
         let now = self.deps.clock.now();

@@ -58,8 +58,8 @@ pub(super) struct Told {
     since: Option<Duration>,
 }
 
-/// How long a leader keeps what is known of queues that it does not poll. It hears within a second which queues only other nodes have, and within
-/// some seconds their ids.
+/// How long a leader keeps what is known of queues that it does not poll. Within a second it learns which queues only other nodes have, and within
+/// seconds their ids.
 const TELL_QUEUES_AFTER: Duration = Duration::from_secs(60);
 
 /// A reservation, as the other nodes know it.
@@ -187,7 +187,7 @@ impl Account {
         }
     }
 
-    /// Has everything told again that lists have shown, because some of what they confirmed is no longer trusted.
+    /// Publishes the rows of all lists again, because some of their confirmations are no longer trusted.
     pub(super) fn tell_again(&mut self) {
         self.told.doubted = true;
         self.told.seen = roster::Told::default();

@@ -168,8 +168,8 @@ pub struct Account {
     wishes: Wishes,
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
-    /// Whether the own polls of each queue fail elsewhere. While this node follows: for the leader, until the leader says otherwise. While it polls: for
-    /// the last leader or the task before, until the queue's own poll succeeds.
+    /// Whether another node says that the queue's own polls fail, for each queue. A follower has it from the leader. A node that polls has it from the
+    /// last leader or the task before, until its own poll succeeds.
     failing_elsewhere: Vec<bool>,
     /// The queues that only other nodes have, by name or id in their configs, whose own polls failed for the last leader. If this node leads, it polls
     /// them as soon as it hears of them.
@@ -182,7 +182,7 @@ pub struct Account {
     looking: Looking,
     /// When statuses were last stored.
     kept: Option<Moment>,
-    /// Which of them.
+    /// Which statuses were stored by then.
     kept_up_to: Passed,
 }
 

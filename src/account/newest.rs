@@ -1,6 +1,6 @@
 //! The newest dates of a list, of which one or two may be wrong.
 //!
-//! An agent may bear a date in the future, an hour or a day ahead: by a wrong clock or zone, or written by hand. Pure.
+//! An agent's date may lie in the future, by an hour or a day, because of a wrong clock or zone, or because a person wrote it. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -20,7 +20,7 @@ impl Account {
         if let Some(names) = &news.names {
             self.take_names(names, news.names_read);
         }
-        // Sweeps may have lost trust in an entry that this node missed. What a checkpoint has of them is trusted.
+        // Sweeps may have lost trust in an entry that this node missed. Rows of sweeps in a checkpoint are trusted.
         let forgets = news.doubted || news.whole;
         if forgets {
             self.roster.forget_sweeps();

@@ -383,7 +383,7 @@ impl Standing {
         self.lacks_rows = true;
     }
 
-    /// Returns whether a seat is held no more, whatever an older mirror says.
+    /// Returns whether a seat is no longer held, even if an older mirror says so.
     pub fn has_ended(&self, held: &HeldSeat) -> bool {
         self.ended.contains(&held.reservation.id)
     }

@@ -98,7 +98,7 @@ pub struct Task {
     /// The last entry that this process tried to write.
     written: Position,
     confirmed: Confirmed,
-    /// Whether everything up to there is known.
+    /// Whether this node has read everything up to `position`.
     is_synced: bool,
     generation: Option<String>,
     beats: u64,
@@ -127,7 +127,7 @@ pub struct Task {
     /// The limit of another node that was logged as smaller.
     smaller_limit: Option<u32>,
     mirrors_seen: HashMap<String, Duration>,
-    /// How many more times to read the mirrors, since new nodes appeared.
+    /// How often the mirrors are still to be read, because new nodes have appeared.
     mirrors_due: u8,
     last_epoch: u64,
     /// How often it tried to lead since it has the lease.
@@ -154,7 +154,7 @@ pub struct Task {
     heard: Duration,
     /// The beats of the last looks, and when they were sent.
     looks: VecDeque<(u64, Duration)>,
-    /// The node that may go on alone has heard of the look that was sent then.
+    /// When the newest look was sent that the node that may go on alone has heard of.
     company: Option<Duration>,
     /// Until then this node knows every request of the hour: while it leads, and a moment longer.
     knows_all_until: Duration,

@@ -185,7 +185,7 @@ impl RunningDaemon {
     }
 
     /// Forgets the seats held in queues that are gone. In a cluster, other nodes may still have these queues, and the tasks of `late` accounts still
-    /// have to move their seats, as do those that first have to look up a name.
+    /// have to move their seats, and so do tasks that must look up a name first.
     fn retain_seats(&self, queues: &HashSet<&QueueKey>, late: Vec<Arc<str>>) {
         let names = self.config.accounts.iter().map(|account| &account.name);
         let keep: HashSet<_> = match self.wiring.node {

@@ -1,4 +1,4 @@
-//! The gauges: the state at the moment of a scrape. Each scrape computes them anew.
+//! The gauges: the state at the moment of a scrape. Each scrape computes them again.
 
 use std::{fmt, sync::Arc, time::Duration};
 

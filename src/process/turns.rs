@@ -1,6 +1,6 @@
 //! Turns: of all requests for one path, one is at work at a time.
 //!
-//! A file system that hangs may never answer, so whoever waits for a turn waits a limited time. A path that has not answered for long is tried
+//! A file system that hangs may never answer, so a wait for a turn is bounded. A path that has not answered for long is tried
 //! once more, because something else may be mounted there by now: more and more rarely, since each try may leave another thread behind.
 
 use std::{

@@ -239,8 +239,8 @@ impl Feeds {
         }
     }
 
-    /// Records the look that the rows of the page just taken lag behind, if they do, and returns the earliest of the page's reading: a reading is no
-    /// newer than its oldest page.
+    /// Records the look that this page lags behind, if any. Returns the earliest such look of its reading: a reading is no newer than its oldest
+    /// page.
     pub fn lagged(&mut self, feed: Feed, lag: Option<Moment>) -> Option<Moment> {
         match feed {
             Feed::Delta => self.delta.lag.add(lag),

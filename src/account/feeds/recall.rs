@@ -38,7 +38,7 @@ impl Feeds {
     /// Returns whether a reading proves the list of changes without a new full list: it agrees with the recalled rows of lists, all of which were
     /// seen long enough before to be compared with it.
     ///
-    /// It is none if some member was last seen before the chain began, since the list would not confirm what is known of them.
+    /// It proves nothing if a member was last seen before the chain began, since the list would not confirm what is known of them.
     pub(super) fn is_recalled_list_proof(&self, taken: &Taken, roster: &Roster) -> bool {
         let (Taken::Changes { as_of }, Some(newest)) = (taken, self.recalled) else {
             return false;

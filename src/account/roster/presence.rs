@@ -1,7 +1,6 @@
 //! Detects agents who come and go, which ends reservations.
 //!
-//! An available agent who is seen with another status that is not available has *departed*: they have taken a call, or left. That ends one
-//! reservation, once. So what was last seen of each agent is kept apart from the rows: distrust takes rows of sweeps back, a second feed shows the
+//! An available agent who is then seen unavailable has *departed*: they have taken a call, or left. That ends one reservation, once. So what was last seen of each agent is kept apart from the rows: distrust takes rows of sweeps back, a second feed shows the
 //! same change again, and a new task starts with old rows. None of that is a second departure.
 //!
 //! Data from a file may be older than what the process that wrote it has counted. Such a [`Presence`] is *stored*: a departure relative to it ends

@@ -1,6 +1,6 @@
 //! Statuses that rows show and `statuses/` does not list: decides when to read that list again because of them.
 //!
-//! A status that is new to openseat was probably just created, so the list is read at once. If the list omits it, it is an old acquaintance from then
+//! A status that is new to openseat was probably just created, so the list is read at once. If the list omits it, it counts as known from then
 //! on, and can wait.
 
 use std::{collections::BTreeSet, time::Duration};

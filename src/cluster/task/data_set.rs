@@ -98,7 +98,7 @@ impl Task {
             ),
             _ => tracing::error!(
                 account,
-                "another node of the cluster has an account of this name at another address or with another `budget`, so this node does not poll it: give it the same ones on all nodes; if it is another account, another name"
+                "another node of the cluster has an account of this name at another address or with another `budget`, so this node does not poll it: give it the same address and `budget` on all nodes, or, if it is a different account, a different name"
             ),
         }
     }

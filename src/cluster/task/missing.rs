@@ -7,14 +7,14 @@
 //! A node that lost its own ledger counts requests that were perhaps sent, and keeps them to itself. It forgets them once it has read the log, and
 //! another node lives that follows it. Without such a node, the log's last entries may be lost as well, and all others count them too.
 //!
-//! A fresh node that leads an empty log knows nothing. For an hour, nobody in this data set knows what a node has sent that joins without its ledger,
-//! unless an earlier process of that node was in the data set. Such a node tells what it counts, and the others count it as well.
+//! A fresh node that leads an empty log knows nothing. A node may join without its ledger. In the first hour of a data set no other node knows what it
+//! has sent, unless an earlier process of that node was in the data set. So it tells the others what it counts, and they count it too.
 //!
-//! Entries may be missing in the middle of a log as well: another user removed them, or the engine lost them and the leader went on. Whoever wrote
-//! the entry behind such a gap knew what was missed, or counted it, because a node reads the whole log before it leads. So each later checkpoint has
-//! these requests, and a node that has read one knows the hour again. It looks for one now and then.
+//! Entries may be missing in the middle of a log as well: another user removed them, or the engine lost them and the leader went on. The writer of
+//! the entry behind such a gap knew the missing requests, or counted them, because a node reads the whole log before it leads. So each later
+//! checkpoint has these requests, and a node that has read one knows the hour again. It looks for one now and then.
 //!
-//! What a node may have missed has left the hour an hour later, and no longer matters then.
+//! After an hour, missed requests have left the window and no longer matter.
 //!
 //! A fail-over loses the last entries of the log. If all replicas confirm what counts, nobody has acted on these.
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::Task;
 use crate::cluster::{command::Look, member::MAX_NODES};
 
-/// How long a log that began without one who knew the hour may lack requests: those of the hour before, and the minute that a request without an
-/// answer stays longer, and two seconds.
+/// How long a log may lack requests if no node knew the hour when it began: an hour, the minute that a request without an answer stays longer, and
+/// two seconds.
 pub(super) const IGNORANT_FOR: Duration = Duration::from_secs(3600 + 62);
 
 /// The nodes of the data sets that the engine has lost.

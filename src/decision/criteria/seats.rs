@@ -186,7 +186,7 @@ fn is_forgotten(
     now.duration_since(since) > limit
 }
 
-/// Returns why no seat may mean nothing while only the name of a status tells what it does: agents who are logged in have other statuses than the one
+/// Returns why a count of zero cannot be trusted while statuses are known by name only: agents who are logged in have other statuses than the one
 /// that every account starts with, and one of these may have replaced it. `None` if nobody has such a status.
 pub fn only_other_names<A: Borrow<Agent>>(agents: &[A]) -> Option<Mismatch> {
     let mut agents = agents.iter().map(Borrow::borrow);

@@ -1,7 +1,7 @@
 //! Access: what a request must look like, who may send it, and the headers of every answer.
 //!
-//! hyper has parsed the head and bounded its size. What it lets through and we do not ([`answer`], before a request is routed): a missing or
-//! second `Host`, a target that belongs to another host, and methods that ask for something other than an answer.
+//! hyper has parsed the head and bounded its size. [`answer`] rejects what hyper lets through, before a request is routed: a missing or second
+//! `Host`, a target that belongs to another host, and methods that ask for something other than an answer.
 //!
 //! Then the route is found, and the [`Rule`] in its row of the [table](crate::server::routes::table) says the rest ([`guard`], in front of every
 //! handler): by which names this server may be called, whether another site's page may lead here, what the caller must show, and how long a

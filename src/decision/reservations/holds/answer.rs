@@ -74,8 +74,8 @@ impl Holds {
     }
 }
 
-/// The agent has the call of the reservation that ended. If that counted on another agent, who is still to come, a call that counts on the one who
-/// is gone, or on nobody in particular, counts on the other from now on. Returns its id.
+/// The agent who is gone has the call of the reservation that ended. If that reservation counted on another agent, who is not free yet, this agent
+/// passes to a call that counts on the agent who is gone, or on nobody in particular. Returns the id of its reservation.
 fn hand_over(
     ended: &Reservation,
     gone: &AgentId,

@@ -1,8 +1,8 @@
 //! The fast path: answers plain requests for decisions, as most routers send them, without the router and without a lock that threads share.
 //!
 //! Its answers equal those of [`decisions`](crate::server::api::decisions), byte for byte. The JSON is written once for each state of a queue; later
-//! only its ages are rewritten, which are all that time alone changes. Every decision is made anew, and one that differs in more than its ages is
-//! written anew. The router handles everything else: openseat's own parameters, other methods, a queue that waits, a rejection, a body.
+//! only its ages are rewritten, because nothing else changes with time alone. Each request is decided afresh; if more than the ages differ, the JSON
+//! is written again. The router handles everything else: openseat's own parameters, other methods, a queue that waits, a rejection, a body.
 
 mod answer;
 mod question;
