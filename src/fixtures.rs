@@ -14,6 +14,7 @@ use crate::{
     clock::{Clock, Moment},
     config::Config,
     decision::{
+        OnUnknown, Policy,
         criteria::{Comparison, Measured, Verdict},
         snapshot::Snapshot,
     },
@@ -41,6 +42,17 @@ pub(crate) fn at(seconds: u64) -> Moment {
 /// The date of [`at`] by CallTools' clock.
 pub(crate) fn date(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_795_341_600 + seconds).expect("a year like this one")
+}
+
+/// Accepts any seat, and rejects what is unknown.
+pub(crate) fn policy() -> Policy {
+    Policy {
+        threshold: Some(Quantity::ZERO),
+        asks_threshold: false,
+        max_age: None,
+        on_unknown: OnUnknown::Reject,
+        hours: None,
+    }
 }
 
 /// An agent with a status, logged in to the queue, whose row looks as CallTools would send it.

@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::report::WHO;
-
 /// Columns of the first table that are drawn, with their colours.
 const DRAWN: [(usize, &str); 5] = [
     (2, "#9aa0a6"),
@@ -19,15 +17,15 @@ const LEFT: f64 = 46.0;
 const BOTTOM: f64 = 280.0;
 const TOP: f64 = 66.0;
 
-/// Draws a table's rows.
-pub fn bars(rows: &[Vec<String>]) -> String {
+/// Draws a table's rows. `heads` are the names of its columns.
+pub fn bars(heads: &[&str], rows: &[Vec<String>]) -> String {
     let wrong = |row: &[String], place: usize| row[place].parse::<f64>().ok();
     let all = rows
         .iter()
         .flat_map(|row| DRAWN.map(|(place, _)| wrong(row, place)));
     let most = all.flatten().fold(1.0, f64::max);
     let y = |wrong: f64| BOTTOM - (BOTTOM - TOP) * wrong / most;
-    let mut svg = head();
+    let mut svg = head(heads);
     scale(&mut svg, most, y);
     let group_width = (WIDTH - LEFT) / rows.len().max(1) as f64;
     let bar = group_width * 0.86 / DRAWN.len() as f64;
@@ -68,7 +66,7 @@ pub fn bars(rows: &[Vec<String>]) -> String {
 }
 
 /// The title and the legend.
-fn head() -> String {
+fn head(heads: &[&str]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
@@ -76,7 +74,7 @@ fn head() -> String {
     );
     for (i, (place, colour)) in DRAWN.into_iter().enumerate() {
         let x = LEFT + 170.0 * i as f64;
-        let name = match WHO[place] {
+        let name = match heads[place] {
             asked if asked.starts_with("fresh") => format!("openseat with {asked}"),
             name => name.to_owned(),
         };

@@ -19,7 +19,7 @@ const END: &str = "<!-- end -->";
 const NOTHING: &str = "–";
 
 /// The first table: ways to spend the budget.
-pub const WHO: &[&str] = &[
+const WHO: &[&str] = &[
     SIZE,
     "always accept",
     "round robin",
@@ -108,7 +108,7 @@ impl Page {
         let [who, other, more] = self.tables.each_ref().map(Table::text);
         let text = format!("{before}{BEGIN}{who}\n{other}\n{more}{END}{after}");
         std::fs::write(PAGE, text).expect("docs/freshness.md can be written");
-        let picture = plot::bars(&self.tables[0].rows);
+        let picture = plot::bars(WHO, &self.tables[0].rows);
         std::fs::write(PICTURE, picture).expect("docs/freshness.svg can be written");
     }
 }

@@ -7,6 +7,7 @@
 
 #![allow(clippy::print_stdout)] // A benchmark prints its results.
 
+mod account;
 mod process;
 mod scrapes;
 mod setting;
@@ -16,9 +17,10 @@ mod viewers;
 
 use std::time::Duration;
 
+use account::Account;
 use process::Daemon;
 use scrapes::Scraper;
-use setting::{Account, Setting};
+use setting::Setting;
 use tokio::time::sleep;
 use viewers::Viewers;
 

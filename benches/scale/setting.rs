@@ -1,106 +1,12 @@
 //! Simulated accounts, served in this process, and a config that names them all.
 
-use std::{
-    fmt::Write as _, fs, iter, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc,
-    time::Duration,
-};
+use std::{fmt::Write as _, fs, iter, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use openseat::{
-    calltools::Transport,
-    clock::SystemClock,
-    simulator::{Endpoint, Serving, Settings, Simulator, WorldSettings, serve},
-};
+use openseat::simulator::{Endpoint, Serving, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::upstream::Upstream;
-
-/// An account and how it is polled.
-pub struct Account {
-    pub name: String,
-    token: String,
-    requests_per_hour: u32,
-    pub simulator: Simulator,
-}
-
-impl Account {
-    /// An account whose agents work, polled at CallTools' limit even if no router asks.
-    pub fn lively(number: usize, queues: usize, agents: usize) -> Self {
-        let world = WorldSettings {
-            seed: number as u64,
-            queues,
-            agents,
-            ..WorldSettings::lively()
-        };
-        Self::of(number, world, 1_000, Duration::from_millis(300))
-    }
-
-    /// The same, polled at the highest limit that a config may set.
-    pub fn hasty(number: usize, queues: usize, agents: usize) -> Self {
-        let world = WorldSettings {
-            queues,
-            agents,
-            ..WorldSettings::lively()
-        };
-        Self::of(number, world, 20_000, Duration::from_millis(20))
-    }
-
-    /// An account where nothing happens by itself. Each agent belongs to one queue.
-    pub fn crowded(queues: usize, agents_each: usize) -> Self {
-        let world = WorldSettings::still(queues, 0);
-        let account = Self::of(0, world, 20_000, Duration::from_millis(20));
-        account.simulator.world(|world| {
-            let queues: Vec<_> = world.queues().iter().map(|queue| queue.id).collect();
-            for (number, queue) in queues.into_iter().enumerate() {
-                for agent in 0..agents_each {
-                    world.add_agent(&format!("Agent {agent} of {number}"), &[queue]);
-                }
-            }
-        });
-        account
-    }
-
-    fn of(number: usize, world: WorldSettings, requests_per_hour: u32, latency: Duration) -> Self {
-        let token = format!("token-of-account-number-{number:04}");
-        let settings = Settings {
-            token: token.clone(),
-            requests_per_hour,
-            latency,
-            ..Settings::new(world)
-        };
-        Self {
-            name: format!("account-{number}"),
-            token,
-            requests_per_hour,
-            simulator: Simulator::new(settings, Arc::new(SystemClock::new())),
-        }
-    }
-
-    /// The `Authorization` header of its clients.
-    pub fn authorization(&self) -> String {
-        format!("Token {}", self.token)
-    }
-
-    /// A transport to its simulator that needs no network.
-    pub fn transport(&self) -> Arc<dyn Transport> {
-        self.simulator.transport(&self.token)
-    }
-
-    pub fn set_everyone(&self, status: &str) {
-        self.simulator.world(|world| {
-            let id = world.status_named(status).expect("every account has it");
-            world.set_everyone(id);
-        });
-    }
-
-    /// The ids of its queues.
-    pub fn queues(&self) -> Vec<u64> {
-        let ids = |world: &mut openseat::simulator::World| {
-            world.queues().iter().map(|queue| queue.id).collect()
-        };
-        self.simulator.world(ids)
-    }
-}
+use crate::{account::Account, upstream::Upstream};
 
 /// Everything that the daemon needs: simulated accounts and a config.
 pub struct Setting {

@@ -4,8 +4,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     MIB, Row, Scale,
+    account::Account,
     process::{Daemon, own_cpu},
-    setting::{Account, Setting},
+    setting::Setting,
     upstream::{Trouble, Upstream},
     viewers,
 };

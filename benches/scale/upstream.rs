@@ -28,7 +28,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-use crate::setting::Account;
+use crate::account::Account;
 
 /// What is wrong with all answers of an account.
 #[derive(Clone, Copy, Debug)]

@@ -54,9 +54,7 @@ impl Wishes {
     pub fn told_in(&self) -> u64 {
         self.sent.map_or(0, |(_, epoch)| epoch)
     }
-}
 
-impl Wishes {
     /// Returns a queue of another node's config.
     pub fn queue(&self, node: &str, reference: &QueueRef) -> Option<&config::Queue> {
         let mut queues = self.nodes.get(node)?.queues.iter().flatten();

@@ -203,13 +203,7 @@ impl Running {
     }
 
     fn decide(&self, fixture: &Fixture, place: usize) -> Decision {
-        let policy = Policy {
-            threshold: Some(Quantity::ZERO),
-            asks_threshold: false,
-            max_age: None,
-            on_unknown: OnUnknown::Reject,
-            hours: None,
-        };
+        let policy = fixtures::policy();
         let state = self.board.get(&fixture.keys[place]).unwrap();
         decide(&state, &policy, 0, fixture.clock.now())
     }

@@ -268,13 +268,7 @@ impl Fixture {
     /// Decides about a call, which holds a seat if it is accepted.
     fn reserve(&self, call_id: &str) -> Reserved {
         let (state, now) = (self.state(0), self.clock.now());
-        let policy = Policy {
-            threshold: Some(Quantity::ZERO),
-            asks_threshold: false,
-            max_age: None,
-            on_unknown: OnUnknown::Reject,
-            hours: None,
-        };
+        let policy = fixtures::policy();
         let decide = |held: Held<'_>| decide_with(&state, &policy, held, now);
         let holds = self.reservations.queue(&self.keys[0]);
         let reserved = holds.reserve(call_id, DEFAULT_TTL, now, decide);
@@ -494,13 +488,7 @@ async fn a_call_of_another_queue_counts_on_no_agent_who_was_seen_on_a_call() {
 
 /// Accepts a call that counts on this agent.
 fn on(agent: AgentId, now: Moment) -> Choice {
-    let policy = Policy {
-        threshold: Some(Quantity::ZERO),
-        asks_threshold: false,
-        max_age: None,
-        on_unknown: OnUnknown::Reject,
-        hours: None,
-    };
+    let policy = fixtures::policy();
     let rejected = decide_with(&QueueState::default(), &policy, Held::default(), now);
     Choice {
         decision: Decision {

@@ -31,6 +31,7 @@ use crate::{
         reservations::Reservations,
         staleness::Staleness,
     },
+    fixtures,
     metrics::{Format, Scrape},
     model::{agent::AgentId, fault::Down, hours::OpeningHours, known::Known, quantity::Quantity},
     simulator::{InjectedFault, Settings, Simulator, SweepQuirk, TOKEN, WorldSettings},
@@ -255,11 +256,8 @@ impl Fixture {
 /// Accepts any seat in these hours.
 fn policy(hours: Option<Arc<OpeningHours>>) -> Policy {
     Policy {
-        threshold: Some(Quantity::ZERO),
-        asks_threshold: false,
-        max_age: None,
-        on_unknown: OnUnknown::Reject,
         hours,
+        ..fixtures::policy()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
         criteria::{Measured, Mismatch},
         decide,
     },
+    fixtures,
     model::quantity::Quantity,
 };
 
@@ -163,13 +164,7 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
             planned_max_age: secs(60),
             ..QueueState::default()
         };
-        let policy = Policy {
-            threshold: Some(Quantity::ZERO),
-            asks_threshold: false,
-            max_age: None,
-            on_unknown: OnUnknown::Reject,
-            hours: None,
-        };
+        let policy = fixtures::policy();
         patience.staleness(&decide(&state, &policy, 0, NOW), &state)
     };
     let longer = patience.fresh + Duration::from_millis(1);

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{
-    config::May,
     fixtures::available,
     state::calls::{Answer, MAX_FOUND, What},
 };
@@ -317,17 +316,6 @@ async fn only_answers_about_a_call_are_recorded() {
 async fn with_clients() -> World {
     let mut world = world().await;
     world.bearer = Some(BEARER.into());
-    let client = |name: &str, may, queues: Option<&[&str]>, in_url| {
-        let queues = queues.map(|queues| queues.iter().map(|&queue| queue.into()).collect());
-        let config = config::Client {
-            name: name.into(),
-            token_file: "unused".into(),
-            queues,
-            may,
-            in_url,
-        };
-        (config, (&*format!("token-of-{name}")).into())
-    };
     world.clients = vec![
         client("asks", May::Ask, None, true),
         client("reads", May::Read, None, false),

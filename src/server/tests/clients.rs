@@ -1,7 +1,7 @@
 //! Clients with tokens of their own: what each may do, and that a key in a URL is never shown.
 
 use super::*;
-use crate::{config::May, fixtures::available, logged::listen_to};
+use crate::{fixtures::available, logged::listen_to};
 
 const BEARER: &str = "s3cret-s3cret-s3cret";
 
@@ -20,23 +20,6 @@ fn world() -> World {
         client("url", May::Ask, Some(&["sales"]), true),
     ];
     world
-}
-
-fn client(
-    name: &str,
-    may: May,
-    queues: Option<&[&str]>,
-    in_url: bool,
-) -> (config::Client, BearerTokens) {
-    let queues = queues.map(|queues| queues.iter().map(|&queue| queue.into()).collect());
-    let config = config::Client {
-        name: name.into(),
-        token_file: "unused".into(),
-        queues,
-        may,
-        in_url,
-    };
-    (config, (&*format!("token-of-{name}")).into())
 }
 
 fn bearer_of(name: &str) -> String {

@@ -49,7 +49,7 @@ use crate::{
     account::{Ask, Health, RefreshError},
     budget::Budget,
     clock::Clock,
-    config::{self, BearerTokens, Listen},
+    config::{self, BearerTokens, Listen, May},
     decision::{
         OnUnknown, Patience, Policy,
         board::{Board, QueueKey},
@@ -386,4 +386,22 @@ fn metrics_text(metrics: &Metrics) -> String {
 fn dropped(metrics: &Metrics, cause: &str, count: u32) -> bool {
     let line = format!("openseat_connections_dropped_total{{cause=\"{cause}\"}} {count}\n");
     metrics_text(metrics).contains(&line)
+}
+
+/// A client of the config, with its token: `token-of-` and its name.
+fn client(
+    name: &str,
+    may: May,
+    queues: Option<&[&str]>,
+    in_url: bool,
+) -> (config::Client, BearerTokens) {
+    let queues = queues.map(|queues| queues.iter().map(|&queue| queue.into()).collect());
+    let config = config::Client {
+        name: name.into(),
+        token_file: "unused".into(),
+        queues,
+        may,
+        in_url,
+    };
+    (config, (&*format!("token-of-{name}")).into())
 }
