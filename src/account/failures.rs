@@ -44,7 +44,7 @@ impl Account {
             self.ask_next();
         }
         if concerns_a_list_of_statuses(job, fault) {
-            self.sweep_failed(job);
+            self.statuses_failed(job);
         }
     }
 

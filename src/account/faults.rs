@@ -193,7 +193,7 @@ impl Faults {
     }
 
     /// Records that no feed is used any more.
-    pub fn feed_is_gone(&mut self) {
+    pub fn forget_feed(&mut self) {
         self.feed = None;
     }
 
@@ -205,7 +205,7 @@ impl Faults {
     }
 
     /// Sets whether a queue's statuses come from a feed.
-    pub fn is_fed(&mut self, place: usize, is_fed: bool) {
+    pub fn set_fed(&mut self, place: usize, is_fed: bool) {
         self.queues[place].is_fed = is_fed;
     }
 

@@ -7,7 +7,7 @@ const MAX_FAILURES: u32 = 3;
 /// Counts failed requests for statuses.
 #[derive(Debug, Default)]
 pub(super) struct FeedHealth {
-    /// Sweeps that failed in a row, each with a successful poll since the last failure.
+    /// Requests for statuses that failed in a row, each with a successful poll since the last failure.
     failed_alone: u32,
     polled_since_failure: bool,
     /// Readings of the full list in a row that found fewer rows than it says.
@@ -20,13 +20,13 @@ impl FeedHealth {
         self.polled_since_failure = true;
     }
 
-    /// Restarts the count, because a sweep was read or sweeps were suspended.
+    /// Restarts the count, because statuses were read or their feed was suspended.
     pub fn recovered(&mut self) {
         self.failed_alone = 0;
     }
 
     /// Records that a full list was read to its end.
-    pub fn is_whole(&mut self) {
+    pub fn full_list_read(&mut self) {
         self.cut_short = 0;
     }
 
@@ -36,8 +36,8 @@ impl FeedHealth {
         self.cut_short > MAX_FAILURES
     }
 
-    /// Records that a sweep failed. Returns whether to suspend sweeps. In an outage polls fail as well, which says nothing about sweeps.
-    pub fn sweep_failed(&mut self) -> bool {
+    /// Records that a request for statuses failed. Returns whether to suspend its feed. In an outage polls fail as well, which says nothing about feeds.
+    pub fn failed(&mut self) -> bool {
         self.failed_alone = match std::mem::take(&mut self.polled_since_failure) {
             true => self.failed_alone + 1,
             false => 0,

@@ -97,7 +97,7 @@ impl Account {
     }
 
     /// Handles the end of a full list that is trusted.
-    pub(super) fn full_list_is_whole(&mut self) {
+    pub(super) fn full_list_ended(&mut self) {
         for rows in one_look_each(self.feeds.take_kept()) {
             let at = rows[0].at;
             // The full list has shown later looks already.
@@ -106,7 +106,7 @@ impl Account {
             }
         }
         let now = self.deps.clock.now();
-        if self.feeds.full_list_is_whole(&self.roster, now) {
+        if self.feeds.full_list_ended(&self.roster, now) {
             self.use_feed();
         }
         self.ask_next();
@@ -198,8 +198,8 @@ impl Account {
     }
 
     /// Records that a request for statuses failed. If polls keep succeeding meanwhile, its feed is suspended.
-    pub(super) fn sweep_failed(&mut self, job: Job) {
-        if !self.feed_health.sweep_failed() {
+    pub(super) fn statuses_failed(&mut self, job: Job) {
+        if !self.feed_health.failed() {
             return;
         }
         if let Some(feed) = feed_beside_sweeps(job) {

@@ -56,7 +56,7 @@ impl Account {
         self.failing_elsewhere = (0..self.failing_elsewhere.len())
             .map(|place| self.is_failing(place))
             .collect();
-        self.foresees = false;
+        self.polls = false;
         self.forget_outlooks();
         self.forget_reports();
         self.forget_wishes();
@@ -70,7 +70,7 @@ impl Account {
                 while let Ok(news) = cluster.news.try_recv() {
                     self.take_news(&news);
                 }
-                cluster.member.is_ready_for(tenure);
+                cluster.member.set_ready(tenure);
                 // Callers still wait for the answers, which now come from this node. Each ends within half a minute.
                 forwarded.detach_all();
                 break Followed::Leads;

@@ -193,11 +193,11 @@ impl Account {
             self.foresight
                 .count_calls((place, self.ids[place]), calls, (at_zero, state), now);
         }
-        if self.foresight.is_time_to_keep(now) {
+        if self.foresight.take_time_to_keep(now) {
             self.keep_foresight();
             self.told.learnt = false;
         }
-        if self.foresight.is_time_to_tell(now) {
+        if self.foresight.take_time_to_tell(now) {
             self.tell_foresight(now);
         }
     }
@@ -278,7 +278,7 @@ impl Account {
     pub(super) fn outlook(&self, place: usize, snapshot: &Snapshot) -> Option<Arc<Outlook>> {
         let queue = &self.deps.queues[place];
         let now = self.deps.clock.now();
-        let acts = self.foresees && queue.soon.is_on && matches!(queue.rule, Rule::Seats(_));
+        let acts = self.polls && queue.soon.is_on && matches!(queue.rule, Rule::Seats(_));
         if !acts || self.may_foresee(now).is_err() {
             return None;
         }

@@ -125,7 +125,7 @@ impl Foresight {
     }
 
     /// Returns whether it is time to store it again, and restarts that interval if so.
-    pub fn is_time_to_keep(&mut self, now: Moment) -> bool {
+    pub fn take_time_to_keep(&mut self, now: Moment) -> bool {
         let is_time = now.boot >= self.kept + KEEP_EVERY;
         if is_time {
             self.kept = now.boot;
@@ -140,7 +140,7 @@ impl Foresight {
     }
 
     /// Returns whether it is time to update the report, and restarts that interval if so.
-    pub fn is_time_to_tell(&mut self, now: Moment) -> bool {
+    pub fn take_time_to_tell(&mut self, now: Moment) -> bool {
         let is_time = now.boot >= self.told + TELL_EVERY;
         if is_time {
             self.told = now.boot;

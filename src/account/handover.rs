@@ -67,7 +67,7 @@ impl Account {
         self.feeds.begin_again(swept, pages, now);
         self.sweep.trust();
         self.schedule.trusted_before(pages);
-        self.sweeps_are_trusted(true);
+        self.set_sweeps_trusted(true);
         swept
             .iter()
             .map(|sighting| sighting.at)

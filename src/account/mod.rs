@@ -132,8 +132,8 @@ pub struct Account {
     feeds: Feeds,
     headcount: Headcount,
     foresight: Foresight,
-    /// Whether its queues may show which agents will be free soon: unless it follows the leader of a cluster.
-    foresees: bool,
+    /// Whether this task polls: always without a cluster, and in one while this node leads. A follower plans nothing and predicts nothing.
+    polls: bool,
     /// The ids of the queues, once they are known, in the order of the config.
     ids: Vec<Option<u64>>,
     /// Numbers that stay with their queues when a new config moves them.
@@ -211,7 +211,7 @@ impl Account {
             feeds: Feeds::default(),
             headcount: Headcount::default(),
             foresight: Foresight::new(deps.queues.len(), deps.clock.now()),
-            foresees: !is_follower(&deps),
+            polls: !is_follower(&deps),
             ids: vec![None; deps.queues.len()],
             numbers: (0..deps.queues.len() as u64).collect(),
             last_number: deps.queues.len() as u64,
@@ -289,7 +289,7 @@ impl Account {
     /// Polls until told to stop, or until another node of the cluster leads.
     async fn work(&mut self, stop: &CancellationToken) -> anyhow::Result<Worked> {
         // A follower has kept the plan of the leader before.
-        if !std::mem::replace(&mut self.foresees, true) {
+        if !std::mem::replace(&mut self.polls, true) {
             self.plan();
         }
         // Dropping the set cancels running jobs. Their permits stay spent.

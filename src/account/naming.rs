@@ -90,8 +90,8 @@ impl Account {
         self.deps.names.send_replace(Arc::new(names));
     }
 
-    /// Records that the leader has told the names, which replace stored ones. They are those that it polls by. `read` is when it read them.
-    pub(super) fn are_names_told(&mut self, read: Option<Moment>) {
+    /// Uses the names that the leader has told, which replace stored ones. They are those that it polls by. `read` is when it read them.
+    pub(super) fn use_told_names(&mut self, read: Option<Moment>) {
         self.naming.is_stale = false;
         (self.naming.queues_read, self.naming.statuses_read) = (read, read);
         self.keep_names();
@@ -231,7 +231,7 @@ impl Account {
                     }
                 }
                 Some(Err(fault)) => {
-                    self.has_no_queue(place, &fault);
+                    self.lose_id(place, &fault);
                     unresolved = Some(fault);
                 }
             }
@@ -254,7 +254,7 @@ impl Account {
         !self.has_names() || (!self.naming.is_stale && names.queues.is_some())
     }
 
-    fn has_no_queue(&mut self, place: usize, fault: &Fault) {
+    fn lose_id(&mut self, place: usize, fault: &Fault) {
         if self.ids[place].take().is_some() {
             self.schedule.id_lost(place);
         }
@@ -269,7 +269,7 @@ impl Account {
         let is_another = shown.id.is_some_and(|was| was != id);
         if is_another {
             tracing::warn!(queue = %key, was = shown.id, now = id, "the queue's name now means another queue in CallTools; openseat follows the name");
-            self.deps.board.is_another(key);
+            self.deps.board.becomes_another(key);
             self.roster.forget_queue(place);
             self.foresight.forget_queue(place);
             self.schedule.id_changed(place);

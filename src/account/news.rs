@@ -61,7 +61,7 @@ impl Account {
 
     fn take_names(&mut self, names: &Arc<Names>, read: Option<Moment>) {
         self.deps.names.send_replace(Arc::clone(names));
-        self.are_names_told(read);
+        self.use_told_names(read);
         self.roster.read_again(names);
         self.resolve();
     }

@@ -100,7 +100,7 @@ impl Account {
     /// Returns whether a queue's own polls fail, on this node or on the leader. It may be gone, so newer rows from other lists do not renew it. A new
     /// leader takes the last one's word until its own poll succeeds.
     pub(super) fn is_failing(&self, place: usize) -> bool {
-        self.failing_elsewhere[place] || self.foresees && self.faults.has_own(place)
+        self.failing_elsewhere[place] || self.polls && self.faults.has_own(place)
     }
 
     /// Returns a queue's agents without a new poll: with their newest rows, unless its own polls fail.
@@ -184,13 +184,13 @@ impl Account {
             let planned = plan::default_max_age(expected.statuses);
             let state = self.deps.board.get(&queue.key).unwrap_or_default();
             // The leader tells a follower how often it renews data, and only once.
-            if self.foresees || state.planned_max_age.is_zero() {
+            if self.polls || state.planned_max_age.is_zero() {
                 self.deps.board.plan(&queue.key, planned, members_max_age);
             }
             let on_demand = self.schedule.is_on_demand();
             self.deps.board.set_on_demand(&queue.key, on_demand);
             let is_fed = is_swept && !self.schedule.is_polled_alone(place);
-            self.faults.is_fed(place, is_fed);
+            self.faults.set_fed(place, is_fed);
             tightest = tightest.min(queue.max_age.unwrap_or(planned));
         }
         let bound = members_max_age.max(decision::MIN_MEMBERS_AGE);

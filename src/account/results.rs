@@ -304,14 +304,14 @@ impl Account {
                     "sweeps of the whole account agree with its queues and are now used"
                 );
                 self.schedule.trust();
-                self.sweeps_are_trusted(true);
+                self.set_sweeps_trusted(true);
             }
             Verdict::Taken => {}
         }
         self.feed_health.recovered();
         if next.is_none() {
-            self.feed_health.is_whole();
-            self.full_list_is_whole();
+            self.feed_health.full_list_read();
+            self.full_list_ended();
         }
         let now = self.deps.clock.now();
         let missing = self.looking.for_missing(self.sweep.missed(), now);
@@ -355,7 +355,7 @@ impl Account {
         }
     }
 
-    pub(super) fn sweeps_are_trusted(&self, trusted: bool) {
+    pub(super) fn set_sweeps_trusted(&self, trusted: bool) {
         self.deps
             .health
             .send_modify(|health| health.sweeps = trusted);
@@ -369,8 +369,8 @@ impl Account {
         }
         self.feed_health = FeedHealth::default();
         self.schedule.distrust(now);
-        self.sweeps_are_trusted(false);
-        self.faults.feed_is_gone();
+        self.set_sweeps_trusted(false);
+        self.faults.forget_feed();
         let until = self.deps.clock.now().later(TRUST_AGAIN);
         self.feeds.distrust_full_list(why.to_owned(), until);
         self.sweep.reset();

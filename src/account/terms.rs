@@ -58,7 +58,7 @@ impl Account {
         if has_new_owner {
             self.keep_everything();
         }
-        if self.foresees {
+        if self.polls {
             self.show_faults();
         }
         // The caller may have given up.

@@ -276,7 +276,7 @@ impl Member {
     }
 
     /// Records that the account's task has applied everything that was read before this node began to lead for the `tenure`th time.
-    pub fn is_ready_for(&self, tenure: u64) {
+    pub fn set_ready(&self, tenure: u64) {
         self.tenure.ready.store(tenure, Ordering::Release);
     }
 

@@ -257,7 +257,7 @@ impl Board {
 
     /// Notes that the key now means another of CallTools' queues: nothing is known about it, and the former id and name no longer find
     /// it.
-    pub fn is_another(&self, key: &QueueKey) {
+    pub fn becomes_another(&self, key: &QueueKey) {
         let was = self.get(key).unwrap_or_default();
         if let Some(id) = was.id {
             self.unspell(&id.to_string(), key);

@@ -23,7 +23,7 @@ impl Fixture {
             wall: Duration::from_secs(1_795_341_600),
         };
         let mut faults = Faults::new("main".into(), queues);
-        (0..queues).for_each(|place| faults.is_fed(place, true));
+        (0..queues).for_each(|place| faults.set_fed(place, true));
         let mut fixture = Self { faults, now };
         fixture.succeed(Asked::Statuses);
         fixture
@@ -181,7 +181,7 @@ fn missing_queues_are_the_accounts_fault_only_if_all_are_missing() {
 #[test]
 fn a_failing_list_of_all_agents_is_the_fault_of_the_queues_that_it_feeds() {
     let mut fixture = Fixture::new(3);
-    fixture.faults.is_fed(2, false);
+    fixture.faults.set_fed(2, false);
     fixture.fail(Asked::Feed, refused());
     fixture.succeed(Asked::Queue(0));
     assert_eq!(

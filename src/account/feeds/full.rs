@@ -43,7 +43,7 @@ impl Feeds {
     }
 
     /// Records the end of a full list that is trusted. Returns whether another feed is used from now on.
-    pub fn full_list_is_whole(&mut self, roster: &Roster, now: Moment) -> bool {
+    pub fn full_list_ended(&mut self, roster: &Roster, now: Moment) -> bool {
         // Without another feed, the roster does not know which of the agents on earlier pages have gone.
         self.known_available = match self.in_use() {
             Feed::Sweep => self.listed_available,

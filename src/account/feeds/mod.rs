@@ -257,7 +257,7 @@ impl Feeds {
                 self.confirm_changes(roster);
             }
             Taken::Available { as_of, known, gone } => {
-                roster.are_gone(earlier(*as_of, lag), gone);
+                roster.confirm_gone(earlier(*as_of, lag), gone);
                 roster.confirm_available(earlier(*known, lag));
             }
             Taken::GivenUp(Feed::Delta, GivenUp::Doubted(_)) => roster.forget_changes(),

@@ -316,8 +316,7 @@ impl World {
             .full_page(number, next, moment(sent), &rows, &self.roster);
         self.see(sent, &rows);
         if last {
-            self.feeds
-                .full_list_is_whole(&self.roster, moment(self.now));
+            self.feeds.full_list_ended(&self.roster, moment(self.now));
             self.feeds.confirm_changes(&mut self.roster);
         }
     }
@@ -467,7 +466,7 @@ fn the_full_list_itself_shows_how_many_are_available() {
         feeds.full_page(1, Some(2), moment(0), &rows(0..10), &roster);
         feeds.count_available(&roster, moment(10 * 60_000));
         feeds.full_page(2, None, moment(0), &rows(10..15), &roster);
-        feeds.full_list_is_whole(&roster, moment(0));
+        feeds.full_list_ended(&roster, moment(0));
         assert_eq!(feeds.known_available, 15);
     }
 }
@@ -693,7 +692,7 @@ fn changes_that_were_not_read_for_a_while_are_tried_from_the_start_again() {
     // The whole list comes at once, so nothing takes fewer requests.
     assert!(feeds.take_whole(300, true, moment(2 * PERIOD)));
     feeds.full_page(1, None, moment(2 * PERIOD), &rows, &roster);
-    feeds.full_list_is_whole(&roster, moment(2 * PERIOD));
+    feeds.full_list_ended(&roster, moment(2 * PERIOD));
     assert_eq!(feeds.trust(Feed::Delta), Trust::Trusted);
     // Long after that it is clipped.
     let (sent, now) = (moment(900_000), moment(900_000 + WAY));

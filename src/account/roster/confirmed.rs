@@ -52,7 +52,7 @@ impl Roster {
     }
 
     /// Records that these agents, who were available before, are not on a list of available agents.
-    pub fn are_gone(&mut self, as_of: Moment, gone: &[AgentId]) {
+    pub fn confirm_gone(&mut self, as_of: Moment, gone: &[AgentId]) {
         let rows = gone.iter().filter_map(|id| {
             let agent = &self.newest(id)?.agent;
             Some(Sighting {

@@ -153,7 +153,7 @@ impl Book {
     }
 
     /// Records that requests sent before this moment may be unknown. Those in the book still count.
-    pub fn is_lost_now(&mut self) {
+    pub fn note_loss(&mut self) {
         self.lost = Some(self.now);
         self.changes.whole = true;
     }

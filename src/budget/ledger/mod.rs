@@ -213,7 +213,7 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) fn lost(clock: &dyn Clock) -> Self {
         let mut book = Book::new(clock);
-        book.is_lost_now();
+        book.note_loss();
         Self {
             shared: Arc::new(Shared::new(book)),
             thread: None,
@@ -298,7 +298,7 @@ fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<(Arc<Shared>, Keeper, bool
             );
             let book = stored.map(|stored| Book::restored(stored, clock.as_ref()));
             let mut book = book.unwrap_or_else(|| Book::new(clock.as_ref()));
-            book.is_lost_now();
+            book.note_loss();
             book
         }
     };

@@ -113,7 +113,7 @@ fn the_spelling_of_the_config_comes_before_what_calltools_calls_a_queue() {
     assert_eq!(find(&board, Some("second"), "5450"), Ok(far.clone()));
     // Without such a spelling in the config, the request has to choose.
     for (key, id) in [(&by_name, 5451), (&other, 5451), (&far, 5452)] {
-        board.is_another(key);
+        board.becomes_another(key);
         board.identify(key, id, Some("Sales Queue".into()));
     }
     let said = |account, asked: &str| {

@@ -41,12 +41,12 @@ pub enum By {
 struct ReportJson<'a> {
     ok: bool,
     asked_by: &'static str,
-    queues: Vec<QueueJson<'a>>,
-    accounts: Vec<AccountJson>,
+    queues: Vec<CheckedQueueJson<'a>>,
+    accounts: Vec<CheckedAccountJson>,
 }
 
 #[derive(Serialize)]
-struct AccountJson {
+struct CheckedAccountJson {
     account: String,
     requests: u32,
     budget: BudgetJson,
@@ -87,7 +87,7 @@ impl BudgetJson {
 }
 
 #[derive(Serialize)]
-struct QueueJson<'a> {
+struct CheckedQueueJson<'a> {
     #[serde(flatten)]
     decision: DecisionJson<'a>,
     ok: bool,
@@ -162,7 +162,7 @@ fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatJson<'a>> {
     snapshot.agents.iter().map(|agent| view(agent)).collect()
 }
 
-impl<'a> QueueJson<'a> {
+impl<'a> CheckedQueueJson<'a> {
     fn new(finding: &'a Finding<'_>, budget: BudgetJson) -> Self {
         let snapshot = finding.snapshot();
         Self {
@@ -201,9 +201,9 @@ pub(super) fn write(answers: &[Answers<'_>], by: By) -> String {
     let queues = answers.iter().flat_map(|answers| {
         let budget = BudgetJson::new(answers, by);
         let findings = answers.findings.iter();
-        findings.map(move |finding| QueueJson::new(finding, budget.clone()))
+        findings.map(move |finding| CheckedQueueJson::new(finding, budget.clone()))
     });
-    let account = |answers: &Answers<'_>| AccountJson {
+    let account = |answers: &Answers<'_>| CheckedAccountJson {
         account: answers.account.to_owned(),
         requests: answers.requests,
         budget: BudgetJson::new(answers, by),

@@ -68,8 +68,8 @@ type Slot = AsyncMutex<Option<Last>>;
 #[derive(Debug)]
 struct Last {
     page: Arc<RenderedPage>,
-    /// The edition it shows, which was read before rendering began.
-    edition: u64,
+    /// The version it shows, which was read before rendering began.
+    version: u64,
     at: Moment,
     begun: Instant,
     /// When the next rendering may begin.
@@ -119,7 +119,7 @@ pub(super) async fn shared(
         .map_err(|_| Undone::Late(MAX_WAIT))?;
     if let Some(last) = &*slot {
         let is_same =
-            last.edition == edition(app, &key) && app.clock.now().longest_since(last.at) < REUSE;
+            last.version == version(app, &key) && app.clock.now().longest_since(last.at) < REUSE;
         // If its rendering began after this request came, it shows everything that had happened by then.
         if is_same || last.begun > requested {
             return Ok(Arc::clone(&last.page));
@@ -127,11 +127,11 @@ pub(super) async fn shared(
         tokio::time::sleep_until(last.next).await;
     }
     let (begun, at) = (Instant::now(), app.clock.now());
-    let edition = edition(app, &key);
+    let version = version(app, &key);
     let (page, took) = render(app, renderer, prepare.await?).await?;
     *slot = Some(Last {
         page: Arc::clone(&page),
-        edition,
+        version,
         at,
         begun,
         next: Instant::now() + (took * REST).min(MAX_REST),
@@ -166,8 +166,8 @@ async fn render(
     renderer.pool.run(MAX_WAIT, work).await
 }
 
-/// A number that grows with each change of what a page shows. Pages of the same edition differ at most in what changes with time alone.
-fn edition(app: &App, key: &PageKey) -> u64 {
+/// A number that grows with each change of what a page shows. Pages of the same version differ at most in what changes with time alone.
+fn version(app: &App, key: &PageKey) -> u64 {
     let states = app.queues().iter().filter(|queue| match key {
         PageKey::Overview(_) => true,
         PageKey::Queue(one, ..) => queue.key == *one,

@@ -105,7 +105,7 @@ fn apply(roster: &mut Roster, change: Change, now: Moment) {
                 .iter()
                 .map(|name| AgentId(NAMES[*name].into()))
                 .collect();
-            roster.are_gone(now, &gone);
+            roster.confirm_gone(now, &gone);
             roster.confirm_available(now);
         }
         Change::ForgetSweeps => roster.forget_sweeps(),

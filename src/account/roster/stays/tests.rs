@@ -95,7 +95,7 @@ fn a_stay_that_an_earlier_process_may_have_counted_is_not_counted_again() {
 fn an_agent_missing_from_the_available_ones_ends_no_stay() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 5, ann("Available", 0));
-    roster.are_gone(at(30), &[AgentId("ann".into())]);
+    roster.confirm_gone(at(30), &[AgentId("ann".into())]);
     roster.confirm_available(at(30));
     let stay = roster.stay(&AgentId("ann".into())).unwrap().stay;
     assert_eq!((stay.status(), stay.is_available()), ("Available", true));
