@@ -214,7 +214,7 @@ impl Sight {
     fn queue(&mut self, app: &App, queue: &Queue) {
         let (key, now) = (&queue.key, app.clock.now());
         let state = app.state(queue);
-        let decision = app.decide(queue, &state, &queue.policy);
+        let decision = app.decide(queue, &state, &queue.rules.policy);
         let newest = state.snapshot.as_ref().map(|snapshot| snapshot.as_of);
         let newest = newest.into_iter().chain(state.last_success);
         let account = self.accounts.entry(Arc::clone(&key.account)).or_default();

@@ -213,7 +213,7 @@ impl DecisionRequest {
     }
 
     fn read(params: &Params<'_>, queue: &Queue) -> Result<Self, Problem> {
-        let mut policy = queue.policy.clone();
+        let mut policy = queue.rules.policy.clone();
         if let Some(threshold) = params.one("threshold")? {
             policy.threshold = Some(parse_threshold(threshold, queue)?);
             policy.asks_threshold = true;
@@ -221,7 +221,11 @@ impl DecisionRequest {
         Ok(Self {
             policy,
             format: Format::parse(params.one("format")?)?,
-            patience: patience(params.one("fresh")?, params.one("wait")?, queue.patience)?,
+            patience: patience(
+                params.one("fresh")?,
+                params.one("wait")?,
+                queue.rules.patience,
+            )?,
             call: None,
             hold: None,
             warning: None,
@@ -398,7 +402,7 @@ fn parse_duration(name: &str, text: Option<&str>) -> Result<Option<Duration>, Pr
 }
 
 fn parse_threshold(text: &str, queue: &Queue) -> Result<Quantity, Problem> {
-    if queue.policy.threshold.is_none() {
+    if queue.rules.policy.threshold.is_none() {
         return Err(Problem::bad_parameter(
             "this queue's criteria contain no comparison with a number, so \"threshold\" does not apply",
         ));
@@ -407,7 +411,7 @@ fn parse_threshold(text: &str, queue: &Queue) -> Result<Quantity, Problem> {
         .parse()
         .map_err(|_| Problem::bad_parameter("\"threshold\" is not a finite number"))?;
     match threshold_of_seats(threshold) {
-        Err(error) if queue.counts_seats => {
+        Err(error) if queue.rules.counts_seats => {
             Err(Problem::bad_parameter(format!("\"threshold\" {error}")))
         }
         _ => Ok(threshold),

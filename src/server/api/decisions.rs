@@ -77,12 +77,12 @@ pub async fn list_decisions(
         .iter()
         .enumerate()
         .map(|(place, queue)| {
-            let (state, decision) = decide_for(rights, &app, queue, &queue.policy);
+            let (state, decision) = decide_for(rights, &app, queue, &queue.rules.policy);
             if let Some(call) = call.clone() {
                 app.record_decision(call, rights, queue, &decision, None);
             }
             let now = app.clock.now();
-            let json = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
+            let json = DecisionJson::new(&queue.key, &queue.rules.policy, &state, &decision, now);
             if decision.beats(best.as_ref().map(|(_, best)| best)) {
                 best = Some((place, decision));
             }

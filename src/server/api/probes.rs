@@ -75,7 +75,7 @@ pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
 }
 
 fn is_settled(app: &App, queue: &Queue, state: &QueueState) -> bool {
-    let is_closed = || app.decide(queue, state, &queue.policy).reason == Reason::Closed;
+    let is_closed = || app.decide(queue, state, &queue.rules.policy).reason == Reason::Closed;
     state.snapshot.is_some() || state.fault.is_some() || is_closed()
 }
 
@@ -110,8 +110,8 @@ fn cluster_line(app: &App, account: &AccountHandle) -> Option<String> {
 
 /// Says whether the queue's seats are known, and what is wrong with it. A fault of the whole account appears only on the account's line.
 fn queue_line(app: &App, queue: &Queue, state: &QueueState) -> String {
-    let decision = app.decide(queue, state, &queue.policy);
-    if let Some(until) = queue.policy.closed_until(&decision) {
+    let decision = app.decide(queue, state, &queue.rules.policy);
+    if let Some(until) = queue.rules.policy.closed_until(&decision) {
         return format!("{}: closed until {until}", queue.key);
     }
     let account = app.account(&queue.key.account);

@@ -61,8 +61,8 @@ pub async fn get_queue(
 
 fn json<'a>(app: &App, queue: &'a Queue, state: &'a QueueState) -> QueueJson<'a> {
     let now = app.clock.now();
-    let decision = app.decide(queue, state, &queue.policy);
-    let decision = DecisionJson::new(&queue.key, &queue.policy, state, &decision, now);
+    let decision = app.decide(queue, state, &queue.rules.policy);
+    let decision = DecisionJson::new(&queue.key, &queue.rules.policy, state, &decision, now);
     let soon = app.soon_report(queue);
     QueueJson::new(decision, state, soon.as_ref(), now)
 }

@@ -92,7 +92,7 @@ pub async fn create_reservation(
             return Err(too_many());
         }
     };
-    let left = app.decide(&queue, &app.state(&queue), &queue.policy);
+    let left = app.decide(&queue, &app.state(&queue), &queue.rules.policy);
     let json = json(&app, &queue.key, &reservation).with_seats_left(&left);
     Ok((status, Json(json)).into_response())
 }
@@ -104,7 +104,12 @@ fn json<'a>(app: &App, key: &'a QueueKey, reservation: &'a Reservation) -> Reser
 
 /// The decision is to reject; its reason and count become members of the problem.
 fn no_seat(app: &App, queue: &Queue, decision: &Decision) -> Problem {
-    let why = detail(&app.state(queue), &queue.policy, decision, app.clock.now());
+    let why = detail(
+        &app.state(queue),
+        &queue.rules.policy,
+        decision,
+        app.clock.now(),
+    );
     let detail = why.unwrap_or_else(|| why_rejected(decision.reason).to_owned());
     Problem::new(problem_types::NO_SEAT, detail)
         .with_member("reason", decision.reason)

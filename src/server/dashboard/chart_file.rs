@@ -70,7 +70,7 @@ pub(in crate::server) async fn get_chart(
 fn draw(app: &App, queue: &Queue, period: Period, window: Window, seen: &[Bucket]) -> String {
     let state = app.state(queue);
     let name = state.name.as_deref().unwrap_or(&queue.key.queue);
-    let threshold = queue.policy.threshold.map(Quantity::get);
+    let threshold = queue.rules.policy.threshold.map(Quantity::get);
     let zone = Zone::utc();
     let time = TimeAxis {
         period,

@@ -33,7 +33,7 @@ impl Standing {
         Self {
             zone: zone.clone(),
             place: 0,
-            decision: app.decide(queue, &state, &queue.policy),
+            decision: app.decide(queue, &state, &queue.rules.policy),
             queue: Arc::clone(queue),
             now: app.clock.now(),
             state,
@@ -100,7 +100,7 @@ impl Standing {
         match reason {
             Reason::Seats | Reason::Soon => None,
             Reason::BelowThreshold => Some(self.need().unwrap_or_else(|| {
-                let rule = wording::rule(&self.queue.policy, self.state.snapshot.as_deref());
+                let rule = wording::rule(&self.queue.rules.policy, self.state.snapshot.as_deref());
                 format!("accepts {rule}")
             })),
             Reason::Reserved => Some(wording::why(reason).to_owned()),
@@ -116,7 +116,7 @@ impl Standing {
 
     /// When it opens again.
     fn closed(&self) -> Option<String> {
-        wording::closed(&self.queue.policy, &self.decision, self.now)
+        wording::closed(&self.queue.rules.policy, &self.decision, self.now)
     }
 
     /// How much longer the data may be used; zero if it may not be used.
@@ -198,7 +198,10 @@ fn coloured(class: &str, symbol: &str, accept: bool) -> Markup {
 /// The answer and why.
 pub(super) fn decision(standing: &Standing) -> Markup {
     let reason = standing.decision.reason;
-    let rule = wording::rule(&standing.queue.policy, standing.state.snapshot.as_deref());
+    let rule = wording::rule(
+        &standing.queue.rules.policy,
+        standing.state.snapshot.as_deref(),
+    );
     html! {
         (badge(standing))
         code.reason { (reason) }
@@ -214,7 +217,7 @@ pub(super) fn decision(standing: &Standing) -> Markup {
 }
 
 fn on_unknown(standing: &Standing) -> &'static str {
-    match standing.queue.policy.on_unknown {
+    match standing.queue.rules.policy.on_unknown {
         OnUnknown::Reject => ", so calls go elsewhere",
         OnUnknown::Accept => ", and calls are sent anyway",
         OnUnknown::Last if standing.state.snapshot.is_none() => ", so calls go elsewhere",

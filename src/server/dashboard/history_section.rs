@@ -157,7 +157,7 @@ pub(super) fn charts(
 
 fn seats(recorded: &Recorded, standing: &Standing, period: Period) -> Markup {
     let (window, buckets) = &recorded.seats;
-    let threshold = standing.queue.policy.threshold.map(Quantity::get);
+    let threshold = standing.queue.rules.policy.threshold.map(Quantity::get);
     let title = format!("Seats over the last {}", period.name());
     let time = TimeAxis {
         period,

@@ -64,9 +64,10 @@ impl Rule {
     pub(super) fn of_queue(standing: &Standing) -> Option<Self> {
         let measured = standing.state.snapshot.as_ref()?.measured.as_ref().ok()?;
         match measured.verdict {
-            Verdict::Compare(comparison) => {
-                Some(Self::Compare(comparison, standing.queue.policy.threshold?))
-            }
+            Verdict::Compare(comparison) => Some(Self::Compare(
+                comparison,
+                standing.queue.rules.policy.threshold?,
+            )),
             Verdict::Holds(_) => Some(Self::Holds),
         }
     }

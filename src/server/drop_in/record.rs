@@ -39,7 +39,7 @@ fn record(app: &App, queue: &Queue, uri: &Uri, answer: impl FnOnce(&Decision) ->
         queue.warn_of_call_id(&error);
     }
     let Some(call) = call else { return };
-    let decision = app.decide(queue, &app.state(queue), &queue.policy);
+    let decision = app.decide(queue, &app.state(queue), &queue.rules.policy);
     let answer = Answer {
         accept: None,
         threshold: None,

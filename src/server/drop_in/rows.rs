@@ -89,7 +89,7 @@ fn queues_of<'a>(app: &'a App, account: &'a AccountHandle) -> impl Iterator<Item
 /// Returns the queue's snapshot while it is fresh, even if the queue's criteria do not fit it: clients of the drop-in have their own.
 pub(super) fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInError> {
     let state = app.state(queue);
-    let decision = app.decide(queue, &state, &queue.policy);
+    let decision = app.decide(queue, &state, &queue.rules.policy);
     match &state.snapshot {
         _ if decision.reason == Reason::Closed => Ok(Arc::new(nobody(app))),
         Some(snapshot) if decision.is_fresh => Ok(Arc::clone(snapshot)),
@@ -101,7 +101,7 @@ pub(super) fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInErr
 pub(super) fn all_agents_known(app: &App, account: &AccountHandle) -> Result<(), DropInError> {
     for queue in queues_of(app, account) {
         let state = app.state(queue);
-        let decision = app.decide(queue, &state, &queue.policy);
+        let decision = app.decide(queue, &state, &queue.rules.policy);
         if !decision.is_fresh {
             return Err(unknown(app, queue, &state, &decision));
         }
@@ -111,7 +111,7 @@ pub(super) fn all_agents_known(app: &App, account: &AccountHandle) -> Result<(),
 
 /// The error about a queue whose agents are unknown, because there is no fresh data or because it is closed.
 fn unknown(app: &App, queue: &Queue, state: &QueueState, decision: &Decision) -> DropInError {
-    let why = detail(state, &queue.policy, decision, app.clock.now()).unwrap_or_default();
+    let why = detail(state, &queue.rules.policy, decision, app.clock.now()).unwrap_or_default();
     let name = &queue.key.queue;
     DropInError::Unknown(format!(
         "openseat does not know the agents of queue \"{name}\" now: {why}."

@@ -79,7 +79,7 @@ async fn read_line(stream: &mut BufReader<Stream>) -> Option<String> {
 fn answer(app: &App, asked: &str) -> String {
     match app.find_named(asked) {
         Ok(queue) => {
-            let (_, decision) = app.decide_and_count(&queue, &queue.policy);
+            let (_, decision) = app.decide_and_count(&queue, &queue.rules.policy);
             queue.meters.count_check(&decision);
             format!("{}\n", Line(&decision))
         }

@@ -99,22 +99,14 @@ pub struct QueueRules {
 pub struct Queue {
     /// Its key on the board.
     pub key: QueueKey,
-    /// As in its [rules](QueueRules::policy).
-    pub policy: Policy,
-    /// As in its [rules](QueueRules::counts_seats).
-    pub counts_seats: bool,
-    /// As in its [rules](QueueRules::patience).
-    pub patience: Option<Patience>,
-    /// As in its [rules](QueueRules::soon).
-    pub soon: config::Soon,
+    /// What the config says about its decisions.
+    pub rules: QueueRules,
     /// Its counters, looked up once.
     pub meters: Arc<QueueMeters>,
     /// Its seats held for calls on their way, looked up once.
     pub holds: Arc<Holds>,
     /// The version of its state on the board.
     pub version: Arc<Version>,
-    /// As in its [rules](QueueRules::lines).
-    pub lines: Option<Arc<str>>,
     /// Whether the log already says that a router sends no usable call ids.
     pub call_id_warning: Once,
 }
@@ -267,17 +259,13 @@ impl App {
             let rules = deps.queue_rules.get(key).expect("every queue has rules");
             Arc::new(Queue {
                 key: key.clone(),
-                policy: rules.policy.clone(),
-                counts_seats: rules.counts_seats,
-                patience: rules.patience,
-                soon: rules.soon,
+                rules: rules.clone(),
                 meters: deps
                     .metrics
                     .queue(key)
                     .expect("the metrics were made for the queues of the board"),
                 holds: deps.reservations.queue(key),
                 version: deps.board.version(key).expect("the queue is on the board"),
-                lines: rules.lines.clone(),
                 call_id_warning: Once::new(),
             })
         };

@@ -33,7 +33,7 @@ impl App {
         let last = self.watch.log().last(key)?.clone();
         let now = self.clock.now();
         let (state, decision) = (&last.state, last.aged(now));
-        let json = DecisionJson::new(key, &queue.policy, state, &decision, now);
+        let json = DecisionJson::new(key, &queue.rules.policy, state, &decision, now);
         let json = serde_json::to_vec(&json).expect("texts and numbers can be written");
         Some((Gist::new(&decision), json.into()))
     }

@@ -43,7 +43,7 @@ impl App {
         let acting = self.acting();
         let queues = self.queues().iter();
         let queues = queues.map(|queue| QueueGauges {
-            soon_acts: queue.soon.is_on.then(|| acting.contains(&queue.key)),
+            soon_acts: queue.rules.soon.is_on.then(|| acting.contains(&queue.key)),
             ..self.gauges(queue)
         });
         Scrape {
@@ -82,7 +82,7 @@ impl App {
         let queues = self.queues().iter().filter(|_| self.metrics_by_status);
         for queue in queues {
             let state = self.state(queue);
-            if self.decide(queue, &state, &queue.policy).is_fresh {
+            if self.decide(queue, &state, &queue.rules.policy).is_fresh {
                 let snapshots = known.entry(&queue.key.account).or_default();
                 snapshots.extend(state.snapshot.clone());
             }
@@ -117,7 +117,14 @@ impl App {
         let names = account.map(AccountHandle::names).unwrap_or_default();
         let (state, now) = (self.state(queue), self.clock.now());
         let names = self.metrics_by_status.then_some(&*names);
-        QueueGauges::new(&queue.key, &state, &queue.policy, &queue.holds, names, now)
+        QueueGauges::new(
+            &queue.key,
+            &state,
+            &queue.rules.policy,
+            &queue.holds,
+            names,
+            now,
+        )
     }
 }
 

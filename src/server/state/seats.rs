@@ -137,7 +137,7 @@ async fn reserve_elsewhere(
         threshold: policy.threshold.map(Quantity::get),
         max_age_ms: policy.max_age.map(|age| age.as_millis() as u64),
         on_unknown: policy.on_unknown,
-        rule: queue.lines.as_deref().map(str::to_owned),
+        rule: queue.rules.lines.as_deref().map(str::to_owned),
     };
     let left = by.saturating_duration_since(Instant::now());
     if left.is_zero() {

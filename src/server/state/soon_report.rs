@@ -14,6 +14,7 @@ impl App {
         }
         let leads = account.member.as_ref().is_none_or(|member| member.leads());
         let name = || Arc::clone(&queue.key.queue);
-        (queue.soon.is_on && !leads).then(|| QueueReport::of_leader(name(), queue.soon.terms))
+        (queue.rules.soon.is_on && !leads)
+            .then(|| QueueReport::of_leader(name(), queue.rules.soon.terms))
     }
 }

@@ -26,7 +26,9 @@ impl Look<'_> {
     fn queues(&self) -> String {
         let queues = self.0.queues();
         let fresh = queues.iter().filter(|queue| {
-            let decision = self.0.decide(queue, &self.0.state(queue), &queue.policy);
+            let decision = self
+                .0
+                .decide(queue, &self.0.state(queue), &queue.rules.policy);
             decision.reason.is_known()
         });
         format!("{}/{} queues fresh", fresh.count(), queues.len())

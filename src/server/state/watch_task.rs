@@ -74,7 +74,7 @@ fn pass(app: &App, found: &mut Vec<Option<Found>>) -> Duration {
             continue;
         }
         let state = app.state(queue);
-        let decision = app.decide(queue, &state, &queue.policy);
+        let decision = app.decide(queue, &state, &queue.rules.policy);
         let ends = [
             time_left(&decision, now),
             queue.holds.next_end(now),
@@ -90,7 +90,7 @@ fn pass(app: &App, found: &mut Vec<Option<Found>>) -> Duration {
         });
         log.note(
             &queue.key,
-            &queue.policy,
+            &queue.rules.policy,
             LastDecision { state, decision },
             now,
         );

@@ -335,7 +335,7 @@ async fn a_client_is_told_that_answers_about_other_queues_cut_a_search_short() {
     let server = world.serve().await;
     let record = |queue: &str, times: usize| {
         let queue = server.app.queue(&key(queue)).expect("it is configured");
-        let (_, decision) = server.app.decide_and_count(queue, &queue.policy);
+        let (_, decision) = server.app.decide_and_count(queue, &queue.rules.policy);
         for _ in 0..times {
             let answer = What::Answered(Answer::new(&decision));
             let now = server.clock.now();

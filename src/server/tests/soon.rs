@@ -607,7 +607,7 @@ async fn a_call_that_asks_again_on_a_follower_keeps_its_seat_and_its_reason() {
     let queue = app.find(None, "sales").unwrap();
     let seat = SeatRequest {
         queue: &queue,
-        policy: &queue.policy,
+        policy: &queue.rules.policy,
         call_id: "a",
         ttl: Duration::from_secs(45),
     };
@@ -617,7 +617,7 @@ async fn a_call_that_asks_again_on_a_follower_keeps_its_seat_and_its_reason() {
     assert_eq!(found.id.as_str(), "r");
     let (now, state) = (app.clock.now(), app.state(&queue));
     let others = queue.holds.held_beside(&found, now);
-    let decision = decide_with(&state, &queue.policy, others, now);
+    let decision = decide_with(&state, &queue.rules.policy, others, now);
     let decision = decision.held(found.prediction, found.expires());
     let likely = decision.prediction.map(|one| one.likely);
     assert_eq!(

@@ -218,7 +218,7 @@ fn snapshot<'a>(app: &App, last: &'a [(&'a Queue, LastDecision)]) -> SnapshotJso
     let now = app.clock.now();
     let decisions = last.iter().map(|(queue, last)| {
         let LastDecision { state, decision } = last;
-        DecisionJson::new(&queue.key, &queue.policy, state, decision, now)
+        DecisionJson::new(&queue.key, &queue.rules.policy, state, decision, now)
     });
     SnapshotJson {
         decisions: decisions.collect(),

@@ -55,11 +55,11 @@ impl CachedAnswer {
     fn at(app: &App, queue: Arc<Queue>, now: Moment) -> Self {
         let version = queue.version.number();
         let state = app.state(&queue);
-        let input = DecisionInput::new(&state, &queue.policy, now);
+        let input = DecisionInput::new(&state, &queue.rules.policy, now);
         let snapshot = state.snapshot.as_deref();
         let outlook = snapshot.and_then(|snapshot| snapshot.outlook.clone());
         let decision = input.decide(outlook.as_deref(), queue.holds.held(now), now);
-        let view = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
+        let view = DecisionJson::new(&queue.key, &queue.rules.policy, &state, &decision, now);
         let text = AnswerText::new(&view, &decision);
         let fault = state
             .fault

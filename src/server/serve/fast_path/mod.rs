@@ -88,7 +88,7 @@ pub fn response(request: Request<Incoming>, body: Bytes) -> Response<Full<Bytes>
 
 impl Answers {
     fn one(&mut self, app: &App, spelling: &str, call: Option<Call>) -> Option<Bytes> {
-        let find = || find_in_path(app, spelling).filter(|queue| queue.patience.is_none());
+        let find = || find_in_path(app, spelling).filter(|queue| queue.rules.patience.is_none());
         let place = self.by_path.place(app, spelling, find)?;
         let mut text = Vec::new();
         let timing = &mut Timing::new(app.clock.now());
