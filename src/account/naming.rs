@@ -49,6 +49,42 @@ impl Naming {
     }
 }
 
+/// The names with which a task starts.
+#[derive(Debug)]
+struct FirstNames {
+    names: Names,
+    age: Duration,
+    /// Whether another task or the leader has used them. Then they stay in use until they are read again, however old they are.
+    in_use: bool,
+}
+
+impl FirstNames {
+    /// Chooses told names if it is known when they were read, and otherwise stored ones. Those are what this node read when it last led: if other
+    /// names were told since, they are newer, although nobody knows how old.
+    fn choose(
+        told: &Names,
+        told_read: Option<Moment>,
+        stored: Option<(Names, Duration)>,
+        now: Moment,
+    ) -> Option<Self> {
+        let is_told = told.queues.is_some() || told.statuses.is_some();
+        if let Some(read) = told_read.filter(|_| is_told) {
+            return Some(Self {
+                names: told.clone(),
+                age: now.longest_since(read),
+                in_use: true,
+            });
+        }
+        let (names, age) = stored?;
+        let may_use = !is_told || names.to_json() == told.to_json();
+        may_use.then_some(Self {
+            names,
+            age,
+            in_use: false,
+        })
+    }
+}
+
 impl Account {
     /// Starts with the names that are told or stored. `told_read` is when an earlier task's names were read, if that is known.
     pub(super) fn restore_names(&mut self, told_read: Option<Moment>) {
@@ -56,15 +92,8 @@ impl Account {
         let store = self.deps.store.as_ref();
         let stored = store.and_then(|store| store.names(&self.deps.owner, now));
         let told = Arc::clone(&self.deps.names.borrow());
-        // A node that begins to lead goes on with the lists that it has. Its store has those that it read when it last led: newer ones may have come
-        // from other leaders since.
-        let is_told = told.queues.is_some() || told.statuses.is_some();
-        let may_use =
-            |(names, _): &(Names, Duration)| !is_told || names.to_json() == told.to_json();
-        let in_use = told_read.filter(|_| is_told);
-        let in_use = in_use.map(|read| (Names::clone(&told), now.longest_since(read)));
-        let are_in_use = in_use.is_some();
-        let Some((names, age)) = in_use.or_else(|| stored.filter(may_use)) else {
+        let first = FirstNames::choose(&told, told_read, stored, now);
+        let Some(FirstNames { names, age, in_use }) = first else {
             // The age of names from another task or node is unknown.
             self.schedule.doubt_names();
             return;
@@ -76,9 +105,8 @@ impl Account {
         }
         if names.queues.is_some() {
             let is_old = age >= NAMES_LIVE;
-            // Those that a task has used stay in use until they are read again.
-            self.naming.is_stale = is_old && !are_in_use;
-            if is_old && are_in_use {
+            self.naming.is_stale = is_old && !in_use;
+            if is_old && in_use {
                 self.schedule.doubt_names();
             }
             // If no queue is configured by name, the list is not read again, so its age does not matter.
@@ -333,5 +361,61 @@ pub(crate) fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, F
         QueueRef::Id(id) => Some(Ok(*id)),
         QueueRef::Name(_) if names.queues.is_none() => None,
         QueueRef::Name(name) => Some(names.resolve(name).map_err(Fault::NoSuchQueue)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::fixtures::at;
+
+    fn names(queue: &str) -> Names {
+        let row = serde_json::json!({"id": 1, "name": queue}).to_string();
+        let row = RawValue::from_string(row).unwrap();
+        Names {
+            queues: Some(vec![NamedQueue::from_row(row).unwrap()]),
+            ..Names::default()
+        }
+    }
+
+    #[test]
+    fn a_task_starts_with_told_names_of_a_known_age_and_otherwise_with_stored_ones() {
+        let (day, hour) = (Duration::from_secs(86_400), Duration::from_secs(3_600));
+        let (now, read) = (at(100_000), at(100_000 - 3_600));
+        let none = Names::default;
+        let stored = |queue| Some((names(queue), day));
+        for (case, told, told_read, stored, expected) in [
+            (
+                "told",
+                names("new"),
+                Some(read),
+                stored("old"),
+                Some(("new", hour, true)),
+            ),
+            (
+                "told, equal",
+                names("old"),
+                None,
+                stored("old"),
+                Some(("old", day, false)),
+            ),
+            ("told, others", names("new"), None, stored("old"), None),
+            (
+                "stored",
+                none(),
+                Some(read),
+                stored("old"),
+                Some(("old", day, false)),
+            ),
+            ("nothing", none(), None, None, None),
+        ] {
+            let first = FirstNames::choose(&told, told_read, stored, now);
+            let first = first.map(|first| (first.names.to_json(), first.age, first.in_use));
+            let expected =
+                expected.map(|(queue, age, in_use)| (names(queue).to_json(), age, in_use));
+            assert_eq!(first, expected, "{case}");
+        }
     }
 }
