@@ -58,7 +58,7 @@ impl Account {
                     ..
                 },
             ) if self.faults.is_answered() => {
-                let id = self.ids[place].expect("a polled queue has an id");
+                let id = self.queues[place].id.expect("a polled queue has an id");
                 Arc::new(Fault::NoSuchQueue(NoSuchQueue::Id(id)))
             }
             _ => Arc::clone(fault),

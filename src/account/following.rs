@@ -53,9 +53,9 @@ impl Account {
         let Some(mut cluster) = self.deps.cluster.take() else {
             return Followed::Leads;
         };
-        self.failing_elsewhere = (0..self.failing_elsewhere.len())
-            .map(|place| self.is_failing(place))
-            .collect();
+        for place in 0..self.queues.len() {
+            self.queues[place].failing_elsewhere = self.is_failing(place);
+        }
         self.polls = false;
         self.forget_outlooks();
         self.forget_reports();
@@ -100,8 +100,8 @@ impl Account {
     /// Starts leading, as after a restart without any loss.
     pub(super) fn lead(mut self) -> Self {
         // This node finds its own faults; those of the last leader may not apply.
-        let shown = self.deps.queues.iter().zip(&self.shown);
-        for (queue, _) in shown.filter(|(_, fault)| fault.is_some()) {
+        let shown = self.deps.queues.iter().zip(&self.queues);
+        for (queue, _) in shown.filter(|(_, at_work)| at_work.shown.is_some()) {
             self.deps.board.fault(&queue.key, None);
         }
         let failing_guests = std::mem::take(&mut self.failing_guests);
@@ -154,9 +154,9 @@ impl Account {
         if was == fault {
             return;
         }
-        for (queue, shown) in self.deps.queues.iter().zip(&mut self.shown) {
+        for (queue, at_work) in self.deps.queues.iter().zip(&mut self.queues) {
             self.deps.board.fault(&queue.key, fault.clone());
-            shown.clone_from(&fault);
+            at_work.shown.clone_from(&fault);
         }
         self.show_account_fault(fault.map(|fault| PresentFault { fault, since: now }));
         if !is_down {

@@ -160,10 +160,10 @@ impl Account {
                 held: holds.held_since(now),
             }
         };
-        let ids = &self.ids;
-        let settled = self
-            .foresight
-            .look(place, |place| ids[place], (snapshot.as_of, free), now);
+        let queues = &self.queues;
+        let settled =
+            self.foresight
+                .look(place, |place| queues[place].id, (snapshot.as_of, free), now);
         for outcome in settled {
             let key = &self.deps.queues[outcome.queue].key;
             self.deps
@@ -180,7 +180,7 @@ impl Account {
         };
         let may = self.may_foresee(now);
         for place in 0..self.deps.queues.len() {
-            let (rejected, accepted) = self.questions[place].0.at_zero_seats();
+            let (rejected, accepted) = self.queues[place].meters.at_zero_seats();
             let decided = Decided { rejected, accepted };
             let key = &self.deps.queues[place].key;
             let held = self.deps.reservations.queue(key).held_since(now);
@@ -190,8 +190,12 @@ impl Account {
                 .new_calls(place, decided, reserved as u32, now);
             let at_zero = self.predict(place, &held, before, now);
             let state = self.soon_state(place, may);
-            self.foresight
-                .count_calls((place, self.ids[place]), calls, (at_zero, state), now);
+            self.foresight.count_calls(
+                (place, self.queues[place].id),
+                calls,
+                (at_zero, state),
+                now,
+            );
         }
         if self.foresight.take_time_to_keep(now) {
             self.keep_foresight();

@@ -46,7 +46,7 @@ impl Account {
             let round = rounds[place].members;
             self.schedule
                 .polled_before(place, now.saturating_sub(polled), round, now);
-            if self.failing_elsewhere[place] {
+            if self.queues[place].failing_elsewhere {
                 self.schedule.poll_anew(place); // It may have failed only there.
             }
             self.show_taken(place);
@@ -84,10 +84,11 @@ impl Account {
 
     /// Returns all current knowledge, for another task to take over.
     pub(super) fn known(&self) -> Known {
-        let failing = (0..self.ids.len()).filter(|place| self.is_failing(*place));
-        let failing = failing.filter_map(|place| self.ids[place]);
-        let queues = self.ids.iter().enumerate();
-        let queues = queues.filter_map(|(place, id)| Some(((*id)?, self.roster.last_poll(place)?)));
+        let failing = (0..self.queues.len()).filter(|place| self.is_failing(*place));
+        let failing = failing.filter_map(|place| self.queues[place].id);
+        let queues = self.queues.iter().enumerate();
+        let queues =
+            queues.filter_map(|(place, queue)| Some((queue.id?, self.roster.last_poll(place)?)));
         Known {
             queues: queues.collect(),
             agents: self.roster.known_beside_polls(),
@@ -116,7 +117,7 @@ impl Account {
 
     /// Stores a poll at once, because the queue's next turn may be far off.
     pub(super) fn keep_poll(&self, place: usize) {
-        let (Some(store), Some(id)) = (&self.deps.store, self.ids[place]) else {
+        let (Some(store), Some(id)) = (&self.deps.store, self.queues[place].id) else {
             return;
         };
         if let Some(poll) = self.roster.last_poll(place) {

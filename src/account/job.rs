@@ -163,8 +163,10 @@ impl Account {
                 .board
                 .attempt(&self.deps.queues[queue].key, self.deps.clock.now());
         }
-        let id =
-            |queue: usize| self.ids[queue].expect("only queues whose ids are known are polled");
+        let id = |queue: usize| {
+            let id = self.queues[queue].id;
+            id.expect("only queues whose ids are known are polled")
+        };
         let work = match job {
             Job::Queues => Work::Queues,
             Job::Statuses => Work::Statuses,
@@ -186,7 +188,7 @@ impl Account {
             "reading a list"
         );
         let number = match job {
-            Job::Poll(queue) => Some(self.numbers[queue]),
+            Job::Poll(queue) => Some(self.queues[queue].number),
             _ => None,
         };
         jobs.spawn(async move {

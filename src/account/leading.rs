@@ -123,7 +123,7 @@ impl Account {
         }
         let names = self.deps.queues.iter();
         let polled = Polled {
-            ids: self.ids.iter().flatten().copied().collect(),
+            ids: self.queues.iter().filter_map(|queue| queue.id).collect(),
             names: names.map(|queue| Arc::clone(&queue.key.queue)).collect(),
         };
         if self.told.queues.as_deref() != Some(&polled) {
@@ -149,9 +149,9 @@ impl Account {
     fn add_rows(&mut self, entry: &mut Entry) {
         // The config may have a queue twice.
         let mut newest: BTreeMap<u64, (Moment, usize)> = BTreeMap::new();
-        for (place, id) in self.ids.iter().enumerate() {
-            if let (Some(id), Some(polled)) = (id, self.roster.polled(place)) {
-                let known = newest.entry(*id).or_insert((polled, place));
+        for (place, queue) in self.queues.iter().enumerate() {
+            if let (Some(id), Some(polled)) = (queue.id, self.roster.polled(place)) {
+                let known = newest.entry(id).or_insert((polled, place));
                 if polled.boot > known.0.boot {
                     *known = (polled, place);
                 }

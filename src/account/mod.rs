@@ -40,6 +40,7 @@ mod opening;
 mod permits;
 pub mod plan;
 mod publish;
+mod queue;
 mod remote;
 mod results;
 pub mod roster;
@@ -74,6 +75,7 @@ use self::{
     looking::Looking,
     naming::Naming,
     opening::Opening,
+    queue::QueueAtWork,
     token::LOOK_EVERY,
 };
 pub use self::{
@@ -98,8 +100,6 @@ use crate::{
     budget::Purpose,
     calltools::Tally,
     clock::Moment,
-    decision::board::QueueKey,
-    metrics::{Metrics, QueueMeters},
     model::{digest::Digest, fault::Fault},
     process::heartbeat::TURN,
 };
@@ -134,15 +134,11 @@ pub struct Account {
     foresight: Foresight,
     /// Whether this task polls: always without a cluster, and in one while this node leads. A follower plans nothing and predicts nothing.
     polls: bool,
-    /// The ids of the queues, once they are known, in the order of the config.
-    ids: Vec<Option<u64>>,
-    /// Numbers that stay with their queues when a new config moves them.
-    numbers: Vec<u64>,
+    /// The queues, in the order of the config, as in `deps.queues`.
+    queues: Vec<QueueAtWork>,
     last_number: u64,
     naming: Naming,
     opening: Opening,
-    /// Questions about each queue: its counters, and their value at the last look.
-    questions: Vec<(Arc<QueueMeters>, u64)>,
     /// Questions that waited, at the last look.
     patient: u64,
     /// Callers that wait for running jobs.
@@ -166,11 +162,6 @@ pub struct Account {
     has_news: bool,
     /// What the other nodes want of this one while it leads.
     wishes: Wishes,
-    /// The fault that the board shows for each queue.
-    shown: Vec<Option<Arc<Fault>>>,
-    /// Whether another node says that the queue's own polls fail, for each queue. A follower has it from the leader. A node that polls has it from the
-    /// last leader or the task before, until its own poll succeeds.
-    failing_elsewhere: Vec<bool>,
     /// The queues that only other nodes have, by name or id in their configs, whose own polls failed for the last leader. If this node leads, it polls
     /// them as soon as it hears of them.
     failing_guests: BTreeSet<Arc<str>>,
@@ -196,8 +187,6 @@ impl Account {
         let name: Arc<str> = deps.owner.account.as_str().into();
         let mut account = Self {
             faults: Faults::new(Arc::clone(&name), deps.queues.len()),
-            shown: vec![None; deps.queues.len()],
-            failing_elsewhere: vec![false; deps.queues.len()],
             name,
             schedule: Schedule::new(
                 deps.queues.iter().map(QueueSettings::need),
@@ -212,16 +201,13 @@ impl Account {
             headcount: Headcount::default(),
             foresight: Foresight::new(deps.queues.len(), deps.clock.now()),
             polls: !is_follower(&deps),
-            ids: vec![None; deps.queues.len()],
-            numbers: (0..deps.queues.len() as u64).collect(),
+            queues: (0..)
+                .zip(&deps.queues)
+                .map(|(number, queue)| QueueAtWork::new(number, &deps.metrics, &queue.key))
+                .collect(),
             last_number: deps.queues.len() as u64,
             naming: Naming::default(),
             opening: Opening::default(),
-            questions: deps
-                .queues
-                .iter()
-                .map(|queue| questions(&deps.metrics, &queue.key))
-                .collect(),
             patient: 0,
             waiters: HashMap::new(),
             told: Told::default(),
@@ -382,11 +368,8 @@ impl Account {
 
     /// Returns how often each queue was asked about on this node since the last call.
     fn new_questions(&mut self) -> Vec<u64> {
-        let new = |(meters, seen): &mut (Arc<QueueMeters>, u64)| {
-            let asked = meters.asked();
-            asked - std::mem::replace(seen, asked)
-        };
-        self.questions.iter_mut().map(new).collect()
+        let queues = self.queues.iter_mut();
+        queues.map(QueueAtWork::new_questions).collect()
     }
 
     /// Tells the schedule about new questions, here and on other nodes: they are demand.
@@ -407,14 +390,4 @@ impl Account {
     fn now(&self) -> Duration {
         self.deps.clock.boot()
     }
-}
-
-/// Starts counting the questions about a queue.
-fn questions(metrics: &Metrics, key: &QueueKey) -> (Arc<QueueMeters>, u64) {
-    // Those of other nodes' queues are not shown here.
-    let meters = metrics
-        .queue(key)
-        .unwrap_or_else(|| Arc::new(QueueMeters::new(key.clone())));
-    let asked = meters.asked();
-    (meters, asked)
 }

@@ -252,7 +252,8 @@ impl Account {
                 None => {}
                 Some(Ok(id)) => {
                     let is_new = self.identify(place, id, &names);
-                    self.failing_elsewhere[place] |= is_new && self.naming.failing.contains(&id);
+                    self.queues[place].failing_elsewhere |=
+                        is_new && self.naming.failing.contains(&id);
                     if let (true, Some(poll)) = (is_new, self.naming.handed.get(&id)) {
                         self.roster.recall_poll(place, poll.clone());
                         recalled.push(place);
@@ -283,7 +284,7 @@ impl Account {
     }
 
     fn lose_id(&mut self, place: usize, fault: &Fault) {
-        if self.ids[place].take().is_some() {
+        if self.queues[place].id.take().is_some() {
             self.schedule.id_lost(place);
         }
         let now = self.deps.clock.now();
@@ -301,14 +302,15 @@ impl Account {
             self.roster.forget_queue(place);
             self.foresight.forget_queue(place);
             self.schedule.id_changed(place);
-            (self.shown[place], self.failing_elsewhere[place]) = (None, false);
+            let queue = &mut self.queues[place];
+            (queue.shown, queue.failing_elsewhere) = (None, false);
         }
         let name: Option<Arc<str>> = names.queue_name(id).map(Arc::from);
         if is_another || shown.id.is_none() || shown.name != name {
             self.deps.board.identify(key, id, name);
         }
         self.schedule.id_known(place);
-        let is_new = self.ids[place].replace(id) != Some(id);
+        let is_new = self.queues[place].id.replace(id) != Some(id);
         if is_new {
             self.warn_of_a_queue_twice(place, id);
         }
@@ -317,8 +319,8 @@ impl Account {
 
     /// Warns that another queue of the config has the same id. Each of them is polled and answers by its own rule.
     fn warn_of_a_queue_twice(&self, place: usize, id: u64) {
-        let ids = self.ids.iter().enumerate();
-        let mut same = ids.filter(|(other, known)| *other != place && **known == Some(id));
+        let queues = self.queues.iter().enumerate();
+        let mut same = queues.filter(|(other, queue)| *other != place && queue.id == Some(id));
         if let Some((other, _)) = same.next() {
             let queues = &self.deps.queues;
             tracing::warn!(
@@ -335,7 +337,7 @@ impl Account {
     pub(super) fn ended_for_another_queue(&mut self, place: usize) {
         let (job, now) = (Job::Poll(place), self.now());
         self.schedule.ended(job, Ending::Unpaid, now, 0.0);
-        if self.ids[place].is_some() {
+        if self.queues[place].id.is_some() {
             return;
         }
         let none = || Fault::down(Down::TimeOut, "the queue's id is not known yet");

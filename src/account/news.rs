@@ -76,7 +76,7 @@ impl Account {
             );
             return;
         };
-        let places = (0..self.ids.len()).filter(|place| self.ids[*place] == Some(queue));
+        let places = (0..self.queues.len()).filter(|place| self.queues[*place].id == Some(queue));
         for place in places.collect::<Vec<_>>() {
             let poll = Poll {
                 as_of: rows.as_of,
@@ -114,7 +114,7 @@ impl Account {
         for shown in &news.shown {
             let place = self.place_named(&shown.queue);
             if let Some(place) = place {
-                self.failing_elsewhere[place] = shown.fails;
+                self.queues[place].failing_elsewhere = shown.fails;
             }
             match place.is_none() && shown.fails {
                 true => self.failing_guests.insert(Arc::clone(&shown.queue)),
@@ -151,9 +151,9 @@ impl Account {
             };
             let (board, key) = (&self.deps.board, &self.deps.queues[place].key);
             board.plan(key, shown.max_age, shown.members_max_age);
-            if self.shown[place] != shown.fault {
+            if self.queues[place].shown != shown.fault {
                 board.fault(key, shown.fault.clone());
-                self.shown[place].clone_from(&shown.fault);
+                self.queues[place].shown.clone_from(&shown.fault);
             }
         }
         if let Some(fault) = &news.fault {

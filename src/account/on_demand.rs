@@ -61,7 +61,7 @@ impl Account {
     }
 
     pub(super) fn count_patient(&self) -> u64 {
-        let patient = self.questions.iter().map(|(meters, _)| meters.patient());
+        let patient = self.queues.iter().map(|queue| queue.meters.patient());
         patient.sum()
     }
 
@@ -167,6 +167,6 @@ impl Account {
             .queues
             .iter()
             .position(|polled| polled.key == *queue)?;
-        self.ids[place].map(|_| place)
+        self.queues[place].id.map(|_| place)
     }
 }

@@ -29,7 +29,7 @@ impl Account {
         self.deps
             .board
             .publish(key, snapshot, self.deps.clock.now());
-        self.shown[place] = None;
+        self.queues[place].shown = None;
     }
 
     /// Publishes newer statuses in all queues that were polled before. A queue whose own polls fail may be gone, so its data is not renewed.
@@ -100,7 +100,7 @@ impl Account {
     /// Returns whether a queue's own polls fail, on this node or on the leader. It may be gone, so newer rows from other lists do not renew it. A new
     /// leader takes the last one's word until its own poll succeeds.
     pub(super) fn is_failing(&self, place: usize) -> bool {
-        self.failing_elsewhere[place] || self.polls && self.faults.has_own(place)
+        self.queues[place].failing_elsewhere || self.polls && self.faults.has_own(place)
     }
 
     /// Returns a queue's agents without a new poll: with their newest rows, unless its own polls fail.
@@ -137,7 +137,7 @@ impl Account {
     /// Takes over the seats that are held under the queue's id. An earlier config named the queue so, and may not have known its name.
     fn inherit_seats(&self, place: usize) {
         let queue = &self.deps.queues[place];
-        let (QueueRef::Name(_), Some(id)) = (&queue.reference, self.ids[place]) else {
+        let (QueueRef::Name(_), Some(id)) = (&queue.reference, self.queues[place].id) else {
             return;
         };
         let by_id = QueueKey::new(Arc::clone(&self.name), id.to_string());
@@ -227,12 +227,12 @@ impl Account {
                 self.forget_outlook(place);
             }
             let fault = self.faults.of_queue(place);
-            if self.shown[place].as_ref() != fault {
+            if self.queues[place].shown.as_ref() != fault {
                 let fault = fault.cloned();
                 self.deps
                     .board
                     .fault(&self.deps.queues[place].key, fault.clone());
-                self.shown[place] = fault;
+                self.queues[place].shown = fault;
             }
         }
         let present = self.faults.present().cloned();

@@ -33,7 +33,7 @@ impl Account {
         } = done;
         self.explain_again(&names, &mut outcome);
         if let (Job::Poll(place), Outcome::Agents(id, _)) = (job, &outcome)
-            && self.ids[place] != Some(*id)
+            && self.queues[place].id != Some(*id)
         {
             return self.ended_for_another_queue(place);
         }
@@ -90,7 +90,7 @@ impl Account {
         let Some(number) = done.number else {
             return Some(done.job);
         };
-        let place = self.numbers.iter().position(|one| *one == number)?;
+        let place = self.queues.iter().position(|one| one.number == number)?;
         Some(Job::Poll(place))
     }
 
@@ -199,7 +199,7 @@ impl Account {
         self.feed_health.polled();
         self.roster.poll(place, as_of, took, complete, rows);
         self.keep_poll(place);
-        self.failing_elsewhere[place] = false;
+        self.queues[place].failing_elsewhere = false;
         self.publish(place);
         self.renew_others(Some(place));
         self.count_heads();

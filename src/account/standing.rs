@@ -38,10 +38,15 @@ impl Account {
     /// Updates the report about calls at zero seats, and logs where the rule has begun or ceased to act.
     pub(super) fn tell_foresight(&self, now: Moment) {
         let may = self.may_foresee(now);
-        let queues = self.deps.queues.iter().zip(&self.ids).enumerate();
-        let queues = queues.map(|(place, (queue, id))| {
+        let queues = self.deps.queues.iter().zip(&self.queues).enumerate();
+        let queues = queues.map(|(place, (queue, at_work))| {
             let state = self.soon_state(place, may);
-            (Arc::clone(&queue.key.queue), *id, queue.soon.terms, state)
+            (
+                Arc::clone(&queue.key.queue),
+                at_work.id,
+                queue.soon.terms,
+                state,
+            )
         });
         let report = self.foresight.report(queues, now);
         let told = self.deps.health.borrow().soon.clone();

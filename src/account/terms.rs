@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{Account, QueueSettings, TokenKeeper, naming::id_of};
+use super::{Account, QueueSettings, TokenKeeper, naming::id_of, queue::QueueAtWork};
 use crate::{
     account::schedule::Job,
     budget::Budget,
@@ -93,25 +93,10 @@ impl Account {
         self.roster.rearrange(&places);
         self.foresight.rearrange(&places);
         self.move_waiters(&places);
-        let numbers = |was: &Option<usize>| was.map(|was| self.numbers[was]);
-        let numbers: Vec<_> = places.iter().map(numbers).collect();
-        self.numbers = numbers
-            .into_iter()
-            .map(|number| number.unwrap_or_else(|| self.new_number()))
-            .collect();
-        let ids = places.iter().map(|was| self.ids[(*was)?]);
-        self.ids = ids.collect();
-        let shown = places.iter().map(|was| self.shown[(*was)?].clone());
-        self.shown = shown.collect();
-        let failing = queues.iter().zip(&places).map(|(queue, was)| match was {
-            Some(was) => self.failing_elsewhere[*was],
-            None => self.failing_guests.remove(&queue.key.queue),
-        });
-        self.failing_elsewhere = failing.collect();
+        self.move_queues(&queues, &places);
         let before = std::mem::replace(&mut self.deps.queues, queues);
         self.deps.options = options;
         self.carry(&before, &places);
-        self.count_from_now(&before, &places);
         self.resolve();
         self.look_at_rules();
         self.show_queues(&before, &places);
@@ -139,7 +124,7 @@ impl Account {
             .collect();
         for (queue, found) in queues.iter().zip(&mut places) {
             if let (None, Some(id)) = (&found, id(&queue.reference)) {
-                *found = place(&|now, _| self.ids[now] == Some(id));
+                *found = place(&|now, _| self.queues[now].id == Some(id));
             }
         }
         places
@@ -165,17 +150,28 @@ impl Account {
         self.deps.reservations.drop_names(&names);
     }
 
-    /// Starts counting the demand for new queues. Earlier questions about them do not count.
-    fn count_from_now(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
-        let queues = self.deps.queues.iter().zip(places);
-        let questions = queues.map(|(queue, was)| {
-            let same = was.filter(|was| before[*was].key == queue.key);
-            match same {
-                Some(was) => self.questions[was].clone(),
-                None => super::questions(&self.deps.metrics, &queue.key),
-            }
-        });
-        self.questions = questions.collect();
+    /// Keeps what the task knows about each queue that it had before.
+    fn move_queues(&mut self, queues: &[QueueSettings], places: &[Option<usize>]) {
+        let mut before: Vec<_> = std::mem::take(&mut self.queues)
+            .into_iter()
+            .map(Some)
+            .collect();
+        for (queue, was) in queues.iter().zip(places) {
+            let known = was.map(|was| {
+                let known = before[was].take();
+                let is_same = self.deps.queues[was].key == queue.key;
+                (known.expect("two queues have different places"), is_same)
+            });
+            let next = match known {
+                Some((known, true)) => known,
+                Some((known, false)) => known.with_key(&self.deps.metrics, &queue.key),
+                None => QueueAtWork {
+                    failing_elsewhere: self.failing_guests.remove(&queue.key.queue),
+                    ..QueueAtWork::new(self.new_number(), &self.deps.metrics, &queue.key)
+                },
+            };
+            self.queues.push(next);
+        }
     }
 
     /// Measures queues by their new rules, and publishes the results.

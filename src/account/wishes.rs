@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{Account, QueueSettings, naming::id_of};
+use super::{Account, QueueSettings, naming::id_of, queue::QueueAtWork};
 use crate::{
     cluster::{
         member::{MAX_NODES, Member, Status},
@@ -15,7 +15,6 @@ use crate::{
     },
     config::{self, QueueRef},
     decision::board::QueueKey,
-    metrics::QueueMeters,
     model::digest::Digest,
 };
 
@@ -87,8 +86,7 @@ impl Account {
         forwarded: &mut JoinSet<()>,
     ) {
         let now = self.deps.clock.now().boot;
-        let asked = |(meters, seen): &(Arc<QueueMeters>, u64)| meters.asked() != *seen;
-        let interval = match self.questions.iter().any(asked) {
+        let interval = match self.queues.iter().any(QueueAtWork::is_asked_again) {
             true => EVERY,
             false => EVERY_AT_REST,
         };

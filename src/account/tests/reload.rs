@@ -3,10 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::{
-    account::feeds::{Feed, Standing},
-    metrics::Metrics,
-};
+use crate::account::feeds::{Feed, Standing};
 
 /// The maximum of requests beyond the pace: those due at the moment of a reload.
 const SLACK: f64 = 3.0;
@@ -265,9 +262,9 @@ async fn questions_before_a_task_started_are_no_new_demand() {
     for _ in 0..1_000 {
         fixture.question(1);
     }
-    let metrics: &Metrics = &fixture.metrics;
-    let (meters, seen) = questions(metrics, &fixture.keys[1]);
-    assert_eq!((meters.asked(), seen), (1_000, 1_000));
+    let queue = QueueAtWork::new(1, &fixture.metrics, &fixture.keys[1]);
+    assert_eq!((queue.meters.asked(), queue.asked), (1_000, 1_000));
+    assert!(!queue.is_asked_again());
 }
 
 #[tokio::test(start_paused = true)]
