@@ -19,6 +19,8 @@ pub(super) struct QueueAtWork {
     pub meters: Arc<QueueMeters>,
     /// How many questions its counters had at the last look.
     pub asked: u64,
+    /// Questions to other nodes that the schedule does not know yet.
+    pub asked_elsewhere: u64,
     /// The fault that the board shows.
     pub shown: Option<Arc<Fault>>,
     /// Whether another node says that its own polls fail. A follower has it from the leader. A node that polls has it from the last leader or the task
@@ -35,6 +37,7 @@ impl QueueAtWork {
             number,
             asked: meters.asked(),
             meters,
+            asked_elsewhere: 0,
             shown: None,
             failing_elsewhere: false,
         }

@@ -42,8 +42,6 @@ pub(super) struct Wishes {
     nodes: BTreeMap<String, Wish>,
     /// How many of the account's queues are guests. They come last.
     guests: usize,
-    /// The questions to other nodes, by place.
-    asked: Vec<u64>,
     /// When this node last sent its own wish, as a follower, and the leader's epoch.
     sent: Option<(Duration, u64)>,
 }
@@ -164,7 +162,6 @@ impl Account {
     }
 
     fn count_asked(&mut self, node: &str, asked: &[u64]) {
-        self.wishes.asked.resize(self.deps.queues.len(), 0);
         let Some(wish) = self.wishes.nodes.get(node) else {
             return;
         };
@@ -172,7 +169,7 @@ impl Account {
             let Some(queue) = queue else { continue };
             let mut queues = self.deps.queues.iter();
             if let Some(place) = queues.position(|one| one.reference == queue.reference) {
-                let sum = &mut self.wishes.asked[place];
+                let sum = &mut self.queues[place].asked_elsewhere;
                 *sum = sum.saturating_add(*asked);
             }
         }
@@ -180,8 +177,8 @@ impl Account {
 
     /// Adds the questions to other nodes, and drops the wishes of nodes that are gone.
     pub(super) fn add_wishes(&mut self, new: &mut [u64]) {
-        for (new, asked) in new.iter_mut().zip(&mut self.wishes.asked) {
-            *new = new.saturating_add(std::mem::take(asked));
+        for (new, queue) in new.iter_mut().zip(&mut self.queues) {
+            *new = new.saturating_add(std::mem::take(&mut queue.asked_elsewhere));
         }
         let (now, before) = (self.deps.clock.now().boot, self.wishes.nodes.len());
         let lives = |wish: &Wish| now < wish.heard + FORGOTTEN_AFTER;
@@ -247,7 +244,6 @@ impl Account {
             return;
         }
         self.arrange(queues, self.deps.options);
-        self.wishes.asked = vec![0; self.deps.queues.len()];
         let was: Vec<_> = was.into_iter().map(|was| was.key).collect();
         let lacks = |all: &[QueueKey], key: &QueueKey| !all.contains(key);
         let joined: Vec<_> = is.iter().filter(|key| lacks(&was, key)).collect();
