@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     data_set::{Claim, Spoilt},
+    engine_clock::EngineClock,
     missing::{Confirmed, Missed},
     nodes::Node,
     together::Before,
@@ -110,10 +111,7 @@ pub struct Task {
     is_claimed: bool,
     /// A claim that was not granted is not repeated before this time, so this node does not try to take the lease.
     next_claim: Duration,
-    /// The engine's clock at its last answer, and ours at the same moment.
-    engine_time: Option<(Duration, Duration)>,
-    suspect_since: Option<Moment>,
-    up_to_date: Option<Moment>,
+    engine_clock: EngineClock,
     is_up: bool,
     /// What the engine refused to the last command.
     refusal: Option<Arc<EngineRefusal>>,
@@ -213,9 +211,7 @@ impl Task {
             not_before: Duration::ZERO,
             is_claimed: false,
             next_claim: Duration::ZERO,
-            engine_time: None,
-            suspect_since: None,
-            up_to_date: None,
+            engine_clock: EngineClock::default(),
             is_up: false,
             refusal: None,
             has_lost_news: false,

@@ -24,7 +24,7 @@ impl Task {
         }
         if self.leads() {
             // Only this node has written since.
-            self.up_to_date = Some(begun);
+            self.engine_clock.up_to_date = Some(begun);
             self.lead_until(self.acts_until());
         } else if self.now().boot < self.acts_until() {
             self.assume().await;

@@ -217,7 +217,7 @@ impl Task {
             refusal: self.refusal.clone(),
             leads,
             epoch,
-            up_to_date: self.up_to_date,
+            up_to_date: self.engine_clock.up_to_date,
             nodes,
         };
         self.parts.status.send_replace(status);

@@ -28,7 +28,7 @@ impl Task {
         // The entry behind the last gap, and the one before which the log lacks entries.
         let (mut behind_gap, mut lacks_before) = (None, None);
         let is_late = |at: Moment| self.now().shortest_since(at) > LATE;
-        let is_late = self.up_to_date.is_none_or(is_late);
+        let is_late = self.engine_clock.up_to_date.is_none_or(is_late);
         loop {
             let command = Command::Read {
                 after: self.position,
@@ -65,8 +65,9 @@ impl Task {
                 (behind_gap, with_checkpoint) = (Some(behind), true);
                 self.is_synced = false; // The next read may get no answer.
             } else if is_last {
-                (self.is_synced, self.up_to_date) = (true, Some(asked));
-                self.suspect_since = None;
+                self.is_synced = true;
+                self.engine_clock.up_to_date = Some(asked);
+                self.engine_clock.suspect_since = None;
                 self.gave_up = false;
                 self.look_behind_a_gap().await;
                 if self.others_know() {
@@ -83,7 +84,7 @@ impl Task {
             asked,
             now: self.now(),
             engine,
-            suspect_since: self.suspect_since,
+            suspect_since: self.engine_clock.suspect_since,
             is_old,
             format: self.parts.format,
         }

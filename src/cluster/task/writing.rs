@@ -52,12 +52,9 @@ const MAX_UNTOLD: usize = 1_024;
 impl Task {
     pub(super) fn writing(&self) -> Writing {
         let now = self.now();
-        let engine = self.engine_time.map_or(Duration::ZERO, |(engine, at)| {
-            engine.saturating_add(now.boot.saturating_sub(at))
-        });
         Writing {
             now,
-            engine,
+            engine: self.engine_clock.at(now.boot),
             format: self.format,
         }
     }
@@ -233,7 +230,8 @@ impl Task {
                 self.checkpoint = next;
                 let now = self.now();
                 self.note_time(time, now);
-                (self.up_to_date, self.suspect_since) = (Some(now), None);
+                self.engine_clock.up_to_date = Some(now);
+                self.engine_clock.suspect_since = None;
                 true
             }
             Some(_) => {
