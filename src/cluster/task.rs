@@ -27,7 +27,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    data_set::{Claim, Spoilt},
+    data_set::{Claim, Registration, Spoilt},
     engine_clock::EngineClock,
     missing::{Confirmed, Missed},
     nodes::Node,
@@ -107,10 +107,7 @@ pub struct Task {
     next_read: Duration,
     /// Nothing is done before this time, so that an engine that does not answer is not asked again at once.
     not_before: Duration,
-    /// Whether the account is registered under this process' key in this data set.
-    is_claimed: bool,
-    /// A claim that was not granted is not repeated before this time, so this node does not try to take the lease.
-    next_claim: Duration,
+    registration: Registration,
     engine_clock: EngineClock,
     is_up: bool,
     /// What the engine refused to the last command.
@@ -136,8 +133,6 @@ pub struct Task {
     untold: Vec<ReservationId>,
     /// Whether an entry that cannot be used was logged.
     logged_bad_entry: bool,
-    /// Whether a refused claim was logged since the last accepted one.
-    logged_refused_claim: bool,
     /// Whether an entry of another version could not be read, and no checkpoint has replaced it yet.
     unread: bool,
     /// The process stops, so this node follows and no longer leads.
@@ -172,8 +167,6 @@ pub struct Task {
     spoilt: Option<Spoilt>,
     /// The data set that the engine has named instead of discarding it.
     mark: Option<String>,
-    /// The claims that were last refused.
-    refused_claims: Vec<String>,
     /// Whether it is decided what counts after a loss of this node's ledger.
     is_settled: bool,
 }
@@ -209,8 +202,7 @@ impl Task {
             next_beat: Duration::ZERO,
             next_read: Duration::ZERO,
             not_before: Duration::ZERO,
-            is_claimed: false,
-            next_claim: Duration::ZERO,
+            registration: Registration::default(),
             engine_clock: EngineClock::default(),
             is_up: false,
             refusal: None,
@@ -226,7 +218,6 @@ impl Task {
             gave_up: false,
             untold: Vec::new(),
             logged_bad_entry: false,
-            logged_refused_claim: false,
             unread: false,
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
@@ -238,7 +229,6 @@ impl Task {
             format: codec::OLDEST,
             spoilt: None,
             mark: None,
-            refused_claims: Vec::new(),
             is_settled: false,
         }
     }
@@ -290,7 +280,7 @@ impl Task {
         let may = is_ready && self.has_company(now);
         let led = self.parts.led.load(Ordering::Relaxed);
         let rests = || self.candidate.may_take_in(now, led);
-        let claims_in = self.next_claim.saturating_sub(now);
+        let claims_in = self.registration.not_before.saturating_sub(now);
         may.then(rests).flatten().map(|wait| wait.max(claims_in))
     }
 

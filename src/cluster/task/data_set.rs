@@ -35,23 +35,38 @@ pub(super) enum Claim {
     Unanswered,
 }
 
+/// The claim to the account under this process' key.
+#[derive(Debug, Default)]
+pub(super) struct Registration {
+    /// Whether it is registered in this data set.
+    is_claimed: bool,
+    /// A claim that was not granted is not repeated before this time, so this node does not try to take the lease.
+    pub(super) not_before: Duration,
+    /// The claims that were last refused.
+    refused: Vec<String>,
+    /// Whether a refused claim was logged since the last accepted one.
+    is_logged: bool,
+}
+
 impl Task {
     /// Registers the account under this key, at first and with each new token. Under two keys, two nodes would each spend an hour. Its address and
     /// token belong to one key, and so does its name, as on one machine.
     pub(super) async fn claim(&mut self) -> Claim {
         let claim = self.ask_for_claim().await;
         if claim != Claim::Granted {
-            self.next_claim = self.next_beat;
+            self.registration.not_before = self.next_beat;
         }
         claim
     }
 
     async fn ask_for_claim(&mut self) -> Claim {
         // The sender lives as long as the account's member.
-        self.is_claimed &= !self.parts.claims.has_changed().unwrap_or(false);
-        self.is_claimed &= !self.beats.is_multiple_of(CLAIM_AGAIN);
+        let has_changed = self.parts.claims.has_changed().unwrap_or(false);
+        if has_changed || self.beats.is_multiple_of(CLAIM_AGAIN) {
+            self.registration.is_claimed = false;
+        }
         let claims = self.parts.claims.borrow_and_update().clone();
-        if self.is_claimed || claims.is_empty() {
+        if self.registration.is_claimed || claims.is_empty() {
             return Claim::Granted;
         }
         let command = Command::Claim {
@@ -69,17 +84,18 @@ impl Task {
             );
         }
         let refused = (refused > 0).then_some(refused);
-        self.is_claimed = refused.is_none();
+        self.registration.is_claimed = refused.is_none();
         match refused {
-            Some(_) => self.refused_claims = claims,
+            Some(_) => self.registration.refused = claims,
             // Another key had the account, or may have had it, and this node does not know what was sent under it.
-            None if self.refused_claims == claims || (discarded && !self.leads()) => {
-                self.refused_claims.clear();
+            None if self.registration.refused == claims || (discarded && !self.leads()) => {
+                self.registration.refused.clear();
                 self.note_another_key();
             }
             None => {}
         }
-        let was_logged = std::mem::replace(&mut self.logged_refused_claim, refused.is_some());
+        let is_logged = &mut self.registration.is_logged;
+        let was_logged = std::mem::replace(is_logged, refused.is_some());
         if let Some(number) = refused.filter(|_| !was_logged) {
             self.log_refused_claim(number);
         }
@@ -159,7 +175,8 @@ impl Task {
             (self.checkpoint, self.knows_all_of) = (None, None);
         }
         if is_new {
-            (self.is_claimed, self.checkpoint) = (false, None);
+            self.registration.is_claimed = false;
+            self.checkpoint = None;
             self.has_told_assumed = false;
         }
         if is_new || look.last < self.must_be_kept() {
