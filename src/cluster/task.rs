@@ -14,7 +14,7 @@ mod together;
 mod writing;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -27,6 +27,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    alone::Company,
     data_set::{Claim, Registration, Spoilt},
     engine_clock::EngineClock,
     missing::{Confirmed, Missed},
@@ -137,18 +138,9 @@ pub struct Task {
     unread: bool,
     /// The process stops, so this node follows and no longer leads.
     is_stopping: bool,
-    /// This node goes on without the engine.
-    is_alone: bool,
-    /// It may have sent requests that the engine does not know of.
-    owes: bool,
+    company: Company,
     /// Whether the data set may lack what its mirror has, until that is written.
     must_mirror: bool,
-    /// When the last command that was answered was sent.
-    heard: Duration,
-    /// The beats of the last looks, and when they were sent.
-    looks: VecDeque<(u64, Duration)>,
-    /// When the newest look was sent that the node that may go on alone has heard of.
-    company: Option<Duration>,
     /// Until then this node knows every request of the hour: while it leads, and a moment longer.
     knows_all_until: Duration,
     /// The data set that was new while it knew them all.
@@ -185,12 +177,11 @@ impl Task {
         Self {
             candidate: Candidate::new(parts.node.clone(), parts.lease),
             is_stopping: false,
-            is_alone: false,
             must_mirror: false,
-            owes: parts.alone.as_ref() == Some(&parts.name),
-            heard: parts.clock.now().boot,
-            looks: VecDeque::new(),
-            company: None,
+            company: Company::new(
+                parts.alone.as_ref() == Some(&parts.name),
+                parts.clock.now().boot,
+            ),
             parts,
             standing: Standing::default(),
             position: Position::default(),
@@ -334,7 +325,7 @@ impl Task {
         let refusal = answered.as_ref().err().and_then(EngineError::refusal);
         self.refusal = refusal.map(Arc::new);
         if self.is_up {
-            self.heard = sent;
+            self.company.heard = sent;
         }
         match answered {
             Ok(reply) => Some(reply),

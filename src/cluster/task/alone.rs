@@ -3,7 +3,11 @@
 //! The other nodes cannot know whether that node goes on alone. So they send requests only while they see that it reaches the engine, and stop
 //! before it begins. They go on once it is back and has stored a mirror of what it sent.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use super::{Task, nodes::Info};
 use crate::cluster::member::Role;
@@ -15,6 +19,49 @@ const MARGIN: Duration = Duration::from_secs(3);
 /// How many looks are remembered: those of some leases. Older looks prove nothing.
 const MAX_LOOKS: usize = 16;
 
+/// Whether this node is alone, and whether the node that may go on alone has company.
+#[derive(Debug)]
+pub(super) struct Company {
+    /// This node goes on without the engine.
+    pub(super) is_alone: bool,
+    /// It may have sent requests that the engine does not know of.
+    pub(super) owes: bool,
+    /// When the last command that was answered was sent.
+    pub(super) heard: Duration,
+    /// The beats of the last looks, and when they were sent.
+    looks: VecDeque<(u64, Duration)>,
+    /// When the newest look was sent that the node that may go on alone has heard of.
+    seen: Option<Duration>,
+}
+
+impl Company {
+    pub(super) fn new(owes: bool, heard: Duration) -> Self {
+        Self {
+            is_alone: false,
+            owes,
+            heard,
+            looks: VecDeque::new(),
+            seen: None,
+        }
+    }
+
+    /// Notes when a look was sent.
+    fn note_look(&mut self, beat: u64, sent: Duration) {
+        self.looks.push_back((beat, sent));
+        if self.looks.len() > MAX_LOOKS {
+            self.looks.pop_front();
+        }
+    }
+
+    /// Notes that the node that may go on alone has heard of the look with this beat.
+    fn note_seen(&mut self, beat: u64) {
+        let mut looks = self.looks.iter();
+        if let Some((_, sent)) = looks.find(|(number, _)| *number == beat) {
+            self.seen = self.seen.max(Some(*sent));
+        }
+    }
+}
+
 impl Task {
     pub(super) fn may_go_on_alone(&self) -> bool {
         self.parts.alone.as_ref() == Some(&self.parts.name)
@@ -22,7 +69,7 @@ impl Task {
 
     /// Returns until when this node may act as the leader.
     pub(super) fn acts_until(&self) -> Duration {
-        match self.is_alone {
+        match self.company.is_alone {
             true => Duration::MAX,
             false => self.candidate.acts_until().min(self.has_company_until()),
         }
@@ -37,16 +84,13 @@ impl Task {
         if self.parts.alone.is_none() || self.may_go_on_alone() {
             return Duration::MAX;
         }
-        let company = self.company.map(|company| company + self.parts.lease * 2);
-        company.unwrap_or(Duration::ZERO)
+        let seen = self.company.seen;
+        seen.map_or(Duration::ZERO, |seen| seen + self.parts.lease * 2)
     }
 
     /// Notes when a look was sent. The node that may go on alone hears of it.
     pub(super) fn note_look(&mut self, sent: Duration) {
-        self.looks.push_back((self.beats, sent));
-        if self.looks.len() > MAX_LOOKS {
-            self.looks.pop_front();
-        }
+        self.company.note_look(self.beats, sent);
     }
 
     /// Returns the newest look of each other node, if this is the node that may go on alone. They need to know that it has heard of them.
@@ -63,25 +107,23 @@ impl Task {
         if info.owes || self.parts.alone.as_ref() != Some(&info.name) {
             return;
         }
-        let beat = info.heard_of.get(&self.parts.node);
-        let mut looks = self.looks.iter();
-        if let Some((_, sent)) = looks.find(|(number, _)| Some(number) == beat) {
-            self.company = self.company.max(Some(*sent));
+        if let Some(beat) = info.heard_of.get(&self.parts.node) {
+            self.company.note_seen(*beat);
         }
     }
 
     /// Called while the engine does not answer. Goes on alone if that lasts, and if this is the node that may.
     pub(super) fn go_on_alone(&mut self) {
         let now = self.now().boot;
-        let begins = self.heard + self.parts.lease * 2 + MARGIN;
+        let begins = self.company.heard + self.parts.lease * 2 + MARGIN;
         if !self.may_go_on_alone() || self.is_stopping {
             return;
         }
-        if !self.is_alone {
+        if !self.company.is_alone {
             if self.leads() || now < begins || !self.has_told_all() {
                 return;
             }
-            (self.is_alone, self.owes) = (true, true);
+            (self.company.is_alone, self.company.owes) = (true, true);
             if let Some(budget) = &self.parts.budget {
                 budget.go_on_alone(true);
             }
@@ -100,7 +142,7 @@ impl Task {
 
     /// The engine answers again. The lease decides who leads.
     pub(super) fn end_alone(&mut self) {
-        if std::mem::take(&mut self.is_alone) {
+        if std::mem::take(&mut self.company.is_alone) {
             self.depose();
             tracing::info!(
                 account = &*self.parts.account,

@@ -188,7 +188,7 @@ impl Task {
         }
         let must_tell = !self.has_told_assumed && !self.assumed().is_empty();
         self.must_mirror |= is_new || went_back || has_another_leader || must_tell;
-        if !(self.must_mirror || self.owes) {
+        if !(self.must_mirror || self.company.owes) {
             return;
         }
         if self.may_go_on_alone() {
@@ -210,7 +210,7 @@ impl Task {
         };
         if self.ask(&command).await == Some(Reply::Done(true)) {
             self.generation = Some(look.generation.clone());
-            (self.owes, self.must_mirror) = (false, false);
+            (self.company.owes, self.must_mirror) = (false, false);
             self.has_told_assumed |= has_assumed;
         }
     }

@@ -73,7 +73,7 @@ impl Task {
             number: self.position.number,
             format: self.parts.format,
             limit: self.parts.budget.as_ref().map(|budget| budget.limit()),
-            owes: self.owes,
+            owes: self.company.owes,
             heard_of: self.heard_of(),
             knows_all_of: self.stored_all_in(),
             missed: self.told_missed(),
@@ -126,7 +126,7 @@ impl Task {
             return;
         };
         budget.cap(limit);
-        budget.go_on_alone(self.is_alone);
+        budget.go_on_alone(self.company.is_alone);
         let smaller = (limit < budget.limit()).then_some(limit);
         if self.smaller_limit == smaller {
             return;

@@ -178,7 +178,7 @@ impl Task {
 
     /// Writes an entry to the log. Returns whether that worked.
     pub(super) async fn publish(&mut self, mut entry: Entry) -> bool {
-        if self.is_alone {
+        if self.company.is_alone {
             self.standing.apply(&entry);
             return true; // There is nobody to tell.
         }
