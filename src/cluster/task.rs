@@ -33,10 +33,9 @@ use self::{
     missing::{Confirmed, Missed},
     nodes::Node,
     together::Before,
-    writing::Written,
+    writing::Draft,
 };
 use super::{
-    codec,
     command::{Command, Position, Reply},
     engine::{Engine, EngineError},
     entry::{Entry, Standing},
@@ -47,7 +46,6 @@ use super::{
 use crate::{
     budget::Budget,
     clock::{Clock, Moment},
-    decision::reservations::ReservationId,
     model::fault::EngineRefusal,
 };
 
@@ -97,8 +95,6 @@ pub struct Task {
     standing: Standing,
     /// The last entry that was read or written.
     position: Position,
-    /// The last entry that this process tried to write.
-    written: Position,
     confirmed: Confirmed,
     /// Whether this node has read everything up to `position`.
     is_synced: bool,
@@ -115,10 +111,7 @@ pub struct Task {
     refusal: Option<Arc<EngineRefusal>>,
     /// Whether the account's task missed news.
     has_lost_news: bool,
-    /// The last checkpoint; `None` if one is due.
-    checkpoint: Option<Written>,
-    /// Whether the next entry leaves out a number, so that all nodes read the checkpoint that comes with it.
-    leaves_gap: bool,
+    draft: Draft,
     nodes: HashMap<String, Node>,
     /// The limit of another node that was logged as smaller.
     smaller_limit: Option<u32>,
@@ -130,8 +123,6 @@ pub struct Task {
     tries: u8,
     /// It had the lease and could not read the log, and has not read it since.
     gave_up: bool,
-    /// Reservations that have ended, although no entry that the engine confirmed says so.
-    untold: Vec<ReservationId>,
     /// Whether an entry that cannot be used was logged.
     logged_bad_entry: bool,
     /// Whether an entry of another version could not be read, and no checkpoint has replaced it yet.
@@ -153,8 +144,6 @@ pub struct Task {
     ignorant_until: Duration,
     /// Whether this data set has what this node counts for its lost ledger.
     has_told_assumed: bool,
-    /// The format to write.
-    format: u32,
     /// What is spoilt in the engine.
     spoilt: Option<Spoilt>,
     /// The data set that the engine has named instead of discarding it.
@@ -185,7 +174,6 @@ impl Task {
             parts,
             standing: Standing::default(),
             position: Position::default(),
-            written: Position::default(),
             confirmed: Confirmed::default(),
             is_synced: false,
             generation: None,
@@ -198,8 +186,7 @@ impl Task {
             is_up: false,
             refusal: None,
             has_lost_news: false,
-            checkpoint: None,
-            leaves_gap: false,
+            draft: Draft::new(),
             nodes: HashMap::new(),
             smaller_limit: None,
             mirrors_seen: HashMap::new(),
@@ -207,7 +194,6 @@ impl Task {
             last_epoch: 0,
             tries: 0,
             gave_up: false,
-            untold: Vec::new(),
             logged_bad_entry: false,
             unread: false,
             knows_all_until: Duration::ZERO,
@@ -217,7 +203,6 @@ impl Task {
             next_look_behind: Duration::ZERO,
             ignorant_until: Duration::ZERO,
             has_told_assumed: false,
-            format: codec::OLDEST,
             spoilt: None,
             mark: None,
             is_settled: false,
@@ -400,7 +385,7 @@ impl Task {
             self.mirrors_due -= 1;
             self.read_mirrors().await;
         }
-        let must_tell = changes_format || self.leaves_gap || !self.untold.is_empty();
+        let must_tell = changes_format || self.draft.leaves_gap || !self.draft.untold.is_empty();
         if self.leads() && must_tell {
             self.publish(Entry::default()).await;
         }

@@ -172,11 +172,12 @@ impl Task {
         let has_another_leader = std::mem::replace(&mut self.last_epoch, epoch) != epoch;
         if went_back {
             // The mirror may be lost as well.
-            (self.checkpoint, self.knows_all_of) = (None, None);
+            self.draft.next_has_checkpoint();
+            self.knows_all_of = None;
         }
         if is_new {
             self.registration.is_claimed = false;
-            self.checkpoint = None;
+            self.draft.next_has_checkpoint();
             self.has_told_assumed = false;
         }
         if is_new || look.last < self.must_be_kept() {

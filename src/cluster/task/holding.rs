@@ -95,12 +95,12 @@ impl Task {
         self.count_missed();
         // If this node led before in this epoch, it goes on after all that it has written. That may still arrive. It leaves out a number: at the gap
         // the others read the checkpoint, which has what this node did alone.
-        let written = [self.position, self.written].into_iter();
+        let written = [self.position, self.draft.written].into_iter();
         let written = written.filter(|written| written.epoch == epoch).max();
         let first = Position { epoch, number: 0 };
         self.position = written.map_or(first, |written| written.next());
         self.last_epoch = epoch;
-        self.checkpoint = None;
+        self.draft.next_has_checkpoint();
         if !self.publish(Entry::default()).await {
             return;
         }

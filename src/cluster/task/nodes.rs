@@ -155,9 +155,9 @@ impl Task {
         let formats = living.map(|node| node.info.format);
         let format = formats.min().unwrap_or(codec::OLDEST);
         let format = format.min(self.parts.format).max(codec::OLDEST);
-        let is_other = std::mem::replace(&mut self.format, format) != format;
+        let is_other = std::mem::replace(&mut self.draft.format, format) != format;
         if is_other {
-            self.checkpoint = None;
+            self.draft.next_has_checkpoint();
         }
         is_other
     }

@@ -205,7 +205,7 @@ impl Task {
             // Each may have a whole hour, and there may be thousands.
             tokio::task::yield_now().await;
         }
-        self.checkpoint = None;
+        self.draft.next_has_checkpoint();
         true
     }
 }

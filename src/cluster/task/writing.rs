@@ -9,7 +9,7 @@ use crate::{
     clock::Moment,
     cluster::{
         codec::{self, Writing},
-        command::{Command, Listener, Reply},
+        command::{Command, Listener, Position, Reply},
         entry::Entry,
         member::Order,
         message::{Question, What},
@@ -46,6 +46,38 @@ impl Written {
     }
 }
 
+/// What the next entry depends on.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// The last checkpoint; `None` if one is due.
+    checkpoint: Option<Written>,
+    /// Whether the next entry leaves out a number, so that all nodes read the checkpoint that comes with it.
+    pub(super) leaves_gap: bool,
+    /// The last entry that this process tried to write.
+    pub(super) written: Position,
+    /// Reservations that have ended, although no entry that the engine confirmed says so.
+    pub(super) untold: Vec<ReservationId>,
+    /// The format to write.
+    pub(super) format: u32,
+}
+
+impl Draft {
+    pub(super) fn new() -> Self {
+        Self {
+            checkpoint: None,
+            leaves_gap: false,
+            written: Position::default(),
+            untold: Vec::new(),
+            format: codec::OLDEST,
+        }
+    }
+
+    /// Lets the next entry come with a checkpoint.
+    pub(super) fn next_has_checkpoint(&mut self) {
+        self.checkpoint = None;
+    }
+}
+
 /// How many ended reservations are remembered until the engine confirms that: as many as a busy router ends during a lease.
 const MAX_UNTOLD: usize = 1_024;
 
@@ -55,7 +87,7 @@ impl Task {
         Writing {
             now,
             engine: self.engine_clock.at(now.boot),
-            format: self.format,
+            format: self.draft.format,
         }
     }
 
@@ -70,15 +102,16 @@ impl Task {
     /// Moves to the position of the next entry.
     fn move_on(&mut self) {
         self.position = self.position.next();
-        if std::mem::take(&mut self.leaves_gap) {
+        if std::mem::take(&mut self.draft.leaves_gap) {
             self.position = self.position.next();
         }
-        self.written = self.position;
+        self.draft.written = self.position;
     }
 
     /// Lets the next entry come with a checkpoint that all nodes read.
     pub(super) fn replace_log(&mut self) {
-        (self.checkpoint, self.leaves_gap) = (None, true);
+        self.draft.next_has_checkpoint();
+        self.draft.leaves_gap = true;
     }
 
     pub(super) async fn obey(&mut self, order: Order) {
@@ -187,7 +220,7 @@ impl Task {
             self.ended_untold(entry.ended);
             return false;
         };
-        entry.ended.append(&mut self.untold);
+        entry.ended.append(&mut self.draft.untold);
         if self.parts.budget.is_some() && !entry.silences.is_empty() {
             // CallTools may not say how long. This node has counted earlier pauses, which the others may not know.
             entry.silences = self.silences();
@@ -199,13 +232,14 @@ impl Task {
         self.move_on();
         let number = self.position.number;
         let is_due = self
+            .draft
             .checkpoint
             .is_none_or(|written| written.is_old(number, now.boot));
         let checkpoint = match is_due {
             true => Some(self.pack_checkpoint(now).await),
             false => None,
         };
-        let next = match (&checkpoint, self.checkpoint) {
+        let next = match (&checkpoint, self.draft.checkpoint) {
             (None, Some(written)) => Some(Written {
                 since: written.since + data.len(),
                 ..written
@@ -227,7 +261,7 @@ impl Task {
         match self.ask(&command).await {
             Some(Reply::Published(true, time)) => {
                 self.confirmed.published(self.position);
-                self.checkpoint = next;
+                self.draft.checkpoint = next;
                 let now = self.now();
                 self.note_time(time, now);
                 self.engine_clock.up_to_date = Some(now);
@@ -246,7 +280,7 @@ impl Task {
             }
             None => {
                 // The entry may or may not be there; the next checkpoint corrects both cases.
-                self.checkpoint = None;
+                self.draft.next_has_checkpoint();
                 self.ended_untold(entry.ended);
                 false
             }
@@ -292,9 +326,10 @@ impl Task {
         };
         // This node's mirror and checkpoints must not have them.
         self.standing.apply(&entry);
-        self.untold.extend(entry.ended);
-        let excess = self.untold.len().saturating_sub(MAX_UNTOLD);
-        self.untold.drain(..excess);
+        let untold = &mut self.draft.untold;
+        untold.extend(entry.ended);
+        let excess = untold.len().saturating_sub(MAX_UNTOLD);
+        untold.drain(..excess);
     }
 }
 
