@@ -19,7 +19,7 @@ use super::{
     member::{Member, ORDERS, Order, Role, Status, Tenure, claim_of},
     message::Arrived,
     pending::Pending,
-    task::{Parts, Task},
+    task::{Deps, Task},
 };
 use crate::{budget::Budget, clock::Clock, model::digest::Digest};
 
@@ -242,7 +242,7 @@ impl Node {
         budget: Option<Arc<Budget>>,
         spenders: Option<mpsc::Receiver<Arrived>>,
     ) -> Task {
-        Task::new(Parts {
+        Task::new(Deps {
             key: member.key.clone(),
             account: parts.account,
             claims: parts.claims,

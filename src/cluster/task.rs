@@ -52,8 +52,8 @@ use crate::{
 /// The minimum time between two looks at the lease.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The parts of a task.
-pub(super) struct Parts {
+/// What a task works with.
+pub(super) struct Deps {
     pub key: String,
     /// The account's name, for the log.
     pub account: Arc<str>,
@@ -90,7 +90,7 @@ pub(super) struct Parts {
 
 /// See the [module](self).
 pub struct Task {
-    parts: Parts,
+    deps: Deps,
     candidate: Candidate,
     standing: Standing,
     /// The last entry that was read or written.
@@ -155,23 +155,23 @@ pub struct Task {
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
-            .field("account", &self.parts.account)
+            .field("account", &self.deps.account)
             .field("position", &self.position)
             .finish_non_exhaustive()
     }
 }
 
 impl Task {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(deps: Deps) -> Self {
         Self {
-            candidate: Candidate::new(parts.node.clone(), parts.lease),
+            candidate: Candidate::new(deps.node.clone(), deps.lease),
             is_stopping: false,
             must_mirror: false,
             company: Company::new(
-                parts.alone.as_ref() == Some(&parts.name),
-                parts.clock.now().boot,
+                deps.alone.as_ref() == Some(&deps.name),
+                deps.clock.now().boot,
             ),
-            parts,
+            deps,
             standing: Standing::default(),
             position: Position::default(),
             confirmed: Confirmed::default(),
@@ -211,7 +211,7 @@ impl Task {
 
     /// Runs until `stop`, then gives the lease away. After that it follows until its end.
     pub async fn run(mut self, stop: CancellationToken) {
-        let (bell, end) = (Arc::clone(&self.parts.bell), self.parts.end.clone());
+        let (bell, end) = (Arc::clone(&self.deps.bell), self.deps.end.clone());
         let mut was_turn = false;
         loop {
             let wait = self.wait();
@@ -230,8 +230,8 @@ impl Task {
                     self.turn().await;
                     was_turn = true;
                 }
-                Some(order) = self.parts.orders.recv() => self.obey(order).await,
-                Some(asked) = next(&mut self.parts.spenders) => self.hear_spender(&asked.question).await,
+                Some(order) = self.deps.orders.recv() => self.obey(order).await,
+                Some(asked) = next(&mut self.deps.spenders) => self.hear_spender(&asked.question).await,
                 () = bell.notified() => {
                     if !self.leads() {
                         self.read().await;
@@ -243,18 +243,18 @@ impl Task {
     }
 
     fn now(&self) -> Moment {
-        self.parts.clock.now()
+        self.deps.clock.now()
     }
 
     fn leads(&self) -> bool {
-        *self.parts.role.borrow() == Role::Leading
+        *self.deps.role.borrow() == Role::Leading
     }
 
     /// Returns how long until this node may take the lease; `None` if it must not.
     fn may_take_in(&self, now: Duration) -> Option<Duration> {
         let is_ready = !(self.is_stopping || self.unread || self.gave_up);
         let may = is_ready && self.has_company(now);
-        let led = self.parts.led.load(Ordering::Relaxed);
+        let led = self.deps.led.load(Ordering::Relaxed);
         let rests = || self.candidate.may_take_in(now, led);
         let claims_in = self.registration.not_before.saturating_sub(now);
         may.then(rests).flatten().map(|wait| wait.max(claims_in))
@@ -279,7 +279,7 @@ impl Task {
     async fn turn(&mut self) {
         let now = self.now().boot;
         if self.leads() && now >= self.acts_until() {
-            let account = &*self.parts.account;
+            let account = &*self.deps.account;
             match now >= self.candidate.acts_until() {
                 true => tracing::warn!(
                     account,
@@ -287,7 +287,7 @@ impl Task {
                 ),
                 false => tracing::warn!(
                     account,
-                    alone = self.parts.alone,
+                    alone = self.deps.alone,
                     "the node that may go on alone is away, so this node sends nothing more"
                 ),
             }
@@ -304,7 +304,7 @@ impl Task {
     /// Runs a command; `None` without an answer.
     async fn ask(&mut self, command: &Command) -> Option<Reply> {
         let sent = self.now().boot;
-        let answered = self.parts.engine.run(&self.parts.key, command).await;
+        let answered = self.deps.engine.run(&self.deps.key, command).await;
         let is_spoilt = answered.as_ref().is_err_and(EngineError::is_spoilt);
         self.is_up = answered.is_ok() || is_spoilt;
         let refusal = answered.as_ref().err().and_then(EngineError::refusal);
@@ -318,7 +318,7 @@ impl Task {
                 if is_spoilt {
                     self.found_spoilt(&error);
                 }
-                tracing::debug!(account = &*self.parts.account, %error, "a command got no answer");
+                tracing::debug!(account = &*self.deps.account, %error, "a command got no answer");
                 None
             }
         }
@@ -328,12 +328,12 @@ impl Task {
     async fn beat(&mut self) {
         let begun = self.now().boot;
         self.not_before = begun + PAUSE;
-        self.next_beat = begun + self.parts.lease / 3;
+        self.next_beat = begun + self.deps.lease / 3;
         self.beats += 1;
         self.note_look(begun);
         self.discard_what_is_spoilt().await;
         let look = Command::Look {
-            node: self.parts.node.clone(),
+            node: self.deps.node.clone(),
             info: serde_json::to_vec(&self.info()).expect("texts and numbers serialize"),
             generation: new_generation(),
         };
@@ -352,7 +352,7 @@ impl Task {
         let changes_format = self.choose_format(now.boot);
         if self.leads() && self.candidate.held().is_none() {
             tracing::warn!(
-                account = &*self.parts.account,
+                account = &*self.deps.account,
                 lease = look.lease,
                 "another node has the lease"
             );
@@ -373,11 +373,11 @@ impl Task {
             .is_some_and(|wait| wait.is_zero())
         {
             // It counts from now on, so that accounts spread although their leases may all be taken at the same moment.
-            self.parts.led.fetch_add(1, Ordering::Relaxed);
+            self.deps.led.fetch_add(1, Ordering::Relaxed);
             if self.claim().await == Claim::Granted {
                 self.take().await;
             }
-            self.parts.led.fetch_sub(1, Ordering::Relaxed);
+            self.deps.led.fetch_sub(1, Ordering::Relaxed);
         }
         if !self.leads() {
             self.read().await;

@@ -64,7 +64,7 @@ impl Company {
 
 impl Task {
     pub(super) fn may_go_on_alone(&self) -> bool {
-        self.parts.alone.as_ref() == Some(&self.parts.name)
+        self.deps.alone.as_ref() == Some(&self.deps.name)
     }
 
     /// Returns until when this node may act as the leader.
@@ -81,11 +81,11 @@ impl Task {
     }
 
     fn has_company_until(&self) -> Duration {
-        if self.parts.alone.is_none() || self.may_go_on_alone() {
+        if self.deps.alone.is_none() || self.may_go_on_alone() {
             return Duration::MAX;
         }
         let seen = self.company.seen;
-        seen.map_or(Duration::ZERO, |seen| seen + self.parts.lease * 2)
+        seen.map_or(Duration::ZERO, |seen| seen + self.deps.lease * 2)
     }
 
     /// Notes when a look was sent. The node that may go on alone hears of it.
@@ -104,10 +104,10 @@ impl Task {
     /// Notes how recently the node that may go on alone has reached the engine: at the earliest when this node sent the look that it has heard of. Its
     /// report may arrive late, so the time of arrival proves nothing.
     pub(super) fn note_company(&mut self, info: &Info) {
-        if info.owes || self.parts.alone.as_ref() != Some(&info.name) {
+        if info.owes || self.deps.alone.as_ref() != Some(&info.name) {
             return;
         }
-        if let Some(beat) = info.heard_of.get(&self.parts.node) {
+        if let Some(beat) = info.heard_of.get(&self.deps.node) {
             self.company.note_seen(*beat);
         }
     }
@@ -115,7 +115,7 @@ impl Task {
     /// Called while the engine does not answer. Goes on alone if that lasts, and if this is the node that may.
     pub(super) fn go_on_alone(&mut self) {
         let now = self.now().boot;
-        let begins = self.company.heard + self.parts.lease * 2 + MARGIN;
+        let begins = self.company.heard + self.deps.lease * 2 + MARGIN;
         if !self.may_go_on_alone() || self.is_stopping {
             return;
         }
@@ -124,20 +124,20 @@ impl Task {
                 return;
             }
             (self.company.is_alone, self.company.owes) = (true, true);
-            if let Some(budget) = &self.parts.budget {
+            if let Some(budget) = &self.deps.budget {
                 budget.go_on_alone(true);
             }
-            self.parts.led.fetch_add(1, Ordering::Relaxed);
-            self.parts.listens.store(true, Ordering::Relaxed);
-            self.parts.tenure.begin();
-            self.parts.role.send_replace(Role::Leading);
+            self.deps.led.fetch_add(1, Ordering::Relaxed);
+            self.deps.listens.store(true, Ordering::Relaxed);
+            self.deps.tenure.begin();
+            self.deps.role.send_replace(Role::Leading);
             tracing::warn!(
-                account = &*self.parts.account,
+                account = &*self.deps.account,
                 "the cluster's engine cannot be used, so this node goes on alone, with three quarters of the hour's requests"
             );
         }
         // This lasts until after the next look, which comes in a third of a lease and may take a second.
-        self.parts.tenure.set(now + self.parts.lease);
+        self.deps.tenure.set(now + self.deps.lease);
     }
 
     /// The engine answers again. The lease decides who leads.
@@ -145,7 +145,7 @@ impl Task {
         if std::mem::take(&mut self.company.is_alone) {
             self.depose();
             tracing::info!(
-                account = &*self.parts.account,
+                account = &*self.deps.account,
                 "the cluster's engine answers again; this node is no longer alone"
             );
         }

@@ -61,25 +61,25 @@ impl Task {
 
     async fn ask_for_claim(&mut self) -> Claim {
         // The sender lives as long as the account's member.
-        let has_changed = self.parts.claims.has_changed().unwrap_or(false);
+        let has_changed = self.deps.claims.has_changed().unwrap_or(false);
         if has_changed || self.beats.is_multiple_of(CLAIM_AGAIN) {
             self.registration.is_claimed = false;
         }
-        let claims = self.parts.claims.borrow_and_update().clone();
+        let claims = self.deps.claims.borrow_and_update().clone();
         if self.registration.is_claimed || claims.is_empty() {
             return Claim::Granted;
         }
         let command = Command::Claim {
-            account: self.parts.key.clone(),
+            account: self.deps.key.clone(),
             claims: claims.clone(),
         };
-        let answered = self.parts.engine.run(REGISTRY, &command).await;
+        let answered = self.deps.engine.run(REGISTRY, &command).await;
         let Ok(Reply::Claimed { refused, discarded }) = answered else {
             return Claim::Unanswered;
         };
         if discarded {
             tracing::warn!(
-                account = &*self.parts.account,
+                account = &*self.deps.account,
                 "the cluster's register of accounts was spoilt, so it was discarded; leaders register their accounts again"
             );
         }
@@ -106,7 +106,7 @@ impl Task {
     }
 
     fn log_refused_claim(&self, number: usize) {
-        let account = &*self.parts.account;
+        let account = &*self.deps.account;
         match number {
             1 => tracing::error!(
                 account,
@@ -150,7 +150,7 @@ impl Task {
                 if mark.as_ref().is_none_or(|mark| *mark == spoilt.new) =>
             {
                 tracing::warn!(
-                    account = &*self.parts.account,
+                    account = &*self.deps.account,
                     why = spoilt.why,
                     "the cluster's data about the account was spoilt, so it was discarded; the nodes store again what they know"
                 );
@@ -205,7 +205,7 @@ impl Task {
         let has_assumed = !mirror.assumed.is_empty();
         let command = Command::Mirror {
             generation: look.generation.clone(),
-            node: self.parts.node.clone(),
+            node: self.deps.node.clone(),
             // A node of an earlier version may lead next. It may not be in this data set yet.
             mirror: codec::encode(&mirror, &self.writing_oldest()),
         };

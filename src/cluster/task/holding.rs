@@ -61,15 +61,15 @@ impl Task {
     /// Starts leading with the lease in hand.
     async fn assume(&mut self) {
         // The others may hear of this leader before it is ready for their questions.
-        self.parts.listens.store(true, Ordering::Relaxed);
+        self.deps.listens.store(true, Ordering::Relaxed);
         self.try_to_lead().await;
         let leads = self.leads();
-        self.parts.listens.store(leads, Ordering::Relaxed);
+        self.deps.listens.store(leads, Ordering::Relaxed);
         let may_try_again = !leads && self.candidate.held().is_some();
         self.tries = if may_try_again { self.tries + 1 } else { 0 };
         if self.tries >= MAX_TRIES {
             tracing::warn!(
-                account = &*self.parts.account,
+                account = &*self.deps.account,
                 "this node has the lease, but cannot read the cluster's log in time, so it leaves the lease to another node"
             );
             (self.tries, self.gave_up) = (0, true);
@@ -106,12 +106,12 @@ impl Task {
         }
         self.mirrors_due = 2;
         // First, because the serving threads see at once that it leads.
-        self.parts.tenure.begin();
+        self.deps.tenure.begin();
         self.lead_until(self.acts_until());
-        self.parts.led.fetch_add(1, Ordering::Relaxed);
-        self.parts.role.send_replace(Role::Leading);
+        self.deps.led.fetch_add(1, Ordering::Relaxed);
+        self.deps.role.send_replace(Role::Leading);
         tracing::info!(
-            account = &*self.parts.account,
+            account = &*self.deps.account,
             epoch,
             "this node leads the account"
         );
@@ -121,10 +121,10 @@ impl Task {
     #[cfg(test)]
     pub(crate) fn lead_after(&mut self, entry: Entry) {
         self.tell(entry);
-        self.parts.tenure.begin();
+        self.deps.tenure.begin();
         self.lead_until(self.now().boot + Duration::from_secs(60));
-        self.parts.led.fetch_add(1, Ordering::Relaxed);
-        self.parts.role.send_replace(Role::Leading);
+        self.deps.led.fetch_add(1, Ordering::Relaxed);
+        self.deps.role.send_replace(Role::Leading);
     }
 
     /// Reads an entry.
@@ -136,13 +136,13 @@ impl Task {
     /// Logs nothing of what is ordered.
     #[cfg(test)]
     pub(crate) async fn refuse_orders(&mut self) {
-        while self.parts.orders.recv().await.is_some() {}
+        while self.deps.orders.recv().await.is_some() {}
     }
 
     /// Returns how many orders wait.
     #[cfg(test)]
     pub(crate) fn ordered(&self) -> usize {
-        self.parts.orders.len()
+        self.deps.orders.len()
     }
 
     /// Follows from now on.
@@ -153,11 +153,11 @@ impl Task {
 
     /// Stops leading without asking the engine.
     pub(super) fn depose(&mut self) {
-        self.parts.tenure.set(Duration::ZERO);
-        self.parts.listens.store(false, Ordering::Relaxed);
-        let was = self.parts.role.send_replace(Role::Following);
+        self.deps.tenure.set(Duration::ZERO);
+        self.deps.listens.store(false, Ordering::Relaxed);
+        let was = self.deps.role.send_replace(Role::Following);
         if was == Role::Leading {
-            self.parts.led.fetch_sub(1, Ordering::Relaxed);
+            self.deps.led.fetch_sub(1, Ordering::Relaxed);
             self.is_synced = false;
         }
     }
@@ -166,7 +166,7 @@ impl Task {
     pub(super) async fn stop(&mut self) {
         self.is_stopping = true;
         while self.is_up
-            && let Ok(order) = self.parts.orders.try_recv()
+            && let Ok(order) = self.deps.orders.try_recv()
         {
             self.obey(order).await;
         }

@@ -105,7 +105,7 @@ impl Confirmed {
 impl Task {
     /// Returns the last entry that the engine cannot have lost without losing what a node may have acted on.
     pub(super) fn must_be_kept(&self) -> Position {
-        match self.parts.engine.keeps_what_it_confirms() {
+        match self.deps.engine.keeps_what_it_confirms() {
             true => self.confirmed.last,
             false => self.confirmed.in_log,
         }
@@ -114,10 +114,10 @@ impl Task {
     /// Records that this node acts as the leader until then, and so knows everything. With a token that came after the claim, it sends nothing until the
     /// next look, which claims that token first.
     pub(super) fn lead_until(&mut self, acts_until: Duration) {
-        self.parts.tenure.set(acts_until);
+        self.deps.tenure.set(acts_until);
         // In this order: a token that comes now ends the tenure itself.
-        if self.parts.claims.has_changed().unwrap_or(false) {
-            self.parts.tenure.set(Duration::ZERO);
+        if self.deps.claims.has_changed().unwrap_or(false) {
+            self.deps.tenure.set(Duration::ZERO);
         }
         self.knows_all_until = acts_until + ALONE_FOR;
     }
@@ -130,7 +130,7 @@ impl Task {
         // If only the last entries are lost, the leader's next entry has a checkpoint with everything.
         self.knows_all_of = data_set.clone().filter(|_| knows_all);
         // If this process has just started, its ledger shows whether an earlier one was in the cluster.
-        let budget = self.parts.budget.as_ref();
+        let budget = self.deps.budget.as_ref();
         let was_in_cluster = || budget.is_some_and(|budget| budget.was_in_cluster());
         // What was spoilt may have had requests that this node never read.
         let replaces = look.generation.starts_with(REPLACES);
@@ -156,7 +156,7 @@ impl Task {
     }
 
     fn miss(&mut self, after: Option<Position>, needs_checkpoint: bool, claims_in: Option<String>) {
-        let until = self.now().boot + IGNORANT_FOR + self.parts.lease * MISSED_LEASES;
+        let until = self.now().boot + IGNORANT_FOR + self.deps.lease * MISSED_LEASES;
         self.missed = Some(Missed {
             after,
             needs_checkpoint,
@@ -238,7 +238,7 @@ impl Task {
 
     /// Records that this node begins a log. If it was in no cluster before, it does not know what other nodes have sent.
     pub(super) fn note_beginning(&mut self) {
-        let budget = self.parts.budget.as_ref();
+        let budget = self.deps.budget.as_ref();
         if self.position == Position::default()
             && budget.is_some_and(|budget| !budget.was_in_cluster())
         {
@@ -255,9 +255,9 @@ impl Task {
     /// this long.
     fn has_predecessor(&self, at_least: Duration) -> bool {
         let now = self.now().boot;
-        let mut others = self.nodes.iter().filter(|(id, _)| **id != self.parts.node);
+        let mut others = self.nodes.iter().filter(|(id, _)| **id != self.deps.node);
         others.any(|(_, node)| {
-            node.info.name == self.parts.name && !node.lives && now >= node.since + at_least
+            node.info.name == self.deps.name && !node.lives && now >= node.since + at_least
         })
     }
 
@@ -271,16 +271,16 @@ impl Task {
 
     /// Returns what this node counts for its lost ledger, as long as no other node is known to know better.
     pub(super) fn assumed(&self) -> Vec<Mirrored> {
-        let budget = self.parts.budget.as_ref();
+        let budget = self.deps.budget.as_ref();
         let is_told = !self.is_settled && !self.has_predecessor(Duration::ZERO);
         let budget = budget.filter(|_| is_told);
-        budget.map_or_else(Vec::new, |budget| budget.assumed(self.parts.process))
+        budget.map_or_else(Vec::new, |budget| budget.assumed(self.deps.process))
     }
 
     /// Settles what this node counts for its lost ledger as sent if the log has it: another node counts it as well.
     pub(super) fn hear_of_assumed(&mut self, entry: &Entry) {
         let assumed = self.assumed();
-        let is_own = |one: &Mirrored| one.mark.process == self.parts.process;
+        let is_own = |one: &Mirrored| one.mark.process == self.deps.process;
         let is_told = |one: &Mirrored| assumed.iter().any(|assumed| assumed.mark == one.mark);
         let mut requests = entry.requests.iter();
         if !assumed.is_empty() && requests.any(|one| is_own(one) && is_told(one)) {
@@ -292,7 +292,7 @@ impl Task {
 
     /// Counts what another node counts for its lost ledger, unless this node knows the hour.
     pub(super) fn count_assumed(&self, assumed: Vec<Mirrored>) {
-        let Some(budget) = &self.parts.budget else {
+        let Some(budget) = &self.deps.budget else {
             return;
         };
         if assumed.is_empty() || self.ignorant_for().is_zero() {
@@ -303,7 +303,7 @@ impl Task {
         let requests = budget.usage().used.saturating_sub(before);
         if requests > 0 {
             tracing::warn!(
-                account = &*self.parts.account,
+                account = &*self.deps.account,
                 requests,
                 "a node has lost its ledger, and the cluster is too new to know what that node has sent: what it may have sent counts, so polling may be slow for an hour"
             );
@@ -321,7 +321,7 @@ impl Task {
     /// Decides about the requests that this node counts because its ledger was lost: whether others know what was sent.
     pub(super) fn settle(&mut self, is_known: bool) {
         if !std::mem::replace(&mut self.is_settled, true)
-            && let Some(budget) = &self.parts.budget
+            && let Some(budget) = &self.deps.budget
         {
             budget.settle(is_known);
         }
@@ -330,9 +330,9 @@ impl Task {
     /// Returns whether another node lives, and the log has what it knows.
     pub(super) fn others_know(&self) -> bool {
         let now = self.now().boot;
-        let mut others = self.nodes.iter().filter(|(id, _)| **id != self.parts.node);
+        let mut others = self.nodes.iter().filter(|(id, _)| **id != self.deps.node);
         // A node that lives shows it within a lease. It may have the same name.
-        let has_predecessor = self.has_predecessor(self.parts.lease);
+        let has_predecessor = self.has_predecessor(self.deps.lease);
         let knows = |node: &Node| node.info.ignorant_s == 0 || has_predecessor;
         let knows = |node: &Node| knows(node) && node.lives && !self.is_gone(node, now);
         self.position != Position::default() && others.any(|(_, node)| knows(node))
@@ -358,17 +358,17 @@ impl Task {
         let is_by_loss = missed.is_none_or(|missed| missed.is_by_loss);
         if is_by_loss && self.is_known_to_all_together() {
             tracing::info!(
-                account = &*self.parts.account,
+                account = &*self.deps.account,
                 "the engine lost data, and its nodes together have all of it"
             );
             return;
         }
-        let Some(budget) = &self.parts.budget else {
+        let Some(budget) = &self.deps.budget else {
             return;
         };
-        let requests = budget.spend_the_rest(self.parts.process);
+        let requests = budget.spend_the_rest(self.deps.process);
         tracing::warn!(
-            account = &*self.parts.account,
+            account = &*self.deps.account,
             requests,
             "the engine lost data, and no node has all of it: the rest of the hour's requests counts as sent, so polling may be slow for an hour"
         );

@@ -67,12 +67,12 @@ impl Task {
     /// Returns what this node publishes about itself.
     pub(super) fn info(&self) -> Info {
         Info {
-            name: self.parts.name.clone(),
+            name: self.deps.name.clone(),
             beat: self.beats,
             epoch: self.position.epoch.max(self.last_epoch),
             number: self.position.number,
-            format: self.parts.format,
-            limit: self.parts.budget.as_ref().map(|budget| budget.limit()),
+            format: self.deps.format,
+            limit: self.deps.budget.as_ref().map(|budget| budget.limit()),
             owes: self.company.owes,
             heard_of: self.heard_of(),
             knows_all_of: self.stored_all_in(),
@@ -122,7 +122,7 @@ impl Task {
     pub(super) fn keep_the_smallest_limit(&mut self, now: Duration) {
         let living = self.nodes.values().filter(|node| !self.is_gone(node, now));
         let limits = living.filter_map(|node| Some((node.info.limit?, &node.info.name)));
-        let (Some(budget), Some((limit, node))) = (&self.parts.budget, limits.min()) else {
+        let (Some(budget), Some((limit, node))) = (&self.deps.budget, limits.min()) else {
             return;
         };
         budget.cap(limit);
@@ -131,7 +131,7 @@ impl Task {
         if self.smaller_limit == smaller {
             return;
         }
-        let account = &*self.parts.account;
+        let account = &*self.deps.account;
         match smaller {
             Some(limit) => tracing::warn!(
                 account,
@@ -154,7 +154,7 @@ impl Task {
         let living = self.nodes.values().filter(|node| !self.is_gone(node, now));
         let formats = living.map(|node| node.info.format);
         let format = formats.min().unwrap_or(codec::OLDEST);
-        let format = format.min(self.parts.format).max(codec::OLDEST);
+        let format = format.min(self.deps.format).max(codec::OLDEST);
         let is_other = std::mem::replace(&mut self.draft.format, format) != format;
         if is_other {
             self.draft.next_has_checkpoint();
@@ -163,7 +163,7 @@ impl Task {
     }
 
     pub(super) fn is_gone(&self, node: &Node, now: Duration) -> bool {
-        now > node.since + self.parts.lease * GONE_AFTER
+        now > node.since + self.deps.lease * GONE_AFTER
     }
 
     /// Removes nodes that are gone, and their mirrors once those no longer matter. Only the leader does.
@@ -220,7 +220,7 @@ impl Task {
             up_to_date: self.engine_clock.up_to_date,
             nodes,
         };
-        self.parts.status.send_replace(status);
+        self.deps.status.send_replace(status);
     }
 
     /// Returns how many entries a node is behind this one, at least: the numbers of older epochs are not known, so a node that has read nothing of

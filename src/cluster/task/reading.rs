@@ -86,7 +86,7 @@ impl Task {
             engine,
             suspect_since: self.engine_clock.suspect_since,
             is_old,
-            format: self.parts.format,
+            format: self.deps.format,
         }
     }
 
@@ -128,7 +128,7 @@ impl Task {
                 // The entry may have requests that this node does not know, so it must not lead.
                 (self.unread, self.is_synced) = (true, false);
                 if !std::mem::replace(&mut self.logged_bad_entry, true) {
-                    tracing::warn!(account = &*self.parts.account, %position, %error, "an entry of the cluster's log cannot be used");
+                    tracing::warn!(account = &*self.deps.account, %position, %error, "an entry of the cluster's log cannot be used");
                 }
                 return;
             }
@@ -145,14 +145,14 @@ impl Task {
     /// Passes an entry to the account's task.
     pub(super) fn tell(&mut self, entry: Entry) {
         // The member of a budget has no account's task.
-        if self.parts.news.is_closed() {
+        if self.deps.news.is_closed() {
             return;
         }
         if self.has_lost_news {
             let whole = Arc::new(self.standing.whole(self.now()));
-            self.has_lost_news = self.parts.news.try_send(whole).is_err();
+            self.has_lost_news = self.deps.news.try_send(whole).is_err();
         } else {
-            self.has_lost_news = self.parts.news.try_send(Arc::new(entry)).is_err();
+            self.has_lost_news = self.deps.news.try_send(Arc::new(entry)).is_err();
         }
     }
 
@@ -175,7 +175,7 @@ impl Task {
             ..self.reading(asked, self.writing().engine, true)
         };
         for (node, mirror) in mirrors {
-            let is_own = node == self.parts.node;
+            let is_own = node == self.deps.node;
             self.mirrors_seen.entry(node).or_insert(asked.boot);
             match codec::decode(&mirror, &reading) {
                 Ok(mirror) => {
@@ -199,7 +199,7 @@ impl Task {
                 }
                 Err(error) => {
                     self.note_unread_mirror();
-                    tracing::warn!(account = &*self.parts.account, %error, "a node's mirror cannot be used");
+                    tracing::warn!(account = &*self.deps.account, %error, "a node's mirror cannot be used");
                 }
             }
             // Each may have a whole hour, and there may be thousands.

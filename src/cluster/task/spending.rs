@@ -15,13 +15,13 @@ use crate::{
 impl Task {
     /// Returns everything in the window. It is empty for an account that shares its budget: the budget's log has its requests.
     pub(super) fn requests(&self) -> Vec<Mirrored> {
-        let budget = self.parts.budget.as_ref();
-        budget.map_or_else(Vec::new, |budget| budget.mirrored(self.parts.process))
+        let budget = self.deps.budget.as_ref();
+        budget.map_or_else(Vec::new, |budget| budget.mirrored(self.deps.process))
     }
 
     /// Returns CallTools' pauses that are in progress.
     pub(super) fn silences(&self) -> Vec<Silence> {
-        let Some(budget) = &self.parts.budget else {
+        let Some(budget) = &self.deps.budget else {
             return Vec::new();
         };
         let (throttled, paused) = budget.silence();
@@ -34,7 +34,7 @@ impl Task {
 
     /// Counts the requests and pauses of other nodes.
     pub(super) fn count(&self, entry: &Entry) {
-        let Some(budget) = &self.parts.budget else {
+        let Some(budget) = &self.deps.budget else {
             return;
         };
         budget.mirror(&entry.requests);
@@ -83,7 +83,7 @@ impl Task {
 
     /// Counts another node's request. The node may send it once it is in the log.
     async fn spend(&mut self, request: Mirrored) -> Said {
-        let budget = self.parts.budget.as_ref();
+        let budget = self.deps.budget.as_ref();
         if !budget.is_some_and(|budget| budget.admit_mirrored(&request)) {
             return Said::Full;
         }

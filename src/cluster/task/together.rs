@@ -49,7 +49,7 @@ impl Task {
         let earlier = self.before.take();
         let earlier = earlier.filter(|before| now < before.found + IGNORANT_FOR);
         let mut nodes: BTreeSet<_> = self.nodes.keys().cloned().collect();
-        nodes.insert(self.parts.node.clone());
+        nodes.insert(self.deps.node.clone());
         nodes.extend(earlier.into_iter().flat_map(|before| before.nodes));
         self.before = Some(Before {
             data_set: look.generation.clone(),

@@ -138,7 +138,7 @@ impl Task {
                 let _ = done.send(self.claim().await == Claim::Granted);
             }
             Order::Count(budget) => {
-                self.parts.budget = self.parts.budget.is_some().then_some(budget);
+                self.deps.budget = self.deps.budget.is_some().then_some(budget);
                 self.keep_the_smallest_limit(self.now().boot);
             }
             Order::Repeat if self.leads() => {}
@@ -154,7 +154,7 @@ impl Task {
     async fn put_question(&mut self, id: u64, what: What) {
         let question = Question {
             id,
-            node: self.parts.node.clone(),
+            node: self.deps.node.clone(),
             what,
         };
         let message = serde_json::to_vec(&question).expect("texts and numbers serialize");
@@ -164,7 +164,7 @@ impl Task {
 
     /// Returns an entry that was decided in a tenure, if that lasts. Otherwise its caller gets no answer, which means that it is not in the log.
     fn in_time(&self, tenure: u64, entry: Entry) -> Option<Entry> {
-        (tenure == self.parts.tenure.number()).then_some(entry)
+        (tenure == self.deps.tenure.number()).then_some(entry)
     }
 
     /// Publishes this entry and all that wait behind it as one.
@@ -175,7 +175,7 @@ impl Task {
     ) {
         let mut waiting = vec![done];
         let mut next = None;
-        while let Ok(order) = self.parts.orders.try_recv() {
+        while let Ok(order) = self.deps.orders.try_recv() {
             match order {
                 Order::Publish(more, done) => {
                     entry.join(*more);
@@ -221,7 +221,7 @@ impl Task {
             return false;
         };
         entry.ended.append(&mut self.draft.untold);
-        if self.parts.budget.is_some() && !entry.silences.is_empty() {
+        if self.deps.budget.is_some() && !entry.silences.is_empty() {
             // CallTools may not say how long. This node has counted earlier pauses, which the others may not know.
             entry.silences = self.silences();
         }
@@ -270,7 +270,7 @@ impl Task {
             }
             Some(_) => {
                 tracing::warn!(
-                    account = &*self.parts.account,
+                    account = &*self.deps.account,
                     "the log rejects this node's entry: another node leads"
                 );
                 self.candidate.lost();
@@ -307,7 +307,7 @@ impl Task {
         for part in whole.parts() {
             if !packer.add(&part, &self.writing()) {
                 tracing::warn!(
-                    account = &*self.parts.account,
+                    account = &*self.deps.account,
                     "the account has more rows than a checkpoint can have; a node that starts knows the other queues after their next polls"
                 );
                 break;
