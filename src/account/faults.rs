@@ -292,6 +292,10 @@ impl Faults {
     fn begin(&mut self, fault: &Arc<Fault>, now: Moment) {
         self.met = Some(now);
         let kind = fault.kind();
+        if let Some(was) = self.present.take_if(|was| was.kind() != kind) {
+            // Now, because only the fault that they came with explains them.
+            self.drop_explained(&was, self.failing_since);
+        }
         let since = match &self.present {
             Some(present) if present.kind() == kind => present.since,
             _ => now,
@@ -306,23 +310,30 @@ impl Faults {
     fn end(&mut self, asked: Asked, begun: Moment) {
         self.in_a_row = 0;
         let failing_since = self.failing_since.take();
-        let Some(present) = &self.present else { return };
+        let Some(present) = self.present.clone() else {
+            return;
+        };
         let kind = present.kind();
         // An answer to another request does not prove that the queues exist or may be read.
         if kind.is_definite() && !matches!(asked, Asked::Queue(_)) && self.is_with_all_queues(kind)
         {
             return;
         }
+        self.drop_explained(&present, failing_since);
         for (place, queue) in self.queues.iter_mut().enumerate() {
-            queue
-                .own
-                .take_if(|own| present.explains(own, failing_since));
             if asked != Asked::Queue(place) {
                 queue.past = Some((Arc::clone(&present.fault), begun));
             }
         }
         self.present = None;
         self.met = None;
+    }
+
+    /// Drops the failures of queues that a fault of the account explains.
+    fn drop_explained(&mut self, fault: &PresentFault, failing_since: Option<Moment>) {
+        for queue in &mut self.queues {
+            queue.own.take_if(|own| fault.explains(own, failing_since));
+        }
     }
 }
 

@@ -144,6 +144,28 @@ fn failures_of_queues_are_not_their_own_while_the_account_has_the_same_fault() {
 }
 
 #[test]
+fn failures_in_an_outage_are_not_the_queues_own_after_another_fault_of_the_account() {
+    let spent = Fault::BudgetSpent {
+        until: Fixture::new(1).now,
+    };
+    for another in [Fault::Throttled { until: None }, spent, Fault::BadToken] {
+        let mut fixture = Fixture::new(3);
+        fixture.fail(Asked::Queue(0), refused());
+        fixture.fail(Asked::Queue(0), refused());
+        fixture.fail(Asked::Queue(1), gone(7));
+        fixture.fail(Asked::Feed, refused());
+        assert_eq!(fixture.kind(), Some(FaultKind::UpstreamDown));
+        fixture.pass(1);
+        fixture.fail(Asked::Feed, another.clone());
+        assert_eq!(fixture.kind(), Some(another.kind()));
+        fixture.pass(1);
+        fixture.succeed(Asked::Feed);
+        let own = [0, 1, 2].map(|place| fixture.faults.has_own(place));
+        assert_eq!(own, [false, true, false], "{another:?}");
+    }
+}
+
+#[test]
 fn a_past_fault_explains_a_queue_until_it_has_newer_data() {
     let mut fixture = Fixture::new(3);
     fixture.fail(Asked::Queue(0), Fault::BadToken);
