@@ -350,8 +350,22 @@ impl Account {
 
     /// Records that a request succeeded. While the hour is nearly spent, single answers do not end that fault.
     fn answered(&mut self, job: Job, begun: Moment) {
-        if !self.is_slow() {
-            self.faults.succeeded(asked(job), begun);
+        if self.is_slow() {
+            return;
+        }
+        let had_fault = self.faults.present().is_some();
+        self.faults.succeeded(asked(job), begun);
+        if had_fault && self.faults.present().is_none() {
+            self.forgive_queues(job);
+        }
+    }
+
+    /// Lets queues make up for the polls that failed because of the account's fault, which this job has ended.
+    fn forgive_queues(&mut self, ended_by: Job) {
+        for place in 0..self.deps.queues.len() {
+            if ended_by != Job::Poll(place) && !self.is_failing(place) {
+                self.schedule.failures_were_not_its_own(place);
+            }
         }
     }
 

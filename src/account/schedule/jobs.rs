@@ -158,6 +158,22 @@ impl Schedule {
         }
     }
 
+    /// Records that a queue's polls failed only because the whole account had a fault, which has ended. Then they count as if they had not been sent: the
+    /// queue is as overdue as its data is old, and one about which nothing is known comes first.
+    pub fn failures_were_not_its_own(&mut self, place: usize) {
+        let queue = &mut self.queues[place];
+        let attempts = &mut queue.attempts;
+        let is_unread = attempts.failures > 0 && attempts.last_success.is_none();
+        (attempts.failures, attempts.not_before) = (0, Duration::ZERO);
+        if attempts.in_flight {
+            return;
+        }
+        attempts.last_start = attempts.last_success;
+        if is_unread {
+            self.poll_anew(place);
+        }
+    }
+
     fn statuses_failed(&mut self, fault: &Fault) {
         let hopeless =
             matches!(fault, Fault::NoPermission) || self.statuses.failures >= STATUSES_TRIES;

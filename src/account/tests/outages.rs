@@ -1,5 +1,7 @@
 //! Tests failures of CallTools: what becomes unknown, and when it is known again.
 
+use std::collections::HashSet;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -130,4 +132,43 @@ async fn lists_that_all_become_empty_are_logged_once_and_shown() {
     assert_eq!(fixture.health.borrow().emptied, None);
     assert_eq!(count("there are agents in the queues again"), 1);
     assert_eq!(count("list of agents is empty"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_queues_without_data_come_before_all_others() {
+    for ends_with_a_pause in [false, true] {
+        let fixture = still(60, 120).start();
+        // The cold start takes longer.
+        sleep(MINUTE).await;
+        fixture
+            .simulator
+            .inject(usize::MAX, None, InjectedFault::WebPage(502));
+        sleep(4 * MINUTE).await;
+        let is_unknown = |place: &usize| fixture.state(*place).snapshot.is_none();
+        let unknown: HashSet<_> = fixture.places().filter(is_unknown).collect();
+        assert!((5..20).contains(&unknown.len()), "{unknown:?}");
+        fixture.simulator.clear_faults();
+        if ends_with_a_pause {
+            let pause = InjectedFault::Throttled(Some(20 * SECOND));
+            fixture.simulator.inject(1, None, pause);
+        }
+        fixture.sent();
+        // The longest backoff, the pause and a sweep.
+        sleep(2 * MINUTE).await;
+        fixture.assert_all_known();
+        let sent = fixture.sent();
+        let polled = |path: &String| {
+            let is_of = |id: &u64| path.contains(&format!("queue={id}&"));
+            fixture.ids.iter().position(is_of)
+        };
+        let polled: Vec<_> = sent.iter().filter_map(polled).collect();
+        let (mut seen, mut first) = (HashSet::new(), Vec::new());
+        for place in polled {
+            if first.len() < unknown.len() && seen.insert(place) {
+                first.push(place);
+            }
+        }
+        let is_known = |place: &&usize| !unknown.contains(place);
+        assert_eq!(first.iter().filter(is_known).count(), 0, "{first:?}");
+    }
 }
