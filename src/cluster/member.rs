@@ -312,10 +312,12 @@ impl Member {
     }
 
     /// Publishes an entry that was decided in this tenure, and waits until it is in the log. Between two tenures another node may have decided otherwise.
-    pub(super) async fn publish_in(&self, tenure: u64, entry: Entry) -> bool {
+    /// Returns `Some(false)` if other nodes may hear of it or not, and `None` if none will.
+    pub(super) async fn publish_in(&self, tenure: u64, entry: Entry) -> Option<bool> {
         let (done, published) = oneshot::channel();
         let order = Order::PublishIn(tenure, entry.into(), done);
-        self.orders.try_send(order).is_ok() && published.await.unwrap_or(false)
+        self.orders.try_send(order).ok()?;
+        published.await.ok()
     }
 
     /// Publishes that a reservation has ended. Other nodes hold its seat until they hear of it.

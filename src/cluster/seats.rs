@@ -58,18 +58,22 @@ impl Member {
         is_logged && is_held
     }
 
-    /// Logs that a seat is released, and releases it: once the call is told, the next leader must not hold it. Returns whether the log has it; otherwise
-    /// it stays held.
+    /// Logs that a seat is released, and releases it: once the call is told, the next leader must not hold it. Returns whether the log has it.
+    ///
+    /// If that is unknown, the seat is gone here as well, because this node goes on telling others that it has ended. If another node begins to lead
+    /// before it hears that, it holds the seat, and a repeated request releases it there.
     pub async fn release(&self, tenure: u64, seats: &Reservations, id: &ReservationId) -> bool {
         let entry = Entry {
             ended: vec![id.clone()],
             ..Entry::default()
         };
         let is_logged = self.publish_in(tenure, entry).await;
-        if is_logged {
-            seats.release(id, self.clock.now());
+        match is_logged {
+            Some(true) => drop(seats.release(id, self.clock.now())),
+            Some(false) => seats.release_unsure(id, self.clock.now()),
+            None => {}
         }
-        is_logged
+        is_logged == Some(true)
     }
 
     async fn log_seat(&self, tenure: u64, queue: &QueueKey, reservation: &Reservation) -> bool {
@@ -80,7 +84,7 @@ impl Member {
             }],
             ..Entry::default()
         };
-        self.publish_in(tenure, entry).await
+        self.publish_in(tenure, entry).await == Some(true)
     }
 
     /// Promises a seat, unless it has been released. Returns whether it is promised.
@@ -99,7 +103,8 @@ impl Member {
         let promised = self.promised();
         let may = !promised.contains_key(id);
         if may {
-            seats.release(id, self.clock.now());
+            // The next leader may have read of it in the log.
+            seats.release_unsure(id, self.clock.now());
         }
         may
     }

@@ -162,7 +162,7 @@ impl Task {
         self.ask(&Command::Send { to, message }).await;
     }
 
-    /// Returns an entry that was decided in a tenure, if that lasts. Otherwise its caller gets no answer, which means that it is not in the log.
+    /// Returns an entry that was decided in a tenure, if that lasts. Otherwise its caller gets no answer, which means that no other node will read it.
     fn in_time(&self, tenure: u64, entry: Entry) -> Option<Entry> {
         (tenure == self.deps.tenure.number()).then_some(entry)
     }

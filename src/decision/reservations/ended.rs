@@ -24,6 +24,11 @@ impl Ended {
         ended.insert(id.clone());
     }
 
+    /// Forgets that a reservation has ended.
+    pub fn forget(&self, id: &ReservationId) {
+        self.lock().shift_remove(id);
+    }
+
     /// Returns whether this one is among them.
     pub fn has(&self, id: &ReservationId) -> bool {
         self.lock().contains(id)

@@ -272,6 +272,12 @@ impl Reservations {
         Some(released)
     }
 
+    /// Ends a reservation that other nodes of the cluster may go on to hold. So it is not [known to have ended](Self::has_ended).
+    pub fn release_unsure(&self, id: &ReservationId, now: Moment) {
+        self.release(id, now);
+        self.held.last_ended.forget(id);
+    }
+
     /// Records that another node of the cluster holds a seat.
     pub fn held_elsewhere(&self, queue: &QueueKey, reservation: Reservation) {
         self.queue(queue).hear(reservation);

@@ -256,3 +256,41 @@ async fn a_departure_and_the_reservation_that_it_ends_are_in_the_same_entry() {
         leader.decide(&fixture, 0).count
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_meets_a_silent_engine_ends_the_seat_on_all_nodes_or_can_be_repeated() {
+    for silent in [SECOND, LEASE * 2] {
+        let (fixture, exchange) = frozen(1);
+        let (leader, follower) = pair(&fixture, &exchange).await;
+        follower.hold_seat(&fixture, "call").await;
+        sleep(SECOND).await;
+        let held = |node: &Running| node.reservations.list(fixture.clock.now());
+        let id = held(&leader)[0].1.id.clone();
+        assert_eq!(held(&follower).len(), 1);
+        let tenure = leader.member.gives_seats_in().expect("it leads");
+        let cut_off = |is_cut_off| {
+            let engine = &leader.engine.is_cut_off;
+            engine.store(is_cut_off, AtomicOrdering::Relaxed);
+        };
+        cut_off(true);
+        let released = leader
+            .member
+            .release(tenure, &leader.reservations, &id)
+            .await;
+        assert!(!released);
+        sleep(silent).await;
+        cut_off(false);
+        sleep(LEASE).await;
+        assert_eq!(leader.member.leads(), silent == SECOND);
+        // Nobody knows it, or the node that leads now, which is then asked.
+        assert!(held(&leader).is_empty() && !leader.reservations.has_ended(&id));
+        let other = held(&follower).len();
+        assert_eq!(other, usize::from(follower.member.leads()));
+        if other > 0 {
+            let id = id.to_string();
+            let said = leader.member.ask(What::Release { id }, SECOND).await;
+            assert_eq!(said, Some(Said::Released(true)));
+            assert!(held(&follower).is_empty());
+        }
+    }
+}
