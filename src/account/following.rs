@@ -189,17 +189,19 @@ impl Account {
     fn forward(&mut self, ask: Ask, member: &Arc<Member>, forwarded: &mut JoinSet<()>) {
         let (member, board) = (Arc::clone(member), Arc::clone(&self.deps.board));
         match ask {
-            Ask::Refresh { queue, reply } => {
+            Ask::Refresh { queue, mut reply } => {
                 let clock = Arc::clone(&self.deps.clock);
                 forwarded.spawn(async move {
-                    let refreshed = refresh(&member, &board, &queue, &*clock).await;
-                    let _ = reply.send(refreshed);
+                    let asked = refresh(&member, &board, &queue, &*clock);
+                    if let Some(refreshed) = unless_closed(&mut reply, asked).await {
+                        let _ = reply.send(refreshed);
+                    }
                 });
             }
             Ask::Fresh {
                 queue,
                 staleness,
-                reply,
+                mut reply,
             } => {
                 forwarded.spawn(async move {
                     let what = What::Freshen {
@@ -207,7 +209,8 @@ impl Account {
                         chance: staleness.chance,
                         of_membership: staleness.of_membership,
                     };
-                    if newer(&member, &board, &queue, what, FRESHEN, &reply).await {
+                    let asked = newer(&member, &board, &queue, what, FRESHEN);
+                    if unless_closed(&mut reply, asked).await == Some(true) {
                         let _ = reply.send(());
                     }
                 });
@@ -267,17 +270,28 @@ async fn refresh(
     }
 }
 
-/// Asks the leader for newer data, and waits until it is on this node's board. Gives up when the caller does.
+/// Waits for an answer until the caller gives up. The questions that wait have a limit for all accounts, so none must outlive its caller.
+async fn unless_closed<A, T>(
+    caller: &mut oneshot::Sender<A>,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = caller.closed() => None,
+        answer = answer => Some(answer),
+    }
+}
+
+/// Asks the leader for newer data, and waits until it is on this node's board.
 async fn newer(
     member: &Member,
     board: &Board,
     queue: &QueueKey,
     what: What,
     timeout: Duration,
-    caller: &oneshot::Sender<()>,
 ) -> bool {
     let before = version(board, queue);
-    if caller.is_closed() || member.ask(what, timeout).await != Some(Said::Done) {
+    if member.ask(what, timeout).await != Some(Said::Done) {
         return false;
     }
     changed(board, queue, before).await;

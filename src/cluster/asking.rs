@@ -68,7 +68,10 @@ impl Member {
         let until = Some(self.clock.now().boot + patience);
         let mut status = self.status.clone();
         let mut epoch = status.borrow_and_update().epoch;
-        let id = self.pending.add(replies).ok_or(Unanswered::Unheard)?;
+        let id = self
+            .pending
+            .add(&what, replies)
+            .ok_or(Unanswered::Unheard)?;
         let put = || {
             let what = what.clone();
             let order = Order::Ask { id, what, until };

@@ -7,10 +7,13 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::message::{Answer, Said};
+use super::message::{Answer, Said, What};
 
 /// The maximum of questions in a process that wait for answers. Each has a waiting HTTP request.
 const MAX_PENDING: usize = 1_024;
+
+/// How many of them may be questions for newer data. The others, about seats and requests, keep the rest: they are short, and calls wait for them.
+const MAX_PENDING_POLLS: usize = MAX_PENDING / 4 * 3;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -18,11 +21,15 @@ pub(super) struct Pending(Mutex<HashMap<u64, mpsc::Sender<Said>>>);
 
 impl Pending {
     /// Returns an id for a question; `None` if too many wait.
-    pub fn add(&self, replies: mpsc::Sender<Said>) -> Option<u64> {
+    pub fn add(&self, what: &What, replies: mpsc::Sender<Said>) -> Option<u64> {
+        let most = match what {
+            What::Freshen { .. } | What::Refresh { .. } => MAX_PENDING_POLLS,
+            _ => MAX_PENDING,
+        };
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, replies| !replies.is_closed());
         let id = fastrand::u64(..);
-        (pending.len() < MAX_PENDING).then(|| {
+        (pending.len() < most).then(|| {
             pending.insert(id, replies);
             id
         })
@@ -38,5 +45,27 @@ impl Pending {
             // The caller may have given up.
             let _ = replies.try_send(answer.said);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_about_seats_find_room_beside_any_number_for_newer_data() {
+        let pending = Pending::default();
+        let (replies, _answers) = mpsc::channel(1);
+        let add = |what: &What| pending.add(what, replies.clone()).is_some();
+        let refresh = What::Refresh {
+            queue: "sales".to_owned(),
+        };
+        let release = What::Release {
+            id: "0123".to_owned(),
+        };
+        let count = |what: &What| (0..2_000).filter(|_| add(what)).count();
+        assert_eq!(count(&refresh), MAX_PENDING_POLLS);
+        assert_eq!(count(&release), MAX_PENDING - MAX_PENDING_POLLS);
+        assert!(!add(&refresh));
     }
 }

@@ -126,3 +126,23 @@ async fn a_fresh_question_that_arrives_again_after_its_poll_costs_nothing() {
     }
     assert_eq!(polls(&fixture), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_have_left_keep_no_place_among_the_questions_that_wait() {
+    let (fixture, exchange) = frozen(6);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    // Its lease lasts for some seconds.
+    drop(leader);
+    let patience = Duration::from_millis(100);
+    // Together more than may wait.
+    for _ in 0..25 {
+        let callers = (0..50).map(|_| follower.wait(&fixture, OF_MEMBERSHIP, patience));
+        join_all(callers).await;
+    }
+    let begun = tokio::time::Instant::now();
+    let queue = fixture.keys[PLACE].queue.to_string();
+    let said = follower.member.ask(What::Refresh { queue }, patience);
+    assert_eq!(said.await, None);
+    assert_eq!(begun.elapsed(), patience, "it was put");
+    assert!(!follower.member.leads());
+}
