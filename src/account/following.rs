@@ -151,7 +151,9 @@ impl Account {
         let fault = is_down.then(|| Arc::new(Fault::ClusterDown(status.refusal.clone())));
         // A leader may tell the same fault of its own.
         let was = std::mem::replace(&mut self.missing_leader, fault.clone());
-        if was == fault {
+        // A reload may have added queues since.
+        let is_shown = fault.is_none() || self.shown.iter().all(|shown| *shown == fault);
+        if was == fault && is_shown {
             return;
         }
         for (queue, at_work) in self.deps.queues.iter().zip(&mut self.queues) {

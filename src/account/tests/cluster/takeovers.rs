@@ -174,3 +174,26 @@ async fn questions_of_calls_that_went_elsewhere_hold_no_seats() {
     sleep(5 * SECOND).await;
     assert!(held() <= 1, "{}", held());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_a_reload_adds_while_the_engine_is_silent_has_that_fault() {
+    let (fixture, exchange) = frozen(2);
+    let leader = Running::start(&fixture, &exchange, "one");
+    leader.until_it_leads().await;
+    let follower = Running::of(&fixture, &exchange, "two", Known::default(), 1, 1000);
+    sleep(MINUTE).await;
+    let cut_off = &follower.engine.is_cut_off;
+    cut_off.store(true, AtomicOrdering::Relaxed);
+    sleep(MINUTE / 2).await;
+    let (logged, _guard) = crate::logged::listen();
+    follower.take(&fixture, &fixture.queues).await;
+    sleep(2 * LISTEN).await;
+    for place in 0..2 {
+        let state = follower.board.get(&fixture.keys[place]).unwrap();
+        let kind = state.fault.as_ref().map(|fault| fault.kind());
+        assert_eq!(kind, Some(crate::model::fault::FaultKind::ClusterDown));
+    }
+    let lines = logged.lines();
+    let told = |line: &&String| line.contains("engine does not answer");
+    assert_eq!(lines.iter().filter(told).count(), 0, "it is told once");
+}
