@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Task, together::ToldMissed};
 use crate::cluster::{
     codec,
-    command::{Command, Look, MAX_COUNT},
+    command::{Command, Look, MAX_COUNT, Position},
     member::{NodeStatus, Status},
 };
 
@@ -61,6 +61,10 @@ pub(super) struct Node {
     pub(super) since: Duration,
     /// Whether it was seen to live. What a node published stays for a while after its end.
     pub(super) lives: bool,
+    /// How many entries it was behind when it published that, at least.
+    behind: u64,
+    /// The end of the log at this node's last look. What the other node publishes after that is at most as old.
+    end: Position,
 }
 
 impl Task {
@@ -94,19 +98,23 @@ impl Task {
             self.note_company(&info);
             self.note_ignorance(id, &info, now);
             match self.nodes.get_mut(id) {
-                Some(node) if node.info.beat == info.beat => {}
+                Some(node) if node.info.beat == info.beat => node.end = look.last,
                 Some(node) => {
                     *node = Node {
+                        behind: info.behind(node.end),
                         info,
                         since: now,
                         lives: true,
+                        end: look.last,
                     }
                 }
                 None => {
                     let node = Node {
+                        behind: info.behind(look.last),
                         info,
                         since: now,
                         lives: false,
+                        end: look.last,
                     };
                     self.nodes.insert(id.clone(), node);
                     self.mirrors_due = 2;
@@ -203,13 +211,16 @@ impl Task {
             .nodes
             .iter()
             .filter(|(_, node)| !self.is_gone(node, now));
-        let mut nodes: Vec<_> = living
-            .map(|(id, node)| NodeStatus {
+        let status = |(id, node): (&String, &Node)| {
+            let leads = holder.as_ref() == Some(id);
+            NodeStatus {
                 name: node.info.name.clone(),
-                leads: holder.as_ref() == Some(id),
-                behind: self.behind(&node.info),
-            })
-            .collect();
+                leads,
+                // Only the leader writes.
+                behind: if leads { 0 } else { node.behind },
+            }
+        };
+        let mut nodes: Vec<_> = living.map(status).collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         let status = Status {
             asked: self.beats > 0,
@@ -222,14 +233,15 @@ impl Task {
         };
         self.deps.status.send_replace(status);
     }
+}
 
-    /// Returns how many entries a node is behind this one, at least: the numbers of older epochs are not known, so a node that has read nothing of
-    /// this epoch is behind by all entries of it.
-    fn behind(&self, node: &Info) -> u64 {
-        let last = self.position;
-        match node.epoch.cmp(&last.epoch) {
-            cmp::Ordering::Less => last.number,
-            cmp::Ordering::Equal => last.number.saturating_sub(node.number),
+impl Info {
+    /// Returns how many entries the node is behind this end of the log, at least: the numbers of older epochs are not known, so a node that has read
+    /// nothing of its epoch is behind by all entries of it.
+    fn behind(&self, end: Position) -> u64 {
+        match self.epoch.cmp(&end.epoch) {
+            cmp::Ordering::Less => end.number,
+            cmp::Ordering::Equal => end.number.saturating_sub(self.number),
             cmp::Ordering::Greater => 0,
         }
     }

@@ -72,6 +72,40 @@ async fn a_node_that_reads_no_entry_of_this_epoch_is_behind_by_all_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nodes_that_read_each_entry_at_once_are_not_behind_a_busy_leader() {
+    let exchange = Exchange::new();
+    let nodes = [(); 3].map(|()| {
+        let (node, member, running) = start(&exchange, "identity");
+        let node = Arc::new(node);
+        exchange.introduce(&node);
+        (node, member, running)
+    });
+    let leader = loop {
+        sleep(Duration::from_millis(50)).await;
+        let mut members = nodes.iter().map(|(_, member, _)| member);
+        if let Some(leader) = members.find(|member| member.leads()) {
+            break leader;
+        }
+    };
+    sleep(LEASE).await;
+    for _ in 0..300 {
+        let entry = Entry {
+            doubted: true,
+            ..Entry::default()
+        };
+        assert!(leader.publish_and_wait(entry).await);
+        sleep(Duration::from_millis(100)).await;
+        for (_, member, _) in &nodes {
+            let behind = member.status().nodes;
+            assert!(behind.iter().all(|node| node.behind == 0), "{behind:?}");
+        }
+    }
+    for (_, _, running) in &nodes {
+        running.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_of_thousands_of_mirrors_is_read_and_the_last_of_thousands_of_nodes() {
     const MANY: usize = 5_000;
     let exchange = Exchange::new();
