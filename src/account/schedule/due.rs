@@ -16,9 +16,15 @@ pub(super) const AT_ONCE: usize = 8;
 /// Names and statuses are read again after this time, because people rename queues and change what a status does. That is four requests an hour.
 pub const NAMES_LIVE: Duration = Duration::from_secs(1_800);
 
-/// The first wait before names are read again if they could not be read or a queue's id is in doubt. It doubles up to [`NAMES_LIVE`]: a queue that
-/// is gone for good costs seven requests in the first half hour, and two an hour after that.
+/// The first wait before names are read again if they could not be read, lacked a queue of the config, or a queue's id is in doubt. It doubles up to
+/// [`NAMES_LIVE`]: a queue that is gone for good, or misspelt, costs at most seven requests in the first half hour, and two an hour after that.
 const NAMES_AGAIN: Duration = Duration::from_secs(15);
+
+/// Names that are read only because some queue has no id take at most one slot in this many, so that the other queues are still polled.
+const NAMES_SHARE: u32 = 8;
+
+/// If the names cannot be read, this many tries may come earlier than that.
+const NAMES_RETRIES: u32 = 3;
 
 /// How often `statuses/` is tried again in the long run when it has been given up: the right to read it may come any time.
 const STATUSES_AGAIN: Duration = Duration::from_secs(600);
@@ -142,7 +148,10 @@ impl Schedule {
     /// Returns whether to read a list at once, because queues wait for it, may show other queues' agents, or have agents whose status is new.
     fn is_urgent(&self, list: Job) -> bool {
         match list {
-            Job::Queues => self.needs_names() || self.names_doubted,
+            Job::Queues => {
+                let is_known_to_lack = self.names_lacking > 0;
+                (self.needs_names() && !is_known_to_lack) || self.names_doubted
+            }
             Job::Statuses => self.statuses.last_success.is_none() || self.unlisted.has_new(),
             Job::Poll(_) | Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => false,
         }
@@ -189,14 +198,20 @@ impl Schedule {
 
     /// Returns when `queues/` should be read again; `None` if no queue needs that.
     fn names_due(&self) -> Option<Duration> {
-        if self.needs_names() {
-            return Some(Duration::ZERO);
-        }
         let read = self.names.last_start.max(self.names.last_success);
+        let after = |wait: Duration| read.map_or(Duration::ZERO, |read| read + wait);
         let again = |times: u32| {
             let wait = NAMES_AGAIN.saturating_mul(2u32.saturating_pow(times));
-            read.map_or(Duration::ZERO, |read| read + wait.min(NAMES_LIVE))
+            after(wait.min(NAMES_LIVE))
         };
+        if self.needs_names() {
+            let share = after(self.period.saturating_mul(NAMES_SHARE));
+            return Some(match self.names_lacking {
+                0 if self.names.failures <= NAMES_RETRIES => Duration::ZERO,
+                0 => share,
+                times => again(times - 1).max(share),
+            });
+        }
         if !self
             .queues
             .iter()

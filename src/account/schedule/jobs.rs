@@ -130,11 +130,8 @@ impl Schedule {
                         self.ration = self.ration.saturating_sub(requests.saturating_sub(1));
                     }
                     Job::Statuses => self.statuses_given_up = false,
-                    Job::Queues
-                    | Job::Sweep(_)
-                    | Job::Whole
-                    | Job::Delta(_)
-                    | Job::Available(..) => {}
+                    Job::Queues => self.names_lacking = 0,
+                    Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => {}
                 }
             }
             Ending::Unpaid | Ending::Beside => self.attempts(job).in_flight = false,
@@ -147,6 +144,12 @@ impl Schedule {
             // The budget keeps the pause, and its next refusal gives the length.
             Ending::Badly(Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => {
                 self.attempts(job).in_flight = false
+            }
+            // The list was read.
+            Ending::Badly(Fault::NoSuchQueue(_)) if job == Job::Queues => {
+                self.token_failures = 0;
+                self.names.succeed(now);
+                self.names_lacking = self.names_lacking.saturating_add(1);
             }
             Ending::Badly(fault) => {
                 self.token_failures = 0;

@@ -143,6 +143,8 @@ pub struct Schedule {
     options: ScheduleOptions,
     queues: Vec<Queue>,
     names: Attempts,
+    /// How many readings in a row have shown that CallTools has no queue of some name in the config.
+    names_lacking: u32,
     /// Whether the answer for a queue's id suggests that its name means another queue, or none.
     names_doubted: bool,
     /// How many readings in a row such doubts have caused.
@@ -202,6 +204,7 @@ impl Schedule {
             options,
             queues: needs.into_iter().map(Queue::new).collect(),
             names: Attempts::default(),
+            names_lacking: 0,
             names_doubted: false,
             names_doubts: 0,
             statuses: Attempts::default(),
@@ -318,6 +321,9 @@ impl Schedule {
         // The rest of a cold start's ration stays.
         self.burst = ration;
         self.ration = self.ration.saturating_add(new).min(self.burst);
+        if new > 0 {
+            self.names_lacking = 0; // A new name may be on the list.
+        }
         self.queues = queues;
         self.options = options;
     }

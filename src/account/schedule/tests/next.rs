@@ -249,7 +249,58 @@ fn a_missing_name_is_looked_up_again_while_other_queues_are_polled() {
         run(&mut schedule, s(0)),
         [(Job::Statuses, true), (Job::Poll(1), true)]
     );
-    assert_eq!(run(&mut schedule, s(5))[0].0, Job::Queues);
+    for second in (4..32).step_by(4) {
+        assert_eq!(run(&mut schedule, s(second)), [(Job::Poll(1), false)]);
+    }
+    assert_eq!(run(&mut schedule, s(32))[0], (Job::Queues, false));
+}
+
+#[test]
+fn a_name_that_cannot_be_found_costs_the_other_queues_hardly_a_poll() {
+    let missing = Fault::NoSuchQueue(NoSuchQueue::Name {
+        asked: "x".to_owned(),
+        nearest: Vec::new(),
+        there: QueueListing::default(),
+    });
+    let refused = Fault::NoPermission;
+    // Requests an hour, and how many of them may read names: an eighth, if the list cannot be read.
+    for (fault, rate, most) in [
+        (&missing, 950, 9),
+        (&missing, 57, 9),
+        (&refused, 950, 125),
+        (&refused, 57, 12),
+    ] {
+        let period = HOUR / rate;
+        let mut schedule = Schedule::new([BY_NAME, BY_NAME, BY_ID, BY_ID], POLLS, RATION);
+        let (mut look_ups, mut polled, mut longest) = (0, [s(0); 4], Duration::ZERO);
+        for second in 0..3_600 {
+            while let Next::Start { job, .. } = schedule.next(s(second)) {
+                schedule.started(job, s(second), period);
+                let ending = match job {
+                    Job::Queues => Ending::Badly(fault),
+                    _ => Ending::Well { requests: 1 },
+                };
+                schedule.ended(job, ending, s(second), 0.0);
+                match job {
+                    Job::Queues => {
+                        look_ups += 1;
+                        if matches!(fault, Fault::NoSuchQueue(_)) {
+                            schedule.id_known(1);
+                        }
+                    }
+                    Job::Poll(queue) => {
+                        longest = longest.max(s(second) - polled[queue]);
+                        polled[queue] = s(second);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        assert!(look_ups <= most, "{rate}, {fault:?}: {look_ups}");
+        // Two slots are taken by lists at worst, names and statuses. A slot begins at a whole second.
+        let round = (period + Duration::from_secs(1)) * 5;
+        assert!(longest <= round, "{rate}, {fault:?}: {longest:?}");
+    }
 }
 
 #[test]
