@@ -142,7 +142,10 @@ impl Account {
         // These rules read rows of any list, and any field of them.
         self.roster.rules_read_rows(needs_reasons);
         let now = self.deps.clock.now();
-        if self.feeds.set_needs_reasons(needs_reasons, now) {
+        if self
+            .feeds
+            .set_needs_reasons(needs_reasons, &self.roster, now)
+        {
             self.use_feed();
             self.ask_next();
         }
@@ -150,7 +153,9 @@ impl Account {
 
     /// Gives up a feed that CallTools refuses.
     pub(super) fn feed_refused(&mut self, feed: Feed) {
-        let taken = self.feeds.refused(feed, self.deps.clock.now());
+        let taken = self
+            .feeds
+            .refused(feed, &self.roster, self.deps.clock.now());
         self.follow(taken, None);
     }
 
@@ -167,7 +172,7 @@ impl Account {
     pub(super) fn failed_beside(&mut self, job: Job, fault: &Fault) {
         let now = self.deps.clock.now();
         if let Some(feed) = feed_beside_sweeps(job) {
-            let taken = self.feeds.unanswered(feed, now);
+            let taken = self.feeds.unanswered(feed, &self.roster, now);
             return self.follow(taken, None);
         }
         if self.feeds.full_page_failed(now) {
@@ -251,7 +256,7 @@ impl Account {
     fn end_reading(&mut self) {
         let now = self.deps.clock.now();
         self.feeds.count_available(&self.roster, now);
-        if self.feeds.choose(now) {
+        if self.feeds.choose(&self.roster, now) {
             self.use_feed();
         }
     }

@@ -23,10 +23,12 @@ impl Account {
         self.naming.handed = known.queues.into_iter().collect();
         self.naming.failing = known.failing.into_iter().collect();
         self.naming.swept_before = self.trust_again(&known.agents);
-        known
-            .agents
-            .into_iter()
-            .for_each(|sighting| self.roster.recall(sighting));
+        for row in known.agents {
+            match known.are_looks {
+                true => self.roster.recall_look(row),
+                false => self.roster.recall(row),
+            };
+        }
         self.roster.recall_confirmed(known.confirmed);
         for (agent, counted) in known.presences {
             self.roster.recall_presence(agent, counted);
@@ -92,6 +94,7 @@ impl Account {
         Known {
             queues: queues.collect(),
             agents: self.roster.known_beside_polls(),
+            are_looks: self.roster.has_only_looks(),
             confirmed: self.roster.confirmed(),
             failing: failing.collect(),
             names_read: self.names_read(),

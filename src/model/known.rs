@@ -31,6 +31,8 @@ pub struct Known {
     pub queues: Vec<(u64, Poll)>,
     /// The newest rows of agents, if more is known than their queues' polls show.
     pub agents: Vec<Sighting>,
+    /// Whether each of these rows was read at its time. Otherwise a list of changes may have confirmed some of them then.
+    pub are_looks: bool,
     /// What lists confirm beyond these rows, unless a file was in between: it may lack some of them.
     pub confirmed: Confirmed,
     /// The queues, by CallTools' id, whose own polls fail. They may be gone, so that newer rows from other lists do not renew them.

@@ -132,8 +132,15 @@ impl Choice {
     }
 
     /// Records a complete reading of the feed in use. Returns whether another feed is used from now on.
-    pub fn read(&mut self, pages: Pages) -> bool {
-        let best = self.best(pages);
+    ///
+    /// The list of changes is used only if it `covers_everybody`: it says nothing about agents who were last seen before it began.
+    pub fn read(&mut self, pages: Pages, covers_everybody: impl Fn() -> bool) -> bool {
+        let may_use = |feed| feed != Feed::Delta || self.in_use == feed || covers_everybody();
+        let mut best = self.best(pages, |_| true);
+        // Nothing else is in use that will cover them soon.
+        if !self.is_settled && !may_use(best) {
+            best = self.best(pages, |feed| feed != Feed::Delta);
+        }
         // Nothing is cheaper than a sweep of one request, and nothing shows more.
         if best == Feed::Sweep && pages.sweep <= 1 && self.in_use != Feed::Sweep {
             (self.in_use, self.better) = (Feed::Sweep, None);
@@ -152,7 +159,7 @@ impl Choice {
             _ => 1,
         };
         self.better = Some((best, readings));
-        if self.is_settled && readings < READINGS {
+        if self.is_settled && (readings < READINGS || !may_use(best)) {
             return false;
         }
         (self.in_use, self.better, self.is_settled) = (best, None, true);
@@ -160,11 +167,10 @@ impl Choice {
     }
 
     /// Returns the trusted feed with the fewest pages. Among equals, the sweep comes first, because it shows most, then the delta.
-    fn best(&self, pages: Pages) -> Feed {
+    fn best(&self, pages: Pages, counts: impl Fn(Feed) -> bool) -> Feed {
         let feeds = [Feed::Sweep, Feed::Delta, Feed::Available];
-        let trusted = feeds
-            .into_iter()
-            .filter(|feed| self.trust(*feed) == Trust::Trusted);
+        let is_trusted = |feed: &Feed| self.trust(*feed) == Trust::Trusted && counts(*feed);
+        let trusted = feeds.into_iter().filter(is_trusted);
         let least = trusted.reduce(|best, next| match pages.number(next) < pages.number(best) {
             true => next,
             false => best,
@@ -207,9 +213,9 @@ mod tests {
     #[test]
     fn the_first_trusted_feed_is_used_at_once() {
         let mut choice = Choice::default();
-        assert!(!choice.read(PAGES));
+        assert!(!choice.read(PAGES, || true));
         choice.proved(Feed::Available);
-        assert!(choice.read(PAGES));
+        assert!(choice.read(PAGES, || true));
         assert_eq!(choice.in_use(), Feed::Available);
     }
 
@@ -217,16 +223,16 @@ mod tests {
     fn a_later_change_needs_a_quarter_fewer_pages_in_five_readings() {
         let mut choice = Choice::default();
         choice.proved(Feed::Available);
-        choice.read(PAGES);
+        choice.read(PAGES, || true);
         choice.proved(Feed::Delta);
         for _ in 0..20 {
             let alike = Pages {
                 delta: 1.6,
                 ..PAGES
             };
-            assert!(!choice.read(alike), "a fifth is no gain");
+            assert!(!choice.read(alike, || true), "a fifth is no gain");
         }
-        let changes: Vec<bool> = (0..5).map(|_| choice.read(PAGES)).collect();
+        let changes: Vec<bool> = (0..5).map(|_| choice.read(PAGES, || true)).collect();
         assert_eq!(changes, [false, false, false, false, true]);
         assert_eq!(choice.in_use(), Feed::Delta);
     }
@@ -241,12 +247,12 @@ mod tests {
         let mut choice = Choice::default();
         choice.proved(Feed::Available);
         choice.proved(Feed::Delta);
-        assert!(!choice.read(one));
+        assert!(!choice.read(one, || true));
         assert_eq!(choice.in_use(), Feed::Sweep);
         // The roster has shrunk to a page, or is given in one piece from now on.
-        choice.read(PAGES);
+        choice.read(PAGES, || true);
         assert_eq!(choice.in_use(), Feed::Delta);
-        assert!(choice.read(one));
+        assert!(choice.read(one, || true));
         assert_eq!(choice.in_use(), Feed::Sweep);
     }
 
@@ -254,7 +260,7 @@ mod tests {
     fn a_failure_rests_ten_minutes_and_distrust_an_hour() {
         let mut choice = Choice::default();
         choice.proved(Feed::Delta);
-        choice.read(PAGES);
+        choice.read(PAGES, || true);
         choice.failed(Feed::Delta, now());
         assert_eq!(choice.in_use(), Feed::Sweep);
         assert!(!choice.may_try(Feed::Delta, now().later(FAILURE_LASTS / 2)));
@@ -275,10 +281,35 @@ mod tests {
         let mut choice = Choice::default();
         choice.proved(Feed::Delta);
         choice.proved(Feed::Available);
-        choice.read(PAGES);
+        choice.read(PAGES, || true);
         assert_eq!(choice.in_use(), Feed::Delta);
         choice.distrust(Feed::Delta, Doubt::LeftOut, now());
-        assert!(choice.read(PAGES));
+        assert!(choice.read(PAGES, || true));
         assert_eq!(choice.in_use(), Feed::Available);
+    }
+
+    #[test]
+    fn changes_are_used_only_once_they_cover_everybody() {
+        let mut choice = Choice::default();
+        choice.proved(Feed::Available);
+        choice.read(PAGES, || true);
+        choice.proved(Feed::Delta);
+        for _ in 0..20 {
+            assert!(!choice.read(PAGES, || false));
+        }
+        assert!(choice.is_candidate(Feed::Delta), "it is read on");
+        assert!(choice.read(PAGES, || true));
+        assert_eq!(choice.in_use(), Feed::Delta);
+        assert!(!choice.read(PAGES, || false), "it is in use already");
+        // The lists of available agents are given up while the list of changes is trusted, but began later.
+        for replaces in [Feed::Available, Feed::Sweep] {
+            let mut choice = Choice::default();
+            choice.proved(Feed::Delta);
+            if replaces == Feed::Available {
+                choice.proved(replaces);
+            }
+            assert_eq!(choice.read(PAGES, || false), replaces == Feed::Available);
+            assert_eq!(choice.in_use(), replaces);
+        }
     }
 }

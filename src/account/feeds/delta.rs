@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// A reading ends after this many pages of dated rows. For a list that changes faster, another feed is better.
-const MAX_PAGES: u32 = 3;
+pub(super) const MAX_PAGES: u32 = 3;
 
 /// How many pages of undated rows one reading skips; the next reading begins behind them. A thousand agents without a date are more than an account
 /// has besides its active ones, and a trial of the list should cost little.
@@ -224,8 +224,8 @@ impl Delta {
         self.reading = None;
     }
 
-    /// Records a page, before `roster` takes it.
-    pub fn take(&mut self, page: DeltaPage<'_>, roster: &Roster) -> Step {
+    /// Records a page, before `roster` takes it. A reading that takes more than `most` pages of dated rows fails.
+    pub fn take(&mut self, page: DeltaPage<'_>, roster: &Roster, most: u32) -> Step {
         if self.reading.is_none() {
             self.lag = Lag::default();
         }
@@ -271,7 +271,7 @@ impl Delta {
         }
         self.learn_lateness(page, roster);
         let ends = page.last || is_rest_undated;
-        self.advance(page.page, oldest, ends)
+        self.advance(page.page, oldest, ends, most)
     }
 
     fn overlap(&self) -> SignedDuration {
@@ -298,7 +298,7 @@ impl Delta {
         Step::ReadOn(page.page + 1)
     }
 
-    fn advance(&mut self, page: u32, oldest: Timestamp, ends: bool) -> Step {
+    fn advance(&mut self, page: u32, oldest: Timestamp, ends: bool, most: u32) -> Step {
         let reach = self.chain.and_then(|chain| chain.reach);
         let reaches_back = reach.is_some_and(|reach| oldest <= reach - self.overlap());
         let pages = self.reading.as_ref().map_or(0, |reading| reading.pages);
@@ -309,7 +309,7 @@ impl Delta {
             self.chain = None; // Nothing tells how far back it must reach, so a chain begins here.
             return self.complete();
         }
-        if pages >= MAX_PAGES {
+        if pages >= most {
             self.reading = None;
             return Step::Failed;
         }

@@ -22,6 +22,11 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// Returns whether earlier readings may have been wrong, too. Each was checked for order and dates, but what a list omits shows only later.
+    pub fn concerns_earlier_readings(self) -> bool {
+        matches!(self, Doubt::Lagging | Doubt::LeftOut | Doubt::Missed)
+    }
+
     /// Describes it, for the log.
     pub fn sentence(self) -> &'static str {
         match self {

@@ -54,7 +54,7 @@ impl Feeds {
         if self.in_use() == Feed::Sweep {
             self.prove_delta(now);
         }
-        self.choose(now)
+        self.choose(roster, now)
     }
 
     /// Records the answer to a request for the full list in one piece. Returns whether it is the whole list.

@@ -67,7 +67,7 @@ pub struct Feeds {
     choice: Choice,
     /// The next page of an unfinished reading.
     unfinished: Option<Request>,
-    /// How many requests in a row tried feeds that are not in use.
+    /// How many readings in a row tried feeds that are not in use.
     tries: u32,
     /// The pages of the full list, as far as known.
     sweep_pages: u32,
@@ -160,7 +160,7 @@ impl Feeds {
 
     /// Sets whether some queue reads statuses that the filtered lists do not show. If so, these lists are not used. Returns whether another feed is
     /// used from now on.
-    pub fn set_needs_reasons(&mut self, needs_reasons: bool, now: Moment) -> bool {
+    pub fn set_needs_reasons(&mut self, needs_reasons: bool, roster: &Roster, now: Moment) -> bool {
         self.needs_reasons = needs_reasons;
         let is_in_use = self.in_use() == Feed::Available;
         if needs_reasons && matches!(self.unfinished, Some(Request::Available { .. })) {
@@ -171,7 +171,7 @@ impl Feeds {
         }
         self.available.end();
         self.choice.forget(Feed::Available);
-        self.choose(now);
+        self.choose(roster, now);
         is_in_use
     }
 
@@ -181,7 +181,7 @@ impl Feeds {
         if !self.may_use(Feed::Delta, now) {
             return Taken::Rows; // It lost trust while the page was under way.
         }
-        let step = self.delta.take(page, roster);
+        let step = self.delta.take(page, roster, self.most_pages());
         let taken = match step {
             delta::Step::ReadOn(page) => {
                 self.unfinished = Some(Request::Delta(page));
@@ -193,9 +193,9 @@ impl Feeds {
                 self.forget_recalled();
                 Taken::Rows
             }
-            delta::Step::Failed => self.give_up(Feed::Delta, GivenUp::Failed, now),
+            delta::Step::Failed => self.give_up(Feed::Delta, GivenUp::Failed, roster, now),
             delta::Step::Distrusted(doubt) => {
-                self.give_up(Feed::Delta, GivenUp::Doubted(doubt), now)
+                self.give_up(Feed::Delta, GivenUp::Doubted(doubt), roster, now)
             }
         };
         if self.in_use() == Feed::Available || self.is_recalled_list_proof(&taken, roster) {
@@ -232,9 +232,9 @@ impl Feeds {
                 (self.known_available, self.counted_at) = (listed, Some(now));
                 Taken::Available { as_of, known, gone }
             }
-            available::Step::Failed => self.give_up(Feed::Available, GivenUp::Failed, now),
+            available::Step::Failed => self.give_up(Feed::Available, GivenUp::Failed, roster, now),
             available::Step::Distrusted(doubt) => {
-                self.give_up(Feed::Available, GivenUp::Doubted(doubt), now)
+                self.give_up(Feed::Available, GivenUp::Doubted(doubt), roster, now)
             }
         }
     }
@@ -260,7 +260,12 @@ impl Feeds {
                 roster.confirm_gone(earlier(*as_of, lag), gone);
                 roster.confirm_available(earlier(*known, lag));
             }
-            Taken::GivenUp(Feed::Delta, GivenUp::Doubted(_)) => roster.forget_changes(),
+            Taken::GivenUp(Feed::Delta, GivenUp::Doubted(doubt)) => {
+                roster.forget_changes();
+                if doubt.concerns_earlier_readings() {
+                    roster.forget_recalled();
+                }
+            }
             Taken::GivenUp(Feed::Available, GivenUp::Doubted(_)) => roster.forget_available(),
             Taken::Rows | Taken::GivenUp(..) => {}
         }
@@ -283,13 +288,13 @@ impl Feeds {
     ) -> Option<Taken> {
         let by_delta = self.delta.compare(rows, as_of, roster);
         if let Some(doubt) = by_delta {
-            return Some(self.give_up(Feed::Delta, GivenUp::Doubted(doubt), now));
+            return Some(self.give_up(Feed::Delta, GivenUp::Doubted(doubt), roster, now));
         }
         if self.in_use() != Feed::Available {
             return None;
         }
         let doubt = self.available.compare(rows, as_of)?;
-        Some(self.give_up(Feed::Available, GivenUp::Doubted(doubt), now))
+        Some(self.give_up(Feed::Available, GivenUp::Doubted(doubt), roster, now))
     }
 
     /// Restarts a reading after a page that was not answered.
@@ -300,25 +305,38 @@ impl Feeds {
     }
 
     /// Gives up a feed that CallTools refuses.
-    pub fn refused(&mut self, feed: Feed, now: Moment) -> Taken {
+    pub fn refused(&mut self, feed: Feed, roster: &Roster, now: Moment) -> Taken {
         self.sent(feed);
-        self.give_up(feed, GivenUp::Doubted(Doubt::Refused), now)
+        self.give_up(feed, GivenUp::Doubted(Doubt::Refused), roster, now)
     }
 
     /// Lets a feed rest that is not in use and was not answered.
-    pub fn unanswered(&mut self, feed: Feed, now: Moment) -> Taken {
+    pub fn unanswered(&mut self, feed: Feed, roster: &Roster, now: Moment) -> Taken {
         self.sent(feed);
-        self.give_up(feed, GivenUp::Unanswered, now)
+        self.give_up(feed, GivenUp::Unanswered, roster, now)
     }
 
     /// Chooses the feed for the next reading. Returns whether it is another feed.
-    pub fn choose(&mut self, now: Moment) -> bool {
+    pub fn choose(&mut self, roster: &Roster, now: Moment) -> bool {
         self.forget_old_changes(now);
-        self.choice.read(Pages {
+        let pages = Pages {
             sweep: self.sweep_pages,
             available: self.available_pages(),
             delta: self.delta.pages(),
-        })
+        };
+        let confirmed = self.delta.confirmed();
+        let covers_everybody =
+            || confirmed.is_some_and(|(base, _)| roster.are_members_known_since(base));
+        self.choice.read(pages, covers_everybody)
+    }
+
+    /// Returns how many pages of dated rows a reading of the list of changes may take. While other lists are in use it has to reach back further, since
+    /// these are read in between; but it should not cost more than they do.
+    fn most_pages(&self) -> u32 {
+        match self.in_use() {
+            Feed::Available => delta::MAX_PAGES.max(self.available_pages()),
+            _ => delta::MAX_PAGES,
+        }
     }
 
     /// Returns agents that the delta omitted. Their queues should be polled soon.
@@ -370,15 +388,15 @@ impl Feeds {
     }
 
     fn sent(&mut self, feed: Feed) {
-        self.unfinished = None;
+        let is_begun = self.unfinished.take().is_some();
         self.since_full += 1;
         self.tries = match self.in_use() == feed {
             true => 0,
-            false => self.tries + 1,
+            false => self.tries + u32::from(!is_begun),
         };
     }
 
-    fn give_up(&mut self, feed: Feed, why: GivenUp, now: Moment) -> Taken {
+    fn give_up(&mut self, feed: Feed, why: GivenUp, roster: &Roster, now: Moment) -> Taken {
         self.unfinished = None;
         match feed {
             Feed::Delta => {
@@ -392,7 +410,7 @@ impl Feeds {
             GivenUp::Failed | GivenUp::Unanswered => self.choice.failed(feed, now),
             GivenUp::Doubted(doubt) => self.choice.distrust(feed, doubt, now),
         }
-        self.choose(now);
+        self.choose(roster, now);
         Taken::GivenUp(feed, why)
     }
 }

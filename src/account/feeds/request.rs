@@ -15,7 +15,7 @@ const FULL_PAGE_EVERY: u32 = 30;
 /// … and at least one in this time.
 pub(super) const FULL_PAGE_AFTER: Duration = Duration::from_secs(120);
 
-/// The most requests in a row for a list of changes that is about to replace the feed in use. They follow one another, because changes of a busy floor
+/// The most readings in a row of a list of changes that is about to replace the feed in use. They follow one another, because changes of a busy floor
 /// fill more than a page in the time of two requests. But what the feed in use has shown must not become too old meanwhile.
 const CANDIDATE_TRIES: u32 = 3;
 

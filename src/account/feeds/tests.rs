@@ -361,7 +361,7 @@ impl World {
             Taken::Rows => {}
             Taken::Changes { .. } | Taken::Available { .. } => {
                 self.feeds.count_available(&self.roster, moment(self.now));
-                self.feeds.choose(moment(self.now));
+                self.feeds.choose(&self.roster, moment(self.now));
                 self.feeds.confirm_changes(&mut self.roster);
             }
             Taken::GivenUp(feed, why) => self.given_up.push((self.now, feed, why)),
@@ -581,7 +581,7 @@ fn within_a_reading() -> (Feeds, Roster, Vec<Agent>) {
     (feeds.sweep_pages, feeds.known_available) = (40, 300);
     (feeds.full_at, feeds.whole) = (Some(moment(0)), WholeList::Clipped);
     feeds.choice.proved(Feed::Available);
-    assert!(feeds.choose(moment(0)));
+    assert!(feeds.choose(&Roster::new(1), moment(0)));
     let page = filtered_page(1, 1, &rows[..250]);
     let taken = feeds.take_available(page, &roster, moment(PERIOD + WAY));
     assert_eq!(taken, Taken::Rows);
@@ -661,7 +661,12 @@ fn a_reading_is_as_old_as_its_page_that_lags_most() {
 fn a_page_under_way_does_not_restore_trust() {
     let (mut feeds, roster, rows) = within_a_reading();
     let now = moment(2 * PERIOD);
-    feeds.give_up(Feed::Available, GivenUp::Doubted(Doubt::Missed), now);
+    feeds.give_up(
+        Feed::Available,
+        GivenUp::Doubted(Doubt::Missed),
+        &Roster::new(1),
+        now,
+    );
     let trust = feeds.trust(Feed::Available);
     assert!(matches!(trust, Trust::Distrusted(..)), "{trust:?}");
     for (number, rows) in [(2, &rows[250..]), (1, &rows[..200])] {
@@ -669,7 +674,12 @@ fn a_page_under_way_does_not_restore_trust() {
         assert_eq!(feeds.take_available(late, &roster, now), Taken::Rows);
     }
     // Nor does a page of the list of changes make openseat read on.
-    feeds.give_up(Feed::Delta, GivenUp::Doubted(Doubt::Missed), now);
+    feeds.give_up(
+        Feed::Delta,
+        GivenUp::Doubted(Doubt::Missed),
+        &Roster::new(1),
+        now,
+    );
     let late = DeltaPage {
         page: 3,
         ..changes_page(PERIOD, &rows[..250])

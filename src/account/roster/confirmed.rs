@@ -22,7 +22,7 @@ pub(super) struct Omissions {
     /// Agents who were seen since the first moment had not changed at the second moment.
     pub(super) changes: Option<(Moment, Moment)>,
     /// As of this moment, it is known whether each agent is available.
-    available: Option<Moment>,
+    pub(super) available: Option<Moment>,
 }
 
 impl Omissions {
@@ -91,11 +91,11 @@ impl Roster {
 
     /// Applies a row that another node has told.
     pub fn recall_told(&mut self, row: Sighting, is_look: bool, is_covered: bool) {
-        if !is_look {
-            self.recalled_at(row.at);
-        }
         let id = row.agent.id.clone();
-        let is_newest = self.recall_look(row);
+        let is_newest = match is_look {
+            true => self.recall_look(row),
+            false => self.recall(row),
+        };
         let (_, person) = self.people.meet(&id);
         person.is_covered = is_covered && (is_newest || person.is_covered);
     }
@@ -121,12 +121,13 @@ impl Roster {
         self.recalled_at(as_of);
     }
 
-    /// Returns whether it is known of each member of a queue, at this moment or later, whether they are available.
+    /// Returns whether it is known of each member of a queue, at this moment or later, whether they are available. Members who were missing from the
+    /// last whole sweep do not count: probably no list shows them any more.
     pub fn are_members_known_since(&self, at: Moment) -> bool {
         let available = self.omissions.available;
         let mut queues = self.queues.iter().flatten();
         available.is_some_and(|known| known.boot >= at.boot)
-            || queues.all(|queue| queue.are_members_seen_since(at))
+            || queues.all(|queue| queue.are_members_seen_since(at, self.swept))
     }
 
     /// Returns whether a row shows an agent as available whom a later list of available agents lacked. A cache on the way had kept it.

@@ -112,10 +112,11 @@ impl Membership {
         }
     }
 
-    /// Returns whether each member was seen at this moment or later.
-    pub(super) fn are_members_seen_since(&self, at: Moment) -> bool {
+    /// Returns whether each member was seen at this moment or later, or not since `swept`.
+    pub(super) fn are_members_seen_since(&self, at: Moment, swept: Option<Moment>) -> bool {
+        let has_left = |seen: Moment| swept.is_some_and(|swept| seen.boot < swept.boot);
         let mut members = self.members.iter();
-        members.all(|member| member.seen.boot >= at.boot)
+        members.all(|member| member.seen.boot >= at.boot || has_left(member.seen))
     }
 
     /// Returns whether the member in this row of the poll was logged in to the queue.
@@ -222,16 +223,17 @@ impl Roster {
         }
         // Confirmations by omission keep the order of looks, so the oldest look has the oldest status.
         let rows_seen = oldest.map(|seen| rows_seen(seen, membership.as_of, self.recalled));
+        // A count depends on whether agents are available who are logged in to the queue. If there are none, it is as old as the last look at all members,
+        // and without members at all agents.
+        let counted = oldest_logged_in.or(oldest);
+        let counted = counted.map(|seen| self.omissions.availability(seen));
         let oldest = oldest.map(|seen| self.omissions.status(seen));
-        let oldest_logged_in = oldest_logged_in.map(|seen| self.omissions.availability(seen));
-        // A count depends on the statuses of agents who are logged in to the queue. If there are none, it is as old as the last look at all
-        // agents.
         let polled_or_swept = self
             .swept
             .map_or(membership.as_of, |swept| later(swept, membership.as_of));
         let polled_or_swept = self.omissions.availability(polled_or_swept);
         Some(Joined {
-            as_of: oldest_logged_in.or(oldest).unwrap_or(polled_or_swept),
+            as_of: counted.unwrap_or(polled_or_swept),
             everybody_as_of: oldest.unwrap_or(polled_or_swept),
             everybody_seen: rows_seen.unwrap_or(membership.as_of),
             members_as_of: membership.as_of,

@@ -81,7 +81,7 @@ pub struct Roster {
     /// When agents who have left were last removed.
     tidied: Option<Moment>,
     omissions: Omissions,
-    /// The time of the newest row that was recalled. Until later looks, rows may be older than the times that came with them.
+    /// The time of the newest row that was recalled with that of a confirmation, perhaps. Until later looks, rows may be older than such times.
     recalled: Option<Moment>,
     /// What rows share memory with that come from an earlier task, or from another node.
     pattern: Pattern,
@@ -152,10 +152,10 @@ impl Roster {
         lag
     }
 
-    /// Applies a row from an earlier task or process. A list may have confirmed its status since it was read.
-    pub fn recall(&mut self, sighting: Sighting) {
+    /// Applies a row from an earlier task or process. A list may have confirmed its status since it was read. Returns whether no newer one is known.
+    pub fn recall(&mut self, sighting: Sighting) -> bool {
         self.recalled_at(sighting.at);
-        self.recall_look(sighting);
+        self.recall_look(sighting)
     }
 
     fn recalled_at(&mut self, at: Moment) {
@@ -163,7 +163,7 @@ impl Roster {
     }
 
     /// Applies a row from an earlier task or process that was read at its time. Returns whether no newer one is known.
-    fn recall_look(&mut self, mut sighting: Sighting) -> bool {
+    pub fn recall_look(&mut self, mut sighting: Sighting) -> bool {
         // It may also be the row of a queue's poll, which must keep its login when this one is renewed.
         sighting.agent = Arc::new(sighting.agent.apart());
         self.take_row(sighting, Source::Memory)

@@ -74,6 +74,11 @@ impl Roster {
         self.unpassed(&mut Passed::default())
     }
 
+    /// Returns whether each row was read at its time, and no list of changes has confirmed it since.
+    pub fn has_only_looks(&self) -> bool {
+        self.recalled.is_none() && self.omissions.changes.is_none()
+    }
+
     /// Returns those of the [rows beside polls](Self::known_beside_polls) that were not `passed` on yet, and records that they are.
     pub fn unpassed(&self, passed: &mut Passed) -> Vec<Sighting> {
         let is_new = |person: &Person, row: &Sighting| {

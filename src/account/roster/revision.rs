@@ -15,22 +15,27 @@ use crate::{
 impl Roster {
     /// Drops the results of sweeps, which lost trust, and returns to the polls of the queues. Departures that were counted stay counted.
     pub fn forget_sweeps(&mut self) {
-        self.swept = None;
+        (self.swept, self.recalled) = (None, None);
         self.omissions = Omissions::default();
         self.take_back(|row| row.by_sweep);
     }
 
-    /// Drops the confirmations by lists of changes, which lost trust: each status is as old as the last look at its row. Rows of an earlier task came
-    /// with the times of such confirmations, so they are dropped.
+    /// Drops the confirmations by lists of changes: each status is as old as the last look at its row.
     pub fn forget_changes(&mut self) {
         self.omissions.changes = None;
-        if let Some(recalled) = self.recalled {
+    }
+
+    /// Drops the rows of an earlier task that lists of changes may have confirmed, because these were wrong: the rows have the times of that.
+    pub fn forget_recalled(&mut self) {
+        if let Some(recalled) = self.recalled.take() {
             self.take_back(|row| row.by_sweep && row.at.boot <= recalled.boot);
         }
     }
 
     /// Drops these rows. What is left of their agents are the polls of the queues.
     fn take_back(&mut self, is_wrong: impl Fn(&Sighting) -> bool) {
+        // Those who were missing from lists of available agents are marked in such rows.
+        self.omissions.available = None;
         for person in self.people.values_mut() {
             person.newest.take_if(|newest| is_wrong(newest));
             person.latest = person

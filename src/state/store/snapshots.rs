@@ -54,6 +54,7 @@ impl Store {
                 agents: sightings(connection, owner, names, self.clock.as_ref())?,
                 presences: Vec::new(),
                 learnt: None,
+                are_looks: false,
                 confirmed: Confirmed::default(),
                 failing: Vec::new(),
                 names_read: None,

@@ -63,7 +63,10 @@ fn complete(as_of: u64) -> Step {
 fn a_page_that_reaches_back_is_complete_and_proves_the_order() {
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     let rows = rows(0, &newest_first(8));
-    assert_eq!(delta.take(page(1, 10, false, &rows), &nobody), complete(10));
+    assert_eq!(
+        delta.take(page(1, 10, false, &rows), &nobody, MAX_PAGES),
+        complete(10)
+    );
     assert!(delta.is_proved());
 }
 
@@ -76,11 +79,14 @@ fn a_reading_that_does_not_reach_back_fails_after_three_pages() {
         (3, 60, Step::Failed),
     ] {
         let rows = rows(number as usize * 100, &newest_first(newest));
-        assert_eq!(delta.take(page(number, 101, false, &rows), &nobody), step);
+        assert_eq!(
+            delta.take(page(number, 101, false, &rows), &nobody, MAX_PAGES),
+            step
+        );
     }
     let third = rows(0, &newest_first(15));
     assert_eq!(
-        delta.take(page(1, 102, false, &third), &nobody),
+        delta.take(page(1, 102, false, &third), &nobody, MAX_PAGES),
         complete(102),
         "the chain goes on"
     );
@@ -91,12 +97,12 @@ fn a_reading_is_as_old_as_its_first_page() {
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     let first = rows(0, &newest_first(30));
     assert_eq!(
-        delta.take(page(1, 31, false, &first), &nobody),
+        delta.take(page(1, 31, false, &first), &nobody, MAX_PAGES),
         Step::ReadOn(2)
     );
     let second = rows(20, &newest_first(10));
     assert_eq!(
-        delta.take(page(2, 33, false, &second), &nobody),
+        delta.take(page(2, 33, false, &second), &nobody, MAX_PAGES),
         complete(31)
     );
 }
@@ -109,7 +115,7 @@ fn ascending_dates_are_distrusted() {
         dates.push(Some(0));
         let rows = rows(0, &dates);
         assert_eq!(
-            delta.take(page(1, 5, true, &rows), &nobody),
+            delta.take(page(1, 5, true, &rows), &nobody, MAX_PAGES),
             Step::Distrusted(Doubt::Unordered),
             "{dates:?}"
         );
@@ -126,15 +132,15 @@ fn undated_rows_at_either_end_are_skipped_the_next_time() {
         .take(20)
         .collect();
     assert_eq!(
-        delta.take(page(1, 9, false, &rows(0, &undated)), &nobody),
+        delta.take(page(1, 9, false, &rows(0, &undated)), &nobody, MAX_PAGES),
         Step::ReadOn(2)
     );
     assert_eq!(
-        delta.take(page(2, 9, false, &rows(20, &undated)), &nobody),
+        delta.take(page(2, 9, false, &rows(20, &undated)), &nobody, MAX_PAGES),
         Step::ReadOn(3)
     );
     assert_eq!(
-        delta.take(page(3, 9, false, &rows(40, &third)), &nobody),
+        delta.take(page(3, 9, false, &rows(40, &third)), &nobody, MAX_PAGES),
         complete(9)
     );
     assert_eq!(
@@ -145,7 +151,7 @@ fn undated_rows_at_either_end_are_skipped_the_next_time() {
     // Ten of them have a date now, so the third page has no undated rows any more.
     let dated = rows(40, &newest_first(8));
     assert_eq!(
-        delta.take(page(3, 12, false, &dated), &nobody),
+        delta.take(page(3, 12, false, &dated), &nobody, MAX_PAGES),
         Step::ReadOn(2)
     );
     let second: Vec<_> = [None; 15]
@@ -154,12 +160,12 @@ fn undated_rows_at_either_end_are_skipped_the_next_time() {
         .take(20)
         .collect();
     assert_eq!(
-        delta.take(page(2, 12, false, &rows(20, &second)), &nobody),
+        delta.take(page(2, 12, false, &rows(20, &second)), &nobody, MAX_PAGES),
         Step::ReadOn(3)
     );
     let third = rows(60, &newest_first(6));
     assert_eq!(
-        delta.take(page(3, 12, false, &third), &nobody),
+        delta.take(page(3, 12, false, &third), &nobody, MAX_PAGES),
         complete(12)
     );
     // Undated rows at the end show that all dated rows were there.
@@ -169,7 +175,7 @@ fn undated_rows_at_either_end_are_skipped_the_next_time() {
         .chain([None; 10])
         .collect();
     assert_eq!(
-        begun(-100).take(page(1, 12, false, &rows(0, &last)), &nobody),
+        begun(-100).take(page(1, 12, false, &rows(0, &last)), &nobody, MAX_PAGES),
         complete(12)
     );
 }
@@ -178,30 +184,36 @@ fn undated_rows_at_either_end_are_skipped_the_next_time() {
 fn a_list_without_dates_is_distrusted_but_an_empty_one_is_not() {
     let nobody = Roster::new(1);
     let undated = rows(0, &[None; 20]);
-    let step = begun(0).take(page(1, 9, true, &undated), &nobody);
+    let step = begun(0).take(page(1, 9, true, &undated), &nobody, MAX_PAGES);
     assert_eq!(step, Step::Distrusted(Doubt::Undated));
     let mut delta = Delta::default();
     delta.begin(at(0), [].iter());
-    assert_eq!(delta.take(page(1, 9, true, &[]), &nobody), complete(9));
+    assert_eq!(
+        delta.take(page(1, 9, true, &[]), &nobody, MAX_PAGES),
+        complete(9)
+    );
 }
 
 #[test]
 fn an_older_answer_changes_nothing_and_three_in_a_row_are_too_many() {
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     let now = rows(0, &newest_first(8));
-    assert_eq!(delta.take(page(1, 10, false, &now), &nobody), complete(10));
+    assert_eq!(
+        delta.take(page(1, 10, false, &now), &nobody, MAX_PAGES),
+        complete(10)
+    );
     let older = rows(0, &newest_first(5));
     assert_eq!(
-        delta.take(page(1, 15, false, &older), &nobody),
+        delta.take(page(1, 15, false, &older), &nobody, MAX_PAGES),
         Step::Lagging
     );
     let kept = DeltaPage {
         cached: Duration::from_secs(3),
         ..page(1, 17, false, &now)
     };
-    assert_eq!(delta.take(kept, &nobody), Step::Lagging);
+    assert_eq!(delta.take(kept, &nobody, MAX_PAGES), Step::Lagging);
     assert_eq!(
-        delta.take(page(1, 20, false, &older), &nobody),
+        delta.take(page(1, 20, false, &older), &nobody, MAX_PAGES),
         Step::Distrusted(Doubt::Lagging)
     );
 }
@@ -214,19 +226,23 @@ fn omitted_agents_are_noticed() {
         dates.extend((0..count).map(|n| Some(30 - n as i64)));
         rows(0, &dates)
     };
-    let step = begun(20).take(page(1, 60, false, &listed), &roster(45, left_out(3)));
+    let step = begun(20).take(
+        page(1, 60, false, &listed),
+        &roster(45, left_out(3)),
+        MAX_PAGES,
+    );
     assert_eq!(step, Step::Distrusted(Doubt::LeftOut));
     // A single agent may have been deleted, until another list shows them again.
     let mut delta = begun(23);
     let mut board = roster(45, left_out(1));
     assert_eq!(
-        delta.take(page(1, 60, false, &listed), &board),
+        delta.take(page(1, 60, false, &listed), &board, MAX_PAGES),
         complete(60)
     );
     assert!(!delta.is_proved());
     assert_eq!(delta.absent().count(), 1);
     see(&mut board, 65, left_out(1).split_off(20));
-    let step = delta.take(page(1, 80, false, &listed), &board);
+    let step = delta.take(page(1, 80, false, &listed), &board, MAX_PAGES);
     assert_eq!(step, Step::Distrusted(Doubt::LeftOut));
 }
 
@@ -235,13 +251,19 @@ fn a_late_commit_widens_the_overlap() {
     let mut delta = begun(0);
     let mut board = roster(1, rows(0, &newest_first(-10)));
     let now = rows(0, &newest_first(18));
-    assert_eq!(delta.take(page(1, 20, true, &now), &board), complete(20));
+    assert_eq!(
+        delta.take(page(1, 20, true, &now), &board, MAX_PAGES),
+        complete(20)
+    );
     see(&mut board, 20, now);
     // Two agents changed at 12 after 11 and 10, and the last list did not show it. That is 4 s before its third newest date.
     let mut dates = newest_first(18);
     dates[7..9].fill(Some(12));
     let late = rows(0, &dates);
-    assert_eq!(delta.take(page(1, 25, true, &late), &board), complete(25));
+    assert_eq!(
+        delta.take(page(1, 25, true, &late), &board, MAX_PAGES),
+        complete(25)
+    );
     assert_eq!(delta.overlap(), SignedDuration::from_secs(6));
 }
 
@@ -250,7 +272,7 @@ fn changes_that_only_other_lists_show_end_its_trust() {
     let mut delta = begun(0);
     let now = rows(0, &newest_first(30));
     assert_eq!(
-        delta.take(page(1, 31, true, &now), &Roster::new(1)),
+        delta.take(page(1, 31, true, &now), &Roster::new(1), MAX_PAGES),
         complete(31)
     );
     let board = roster(31, now);
@@ -280,7 +302,7 @@ fn an_agent_whose_changes_are_missed_twice_in_a_row_ends_its_trust() {
     for is_listed_between in [false, true] {
         let mut delta = begun(0);
         let now = rows(0, &newest_first(30));
-        delta.take(page(1, 31, true, &now), &Roster::new(1));
+        delta.take(page(1, 31, true, &now), &Roster::new(1), MAX_PAGES);
         let mut board = roster(31, now);
         let omit = |rows: &mut Vec<Agent>| drop(rows.remove(10));
         for (since, expected) in [
@@ -292,7 +314,7 @@ fn an_agent_whose_changes_are_missed_twice_in_a_row_ends_its_trust() {
                 omit(&mut later);
             }
             let sent = since as u64 + 21;
-            delta.take(page(1, sent, true, &later), &board);
+            delta.take(page(1, sent, true, &later), &board, MAX_PAGES);
             assert_eq!(change(&mut delta, &mut board, since), expected, "{since}");
         }
     }
@@ -303,8 +325,16 @@ fn the_length_of_readings_is_forgotten_after_an_hour_or_a_failure() {
     let read = || {
         let mut delta = begun(0);
         let nobody = Roster::new(1);
-        delta.take(page(1, 31, false, &rows(0, &newest_first(30))), &nobody);
-        delta.take(page(2, 31, false, &rows(20, &newest_first(10))), &nobody);
+        delta.take(
+            page(1, 31, false, &rows(0, &newest_first(30))),
+            &nobody,
+            MAX_PAGES,
+        );
+        delta.take(
+            page(2, 31, false, &rows(20, &newest_first(10))),
+            &nobody,
+            MAX_PAGES,
+        );
         delta
     };
     let mut delta = read();
@@ -324,14 +354,14 @@ fn eight_dates_prove_the_order_and_ten_readings_with_fewer_are_too_many() {
     let nobody = Roster::new(1);
     let some = |count: usize| rows(0, &newest_first(100)[..count]);
     let mut delta = begun(100);
-    let step = delta.take(page(1, 10, false, &some(8)), &nobody);
+    let step = delta.take(page(1, 10, false, &some(8)), &nobody, MAX_PAGES);
     assert_eq!((step, delta.is_proved()), (complete(10), true));
     let (mut delta, few) = (begun(100), some(7));
     for reading in 1..10 {
-        let step = delta.take(page(1, 10 * reading, false, &few), &nobody);
+        let step = delta.take(page(1, 10 * reading, false, &few), &nobody, MAX_PAGES);
         assert_eq!((step, delta.is_proved()), (complete(10 * reading), false));
     }
-    let step = delta.take(page(1, 100, false, &few), &nobody);
+    let step = delta.take(page(1, 100, false, &few), &nobody, MAX_PAGES);
     assert_eq!(step, Step::Distrusted(Doubt::Unproven));
 }
 
@@ -354,16 +384,16 @@ fn a_row_that_cannot_be_read_may_show_any_change() {
         skipped: 1,
         ..page(1, 20, false, &now)
     };
-    assert_eq!(delta.take(broken, &nobody), Step::Lagging);
+    assert_eq!(delta.take(broken, &nobody, MAX_PAGES), Step::Lagging);
     // The next reading has to reach back as far, and shows the change if its row can be read.
     let next = rows(0, &newest_first(18));
     assert_eq!(
-        delta.take(page(1, 25, false, &next), &nobody),
+        delta.take(page(1, 25, false, &next), &nobody, MAX_PAGES),
         Step::ReadOn(2)
     );
     let second = rows(20, &newest_first(-2));
     assert_eq!(
-        delta.take(page(2, 25, false, &second), &nobody),
+        delta.take(page(2, 25, false, &second), &nobody, MAX_PAGES),
         complete(25)
     );
     for step in [Step::Lagging, Step::Lagging, Step::Failed] {
@@ -372,7 +402,7 @@ fn a_row_that_cannot_be_read_may_show_any_change() {
             skipped: 1,
             ..page(1, 32, true, &now)
         };
-        assert_eq!(delta.take(broken, &nobody), step);
+        assert_eq!(delta.take(broken, &nobody, MAX_PAGES), step);
     }
 }
 
@@ -383,7 +413,7 @@ fn a_chain_without_any_date_begins_at_its_first_reading() {
     // All of two dates may be wrong ones in the future.
     for begin in [vec![None], vec![Some(86_400), Some(86_000)]] {
         delta.begin(at(0), rows(0, &begin).iter());
-        let step = delta.take(page(1, 10, false, &first), &nobody);
+        let step = delta.take(page(1, 10, false, &first), &nobody, MAX_PAGES);
         assert_eq!(step, complete(10));
         assert_eq!(
             delta.confirmed(),
@@ -393,7 +423,10 @@ fn a_chain_without_any_date_begins_at_its_first_reading() {
     }
     // Unless that is the whole list.
     delta.begin(at(0), rows(0, &[None]).iter());
-    assert_eq!(delta.take(page(1, 10, true, &first), &nobody), complete(10));
+    assert_eq!(
+        delta.take(page(1, 10, true, &first), &nobody, MAX_PAGES),
+        complete(10)
+    );
     assert_eq!(delta.confirmed(), Some((at(0), at(0))));
     delta.confirm(at(10));
     assert_eq!(delta.confirmed(), Some((at(0), at(10))));
@@ -415,13 +448,16 @@ fn dates_after(stray: i64, newest: i64) -> Vec<Option<i64>> {
 fn a_list_that_lags_is_noticed_beside_a_date_in_the_future() {
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     let now = rows(0, &stray_first(30));
-    assert_eq!(delta.take(page(1, 31, true, &now), &nobody), complete(31));
+    assert_eq!(
+        delta.take(page(1, 31, true, &now), &nobody, MAX_PAGES),
+        complete(31)
+    );
     let older = rows(0, &stray_first(20));
-    let lagging = delta.take(page(1, 35, true, &older), &nobody);
+    let lagging = delta.take(page(1, 35, true, &older), &nobody, MAX_PAGES);
     assert_eq!(lagging, Step::Lagging);
     // Or by a change that another list has shown.
     let board = roster(34, rows(50, &[Some(33)]));
-    let lagging = delta.take(page(1, 45, true, &now), &board);
+    let lagging = delta.take(page(1, 45, true, &now), &board, MAX_PAGES);
     assert_eq!(lagging, Step::Lagging);
 }
 
@@ -440,27 +476,30 @@ fn a_stray_does_not_make_a_reading_complete(stray: i64) {
     let (mut delta, nobody) = (begun(0), Roster::new(1));
     let first = rows(0, &stray_first(10));
     assert_eq!(
-        delta.take(page(1, 11, false, &first), &nobody),
+        delta.take(page(1, 11, false, &first), &nobody, MAX_PAGES),
         complete(11)
     );
     // Many have changed, so some may have fallen off the page.
     let many = rows(0, &stray_first(60));
     assert_eq!(
-        delta.take(page(1, 61, false, &many), &nobody),
+        delta.take(page(1, 61, false, &many), &nobody, MAX_PAGES),
         Step::ReadOn(2)
     );
     let next = rows(20, &newest_first(41));
     assert_eq!(
-        delta.take(page(2, 61, false, &next), &nobody),
+        delta.take(page(2, 61, false, &next), &nobody, MAX_PAGES),
         Step::ReadOn(3)
     );
     let last = rows(40, &newest_first(21));
-    assert_eq!(delta.take(page(3, 61, false, &last), &nobody), complete(61));
+    assert_eq!(
+        delta.take(page(3, 61, false, &last), &nobody, MAX_PAGES),
+        complete(61)
+    );
     // The chain may also begin at such a date.
     let mut delta = Delta::default();
     delta.begin(at(0), first.iter());
     assert_eq!(
-        delta.take(page(1, 61, false, &many), &nobody),
+        delta.take(page(1, 61, false, &many), &nobody, MAX_PAGES),
         Step::ReadOn(2)
     );
 }
@@ -471,7 +510,10 @@ fn a_date_in_the_future_that_is_corrected_shows_no_lag() {
         let mut delta = begun(0);
         let stray = rows(0, &stray_first(18));
         let mut board = roster(1, rows(0, &newest_first(0)));
-        assert_eq!(delta.take(page(1, 20, true, &stray), &board), complete(20));
+        assert_eq!(
+            delta.take(page(1, 20, true, &stray), &board, MAX_PAGES),
+            complete(20)
+        );
         see(&mut board, 20, stray);
         for seconds in [40, 45, 50] {
             let mut dates = newest_first(19);
@@ -481,7 +523,7 @@ fn a_date_in_the_future_that_is_corrected_shows_no_lag() {
             if is_on_the_page {
                 now[4].id = AgentId("a0".into());
             }
-            let step = delta.take(page(1, seconds, true, &now), &board);
+            let step = delta.take(page(1, seconds, true, &now), &board, MAX_PAGES);
             assert_eq!(step, complete(seconds), "{is_on_the_page}");
         }
     }
@@ -492,14 +534,20 @@ fn a_date_in_the_future_makes_no_change_due() {
     let mut delta = begun(0);
     let now = rows(0, &stray_first(30));
     let nobody = Roster::new(1);
-    assert_eq!(delta.take(page(1, 31, true, &now), &nobody), complete(31));
+    assert_eq!(
+        delta.take(page(1, 31, true, &now), &nobody, MAX_PAGES),
+        complete(31)
+    );
     let board = roster(31, now);
     // They have changed since.
     let later = rows(1, &[Some(35), Some(36), Some(37)]);
     assert_eq!(delta.compare(&later, at(40), &board), None);
     // Nor does it make any late.
     let next = rows(0, &stray_first(50));
-    assert_eq!(delta.take(page(1, 51, true, &next), &board), complete(51));
+    assert_eq!(
+        delta.take(page(1, 51, true, &next), &board, MAX_PAGES),
+        complete(51)
+    );
     assert_eq!(delta.overlap(), MIN_OVERLAP);
 }
 
@@ -513,7 +561,7 @@ fn the_first_change_for_hours_shows_no_lag() {
     for list in [[8, 7, 7, 0], [10, 7, 7, 0], [12, 10, 7, 0]] {
         let sent = list[0] as u64 * 3_600 + 1;
         let list = hours(&list);
-        let step = delta.take(page(1, sent, true, &list), &nobody);
+        let step = delta.take(page(1, sent, true, &list), &nobody, MAX_PAGES);
         assert_eq!(step, complete(sent));
     }
 }
@@ -531,7 +579,7 @@ fn beside_other_lists_the_first_reading_reaches_back_beyond_what_a_copy_may_lag(
                 number as usize * 20,
                 &newest_first(28 - 20 * i64::from(number)),
             );
-            step = delta.take(page(number, 9, false, &listed), &nobody);
+            step = delta.take(page(number, 9, false, &listed), &nobody, MAX_PAGES);
         }
         assert_eq!(step, complete(9));
     }

@@ -75,8 +75,13 @@ fn one_feed_is_in_use_and_the_others_say_why_they_are_not() {
 #[test]
 fn a_feed_that_is_given_up_says_until_when() {
     let mut feeds = account(8);
-    feeds.give_up(Feed::Delta, GivenUp::Doubted(Doubt::Unordered), now());
-    feeds.give_up(Feed::Available, GivenUp::Failed, now());
+    feeds.give_up(
+        Feed::Delta,
+        GivenUp::Doubted(Doubt::Unordered),
+        &Roster::new(1),
+        now(),
+    );
+    feeds.give_up(Feed::Available, GivenUp::Failed, &Roster::new(1), now());
     let stand = [Distrusted, Resting, InUse, NoGain];
     assert_eq!(standings(&feeds, TRUSTED), stand);
     let later = |minutes: u64| now().later(Duration::from_secs(60 * minutes));
@@ -115,9 +120,9 @@ fn a_distrusted_full_list_says_why_and_until_when() {
 #[test]
 fn the_filter_needs_a_ready_status_and_no_criteria_that_read_reasons() {
     let mut feeds = account(8);
-    feeds.set_needs_reasons(true, now());
+    feeds.set_needs_reasons(true, &Roster::new(1), now());
     assert_eq!(standings(&feeds, TRUSTED)[1], Impossible);
-    feeds.set_needs_reasons(false, now());
+    feeds.set_needs_reasons(false, &Roster::new(1), now());
     feeds.set_ready_statuses(Vec::new(), &mut Roster::new(1), now());
     assert_eq!(standings(&feeds, TRUSTED)[1], Impossible);
     assert_eq!(

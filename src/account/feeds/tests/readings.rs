@@ -7,7 +7,12 @@ fn every_thirtieth_request_or_after_two_minutes_a_page_of_the_full_list_is_read(
     let (mut feeds, rows) = (Feeds::default(), changes(250));
     (feeds.sweep_pages, feeds.whole) = (40, WholeList::Clipped);
     feeds.choice.proved(Feed::Delta);
-    assert!(feeds.choose(moment(0)));
+    let pages = Pages {
+        sweep: 40,
+        available: 8,
+        delta: 1.0,
+    };
+    assert!(feeds.choice.read(pages, || true));
     feeds.full_page(7, Some(8), moment(0), &rows, &Roster::new(1));
     for second in 1..30 {
         let (request, _) = feeds.next(moment(second * 1_000));
@@ -46,7 +51,7 @@ fn changes_are_read_on_until_they_replace_another_feed() {
     feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
     (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
     feeds.choice.proved(Feed::Available);
-    assert!(feeds.choose(moment(0)));
+    assert!(feeds.choose(&roster, moment(0)));
     assert_eq!((feeds.in_use(), feeds.pages()), (Feed::Available, 8));
     feeds.full_page(7, Some(8), moment(0), &rows, &roster);
     for reading in 1..=5 {
@@ -60,7 +65,7 @@ fn changes_are_read_on_until_they_replace_another_feed() {
             assert_eq!(request, Request::Delta(1), "reading {reading}");
             feeds.take_delta(changes_page(time, &rows), &roster, moment(time + WAY));
         }
-        assert_eq!(feeds.choose(moment(time + WAY)), reading == 5);
+        assert_eq!(feeds.choose(&roster, moment(time + WAY)), reading == 5);
     }
     assert_eq!(feeds.in_use(), Feed::Delta);
 }
@@ -71,7 +76,7 @@ fn no_status_is_older_because_changes_replace_another_feed() {
     feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
     (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
     feeds.choice.proved(Feed::Available);
-    assert!(feeds.choose(moment(0)));
+    assert!(feeds.choose(&roster, moment(0)));
     // The list of changes begins after this agent was seen and was missing from the lists of available agents.
     let absent = agent("absent", "Absent", STATUSES[1]);
     let id = absent.id.clone();
@@ -94,10 +99,93 @@ fn no_status_is_older_because_changes_replace_another_feed() {
             }
             other => panic!("{other:?}"),
         }
-        feeds.choose(now);
+        feeds.choose(&roster, now);
         let known = roster.known_as_of(roster.newest(&id).unwrap());
         let age = moment(time).boot.saturating_sub(known.boot);
         assert!(age <= Duration::from_millis(3 * PERIOD), "{age:?}");
+    }
+    assert_eq!(feeds.in_use(), Feed::Delta);
+}
+
+#[test]
+fn changes_replace_no_feed_that_was_given_up_before_they_cover_everybody() {
+    for gives_up in [true, false] {
+        let (mut feeds, mut roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
+        feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
+        (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
+        feeds.choice.proved(Feed::Available);
+        assert!(feeds.choose(&roster, moment(0)));
+        let absent = vec![agent("absent", "Absent", STATUSES[1])];
+        roster.poll(0, moment(0), Duration::ZERO, true, absent);
+        feeds.full_page(7, Some(8), moment(WAY), &rows, &roster);
+        let taken = feeds.take_delta(changes_page(PERIOD, &rows), &roster, moment(PERIOD));
+        feeds.confirm(&taken, None, &mut roster);
+        assert_eq!(feeds.trust(Feed::Delta), Trust::Trusted);
+        let now = moment(2 * PERIOD);
+        match gives_up {
+            true => drop(feeds.give_up(Feed::Available, GivenUp::Failed, &roster, now)),
+            false => drop(feeds.set_needs_reasons(true, &roster, now)),
+        }
+        assert_eq!(feeds.in_use(), Feed::Sweep);
+        roster.swept(moment(2 * PERIOD));
+        assert!(feeds.full_list_is_whole(&roster, moment(3 * PERIOD)));
+        assert_eq!(feeds.in_use(), Feed::Delta);
+    }
+}
+
+#[test]
+fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
+    /// Changes a second.
+    const RATE: u64 = 20;
+    /// One of four requests polls a queue.
+    const NEXT: u64 = PERIOD * 4 / 3;
+    let (mut feeds, mut roster) = (Feeds::default(), Roster::new(1));
+    feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
+    (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
+    feeds.choice.proved(Feed::Available);
+    assert!(feeds.choose(&roster, moment(0)));
+    let row = |n: u64| Agent {
+        status_since: Some(Timestamp::from_millisecond((n * 1_000 / RATE) as i64).unwrap()),
+        ..agent(&format!("agent-{}", n % 10_000), "", STATUSES[0])
+    };
+    // The list at a time, without the rows before a place.
+    let list = |time: u64, place: u64| -> Vec<Agent> {
+        let newest = 10_000 + time * RATE / 1_000 - place;
+        (newest - 249..=newest).rev().map(row).collect()
+    };
+    let seen = |agent: Agent| Sighting {
+        agent: Arc::new(agent),
+        at: moment(0),
+        by_sweep: true,
+    };
+    roster.see(list(0, 0).into_iter().map(seen).collect());
+    feeds.full_page(7, Some(8), moment(WAY), &list(0, 5_000), &roster);
+    let mut time = 0;
+    while feeds.in_use() == Feed::Available {
+        time += NEXT;
+        assert!(time < 100 * NEXT, "changes are never used");
+        match feeds.next(moment(time)).0 {
+            Request::Delta(number) => {
+                let rows = list(time, u64::from(number - 1) * 250);
+                let page = DeltaPage {
+                    page: number,
+                    ..changes_page(time, &rows)
+                };
+                let taken = feeds.take_delta(page, &roster, moment(time + WAY));
+                feeds.confirm(&taken, None, &mut roster);
+            }
+            Request::Available { .. } => {
+                roster.confirm_available(moment(time));
+                time += 7 * NEXT;
+                feeds.sent(Feed::Available);
+            }
+            other => panic!("{other:?}"),
+        }
+        let trust = feeds.trust(Feed::Delta);
+        assert!(!matches!(trust, Trust::Resting(_)), "at {time}");
+        if feeds.unfinished.is_none() {
+            feeds.choose(&roster, moment(time + WAY));
+        }
     }
     assert_eq!(feeds.in_use(), Feed::Delta);
 }

@@ -141,9 +141,11 @@ fn plain_join(
     });
     let seen = |polled: &Agent| newest(polled).map_or(membership.as_of, |newest| newest.at);
     let logged_in = polled().filter(|polled| polled.queue_logged_in);
-    let of_seats = logged_in.map(|polled| roster.omissions.availability(seen(polled)).boot);
+    let availability = |polled: &Arc<Agent>| roster.omissions.availability(seen(polled)).boot;
+    let of_seats = logged_in.map(availability).min();
+    let of_seats = of_seats.or_else(|| polled().map(availability).min());
     let of_all = polled().map(|polled| roster.omissions.status(seen(polled)).boot);
-    Some((rows.collect(), of_seats.min(), of_all.min()))
+    Some((rows.collect(), of_seats, of_all.min()))
 }
 
 fn assert_joined(roster: &mut Roster) {
@@ -164,9 +166,9 @@ fn assert_joined(roster: &mut Roster) {
         };
         let shown: Vec<_> = joined.agents.iter().map(|agent| fields(agent)).collect();
         assert_eq!(shown, rows.iter().map(fields).collect::<Vec<_>>());
-        if let Some(of_all) = of_all {
+        if let (Some(of_all), Some(of_seats)) = (of_all, of_seats) {
             assert_eq!(joined.everybody_as_of.boot, of_all);
-            assert_eq!(joined.as_of.boot, of_seats.unwrap_or(of_all));
+            assert_eq!(joined.as_of.boot, of_seats);
         }
         assert_eq!(joined.tally, Some(Tally::of(&joined.agents)));
         let again = roster.join(place).unwrap();
@@ -187,6 +189,16 @@ fn assert_joined(roster: &mut Roster) {
             .headcount()
             .is_none_or(|heads| heads == everybody.len())
     );
+}
+
+#[test]
+fn a_count_without_anyone_logged_in_is_as_old_as_the_last_look_at_who_is_available() {
+    let mut roster = Roster::new(2);
+    let logged_out = vec![(0, 0, false), (1, 1, false)];
+    apply(&mut roster, Change::Poll(0, logged_out), at(0));
+    roster.confirm_available(at(100));
+    let joined = roster.join(0).unwrap();
+    assert_eq!((joined.as_of, joined.everybody_as_of), (at(100), at(0)));
 }
 
 #[test]

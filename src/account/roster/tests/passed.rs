@@ -69,6 +69,7 @@ fn rows_are_stored_with_the_time_of_their_confirmation() {
         "confirmations by lists no longer count"
     );
     next.forget_changes();
+    next.forget_recalled();
     let polled = next.last_poll(0).unwrap().as_of;
     assert_eq!(
         next.join(0).unwrap().as_of,
@@ -94,4 +95,35 @@ fn a_row_of_a_list_that_lags_is_passed_on_although_later_looks_were() {
     let rows: Vec<_> = rows.iter().map(|row| (&*row.agent.id.0, row.at)).collect();
     assert_eq!(rows, [("b", at(20))]);
     assert_eq!(roster.unpassed(&mut passed).len(), 0);
+}
+
+#[test]
+fn rows_that_are_taken_back_leave_no_queue_as_new_as_a_list_that_they_came_with() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 0, vec![agent("a", "a", "Available")]);
+    see(&mut roster, 100, vec![agent("a", "a", "Lunch")]);
+    roster.confirm_available(at(105));
+    let mut next = successor(&roster, 1, false);
+    next.recall_confirmed(roster.confirmed());
+    assert_eq!(next.join(0).unwrap().as_of, at(105));
+    // Not because the list of changes is refused: what it confirmed before was right.
+    next.forget_changes();
+    assert_eq!(next.join(0).unwrap().as_of, at(105));
+    next.forget_recalled();
+    let joined = next.join(0).unwrap();
+    assert_eq!(
+        (joined.as_of, joined.agents[0].available),
+        (at(0), Some(true))
+    );
+}
+
+#[test]
+fn members_whom_the_last_whole_sweep_lacked_do_not_count_as_unknown() {
+    let mut roster = Roster::new(2);
+    poll(&mut roster, 0, 0, vec![agent("gone", "Gone", "Available")]);
+    poll(&mut roster, 1, 100, vec![agent("a", "a", "Available")]);
+    assert!(!roster.are_members_known_since(at(100)));
+    roster.swept(at(90));
+    assert!(roster.are_members_known_since(at(100)));
+    assert!(!roster.are_members_known_since(at(101)));
 }
