@@ -152,7 +152,7 @@ impl Account {
         // A leader may tell the same fault of its own.
         let was = std::mem::replace(&mut self.missing_leader, fault.clone());
         // A reload may have added queues since.
-        let is_shown = fault.is_none() || self.shown.iter().all(|shown| *shown == fault);
+        let is_shown = fault.is_none() || self.queues.iter().all(|queue| queue.shown == fault);
         if was == fault && is_shown {
             return;
         }

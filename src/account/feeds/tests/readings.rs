@@ -128,7 +128,7 @@ fn changes_replace_no_feed_that_was_given_up_before_they_cover_everybody() {
         }
         assert_eq!(feeds.in_use(), Feed::Sweep);
         roster.swept(moment(2 * PERIOD));
-        assert!(feeds.full_list_is_whole(&roster, moment(3 * PERIOD)));
+        assert!(feeds.full_list_ended(&roster, moment(3 * PERIOD)));
         assert_eq!(feeds.in_use(), Feed::Delta);
     }
 }
