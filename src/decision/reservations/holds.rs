@@ -344,7 +344,8 @@ impl Holds {
         let before = held.len();
         held.retain(|one| {
             let is_over = one.is_over(now);
-            if is_over {
+            // If only this machine's wall clock has jumped forward, the leader of a cluster may hold it still.
+            if is_over && now.boot_since(one.made) >= one.ttl {
                 self.last_ended.record(&one.id);
             }
             !is_over

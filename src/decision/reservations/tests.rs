@@ -122,6 +122,21 @@ fn released_seats_are_open_again_and_only_once() {
 }
 
 #[test]
+fn a_reservation_that_expires_by_the_wall_clock_alone_is_not_known_to_have_ended() {
+    let clock = Still::new();
+    let reservations = Reservations::new();
+    let holds = reservations.queue(&key("sales"));
+    let now = clock.now();
+    let id = made(reserve(&holds, &seats(9, now), "call", now)).id;
+    let now = Moment {
+        wall: now.wall + DEFAULT_TTL,
+        ..now
+    };
+    assert_eq!(reservations.list(now), []);
+    assert!(!reservations.has_ended(&id), "another node may hold it");
+}
+
+#[test]
 fn however_a_reservation_ends_it_is_known_to_have_ended() {
     let clock = Still::new();
     let reservations = Reservations::new();
