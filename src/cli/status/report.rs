@@ -122,7 +122,7 @@ fn predicted(account: &Account) -> Option<String> {
     let dots: Vec<_> = dots.collect();
     (!dots.is_empty()).then(|| {
         format!(
-            "  an agent was predicted at zero seats with at least this probability, in the last 7 days: {}",
+            "  an agent was predicted at zero seats with this probability or up to 0.1 more, in the last 7 days: {}",
             dots.join(", ")
         )
     })
@@ -450,7 +450,7 @@ mod tests {
         let expected = [
             "  2 queues: it is off",
             "  1 queue: it is on",
-            "  an agent was predicted at zero seats with at least this probability, in the last 7 days: 0.1: seen 5 of 40, 0.8: seen 84 of 100",
+            "  an agent was predicted at zero seats with this probability or up to 0.1 more, in the last 7 days: 0.1: seen 5 of 40, 0.8: seen 84 of 100",
         ];
         assert_shown(
             shown(situations, &["it is off", "it is on", "it is off"]),
