@@ -247,14 +247,14 @@ async fn release_elsewhere<'a>(
     members: impl IntoIterator<Item = &'a Member>,
 ) -> Result<bool, Problem> {
     let by = Instant::now() + SEAT_WITHIN;
-    let ask = |member: &'a Member| {
-        let what = What::Release { id: id.to_string() };
-        async move { member.ask(what, SEAT_WITHIN).await }
-    };
     // Where the engine does not answer, no leader will.
     let (asked, unasked): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.is_up());
-    let asked = from_any_on(asked).into_iter().map(ask).collect();
-    match any_released(asked, by).await {
+    let mut answers = Vec::with_capacity(asked.len());
+    for member in asked {
+        let what = What::Release { id: id.to_string() };
+        answers.push(member.ask(what, SEAT_WITHIN));
+    }
+    match any_released(answers, by).await {
         Some(true) => {
             let ended = std::slice::from_ref(id);
             app.reservations.ended_elsewhere(ended, app.clock.now());
@@ -266,18 +266,16 @@ async fn release_elsewhere<'a>(
     }
 }
 
-/// Lets a random one be the first. If the leaders that are asked first are all silent, the others are not asked in time. The next request for the same
-/// seat begins with others.
-fn from_any_on<T>(mut all: Vec<T>) -> Vec<T> {
-    if !all.is_empty() {
-        let first = fastrand::usize(..all.len());
-        all.rotate_left(first);
-    }
-    all
-}
-
 /// Returns whether one of these leaders has released the seat. `None` if that is unknown, because not all have answered in time.
-async fn any_released(asked: Vec<impl Future<Output = Option<Said>>>, by: Instant) -> Option<bool> {
+///
+/// A random one is asked first. If those that are asked first are all silent, the others are not asked in time. The next request for the same seat
+/// begins with others.
+async fn any_released(
+    mut asked: Vec<impl Future<Output = Option<Said>>>,
+    by: Instant,
+) -> Option<bool> {
+    let first = fastrand::usize(..asked.len().max(1));
+    asked.rotate_left(first);
     let mut answers = pin!(stream::iter(asked).buffer_unordered(ASKED_AT_ONCE));
     let mut released = Some(false);
     loop {
@@ -321,7 +319,7 @@ mod tests {
             // As many as are asked at once, and then the one that has it.
             let asked = (0..=ASKED_AT_ONCE).map(|place| answers(place < ASKED_AT_ONCE));
             let by = Instant::now() + SEAT_WITHIN;
-            if any_released(from_any_on(asked.collect()), by).await == Some(true) {
+            if any_released(asked.collect(), by).await == Some(true) {
                 return;
             }
         }
@@ -336,18 +334,15 @@ mod tests {
         };
         let held = |held: bool| Some(Said::Released(held));
         let silent = || answers(SEAT_WITHIN, None);
-        for (last, released, took) in [
-            (
-                answers(SEAT_WITHIN / 2, held(true)),
-                Some(true),
-                SEAT_WITHIN / 2,
-            ),
-            (answers(SEAT_WITHIN / 2, held(false)), None, SEAT_WITHIN),
+        for (is_held, others, released, took) in [
+            (true, ASKED_AT_ONCE - 1, Some(true), SEAT_WITHIN / 2),
+            // More than are asked at once.
+            (false, 3 * ASKED_AT_ONCE, None, SEAT_WITHIN),
         ] {
             let begun = Instant::now();
-            // More than are asked at once.
-            let others = (0..3 * ASKED_AT_ONCE).map(|_| silent());
-            let asked = std::iter::once(last).chain(others).collect();
+            let others = (0..others).map(|_| silent());
+            let one = answers(SEAT_WITHIN / 2, held(is_held));
+            let asked = std::iter::once(one).chain(others).collect();
             let by = begun + SEAT_WITHIN;
             assert_eq!(any_released(asked, by).await, released);
             assert_eq!(begun.elapsed(), took);
