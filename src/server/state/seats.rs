@@ -140,7 +140,8 @@ async fn reserve_elsewhere(
         rule: queue.rules.lines.as_deref().map(str::to_owned),
     };
     let left = by.saturating_duration_since(Instant::now());
-    if left.is_zero() {
+    // Where the engine does not answer, no leader will.
+    if left.is_zero() || !member.is_up() {
         return Err(no_leader());
     }
     let answer = member.ask(what, left).await;
@@ -236,7 +237,7 @@ async fn release_here(
     });
     match timeout(SEAT_WITHIN, log).await {
         Ok(Ok(true)) => Ok(true),
-        _ => Err(no_leader()),
+        _ => Err(perhaps_released()),
     }
 }
 
@@ -262,7 +263,7 @@ async fn release_elsewhere<'a>(
             Ok(true)
         }
         Some(false) if unasked.is_empty() => Ok(false),
-        _ => Err(no_leader()),
+        _ => Err(perhaps_released()),
     }
 }
 
@@ -295,7 +296,19 @@ fn member_of(account: &AccountHandle) -> Option<&Member> {
 }
 
 fn no_leader() -> Problem {
-    Problem::from_type(problem_types::NO_LEADER).with(
+    soon_again(Problem::from_type(problem_types::NO_LEADER))
+}
+
+fn perhaps_released() -> Problem {
+    soon_again(Problem::new(
+        problem_types::NO_LEADER,
+        "the node that decides about the account's seats did not answer in time, so it is not known whether the seat is released; repeat \
+         the request",
+    ))
+}
+
+fn soon_again(problem: Problem) -> Problem {
+    problem.with(
         http::header::RETRY_AFTER,
         http::HeaderValue::from_static("1"),
     )

@@ -412,7 +412,17 @@ async fn a_leader_is_not_asked_for_a_seat_over_an_engine_that_does_not_answer() 
         let server = world.serve().await;
         server.clock.pass(Duration::from_secs(7_200));
         let begun = tokio::time::Instant::now();
-        assert_eq!(server.release("0123").await.status, 503);
+        let released = server.release("0123").await;
+        assert_eq!(released.status, 503);
+        let words = "it is not known whether the seat is released; repeat the request";
+        let detail = released.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.ends_with(words), "{detail}");
+        assert_eq!(begun.elapsed(), took, "{is_up}");
+        let begun = tokio::time::Instant::now();
+        let reserved = server.reserve_for("a").await;
+        assert_eq!(reserved.status, 503);
+        let detail = reserved.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("gets the same seat"), "{detail}");
         assert_eq!(begun.elapsed(), took, "{is_up}");
     }
 }
