@@ -25,8 +25,7 @@ pub(super) struct Opening {
 impl Opening {
     /// Sets the time between the turns of each queue. Closed queues get no questions, so the account may be polling at its idle pace.
     pub fn set_leads(&mut self, turns: impl Iterator<Item = Duration>, idle_pace: f64) {
-        let lead = |turn: Duration| (turn.div_f64(idle_pace) + TO_SPARE).min(MAX_LEAD);
-        self.leads = turns.map(lead).collect();
+        self.leads = turns.map(|turn| lead(turn, idle_pace)).collect();
     }
 
     /// Forgets the spans, because a new config may have other hours.
@@ -65,8 +64,34 @@ impl Account {
     }
 }
 
+/// Returns how long before an opening polling resumes. At a tiny pace the turn is longer than any `Duration`.
+fn lead(turn: Duration, idle_pace: f64) -> Duration {
+    let turn = Duration::try_from_secs_f64(turn.as_secs_f64() / idle_pace);
+    turn.map_or(MAX_LEAD, |turn| MAX_LEAD.min(turn.saturating_add(TO_SPARE)))
+}
+
 /// Returns whether a queue is closed and stays so for longer than `lead`.
 fn rests(span: Span, lead: Duration, now: Moment) -> bool {
     let opens_soon = |opens: Moment| opens.wall <= now.wall + lead;
     !span.is_open && !span.until.is_some_and(opens_soon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pace_is_too_small_for_a_lead() {
+        let turn = Duration::from_secs(40);
+        for (idle_pace, expected) in [
+            (1.0, turn + TO_SPARE),
+            (0.25, 4 * turn + TO_SPARE),
+            (1e-18, MAX_LEAD),
+            (1e-300, MAX_LEAD),
+            (f64::from_bits(1), MAX_LEAD),
+        ] {
+            assert_eq!(lead(turn, idle_pace), expected, "{idle_pace:e}");
+        }
+        assert_eq!(lead(Duration::ZERO, 1e-300), TO_SPARE);
+    }
 }
