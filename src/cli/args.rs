@@ -397,14 +397,14 @@ pub struct Simulate {
     /// Behave like the account in a report of `openseat check --report`
     #[arg(long, value_name = "FILE", conflicts_with_all = super::simulate::flags::TOLD_BY_REPORTS)]
     pub like: Option<PathBuf>,
-    /// Simulated seconds per real second
-    #[arg(long, default_value_t = 1.0)]
+    /// Simulated seconds per real second, from 0.001 to 1000000
+    #[arg(long, default_value_t = 1.0, value_parser = super::simulate::flags::speed)]
     pub speed: f64,
     /// Requests that the account may send in an hour
     #[arg(long, default_value_t = 1000)]
     pub requests_per_hour: u32,
     /// Mean time from a request to its answer
-    #[arg(long, default_value = "300ms", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "300ms", value_parser = super::simulate::flags::latency)]
     pub latency: std::time::Duration,
     /// Faults and quirks.
     #[command(flatten)]

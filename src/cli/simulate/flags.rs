@@ -270,6 +270,21 @@ impl Flags {
     }
 }
 
+/// Parses a speed. Beyond a million, a second is more than a week, and no poll sees two states of one shift. Below a thousandth, an answer takes
+/// minutes.
+pub fn speed(text: &str) -> Result<f64, &'static str> {
+    let speed = text.parse().ok();
+    let speed = speed.filter(|speed| (0.001..=1e6).contains(speed));
+    speed.ok_or("write a number from 0.001 to 1000000")
+}
+
+/// Parses a mean latency. No client waits for longer than some minutes.
+pub fn latency(text: &str) -> Result<Duration, &'static str> {
+    let latency = humantime::parse_duration(text).ok();
+    let latency = latency.filter(|latency| *latency <= Duration::from_secs(3600));
+    latency.ok_or("write a duration of at most an hour, such as 300ms")
+}
+
 /// Parses a share, as `10%` or `10`.
 fn percent(text: &str) -> Result<u8, &'static str> {
     let number = text.strip_suffix('%').unwrap_or(text).parse();

@@ -123,6 +123,11 @@ async fn wrong_faults_are_explained() {
         ["--filter", "maybe"],
         ["--undated", "101%"],
         ["--lag", "old"],
+        ["--speed", "0"],
+        ["--speed", "1e-300"],
+        ["--speed", "1000001"],
+        ["--speed", "NaN"],
+        ["--latency", "500000000000y"],
     ] {
         parse(&flags).expect_err(flags[0]);
     }
