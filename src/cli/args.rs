@@ -168,11 +168,12 @@ Exit codes:
 
 It asks the control socket in the state folder, so run it as root or as the daemon's user. It waits until \
 the new configuration is in force or rejected; it is never applied in part. If --log-level or $OPENSEAT_LOG \
-is set, the daemon uses these levels from now on, even if the configuration is rejected.
+is set, the daemon uses these levels from now on, even if the configuration is rejected. The daemon reads the \
+file that it was started with; --config only helps to find the daemon.
 
 Exit codes:
   0  the new configuration is in force
-  1  the daemon rejects it and the old one stays in force, or no daemon answers
+  1  rejected (the old one stays in force), no daemon answers, or it does not read the --config file
   2  the configuration is wrong, so the daemon cannot be found")]
     Reload(ConfigFile),
     /// Try openseat: a simulated CallTools and the daemon in one process

@@ -38,7 +38,8 @@ pub fn run(file: &ConfigFile, levels: Option<&Levels>) -> ExitCode {
             for warning in &reloaded.warnings {
                 warn(warning);
             }
-            exit_after(print(&text(&reloaded)), ExitCode::SUCCESS)
+            let printed = print(&text(&reloaded));
+            exit_after(printed, unread(file, &reloaded.file))
         }
         Ok(Err(Nobody(path))) => match folders.mistakes {
             // The folder was a guess, and the mistakes in the file are what can be mended.
@@ -59,6 +60,42 @@ fn nobody(path: &Path) -> String {
     )
 }
 
+/// Says so if the daemon read another file than this command, which found the daemon by the state folder alone. Returns the exit code: a file that
+/// was named and not read is not in force.
+fn unread(file: &ConfigFile, read: &str) -> ExitCode {
+    let Ok(own) = file_of(file) else {
+        return ExitCode::SUCCESS;
+    };
+    // An earlier version does not say what it read.
+    if read.is_empty() || is_same(&own, Path::new(read)) {
+        return ExitCode::SUCCESS;
+    }
+    let own = own.display();
+    match file.config {
+        Some(_) => exit_with(
+            EXIT_FAILURE,
+            &format!(
+                "the daemon was started with {read} and reads only that; {own} is not in force: start the daemon with it"
+            ),
+        ),
+        None => {
+            warn(&format!("the daemon does not read {own}"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Returns whether two paths lead to the same file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        let real = path.canonicalize().or_else(|_| std::path::absolute(path));
+        let real = real.unwrap_or_else(|_| path.to_owned());
+        // The daemon's answer is text.
+        real.to_string_lossy().into_owned()
+    };
+    real(one) == real(other)
+}
+
 /// Where the daemon's state folder may be.
 struct Folders {
     /// At least one.
@@ -73,7 +110,11 @@ fn text(reloaded: &Reloaded) -> String {
     let renamed: Vec<_> = renamed
         .map(|one| format!("{} to {}", one.from, one.to))
         .collect();
-    let mut text = "The configuration was read again and is in force.\n".to_owned();
+    let mut text = match &*reloaded.file {
+        // An earlier version does not say what it read.
+        "" => "The configuration was read again and is in force.\n".to_owned(),
+        file => format!("The configuration {file} was read again and is in force.\n"),
+    };
     for (what, names) in [
         ("Queues added", &reloaded.queues_added),
         ("Queues removed", &reloaded.queues_removed),

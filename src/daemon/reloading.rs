@@ -49,6 +49,7 @@ impl RunningDaemon {
                     tracing::warn!("{warning}");
                 }
                 tracing::info!(
+                    file = reloaded.file,
                     queues_added = ?reloaded.queues_added,
                     queues_removed = ?reloaded.queues_removed,
                     accounts_started = ?reloaded.accounts_started,
@@ -68,6 +69,8 @@ impl RunningDaemon {
     async fn exchange(&mut self) -> Result<Reloaded, ReloadError> {
         let file = self.file.as_deref().ok_or(ReloadError::NoFile)?;
         let config = read(file).await?;
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let file = file.display().to_string();
         refuse_what_needs_a_restart(&self.config, &config)?;
         let exposed = self.exposed.check(&config.server);
         exposed.map_err(|error| ReloadError::Config(error.to_string()))?;
@@ -84,7 +87,7 @@ impl RunningDaemon {
         let recipients = files.recipients;
         let reloaded = self.put_in_force(config, files.callers, prepared).await;
         self.recipients.send_replace(recipients);
-        Ok(reloaded)
+        Ok(Reloaded { file, ..reloaded })
     }
 
     /// Prepares what the accounts of a new config need in addition to the running ones, in its order.

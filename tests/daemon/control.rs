@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -352,7 +352,9 @@ async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
     let address = program.address().await;
     edit(&config, "queue = \"support\"", "queue = \"billing\"");
     let output = openseat(&home, &["reload"]).await.exits(0);
-    assert!(output.out.contains("is in force"), "{output:?}");
+    let real = config.canonicalize().expect("a file").display().to_string();
+    let said = format!("The configuration {real} was read again and is in force.\n");
+    assert!(output.out.contains(&said), "{output:?}");
     assert!(
         output
             .out
@@ -426,6 +428,28 @@ async fn a_reload_waits_says_what_changed_and_fails_if_rejected() {
     fs::write(&config, good.replace("[server]", "[sever]")).expect("the file can be written");
     let output = openseat(&home, &["reload"]).await.exits(2);
     assert!(output.err.contains("did you mean"), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_reload_of_a_file_that_the_daemon_does_not_read_fails() {
+    let (_calltools, home, config) = setup().await;
+    let program = running(&home, &config).await;
+    program.address().await;
+    let at = |name: &str| home.path().join(name);
+    let (other, link) = (at("other.toml"), at("link.toml"));
+    fs::copy(&config, &other).expect("the file can be copied");
+    std::os::unix::fs::symlink(&config, &link).expect("a link");
+    let named = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let output = openseat(&home, &["reload", "--config", &named(&other)])
+        .await
+        .exits(1);
+    let said = format!("{} is not in force", named(&other));
+    assert!(output.err.contains(&said), "{output:?}");
+    assert!(output.err.contains("started with /"), "{output:?}");
+    // The same file by another name.
+    openseat(&home, &["reload", "--config", &named(&link)])
+        .await
+        .exits(0);
 }
 
 #[tokio::test]

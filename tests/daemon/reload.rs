@@ -38,8 +38,9 @@ async fn the_same_config_again_changes_nothing_and_costs_nothing() {
     let before = calltools.simulator.requests_to(Endpoint::Queues);
     let (status, body) = daemon.reload().await;
     assert_eq!(status, 200, "{body}");
+    let file = home.path().join("openseat.toml");
     let nothing = json!({
-        "queues_added": [], "queues_removed": [], "accounts_started": [], "accounts_renamed": [],
+        "file": file, "queues_added": [], "queues_removed": [], "accounts_started": [], "accounts_renamed": [],
         "accounts_removed": [], "warnings": [],
     });
     assert_eq!(body, nothing);

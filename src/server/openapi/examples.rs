@@ -195,6 +195,7 @@ pub(in crate::server) const HISTORY: &str = r#"{
 }"#;
 
 pub(in crate::server) const RELOADED: &str = r#"{
+  "file": "/etc/openseat/openseat.toml",
   "queues_added": ["main/support-queue"],
   "queues_removed": [],
   "accounts_started": ["main"],

@@ -10,6 +10,9 @@ pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ReloadError>>;
 /// What a reload changed. Queues are written `account/queue`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
+    /// The file that was read, with its whole path. Versions before this member do not say it.
+    #[serde(default)]
+    pub file: String,
     /// Queues that are polled from now on.
     pub queues_added: Vec<String>,
     /// Queues that are no longer configured.
