@@ -21,6 +21,8 @@ pub struct Health {
     pub fault: Option<PresentFault>,
     /// Set if every list of agents is empty although there were agents before.
     pub emptied: Option<Emptied>,
+    /// The factor by which requests are further apart because nobody asks; `None` if somebody does.
+    pub idle: Option<f64>,
     /// The report about calls at zero seats; `None` before the first report.
     pub soon: Option<Arc<AccountReport>>,
 }

@@ -269,6 +269,7 @@ impl Account {
             if self.work(&stop).await? == Worked::Stopped {
                 return Ok(());
             }
+            self.show_idle(None);
         }
     }
 
@@ -340,6 +341,7 @@ impl Account {
     /// Starts all jobs that are due. Returns how long to wait for the next job.
     async fn start_what_is_due(&mut self, jobs: &mut JoinSet<Done>) -> Duration {
         self.count_questions();
+        self.show_idle(self.schedule.idle_stretch(self.now()));
         loop {
             let next = self.schedule.next(self.now());
             tracing::trace!(account = &*self.name, ?next, "the schedule's choice");

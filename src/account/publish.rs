@@ -198,6 +198,14 @@ impl Account {
         self.show_feed();
     }
 
+    /// Publishes the factor by which requests are further apart because nobody asks.
+    pub(super) fn show_idle(&self, idle: Option<f64>) {
+        self.deps.health.send_if_modified(|health| {
+            let was = std::mem::replace(&mut health.idle, idle);
+            was != idle
+        });
+    }
+
     /// Drops the prediction for a queue, because it may no longer be true.
     pub(super) fn forget_outlook(&self, place: usize) {
         let (board, key) = (&self.deps.board, &self.deps.queues[place].key);

@@ -148,6 +148,12 @@ impl Schedule {
             .is_some_and(|asked| now >= asked + IDLE_AFTER)
     }
 
+    /// Returns the factor by which slots are further apart because nobody asks; `None` if somebody does, or if that changes nothing.
+    pub fn idle_stretch(&self, now: Duration) -> Option<f64> {
+        let stretch = self.is_idle(now).then(|| self.stretch(now));
+        stretch.filter(|stretch| *stretch > 1.0)
+    }
+
     /// Returns the factor by which slots are further apart while the account is idle, or leaves requests for polls on demand.
     pub(super) fn stretch(&self, now: Duration) -> f64 {
         let while_idle = match self.is_idle(now) {

@@ -80,6 +80,13 @@ async fn an_idle_account_is_polled_slowly_and_wakes_on_the_first_question() {
     let slow = fixture.sent().len();
     let earned = (10 * MINUTE).as_secs_f64() / fixture.budget.usual_period().as_secs_f64();
     assert!((slow as f64) < earned * 0.3, "{slow} of {earned}");
+    let shown = || fixture.health.borrow().idle;
+    let stretch = shown().expect("the account is shown as idle");
+    let foretold = earned / stretch;
+    assert!(
+        (slow as f64 - foretold).abs() < 3.0,
+        "{slow}, not {foretold}"
+    );
     // In the middle of a wait.
     while fixture.sent().is_empty() {
         sleep(Duration::from_millis(100)).await;
@@ -87,6 +94,7 @@ async fn an_idle_account_is_polled_slowly_and_wakes_on_the_first_question() {
     fixture.question(0);
     sleep(2 * SECOND).await;
     assert!(!fixture.sent().is_empty(), "awake");
+    assert_eq!(shown(), None);
 }
 
 /// CallTools has a problem of its own, and says for how long.

@@ -64,6 +64,9 @@ fn account(account: &Account, queues: &[Queue]) -> String {
         account.reserve,
         spoken(Duration::from_millis(account.request_every_ms)),
     );
+    if account.idle {
+        text += " while idle, as nobody has asked for ten minutes";
+    }
     text += match &*account.feed {
         "delta" => "; statuses by the list of changes",
         "available" => "; statuses by the lists of available agents",
@@ -334,6 +337,18 @@ mod tests {
         let standing = "cluster: router-1 leads; nodes: router-1, router-2 (12 entries behind); this node is 31 s behind";
         assert!(shown.contains(standing), "{shown}");
         assert!(shown.contains("the engine is gone: start it"), "{shown}");
+    }
+
+    #[test]
+    fn an_idle_account_is_shown_as_such() {
+        let accounts = r#"{"accounts": [{
+            "account": "main", "requests_per_hour": 1000, "reserve": 50, "used": 3, "share": 1.0, "throttled_until": null,
+            "request_every_ms": 15400, "idle": true, "sweeps": true, "feed": "sweep", "feeds": []
+        }]}"#;
+        let seen = Seen::read(accounts, r#"{"queues": []}"#).expect("a valid answer of the daemon");
+        let shown = text(&seen);
+        let pace = "one every 15 s while idle, as nobody has asked for ten minutes; statuses by";
+        assert!(shown.contains(pace), "{shown}");
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub(super) struct Account {
     pub share: f64,
     pub throttled_until: Option<Timestamp>,
     pub request_every_ms: u64,
+    /// An earlier version of the daemon does not say it.
+    #[serde(default)]
+    pub idle: bool,
     pub sweeps: bool,
     pub feed: String,
     /// The state of each feed, starting with the best for the largest account.

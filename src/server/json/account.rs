@@ -37,6 +37,8 @@ pub struct AccountJson<'a> {
     throttled_until: Option<Moment>,
     /// The time between two requests at the current pace, in milliseconds.
     request_every_ms: u64,
+    /// Whether the pace is lower because nobody has asked for ten minutes; the next question ends that. See `idle_pace`.
+    idle: bool,
     /// Whether statuses come from sweeps of the whole account; otherwise queues are polled one by one.
     sweeps: bool,
     /// Where statuses come from: `delta` (the list ordered by change), `available` (the list of available agents), `sweep` (the full list),
@@ -85,7 +87,8 @@ impl<'a> AccountJson<'a> {
             used: usage.used,
             share: usage.share,
             throttled_until: usage.throttled_until,
-            request_every_ms: whole_ms(usage.period),
+            request_every_ms: whole_ms(usage.period.mul_f64(health.idle.unwrap_or(1.0))),
+            idle: health.idle.is_some(),
             sweeps: health.sweeps,
             feed: health.feed.as_str(),
             feeds: health.feeds.iter().map(FeedJson::from).collect(),

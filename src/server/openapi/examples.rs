@@ -214,6 +214,7 @@ pub(in crate::server) const ACCOUNTS: &str = r#"{
       "share": 1,
       "throttled_until": null,
       "request_every_ms": 3790,
+      "idle": false,
       "sweeps": true,
       "feed": "delta",
       "feeds": [

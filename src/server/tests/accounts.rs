@@ -84,6 +84,24 @@ async fn a_fault_that_all_queues_have_is_the_accounts() {
 }
 
 #[tokio::test]
+async fn the_pace_of_an_idle_account_is_the_present_one() {
+    let mut world = World::with(&["main/a"]);
+    let ends = world.account("main", "t");
+    let server = world.serve().await;
+    let account = async || server.get("/v1/accounts").await.json()["accounts"][0].clone();
+    let pace = async || {
+        account().await["request_every_ms"]
+            .as_u64()
+            .expect("a time")
+    };
+    assert_eq!(account().await["idle"], false);
+    let full = pace().await;
+    ends.health.send_modify(|health| health.idle = Some(4.0));
+    assert_eq!(account().await["idle"], true);
+    assert!(pace().await.abs_diff(4 * full) <= 4, "{full}");
+}
+
+#[tokio::test]
 async fn a_fault_of_the_account_is_shown_with_its_start() {
     let mut world = World::with(&["main/a", "main/b"]);
     let ends = world.account("main", "t");
