@@ -387,7 +387,9 @@ where
 fn exposure(path: &Path) -> Option<String> {
     let owned = path.to_owned();
     let mode = aside::wait(path, LOOK, move || {
-        Some(owned.metadata().ok()?.mode() & 0o777)
+        let metadata = owned.metadata().ok()?;
+        // Anything else is no secret, and whoever reads it says what is wrong. A folder such as /tmp must keep its mode.
+        metadata.is_file().then(|| metadata.mode() & 0o777)
     });
     let mode = mode.ok()??;
     (mode & 0o077 != 0).then(|| {

@@ -178,6 +178,10 @@ fn a_file_that_others_may_read_causes_a_warning() {
         let warnings = exposures([file.path()].into_iter());
         assert_eq!(!warnings.is_empty(), warns, "{mode:o}: {warnings:?}");
     }
+    // `chmod 600` would lock everybody out of a folder.
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
+    assert!(exposures([folder.path()].into_iter()).is_empty());
     let missing = Path::new("/nowhere/main.token");
     assert!(exposures([missing].into_iter()).is_empty());
 }
