@@ -144,7 +144,10 @@ fn refuse_taken_agent_check(
 ) -> Checked<()> {
     // With port 0 the system chooses a free one.
     let taken = address
-        .filter(|address| address.port() != 0 && listen.contains(&Listen::Tcp(*address)))
+        .filter(|address| {
+            let mut overlaps = listen.iter().map(|one| one.overlap(&Listen::Tcp(*address)));
+            overlaps.any(|overlap| overlap == Some(Overlap::Certain))
+        })
         .and_then(|_| section.value("agent_check_listen"));
     match taken {
         None => Ok(()),
@@ -188,10 +191,43 @@ fn listen(value: &Value<'_>) -> Checked<Vec<Listen>> {
         return Err(value.wrong("is an empty list; write for example \"127.0.0.1:7717\""));
     }
     let listen = all(values.iter().map(address))?;
-    refuse_repeats(listen.iter().zip(values), |line| {
+    refuse_repeats(listen.iter().zip(values.iter().copied()), |line| {
         format!("repeats an address from line {line}")
     })?;
+    refuse_overlaps(&listen, &values)?;
     Ok(listen)
+}
+
+/// The system lets nobody listen on two addresses of which one includes the other.
+fn refuse_overlaps(listen: &[Listen], values: &[Value<'_>]) -> Checked<()> {
+    let mut checked = Ok(());
+    for (place, (one, value)) in listen.iter().zip(values).enumerate() {
+        let mut earlier = listen[..place].iter();
+        let Some((other, overlap)) = earlier.find_map(|other| Some((other, other.overlap(one)?)))
+        else {
+            continue;
+        };
+        match overlap {
+            Overlap::Certain => {
+                checked = Err(value.wrong(format_args!(
+                    "has {other} and {one}, and one includes the other; remove the narrower one"
+                )));
+            }
+            Overlap::Usual => value.warn(format_args!(
+                "has {other} and {one}: unless IPv6 sockets are kept apart from IPv4 (net.ipv6.bindv6only), the first includes the second, and openseat does not start; write only \"[::]:{}\" for both",
+                one.port()
+            )),
+        }
+    }
+    checked
+}
+
+/// Two addresses on which nobody can listen at the same time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Overlap {
+    Certain,
+    /// IPv6 includes IPv4, unless the machine or systemd's socket says otherwise.
+    Usual,
 }
 
 fn address(value: &Value<'_>) -> Checked<Listen> {
@@ -272,6 +308,36 @@ fn socket(value: &Value<'_>, path: &str) -> Checked<Listen> {
 }
 
 impl Listen {
+    /// Returns how two addresses overlap; `None` if they do not.
+    fn overlap(&self, other: &Self) -> Option<Overlap> {
+        let (Listen::Tcp(one), Listen::Tcp(other)) = (self, other) else {
+            return None;
+        };
+        // With port 0 the system chooses a free one.
+        if one.port() != other.port() || one.port() == 0 {
+            return None;
+        }
+        let (one, other) = (one.ip().to_canonical(), other.ip().to_canonical());
+        let wildcard = [one, other].into_iter().find(IpAddr::is_unspecified);
+        match wildcard {
+            _ if one == other => Some(Overlap::Certain),
+            None => None,
+            Some(_) if one.is_ipv4() == other.is_ipv4() => Some(Overlap::Certain),
+            Some(IpAddr::V6(_)) => Some(Overlap::Usual),
+            Some(IpAddr::V4(_)) => {
+                (one.is_unspecified() && other.is_unspecified()).then_some(Overlap::Usual)
+            }
+        }
+    }
+
+    /// Returns the port, 0 for a Unix socket.
+    fn port(&self) -> u16 {
+        match self {
+            Listen::Tcp(address) => address.port(),
+            Listen::Unix(_) => 0,
+        }
+    }
+
     /// Returns the address if other machines can reach it.
     pub(crate) fn beyond_loopback(&self) -> Option<SocketAddr> {
         match self {
@@ -304,6 +370,28 @@ mod tests {
         ] {
             let address = address.map(|address| address.parse().expect("an address"));
             assert_eq!(tcp(text), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_include_each_other_are_recognized() {
+        use Overlap::{Certain, Usual};
+        for (one, other, expected) in [
+            ("0.0.0.0:1", "127.0.0.1:1", Some(Certain)),
+            ("127.0.0.1:1", "[::ffff:127.0.0.1]:1", Some(Certain)),
+            ("127.0.0.1:1", "[::ffff:0.0.0.0]:1", Some(Certain)),
+            ("[::]:1", "[::1]:1", Some(Certain)),
+            ("[::]:1", "127.0.0.1:1", Some(Usual)),
+            ("[::]:1", "0.0.0.0:1", Some(Usual)),
+            ("0.0.0.0:1", "[::1]:1", None),
+            ("127.0.0.1:1", "127.0.0.2:1", None),
+            ("0.0.0.0:1", "127.0.0.1:2", None),
+            ("0.0.0.0:0", "127.0.0.1:0", None),
+        ] {
+            let listen = |text: &str| Listen::Tcp(text.parse().expect("an address"));
+            let (a, b) = (listen(one), listen(other));
+            assert_eq!(a.overlap(&b), expected, "{one} {other}");
+            assert_eq!(b.overlap(&a), expected, "{other} {one}");
         }
     }
 
