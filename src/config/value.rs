@@ -184,6 +184,9 @@ impl<'s> Value<'s> {
         if text.contains('\0') {
             return Err(self.wrong("has a NUL in it, which no path may have"));
         }
+        if text == "~" || text.starts_with("~/") {
+            return Err(self.wrong("begins with \"~\", which only a shell replaces by the home folder; write the whole path"));
+        }
         Ok(self.place.source.resolve(text))
     }
 
