@@ -48,6 +48,9 @@ pub enum NotASilo {
     /// A URL that does not parse.
     #[error("is not a valid URL; write the label alone, such as \"east-1\"")]
     Url,
+    /// `https://user:password@…`
+    #[error("contains a user name or password; write the label alone, such as \"east-1\"")]
+    UserInfo,
     /// Not an address of CallTools.
     #[error(
         "is not an address under calltools.io or calltools.com; use base_url for any other address"
@@ -74,6 +77,9 @@ impl Silo {
     }
 
     fn from_url(url: &Url) -> Result<Self, NotASilo> {
+        if has_user_info(url) {
+            return Err(NotASilo::UserInfo);
+        }
         // A silo has no port. The parser writes hosts in lower case.
         match (url.host_str().and_then(silo_of), url.port()) {
             (Some(label), None) => Self::from_label(label),

@@ -50,6 +50,8 @@ enum Kind {
     Cluster(Vec<ConnectionInfo>),
 }
 
+const HAS_PASSWORD: &str = "has a password; this file is read by many and copied to backups: put it in a file and set password_file to its path";
+
 impl Place {
     /// Parses `redis://…`, `rediss://…`, `unix:///…`, `redis-sentinel://host,host/master`, `redis-cluster://host,host`, and the last two with
     /// `rediss`.
@@ -57,7 +59,11 @@ impl Place {
     /// # Errors
     /// The URL is something else, or has a password.
     pub fn from_url(text: &str) -> Result<Self, BadUrl> {
-        let bad = |why: &str| BadUrl(why.to_owned());
+        let query = text.split_once('?').map_or("", |(_, query)| query);
+        let mut query = url::form_urlencoded::parse(query.as_bytes());
+        if query.any(|(name, _)| name.to_ascii_lowercase().starts_with("pass")) {
+            return Err(bad(HAS_PASSWORD));
+        }
         let (scheme, rest) = text.split_once("://").ok_or_else(|| {
             bad("is not a URL; write for example \"redis://redis.internal:6379/0\" or \"unix:///run/redis/redis.sock\"")
         })?;
@@ -239,13 +245,14 @@ fn at(pattern: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     }
 }
 
+fn bad(why: &str) -> BadUrl {
+    BadUrl(why.to_owned())
+}
+
 fn connection(url: &str) -> Result<ConnectionInfo, BadUrl> {
     let parsed = Url::parse(url).map_err(|error| BadUrl(format!("cannot be read: {error}")))?;
-    if parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| name == "pass") {
-        return Err(BadUrl(
-            "has a password; this file is read by many and copied to backups: put it in a file and set password_file to its path"
-                .to_owned(),
-        ));
+    if parsed.password().is_some() {
+        return Err(bad(HAS_PASSWORD));
     }
     if parsed.scheme() != "unix" && parsed.host().is_none() {
         return Err(BadUrl("names no host".to_owned()));
