@@ -199,7 +199,9 @@ fn row(agent: &Agent, as_of: Option<Timestamp>) -> Vec<String> {
         "" => &agent.id,
         name => name,
     };
-    let since = agent.status_since.zip(as_of).map(|(since, now)| {
+    let since = agent.status_since.map(|since| {
+        // The answer of a closed queue has no date. Its agents were read just now.
+        let now = as_of.unwrap_or_else(Timestamp::now);
         // CallTools' clock may be ahead of ours.
         spoken(Duration::try_from(now.duration_since(since)).unwrap_or_default())
     });
@@ -328,6 +330,20 @@ fn hour(budget: &Budget) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn agents_of_a_closed_queue_have_their_times() {
+        let agent = |since: Timestamp| {
+            let agent = serde_json::json!({
+                "id": "7", "name": "Ann", "status": "Available", "available": true, "queue_logged_in": true, "on_call": false,
+                "ready": true, "status_since": since, "seat": true, "forgotten": false,
+            });
+            serde_json::from_value::<Agent>(agent).expect("an agent")
+        };
+        let since = Timestamp::now() - jiff::SignedDuration::from_hours(3);
+        let row = row(&agent(since), None);
+        assert_eq!(row.last().map(String::as_str), Some("3 h"), "{row:?}");
+    }
 
     #[test]
     fn a_daemons_feeds_are_listed_with_their_standing_and_the_reason() {
