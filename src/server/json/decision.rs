@@ -1,5 +1,7 @@
 //! A decision as JSON.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -158,6 +160,14 @@ fn closed(policy: &Policy, decision: &Decision) -> Option<String> {
     Some(format!("the queue is closed until {until} in {zone}"))
 }
 
+/// Cuts off what nobody reads: a default is computed, to the nanosecond.
+fn rounded(max_age: Duration) -> Duration {
+    match max_age < Duration::from_secs(10) {
+        true => Duration::from_millis(max_age.as_millis() as u64),
+        false => Duration::from_secs(max_age.as_secs()),
+    }
+}
+
 /// Says why the queue's seats are unknown, in one sentence; `None` if they are known.
 pub fn why_unknown(
     state: &QueueState,
@@ -186,7 +196,23 @@ pub fn why_unknown(
         (_, Some(Ok(_))) => format!(
             "the newest snapshot is older than the {} for which it may be used, and no poll has failed since: \
              a poll is under way, polls are too far apart for max_age, or a cache on the way answers with old lists",
-            humantime::format_duration(policy.max_age(state))
+            humantime::format_duration(rounded(policy.max_age(state)))
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_planned_age_is_told_without_its_nanoseconds() {
+        for (age, said) in [
+            (Duration::new(151, 578_947_367), "2m 31s"),
+            (Duration::new(7, 578_947_367), "7s 578ms"),
+            (Duration::from_secs(20), "20s"),
+        ] {
+            assert_eq!(humantime::format_duration(rounded(age)).to_string(), said);
+        }
+    }
 }
