@@ -112,12 +112,15 @@ impl LoggedFaults {
             let names = named(queues.iter().map(|(place, _)| *place), &keys);
             let (fault_name, advice) = (kind.as_str(), fault.full_advice());
             match others {
-                0 => tracing::warn!(queue = %keys(first), fault = fault_name, advice, "{fault}"),
+                0 => {
+                    tracing::warn!(queue = %keys(first), fault = fault_name, cause = cause(fault), advice, "{fault}")
+                }
                 _ => {
                     tracing::warn!(
                         account = &*self.account,
                         queues = names,
                         fault = fault_name,
+                        cause = cause(fault),
                         advice,
                         "{fault}; {others} more queues have the same fault"
                     )
@@ -145,7 +148,8 @@ impl Logged {
         let fault = &present.fault;
         tracing::warn!(
             account,
-            fault = fault.as_str(),
+            fault = present.kind().as_str(),
+            cause = cause(fault),
             advice = fault.advice(),
             "{fault}"
         );
@@ -169,6 +173,11 @@ impl Logged {
             ended: Some(over),
         };
     }
+}
+
+/// What exactly is wrong, where the kind of the fault does not say it: the lines about its end have only the kind.
+fn cause(fault: &Fault) -> Option<&'static str> {
+    Some(fault.as_str()).filter(|cause| *cause != fault.kind().as_str())
 }
 
 fn named(places: impl ExactSizeIterator<Item = usize>, keys: impl Fn(usize) -> QueueKey) -> String {

@@ -268,6 +268,23 @@ fn a_single_failure_of_a_queue_is_not_logged() {
 }
 
 #[test]
+fn the_lines_about_the_begin_and_the_end_of_a_fault_name_it_alike() {
+    let (logged, _guard) = listen();
+    let mut fixture = Fixture::new(2);
+    for _ in 0..IN_A_ROW {
+        fixture.fail(Asked::Feed, refused());
+    }
+    fixture.succeed(Asked::Feed);
+    fixture.pass(3600);
+    let lines = logged.lines();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in &lines {
+        assert!(line.contains(" fault=\"upstream_down\""), "{line}");
+    }
+    assert!(lines[0].contains(" cause=\"refused\""), "{}", lines[0]);
+}
+
+#[test]
 fn every_kind_has_its_own_name() {
     let names: std::collections::HashSet<_> =
         FaultKind::ALL.iter().map(|kind| kind.as_str()).collect();
