@@ -88,6 +88,9 @@ pub const REFRESH_PARAMETERS: &[Parameter] = &[THRESHOLD, FORMAT, FRESH, WAIT];
 /// The parameters of a request for a reservation, whose answer has only one format.
 pub const RESERVATION_PARAMETERS: &[Parameter] = &[THRESHOLD, FRESH, WAIT];
 
+const TTL_ELSEWHERE: &str =
+    r#"belongs in the body, as in {"call_id":"a84b4c76e66710","ttl":"45s"}"#;
+
 /// The format of the answer.
 #[derive(Clone, Copy)]
 enum Format {
@@ -167,6 +170,8 @@ impl DecisionRequest {
     /// # Errors
     /// A parameter is wrong.
     pub fn parse_for_reservation(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
+        // Ignored, it would hold the seat for another time than the caller believes.
+        params::refuse(uri.query(), "ttl", TTL_ELSEWHERE)?;
         Self::read(&Params::parse(uri.query(), RESERVATION_PARAMETERS)?, queue)
     }
 

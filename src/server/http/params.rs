@@ -69,6 +69,18 @@ pub fn key(query: Option<&str>) -> Option<Cow<'_, str>> {
     keys.next().is_none().then_some(key)
 }
 
+/// Rejects a parameter that belongs elsewhere, and says where.
+///
+/// # Errors
+/// The query has it.
+pub fn refuse(query: Option<&str>, name: &str, why: &str) -> Result<(), Problem> {
+    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    match pairs.any(|(given, _)| given == name) {
+        true => Err(Problem::bad_parameter(format!("\"{name}\" {why}"))),
+        false => Ok(()),
+    }
+}
+
 /// The names whose misspellings are rejected. Each of them changes the answer, and no router has a parameter with such a name.
 const OWN: [&str; 5] = ["threshold", "format", "fresh", "wait", "reserve"];
 

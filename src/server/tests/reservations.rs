@@ -445,3 +445,20 @@ async fn without_an_answer_of_the_leader_a_seat_is_refused_in_time_on_any_node()
     assert_eq!(status(first).await, 503);
     assert!(begun.elapsed() <= PATIENCE);
 }
+
+#[tokio::test]
+async fn a_time_to_live_in_the_query_is_refused() {
+    let server = world(1).serve().await;
+    let body = r#"{"call_id":"a","ttl":"45s"}"#;
+    let ask = async |query: &str| {
+        let target = format!("/v1/queues/sales/reservations{query}");
+        server.post_json(&target, body).await
+    };
+    let refused = ask("?ttl=5s").await;
+    assert_eq!(
+        (refused.status, &*refused.problem()),
+        (400, "bad-parameter")
+    );
+    assert!(refused.body.contains("belongs in the body"), "{refused:?}");
+    assert_eq!(ask("?caller=1").await.status, 201);
+}
