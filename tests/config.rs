@@ -111,6 +111,14 @@ fn the_shown_config_is_valid_and_means_the_same() {
         let config = parse(&text).expect("a valid file");
         let shown = config.to_toml();
         let again = parse(&shown).unwrap_or_else(|error| panic!("{error}\n{shown}"));
+        assert_eq!(
+            shown.contains("# max_age follows from the budget"),
+            config.accounts.iter().any(|account| {
+                let mut queues = account.queues.iter();
+                queues.any(|queue| queue.max_age.is_none())
+            }),
+            "{shown}"
+        );
         for (one, other) in config.accounts.iter().zip(&again.accounts) {
             assert_eq!((&one.name, &one.upstream), (&other.name, &other.upstream));
             assert_eq!((one.reserve, &one.budget), (other.reserve, &other.budget));

@@ -105,6 +105,10 @@ impl Table {
         self.line(key, format!("[{}]", values.join(", ")));
     }
 
+    fn remark(&mut self, remark: &str) {
+        let _ = writeln!(self.0, "# {remark}");
+    }
+
     fn optional(&mut self, key: &str, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {
             self.text(key, value);
@@ -236,7 +240,10 @@ fn queue(text: &mut Table, queue: &Queue) {
     if let (true, Some(threshold)) = (built_in, queue.threshold) {
         text.line("threshold", threshold);
     }
-    text.duration("max_age", queue.max_age);
+    match queue.max_age {
+        Some(max_age) => text.duration("max_age", Some(max_age)),
+        None => text.remark("max_age follows from the budget; `openseat plan` shows it"),
+    }
     text.text("on_unknown", serde_word(&queue.on_unknown));
     opening(text, queue.hours.as_deref());
     text.duration("fresh", queue.patience.map(|patience| patience.fresh));
