@@ -48,6 +48,9 @@ const MODULES: [&str; 17] = [
     "state",
 ];
 
+/// Libraries that write several lines for each request at `debug`.
+const LIBRARIES: [&str; 6] = ["hyper", "hyper_util", "h2", "reqwest", "rustls", "tower"];
+
 /// The name of this crate, with which its modules begin.
 const OURS: &str = "openseat";
 
@@ -67,8 +70,14 @@ pub struct Levels {
 impl Levels {
     /// Returns the filter for a subscriber.
     pub(super) fn filter(&self) -> Targets {
+        // What they say at `debug` is for their authors. Naming them lets them speak.
+        let quiet = LIBRARIES.map(|name| (name, self.rest.min(USUAL)));
         Targets::new()
             .with_default(self.rest)
+            .with_targets(match self.rest {
+                LevelFilter::DEBUG => quiet.to_vec(),
+                _ => Vec::new(),
+            })
             .with_targets(self.modules.iter().cloned())
     }
 }
@@ -288,6 +297,24 @@ mod tests {
         for accepted in ["openseat::Budget::book=debug", "hyper_util::server=debug"] {
             let expected = format!("info,{}", accepted.to_lowercase());
             assert_eq!(read(accepted), expected);
+        }
+    }
+
+    #[test]
+    fn libraries_are_quiet_at_debug_unless_they_are_named() {
+        let shows = |levels: &str, target: &str| {
+            let levels: Levels = levels.parse().expect("levels");
+            levels.filter().would_enable(target, &Level::DEBUG)
+        };
+        for (levels, library) in [
+            ("debug", false),
+            ("debug,hyper_util=debug", true),
+            ("debug,hyper_util::client=debug", true),
+            ("trace", true),
+        ] {
+            assert!(shows(levels, "openseat::calltools::http"), "{levels}");
+            let target = "hyper_util::client::legacy::pool";
+            assert_eq!(shows(levels, target), library, "{levels}");
         }
     }
 
