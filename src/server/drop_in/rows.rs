@@ -42,7 +42,7 @@ pub(super) fn queue<'a>(
     match queues_of(app, account).find(|queue| has_id(app, queue, id)) {
         Some(queue) => Ok(queue),
         // It may be a queue whose id has not been looked up yet.
-        None => match queues_of(app, account).find(|queue| app.state(queue).id.is_none()) {
+        None => match queues_of(app, account).find(|queue| may_have_id(app, account, queue, id)) {
             Some(queue) => known(app, queue).and(Err(DropInError::no_choice("queue"))),
             None => Err(DropInError::no_choice("queue")),
         },
@@ -63,6 +63,14 @@ fn has_id(app: &App, queue: &Queue, id: u64) -> bool {
         Some(known) => known == id,
         None => queue.key.queue.parse() == Ok(id),
     }
+}
+
+/// Whether a queue whose id is not known may turn out to have this one: not if CallTools' list has another name for the id.
+fn may_have_id(app: &App, account: &AccountHandle, queue: &Queue, id: u64) -> bool {
+    let names = account.names();
+    let mut queues = names.queues.iter().flatten();
+    let is_another = queues.any(|one| one.id == id && *one.name != *queue.key.queue);
+    app.state(queue).id.is_none() && !is_another
 }
 
 /// Returns the snapshots of all the account's queues. If one is unknown, so is the whole list, since its agents would be missing.

@@ -451,6 +451,26 @@ async fn unknown_is_not_an_empty_list() {
 }
 
 #[tokio::test]
+async fn a_queue_that_calltools_does_not_have_hides_no_wrong_id() {
+    let mut world = World::with(&["main/sales", "main/nosuch"]);
+    let ends = world.account("main", TOKEN);
+    let status = async |server: &Server, id: u64| {
+        let target = format!("/api/agentstatuses/?queue={id}");
+        get(server, &target).await.status
+    };
+    world
+        .board
+        .identify(&key("main/sales"), 5450, Some("sales".into()));
+    world.publish("main/sales", vec![]);
+    let server = world.serve().await;
+    assert_eq!(status(&server, 5451).await, 503, "it may be nosuch");
+    ends.names.send_replace(names());
+    assert_eq!(status(&server, 5451).await, 400, "it is support");
+    assert_eq!(status(&server, 5452).await, 503, "it is not on the list");
+    assert_eq!(status(&server, 5450).await, 200);
+}
+
+#[tokio::test]
 async fn an_agent_of_a_closed_queue_is_unknown_instead_of_missing() {
     let mut world = World::with(&["main/5450", "main/5451"]);
     let _ends = world.account("main", TOKEN);
