@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use super::{
     api::{
         accounts, calls,
-        decision_request::{DECISION_PARAMETERS, REFRESH_PARAMETERS, RESERVATION_PARAMETERS},
+        decision_parameters::{DECISION_PARAMETERS, REFRESH_PARAMETERS, RESERVATION_PARAMETERS},
         decisions, probes, queues, reload, reservations,
     },
     dashboard::{self, Pages},

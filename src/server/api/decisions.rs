@@ -9,7 +9,10 @@ use axum::{
 };
 use http::{Method, Uri};
 
-use super::decision_request::{CALL_ID, DecisionRequest, decide_for};
+use super::{
+    decision_parameters::CALL_ID,
+    decision_request::{DecisionRequest, decide_for},
+};
 use crate::{
     decision::Decision,
     server::{

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod calls;
+pub mod decision_parameters;
 pub mod decision_request;
 pub mod decisions;
 pub mod probes;

@@ -226,3 +226,27 @@ fn changes_begin_at_the_newest_date_of_any_row_although_the_first_page_is_dorman
     let as_of = moment(PERIOD);
     assert_eq!(taken, Taken::Changes { as_of });
 }
+
+#[test]
+fn the_full_list_itself_shows_how_many_are_available() {
+    let mut feeds = Feeds::default();
+    let rows = |names: std::ops::Range<usize>| -> Vec<Agent> {
+        let row = |n| agent(&format!("agent-{n:03}"), "", STATUSES[0]);
+        names.map(row).collect()
+    };
+    let mut roster = Roster::new(1);
+    let seen = |agent: Agent| Sighting {
+        agent: Arc::new(agent),
+        at: moment(0),
+        by_sweep: true,
+    };
+    // The roster does not know that some have gone since their page was read.
+    roster.see(rows(0..100).into_iter().map(seen).collect());
+    for _ in 0..2 {
+        feeds.full_page(1, Some(2), moment(0), &rows(0..10), &roster);
+        feeds.count_available(&roster, moment(10 * 60_000));
+        feeds.full_page(2, None, moment(0), &rows(10..15), &roster);
+        feeds.full_list_ended(&roster, moment(0));
+        assert_eq!(feeds.known_available, 15);
+    }
+}
