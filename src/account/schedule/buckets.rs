@@ -41,18 +41,28 @@ impl Saved {
         self.statuses + self.polls
     }
 
-    fn times(self, factor: f64) -> Self {
+    /// Returns the capacity of buckets with this inflow.
+    fn capacity(self) -> Self {
         Self {
-            statuses: self.statuses * factor,
-            polls: self.polls * factor,
+            statuses: capacity(self.statuses),
+            polls: capacity(self.polls),
         }
+    }
+}
+
+/// Returns the capacity of a bucket that gets `inflow` requests per period. It holds a whole request at least: a smaller one would look full all the
+/// time.
+fn capacity(inflow: f64) -> f64 {
+    match inflow > 0.0 {
+        true => (CAPACITY * inflow).max(1.0),
+        false => 0.0,
     }
 }
 
 impl Schedule {
     /// Returns the request that a question with a possibly wrong answer is worth; `None` if it is answered from memory.
     pub fn worth(&self, place: usize, staleness: Staleness, now: Duration) -> Option<Job> {
-        let (saved, capacity) = (self.saved(now), self.inflow(now).times(CAPACITY));
+        let (saved, capacity) = (self.saved(now), self.inflow(now).capacity());
         let fill = saved.total() / capacity.total().max(f64::EPSILON);
         if !staleness.is_worth_a_permit(fill) {
             return None;
@@ -178,7 +188,7 @@ impl Schedule {
 
     /// Returns whether the background sends from a bucket that gets `inflow` requests per period.
     fn is_due(&self, saved: f64, inflow: f64, last: Option<Duration>, now: Duration) -> bool {
-        let is_full = saved >= CAPACITY * inflow - LOOK_EVERY;
+        let is_full = saved >= (capacity(inflow) - LOOK_EVERY).max(1.0);
         inflow > 0.0 && (is_full || (saved >= 1.0 && self.is_late(inflow, last, now)))
     }
 
@@ -196,7 +206,7 @@ impl Schedule {
             }
             _ => 0.0,
         };
-        let level = |was: f64, inflow: f64| (was + inflow * periods).min(CAPACITY * inflow);
+        let level = |was: f64, inflow: f64| (was + inflow * periods).min(capacity(inflow));
         Saved {
             statuses: level(self.saved.statuses, inflow.statuses),
             polls: level(self.saved.polls, inflow.polls),
