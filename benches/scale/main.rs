@@ -1,16 +1,18 @@
 //! How much memory and processor time openseat needs. The program runs in a process of its own; the simulated accounts run in this one.
 //!
 //! `cargo bench --bench scale` prints a table; `-- --check` fails if a bound is missed. `-- memory` measures only the rows about memory; the other
-//! names are `idle`, `roster`, `growth`, `accounts`, `viewers` and `scrapes`. `-- accounts --seconds=600` counts the accounts' requests for ten
+//! names are `idle`, `roster`, `start`, `growth`, `accounts`, `viewers` and `scrapes`. `-- accounts --seconds=600` counts the accounts' requests for ten
 //! minutes; `-- accounts --accounts=200` starts 200 accounts instead of 1,000. As a test (`cargo test --bench scale`) everything is small and short:
 //! it shows that the benchmark works, and checks no figure.
 
 #![allow(clippy::print_stdout)] // A benchmark prints its results.
 
 mod account;
+mod crowd;
 mod process;
 mod scrapes;
 mod setting;
+mod start;
 mod thousand;
 mod upstream;
 mod viewers;
@@ -85,7 +87,10 @@ async fn main() {
         rows.push(large(scale).await);
     }
     if wanted("roster") {
-        rows.push(roster(scale).await);
+        rows.extend(roster(scale).await);
+    }
+    if wanted("start") {
+        rows.extend(start::start(scale).await);
     }
     if wanted("growth") {
         rows.push(growth(scale).await);
@@ -157,19 +162,21 @@ async fn large(scale: Scale) -> Row {
 }
 
 /// The largest account that CallTools' limit allows to follow. Every queue has been polled, and most agents have changed status since.
-async fn roster(scale: Scale) -> Row {
+async fn roster(scale: Scale) -> Vec<Row> {
     let account = Account::hasty(0, scale.number(300), scale.number(10_000));
-    let setting = Setting::begin(vec![account]).await;
+    let (setting, upstream) = Setting::with_upstream(vec![account]).await;
     let daemon = Daemon::start(&setting).await;
     // 5.5 requests a second: the queues take a minute or two, and so do the 40 pages of the full list.
     sleep(scale.time(300)).await;
-    Row {
+    let mut rows = vec![Row {
         what: "300 queues, 10,000 agents in one to four of them",
         measured: "resident",
         value: daemon.resident() as f64 / MIB,
         bound: 192.0,
         unit: "MiB",
-    }
+    }];
+    rows.extend(crowd::crowd(scale, &setting, &upstream, &daemon).await);
+    rows
 }
 
 /// Two minutes of fast polling, with requests and scrapes throughout. Memory must not grow in the second minute.

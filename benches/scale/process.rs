@@ -38,15 +38,7 @@ impl Daemon {
     pub async fn start(setting: &Setting) -> Self {
         let begun = Instant::now();
         let log = setting.config.with_extension("log");
-        let child = Command::new(env!("CARGO_BIN_EXE_openseat"))
-            .args(["run", "--config"])
-            .arg(&setting.config)
-            .env_clear()
-            .env("MALLOC_MMAP_THRESHOLD_", "65536") // as in deploy/openseat.service
-            .stdin(Stdio::null())
-            .stderr(File::create(&log).expect("a file"))
-            .spawn()
-            .expect("the program starts");
+        let child = Self::spawn(setting);
         let address = || {
             let log = fs::read_to_string(&log).ok()?;
             let (_, rest) = log.split_once("\"listener\":\"")?;
@@ -68,6 +60,20 @@ impl Daemon {
         .await;
         daemon.start = begun.elapsed();
         daemon
+    }
+
+    /// Starts the process alone.
+    pub fn spawn(setting: &Setting) -> Child {
+        let log = setting.config.with_extension("log");
+        Command::new(env!("CARGO_BIN_EXE_openseat"))
+            .args(["run", "--config"])
+            .arg(&setting.config)
+            .env_clear()
+            .env("MALLOC_MMAP_THRESHOLD_", "65536") // as in deploy/openseat.service
+            .stdin(Stdio::null())
+            .stderr(File::create(&log).expect("a file"))
+            .spawn()
+            .expect("the program starts")
     }
 
     /// Stops the daemon as systemd does, and returns how long that took.

@@ -14,6 +14,7 @@ pub struct Setting {
     pub config: PathBuf,
     folder: TempDir,
     base_url: String,
+    listen: String,
     /// The accounts' simulators, unless something else serves them.
     _serving: Option<Serving>,
 }
@@ -53,13 +54,21 @@ impl Setting {
             config: folder.path().join("openseat.toml"),
             folder,
             base_url: String::new(),
+            listen: "127.0.0.1:0".to_owned(),
             _serving: None,
         }
     }
 
+    /// Writes the same config with this address, instead of any free port.
+    pub fn listen_at(&mut self, address: &str) {
+        address.clone_into(&mut self.listen);
+        self.configure("", "");
+    }
+
     /// Writes the config, with one extra line for each account, and another for the first account only.
     pub fn configure(&self, line: &str, line_of_first: &str) {
-        let mut text = "[server]\nlisten = \"127.0.0.1:0\"\n[state]\ndir = \"state\"\n".to_owned();
+        let listen = &self.listen;
+        let mut text = format!("[server]\nlisten = \"{listen}\"\n[state]\ndir = \"state\"\n");
         let firsts = iter::once(line_of_first).chain(iter::repeat(""));
         for (account, first) in self.accounts.iter().zip(firsts) {
             let _ = write!(

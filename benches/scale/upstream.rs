@@ -21,6 +21,7 @@ use openseat::calltools::{Reply, Transport};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::{mpsc::UnboundedSender, oneshot},
     task::{JoinHandle, JoinSet},
 };
 use tokio_rustls::{
@@ -41,6 +42,12 @@ pub enum Trouble {
     Large,
 }
 
+/// An answer that is about to be sent. It waits until this is dropped.
+pub struct Answered {
+    pub body: Bytes,
+    _sent: oneshot::Sender<()>,
+}
+
 /// The size of a large answer: below the size that openseat rejects.
 const LARGE: usize = 10 * 1_000 * 1_000;
 
@@ -55,6 +62,7 @@ pub struct Upstream {
 struct Desk {
     transport: Arc<dyn Transport>,
     trouble: Mutex<Option<Trouble>>,
+    observer: Mutex<Option<UnboundedSender<Answered>>>,
     connections: AtomicU64,
 }
 
@@ -73,6 +81,7 @@ impl Upstream {
             let desk = Desk {
                 transport: account.transport(),
                 trouble: Mutex::new(None),
+                observer: Mutex::new(None),
                 connections: AtomicU64::new(0),
             };
             (account.authorization(), desk)
@@ -96,6 +105,11 @@ impl Upstream {
     /// Breaks all answers of the account from now on, or repairs them with `None`.
     pub fn set_trouble(&self, account: &Account, trouble: Option<Trouble>) {
         *self.desk(account).trouble.lock().expect("no panic") = trouble;
+    }
+
+    /// Announces each answer to the account, which is sent once the observer drops the announcement.
+    pub fn announce(&self, account: &Account, observer: UnboundedSender<Answered>) {
+        *self.desk(account).observer.lock().expect("no panic") = Some(observer);
     }
 
     /// How many connections have sent requests for the account.
@@ -184,6 +198,15 @@ async fn answer(
         mut headers,
         mut body,
     } = reply.expect("the simulator is in this process and does not fail");
+    let observer = desk.observer.lock().expect("no panic").clone();
+    if let Some(observer) = observer {
+        let (_sent, sent) = oneshot::channel();
+        let body = body.clone();
+        // Without an observer, nothing waits.
+        if observer.send(Answered { body, _sent }).is_ok() {
+            let _ = sent.await;
+        }
+    }
     if let Some(trouble) = trouble {
         (headers, body) = spoil(trouble, target, base_url, &body);
     }

@@ -135,9 +135,7 @@ where
 {
     let (address, queues) = (daemon.url.replace("http://", ""), queues.to_vec());
     let asking = thread::spawn(move || {
-        let stream = TcpStream::connect(&address).expect("the daemon listens");
-        stream.set_nodelay(true).expect("a socket");
-        let mut stream = BufReader::new(stream);
+        let mut stream = connect(&address).expect("the daemon listens");
         let (end, mut durations) = (Instant::now() + time, Vec::new());
         for queue in queues.iter().cycle() {
             if Instant::now() >= end {
@@ -156,7 +154,15 @@ where
     asking.join().expect("every decision was answered")
 }
 
-fn decide(stream: &mut BufReader<TcpStream>, queue: &impl Display) {
+/// Opens a connection for [`decide`].
+pub fn connect(address: &str) -> std::io::Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(BufReader::new(stream))
+}
+
+/// Asks for a decision, and returns the answer.
+pub fn decide(stream: &mut BufReader<TcpStream>, queue: &impl Display) -> Vec<u8> {
     let request = format!("GET /v1/queues/{queue}/decision HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let sent = stream.get_mut().write_all(request.as_bytes());
     sent.expect("the request is sent");
@@ -174,6 +180,7 @@ fn decide(stream: &mut BufReader<TcpStream>, queue: &impl Display) {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).expect("a body");
+    body
 }
 
 /// The 99th percentile, in milliseconds.
