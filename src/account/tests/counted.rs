@@ -432,7 +432,7 @@ async fn a_reload_applies_to_predictions_at_once() {
     fixture.queues[0].soon.is_on = true;
     fixture.reload().await;
     assert_eq!(fixture.counted(0), names(&["Ann"]));
-    // More than half a seat is at least one.
+    // No number of seats equals this threshold.
     let state = async |fixture: &Fixture| {
         sleep(6 * SECOND).await;
         let report = fixture.health.borrow().soon.clone().unwrap();
@@ -441,6 +441,9 @@ async fn a_reload_applies_to_predictions_at_once() {
     assert_eq!(state(&fixture).await, State::Asked(Ok(())));
     fixture.queues[0].threshold = Quantity::new(0.5);
     fixture.reload().await;
-    assert_eq!(state(&fixture).await, State::Asked(Ok(())));
-    assert_eq!(fixture.counted(0), names(&["Ann"]));
+    let useless = Off::NoWholeThreshold;
+    assert_eq!(state(&fixture).await, State::Asked(Err(useless)));
+    fixture.queues[0].soon.is_on = false;
+    fixture.reload().await;
+    assert_eq!(state(&fixture).await, State::Measured(Err(useless)));
 }

@@ -67,6 +67,11 @@ pub enum Off {
         "the lists that statuses come from are not proven: they contradicted each other, or are on trial"
     )]
     FeedNotProven,
+    /// No number of seats equals the queue's threshold, so the rule never applies.
+    #[error(
+        "the threshold is not a whole number, so seats are never exactly as many; write one, such as 0"
+    )]
+    NoWholeThreshold,
     /// The queue's own polls fail, so nothing is predicted there.
     #[error("the queue's own list of agents cannot be read")]
     QueueUnread,
@@ -205,8 +210,7 @@ impl Seats<'_> {
     /// The rule applies only if there are exactly as many agents as the threshold and the held seats need. Then returns how many calls on their
     /// way count on agents who are not free yet; each of these calls takes the likeliest agent.
     pub fn bets_at_threshold(self) -> Option<usize> {
-        // Agents are whole: more than half of one is at least one.
-        let missing = self.threshold.floor() + f64::from(self.held.all) - self.count;
+        let missing = self.threshold + f64::from(self.held.all) - self.count;
         let whole = missing as u32;
         (f64::from(whole) == missing && whole <= self.held.bets).then_some(whole as usize)
     }

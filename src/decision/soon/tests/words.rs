@@ -29,6 +29,10 @@ fn each_reason_why_it_does_not_act_is_said() {
             "it has learnt 99 of 100 stays in short statuses",
         ),
         (
+            Off::NoWholeThreshold,
+            "the threshold is not a whole number, so seats are never exactly as many; write one, such as 0",
+        ),
+        (
             Off::QueueUnread,
             "the queue's own list of agents cannot be read",
         ),
