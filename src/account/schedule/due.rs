@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Queue, Schedule,
-    jobs::{Job, STATUSES_TRIES},
+    jobs::{Job, MAX_QUEUE_BACKOFF, STATUSES_TRIES},
     retry::Attempts,
     turns::Turn,
 };
@@ -17,11 +17,15 @@ pub(super) const AT_ONCE: usize = 8;
 pub const NAMES_LIVE: Duration = Duration::from_secs(1_800);
 
 /// The first wait before names are read again if they could not be read, lacked a queue of the config, or a queue's id is in doubt. It doubles up to
-/// [`NAMES_LIVE`]: a queue that is gone for good, or misspelt, costs at most seven requests in the first half hour, and two an hour after that.
+/// [`NAMES_LIVE`]: a queue whose id is refused for good costs seven requests in the first half hour, and two an hour after that.
 const NAMES_AGAIN: Duration = Duration::from_secs(15);
 
 /// Names that are read only because some queue has no id take at most one slot in this many, so that the other queues are still polled.
 const NAMES_SHARE: u32 = 8;
+
+/// A queue that is missing from the names, such as a misspelt one, costs one slot in this many in the long run, and no more than one request a
+/// minute. It may be created at any time, and should be found within minutes.
+const NAMES_LACKING_SHARE: u32 = 24;
 
 /// If the names cannot be read, this many tries may come earlier than that.
 const NAMES_RETRIES: u32 = 3;
@@ -205,11 +209,14 @@ impl Schedule {
             after(wait.min(NAMES_LIVE))
         };
         if self.needs_names() {
-            let share = after(self.period.saturating_mul(NAMES_SHARE));
+            let slots = |number| after(self.period.saturating_mul(number));
             return Some(match self.names_lacking {
                 0 if self.names.failures <= NAMES_RETRIES => Duration::ZERO,
-                0 => share,
-                times => again(times - 1).max(share),
+                0 => slots(NAMES_SHARE),
+                times => {
+                    let share = NAMES_SHARE.saturating_mul(times).min(NAMES_LACKING_SHARE);
+                    slots(share).max(again(times - 1).min(after(MAX_QUEUE_BACKOFF)))
+                }
             });
         }
         if !self
