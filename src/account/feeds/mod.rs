@@ -325,8 +325,11 @@ impl Feeds {
             delta: self.delta.pages(),
         };
         let confirmed = self.delta.confirmed();
+        // If the lists of available agents are given up now, what they have confirmed is forgotten next.
+        let is_distrusted = matches!(self.trust(Feed::Available), Trust::Distrusted(..));
+        let lists_count = !is_distrusted && !self.needs_reasons;
         let covers_everybody =
-            || confirmed.is_some_and(|(base, _)| roster.are_members_known_since(base));
+            || confirmed.is_some_and(|(base, _)| roster.are_members_known_since(base, lists_count));
         self.choice.read(pages, covers_everybody)
     }
 

@@ -45,7 +45,7 @@ impl Feeds {
         };
         let can_compare = as_of.boot.saturating_sub(newest.boot) >= CROSSING;
         let confirmed = self.delta.confirmed();
-        can_compare && confirmed.is_some_and(|(base, _)| roster.are_members_known_since(base))
+        can_compare && confirmed.is_some_and(|(base, _)| roster.are_members_known_since(base, true))
     }
 
     /// Forgets recalled changes, because the list does not reach back to them. It begins anew at the next full list.

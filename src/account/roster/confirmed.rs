@@ -91,13 +91,19 @@ impl Roster {
 
     /// Applies a row that another node has told.
     pub fn recall_told(&mut self, row: Sighting, is_look: bool, is_covered: bool) {
-        let id = row.agent.id.clone();
+        let told = Arc::clone(&row.agent);
         let is_newest = match is_look {
             true => self.recall_look(row),
             false => self.recall(row),
         };
-        let (_, person) = self.people.meet(&id);
-        person.is_covered = is_covered && (is_newest || person.is_covered);
+        let (_, person) = self.people.meet(&told.id);
+        let is_same = |row: &Sighting| {
+            let known = &row.agent;
+            (&known.status, known.status_since) == (&told.status, told.status_since)
+        };
+        // If another row is newer here, it is not the one that the list covers.
+        person.is_covered =
+            is_covered && (is_newest || person.newest.as_ref().is_some_and(is_same));
     }
 
     /// Records that another node's list of changes covers none of the rows any more.
@@ -123,8 +129,10 @@ impl Roster {
 
     /// Returns whether it is known of each member of a queue, at this moment or later, whether they are available. Members who were missing from the
     /// last whole sweep do not count: probably no list shows them any more.
-    pub fn are_members_known_since(&self, at: Moment) -> bool {
-        let available = self.omissions.available;
+    ///
+    /// If lists of available agents do not count, it is known of each member who was seen.
+    pub fn are_members_known_since(&self, at: Moment, lists_count: bool) -> bool {
+        let available = self.omissions.available.filter(|_| lists_count);
         let mut queues = self.queues.iter().flatten();
         available.is_some_and(|known| known.boot >= at.boot)
             || queues.all(|queue| queue.are_members_seen_since(at, self.swept))

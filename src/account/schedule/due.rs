@@ -215,7 +215,11 @@ impl Schedule {
                 0 => slots(NAMES_SHARE),
                 times => {
                     let share = NAMES_SHARE.saturating_mul(times).min(NAMES_LACKING_SHARE);
-                    slots(share).max(again(times - 1).min(after(MAX_QUEUE_BACKOFF)))
+                    let due = slots(share).max(again(times - 1).min(after(MAX_QUEUE_BACKOFF)));
+                    match self.names_doubted {
+                        true => due.min(again(self.names_doubts)),
+                        false => due,
+                    }
                 }
             });
         }

@@ -163,9 +163,15 @@ impl Schedule {
 
     /// Records that a queue's polls failed only because the whole account had a fault, which has ended. Then they count as if they had not been sent: the
     /// queue is as overdue as its data is old, and one about which nothing is known comes first.
+    ///
+    /// That happens once until its own next success: some broken queues can look like a fault of the account again and again.
     pub fn failures_were_not_its_own(&mut self, place: usize) {
         let queue = &mut self.queues[place];
         let attempts = &mut queue.attempts;
+        if attempts.is_forgiven {
+            return;
+        }
+        attempts.is_forgiven = attempts.failures > 0;
         let is_unread = attempts.failures > 0 && attempts.last_success.is_none();
         (attempts.failures, attempts.not_before) = (0, Duration::ZERO);
         if attempts.in_flight {

@@ -13,6 +13,8 @@ pub(super) struct Attempts {
     pub last_success: Option<Duration>,
     pub failures: u32,
     pub not_before: Duration,
+    /// Whether failures since the last success were forgiven.
+    pub is_forgiven: bool,
 }
 
 impl Attempts {
@@ -27,6 +29,7 @@ impl Attempts {
             last_success: Some(now),
             failures: 0,
             not_before: Duration::ZERO,
+            is_forgiven: false,
             ..*self
         };
     }

@@ -109,7 +109,8 @@ fn no_status_is_older_because_changes_replace_another_feed() {
 
 #[test]
 fn changes_replace_no_feed_that_was_given_up_before_they_cover_everybody() {
-    for gives_up in [true, false] {
+    let doubted = GivenUp::Doubted(Doubt::LeftOut);
+    for gives_up in [Some(GivenUp::Failed), Some(doubted), None] {
         let (mut feeds, mut roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
         feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
         (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
@@ -122,9 +123,15 @@ fn changes_replace_no_feed_that_was_given_up_before_they_cover_everybody() {
         feeds.confirm(&taken, None, &mut roster);
         assert_eq!(feeds.trust(Feed::Delta), Trust::Trusted);
         let now = moment(2 * PERIOD);
-        match gives_up {
-            true => drop(feeds.give_up(Feed::Available, GivenUp::Failed, &roster, now)),
-            false => drop(feeds.set_needs_reasons(true, &roster, now)),
+        if let Some(why) = gives_up {
+            if why != GivenUp::Failed {
+                roster.confirm_available(moment(PERIOD));
+            }
+            let taken = feeds.give_up(Feed::Available, why, &roster, now);
+            feeds.confirm(&taken, None, &mut roster);
+        } else {
+            roster.confirm_available(moment(PERIOD));
+            feeds.set_needs_reasons(true, &roster, now);
         }
         assert_eq!(feeds.in_use(), Feed::Sweep);
         roster.swept(moment(2 * PERIOD));

@@ -122,8 +122,8 @@ fn members_whom_the_last_whole_sweep_lacked_do_not_count_as_unknown() {
     let mut roster = Roster::new(2);
     poll(&mut roster, 0, 0, vec![agent("gone", "Gone", "Available")]);
     poll(&mut roster, 1, 100, vec![agent("a", "a", "Available")]);
-    assert!(!roster.are_members_known_since(at(100)));
+    assert!(!roster.are_members_known_since(at(100), true));
     roster.swept(at(90));
-    assert!(roster.are_members_known_since(at(100)));
-    assert!(!roster.are_members_known_since(at(101)));
+    assert!(roster.are_members_known_since(at(100), true));
+    assert!(!roster.are_members_known_since(at(101), true));
 }

@@ -1,7 +1,7 @@
 //! Tests that another node knows of each member what the leader knows, though it hears only of rows that are new to it.
 
 use super::*;
-use crate::account::roster::{Told, Untold};
+use crate::account::roster::{Told, Untold, person::MAX_LAG};
 
 /// A leader's roster, and that of a node that hears all of its news.
 struct Pair {
@@ -150,6 +150,32 @@ fn an_agent_who_left_and_came_back_is_known_as_the_leader_knows_them() {
             (Some("Lunch".into()), at(25))
         ]
     );
+}
+
+#[test]
+fn a_row_that_the_leader_has_replaced_is_not_renewed_on_another_node() {
+    let mut pair = Pair::new(1);
+    pair.poll(
+        0,
+        10,
+        vec![since("a", "Available", 9), since("b", "Lunch", 0)],
+    );
+    let lag = MAX_LAG.as_secs();
+    for seconds in (20..20 + 2 * lag).step_by(20) {
+        pair.read(10, seconds, vec![]);
+    }
+    // CallTools corrects the date, long after the leader's last look at the row.
+    let corrected = 30 + 2 * lag;
+    pair.see(corrected, vec![since("a", "Lunch", 5)]);
+    let id = AgentId("a".into());
+    let known = Pair::known(&pair.other, &id);
+    assert_eq!(
+        known.0.as_deref(),
+        Some("Available"),
+        "the other node keeps the later date"
+    );
+    pair.read(10, corrected + 10, vec![]);
+    assert_eq!(Pair::known(&pair.other, &id), known);
 }
 
 /// What happens to the leader.

@@ -304,6 +304,74 @@ fn a_name_that_cannot_be_found_costs_the_other_queues_hardly_a_poll() {
 }
 
 #[test]
+fn a_broken_queue_is_forgiven_once_until_it_is_read() {
+    let fault = Fault::down(Down::ServerError, "500");
+    let mut schedule = Schedule::new([BY_ID, BY_ID], POLLS, RATION);
+    run(&mut schedule, s(0));
+    let mut polls = 0;
+    for second in 1..3_600 {
+        while let Next::Start { job, .. } = schedule.next(s(second)) {
+            schedule.started(job, s(second), PERIOD);
+            if job != Job::Poll(0) {
+                let well = Ending::Well { requests: 1 };
+                schedule.ended(job, well, s(second), 0.0);
+                continue;
+            }
+            polls += 1;
+            schedule.ended(job, Ending::Badly(&fault), s(second), 0.0);
+            // Each third failure looks like an outage that is over at once.
+            if polls % 3 == 0 {
+                schedule.failures_were_not_its_own(0);
+            }
+        }
+    }
+    assert!(
+        (50..=75).contains(&polls),
+        "one a minute, and a few more: {polls}"
+    );
+    let well = Ending::Well { requests: 1 };
+    schedule.begun(Job::Poll(0), s(3_600));
+    schedule.ended(Job::Poll(0), well, s(3_600), 0.0);
+    schedule.begun(Job::Poll(0), s(3_700));
+    schedule.ended(Job::Poll(0), Ending::Badly(&fault), s(3_700), 0.0);
+    schedule.failures_were_not_its_own(0);
+    assert!(schedule.may_ask(Job::Poll(0), s(3_700)), "it does not wait");
+}
+
+#[test]
+fn a_doubtful_name_does_not_wait_for_a_misspelt_one() {
+    let missing = Fault::NoSuchQueue(NoSuchQueue::Name {
+        asked: "x".to_owned(),
+        nearest: Vec::new(),
+        there: QueueListing::default(),
+    });
+    let mut schedule = Schedule::new([BY_NAME, BY_NAME], POLLS, RATION);
+    let mut look_ups = Vec::new();
+    for second in 0..1_800 {
+        if second == 1_700 {
+            schedule.doubt_name(1);
+        }
+        while let Next::Start { job, .. } = schedule.next(s(second)) {
+            schedule.started(job, s(second), PERIOD);
+            let is_names = job == Job::Queues;
+            let ending = match is_names {
+                true => Ending::Badly(&missing),
+                false => Ending::Well { requests: 1 },
+            };
+            schedule.ended(job, ending, s(second), 0.0);
+            if is_names {
+                look_ups.push(second);
+                schedule.id_known(1);
+            }
+        }
+    }
+    let before = look_ups.iter().rev().find(|at| **at < 1_700).unwrap();
+    let after = look_ups.iter().find(|at| **at >= 1_700).unwrap();
+    let expected = 1_700.max(before + 15);
+    assert!((expected..=expected + 4).contains(after), "{look_ups:?}");
+}
+
+#[test]
 fn without_statuses_queues_wait_for_three_tries_or_a_refusal() {
     let down = Fault::down(Down::ServerError, "503");
     for (fault, tries) in [(down, 3), (Fault::NoPermission, 1)] {
