@@ -136,7 +136,10 @@ fetch() {
     # Of two scripts that run at once, the second waits for the first, and has it then.
     exec {lock}>"$cache/lock"
     timeout "$((2 * fetch_limit))" flock "$lock" || cannot "another process keeps fetching the base system"
-    [[ ! -d $cache/root ]] || return 0
+    [[ ! -d $cache/root ]] || {
+        exec {lock}>&-
+        return 0
+    }
     say "fetching the base system of $release"
     for tries in 1 2 3; do
         bootstrap "$release" "$mirror" && break

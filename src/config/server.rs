@@ -202,8 +202,10 @@ fn listen(value: &Value<'_>) -> Checked<Vec<Listen>> {
 fn refuse_overlaps(listen: &[Listen], values: &[Value<'_>]) -> Checked<()> {
     let mut checked = Ok(());
     for (place, (one, value)) in listen.iter().zip(values).enumerate() {
-        let mut earlier = listen[..place].iter();
-        let Some((other, overlap)) = earlier.find_map(|other| Some((other, other.overlap(one)?)))
+        let earlier = listen[..place].iter();
+        let overlaps = earlier.filter_map(|other| Some((other, other.overlap(one)?)));
+        let Some((other, overlap)) =
+            overlaps.max_by_key(|(_, overlap)| *overlap == Overlap::Certain)
         else {
             continue;
         };
@@ -214,7 +216,7 @@ fn refuse_overlaps(listen: &[Listen], values: &[Value<'_>]) -> Checked<()> {
                 )));
             }
             Overlap::Usual => value.warn(format_args!(
-                "has {other} and {one}: unless IPv6 sockets are kept apart from IPv4 (net.ipv6.bindv6only), the first includes the second, and openseat does not start; write only \"[::]:{}\" for both",
+                "has {other} and {one}: unless IPv6 sockets are kept apart from IPv4 (net.ipv6.bindv6only), the IPv6 address includes the other, and openseat does not start; write only \"[::]:{}\" for both",
                 one.port()
             )),
         }
@@ -317,6 +319,13 @@ impl Listen {
         if one.port() != other.port() || one.port() == 0 {
             return None;
         }
+        // The same link-local address may exist on two links.
+        if let (SocketAddr::V6(one), SocketAddr::V6(other)) = (one, other)
+            && one.scope_id() != other.scope_id()
+            && one.scope_id().min(other.scope_id()) > 0
+        {
+            return None;
+        }
         let (one, other) = (one.ip().to_canonical(), other.ip().to_canonical());
         let wildcard = [one, other].into_iter().find(IpAddr::is_unspecified);
         match wildcard {
@@ -377,6 +386,7 @@ mod tests {
     fn addresses_that_include_each_other_are_recognized() {
         use Overlap::{Certain, Usual};
         for (one, other, expected) in [
+            ("[fe80::1%2]:1", "[fe80::1%3]:1", None),
             ("0.0.0.0:1", "127.0.0.1:1", Some(Certain)),
             ("127.0.0.1:1", "[::ffff:127.0.0.1]:1", Some(Certain)),
             ("127.0.0.1:1", "[::ffff:0.0.0.0]:1", Some(Certain)),

@@ -16,7 +16,7 @@
 //! `openapi` builds the API's description from the table. `check` makes the report of `openseat check`.
 //!
 //! Arrows between these folders run downwards: `serve` ▸ `routes` ▸ `api`, `drop_in`, `dashboard`, `watch` ▸ `openapi` ▸ `route` ▸ `state` ▸
-//! `json`, `http` ▸ `net` ▸ `limits`; `check` uses only `json`. `tests/architecture.rs` checks it.
+//! `json`, `http` ▸ `net` ▸ `limits`. `tests/architecture.rs` checks it. `check` uses only `json`.
 
 mod api;
 pub mod check;

@@ -71,11 +71,16 @@ impl Levels {
     /// Returns the filter for a subscriber.
     pub(super) fn filter(&self) -> Targets {
         // What they say at `debug` is for their authors. Naming them lets them speak.
-        let quiet = LIBRARIES.map(|name| (name, self.rest.min(USUAL)));
+        let is_named = |library: &&str| {
+            let mut modules = self.modules.iter();
+            modules.any(|(module, _)| library.starts_with(module.as_str()))
+        };
+        let quiet = LIBRARIES.into_iter().filter(|library| !is_named(library));
+        let quiet = quiet.map(|library| (library, USUAL));
         Targets::new()
             .with_default(self.rest)
             .with_targets(match self.rest {
-                LevelFilter::DEBUG => quiet.to_vec(),
+                LevelFilter::DEBUG => quiet.collect(),
                 _ => Vec::new(),
             })
             .with_targets(self.modules.iter().cloned())
@@ -310,6 +315,7 @@ mod tests {
             ("debug", false),
             ("debug,hyper_util=debug", true),
             ("debug,hyper_util::client=debug", true),
+            ("debug,hyper=debug", true),
             ("trace", true),
         ] {
             assert!(shows(levels, "openseat::calltools::http"), "{levels}");
