@@ -279,7 +279,7 @@ impl Account {
             feed = feed.as_str(),
             why,
             instead = self.feeds.in_use().as_str(),
-            "a list of statuses is no longer used"
+            "a list of statuses is not used"
         );
         self.renew_others(None);
     }

@@ -61,16 +61,7 @@ fn assert_held(fixture: &Fixture, node: &Running, was: &Reservation) {
     let figures = |one: &Reservation| one.prediction.map(Prediction::figures);
     assert_eq!(figures(seat), figures(was));
     assert_eq!(seat.counts_on, Some(ann()));
-    let (policy, state) = (
-        Policy {
-            threshold: Some(Quantity::ZERO),
-            asks_threshold: false,
-            max_age: None,
-            on_unknown: OnUnknown::Reject,
-            hours: None,
-        },
-        ann_and_bob(fixture),
-    );
+    let (policy, state) = (crate::fixtures::policy(), ann_and_bob(fixture));
     for queue in 0..2 {
         let holds = node.reservations.queue(&fixture.keys[queue]);
         let next = choose(&state, &policy, holds.held(now), now);
