@@ -109,7 +109,8 @@ start_openseat() {
     pid=${pids[-1]}
     url=$scheme://$(found "$scratch/$name.log" '"listener":"\([0-9.:]*\)"')
     upstream=$api authorization="Token $token"
-    for _ in {1..600}; do
+    # 1,000 queues take a minute: a cold start sends some of the hour's requests at once, and the others at its usual pace.
+    for _ in {1..2400}; do
         if curl --silent --insecure --fail --max-time 5 --output "$scratch/readyz" "$url/readyz"; then
             return
         fi
@@ -322,8 +323,8 @@ fi
 
 if [[ $profile == dist ]]; then
     say "1,000 queues"
-    # With this limit, all queues are polled at once.
-    start_openseat many 1000 5000 3000
+    # The highest limit that a config may set.
+    start_openseat many 1000 5000 20000
     for ((turn = 0; turn < turns; turn++)); do
         ask fixed-again "$fixed"
         ask many "$url/v1/queues/${ids[500]}/decision"

@@ -29,6 +29,10 @@ pub struct Membership {
     pub(super) polled: Arc<[Arc<Agent>]>,
     /// The agents of these rows, in the same order.
     pub(super) members: Vec<Member>,
+    /// The rows whose members have a newer row than at the last join, each once.
+    outdated: Vec<usize>,
+    /// When those members were seen who were not seen for longest; `None` if a newer look may have changed that.
+    oldest: Option<Oldest>,
     /// The rows at the last join, which are published again while nothing changes.
     joined: Published,
     /// What the built-in rule counts in these.
@@ -47,6 +51,15 @@ pub(super) struct Member {
     queue_logged_in: bool,
     /// Whether the row at the last join is another one than it would be now.
     is_outdated: bool,
+}
+
+/// The earliest moments at which members were last seen; `None` if there is no such member.
+///
+/// Each answer leads to a join of all queues, but shows only a few members of each. So these are kept until one of those members is seen again.
+#[derive(Clone, Copy, Debug)]
+struct Oldest {
+    of_all: Option<Moment>,
+    logged_in: Option<Moment>,
 }
 
 /// A queue's agents with their newest rows.
@@ -81,6 +94,8 @@ impl Membership {
             joined: Published::new(Arc::clone(&polled)),
             tally: Tally::of(&polled),
             polled,
+            outdated: (0..members.len()).collect(),
+            oldest: None,
             members,
         }
     }
@@ -106,9 +121,15 @@ impl Membership {
 
     /// Records what a newer row has changed about the member in this row of the poll.
     pub(super) fn show(&mut self, row: usize, shown: Shown) {
-        if let Some(member) = self.members.get_mut(row) {
-            member.seen = shown.at;
-            member.is_outdated |= !shown.is_same;
+        let Some(member) = self.members.get_mut(row) else {
+            return;
+        };
+        self.oldest
+            .take_if(|oldest| oldest.may_change(member, shown.at));
+        member.seen = shown.at;
+        if !shown.is_same && !member.is_outdated {
+            member.is_outdated = true;
+            self.outdated.push(row);
         }
     }
 
@@ -133,6 +154,8 @@ impl Membership {
             member.seen = newest.map_or(self.as_of, |newest| newest.at);
             member.is_outdated = true;
         }
+        self.outdated = (0..self.members.len()).collect();
+        self.oldest = None;
     }
 
     /// Records when the members were last seen, after the times of their rows have changed.
@@ -142,13 +165,19 @@ impl Membership {
                 member.seen = newest.at;
             }
         }
+        self.oldest = None;
+    }
+
+    /// Returns when those members were seen who were not seen for longest.
+    fn oldest(&mut self) -> Oldest {
+        *self.oldest.get_or_insert_with(|| Oldest::of(&self.members))
     }
 
     /// Returns the rows of the poll, each replaced by the newest one with the log-in to this queue.
     fn join(&mut self, people: &People) -> Arc<[Arc<Agent>]> {
-        let outdated = |(_, member): &(_, &mut Member)| member.is_outdated;
         let mut changed = Vec::new();
-        for (place, member) in self.members.iter_mut().enumerate().filter(outdated) {
+        for place in std::mem::take(&mut self.outdated) {
+            let member = &mut self.members[place];
             member.is_outdated = false;
             let polled = &self.polled[place];
             let newest = people.at(member.who).and_then(|one| one.newest.as_ref());
@@ -176,6 +205,27 @@ pub(super) fn has_all(newest: Option<Timestamp>, by: Option<Timestamp>) -> bool 
         return false;
     };
     newest.duration_since(by) > MAX_CLOCKS_APART
+}
+
+impl Oldest {
+    fn of(members: &[Member]) -> Self {
+        let (mut of_all, mut logged_in) = (None, None);
+        for member in members {
+            of_all = Some(earlier(member.seen, of_all));
+            if member.queue_logged_in {
+                logged_in = Some(earlier(member.seen, logged_in));
+            }
+        }
+        Self { of_all, logged_in }
+    }
+
+    /// Returns whether this may be another one if a member is seen at this moment. A row with a later date can come from an earlier look.
+    fn may_change(&self, member: &Member, at: Moment) -> bool {
+        let hangs_on_it = |oldest: Option<Moment>| {
+            oldest.is_some_and(|oldest| member.seen.boot <= oldest.boot || at.boot < oldest.boot)
+        };
+        hangs_on_it(self.of_all) || member.queue_logged_in && hangs_on_it(self.logged_in)
+    }
 }
 
 impl Member {
@@ -214,13 +264,10 @@ impl Roster {
     /// Returns a queue's agents with their newest rows; `None` until the queue was polled.
     pub fn join(&mut self, place: usize) -> Option<Joined> {
         let membership = self.queues[place].as_mut()?;
-        let (mut oldest_logged_in, mut oldest) = (None, None);
-        for member in &membership.members {
-            oldest = Some(earlier(member.seen, oldest));
-            if member.queue_logged_in {
-                oldest_logged_in = Some(earlier(member.seen, oldest_logged_in));
-            }
-        }
+        let Oldest {
+            of_all: oldest,
+            logged_in: oldest_logged_in,
+        } = membership.oldest();
         // Confirmations by omission keep the order of looks, so the oldest look has the oldest status.
         let rows_seen = oldest.map(|seen| rows_seen(seen, membership.as_of, self.recalled));
         // A count depends on whether agents are available who are logged in to the queue. If there are none, it is as old as the last look at all members,
