@@ -17,6 +17,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use tokio::sync::watch;
 
 pub use self::{key::QueueKey, not_on_board::NotOnBoard};
@@ -77,9 +78,9 @@ struct Slot {
 pub struct Board {
     /// In the order of the config.
     keys: RwLock<Arc<[QueueKey]>>,
-    slots: DashMap<QueueKey, Slot>,
+    slots: DashMap<QueueKey, Slot, RandomState>,
     /// Queues by each name and id that a request may use without an account.
-    spellings: DashMap<Box<str>, Vec<QueueKey>>,
+    spellings: DashMap<Box<str>, Vec<QueueKey>, RandomState>,
     /// Carries no value: receivers read the board.
     changes: watch::Sender<()>,
     /// The version of the spellings.
@@ -91,8 +92,8 @@ impl Board {
     pub fn new(keys: impl IntoIterator<Item = QueueKey>) -> Self {
         let board = Self {
             keys: RwLock::default(),
-            slots: DashMap::new(),
-            spellings: DashMap::new(),
+            slots: DashMap::default(),
+            spellings: DashMap::default(),
             changes: watch::Sender::new(()),
             spelled: Version::default(),
         };

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use slab::Slab;
 
 use super::person::Person;
@@ -11,7 +12,7 @@ use crate::model::agent::AgentId;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct People {
-    places: HashMap<AgentId, usize>,
+    places: HashMap<AgentId, usize, RandomState>,
     known: Slab<Person>,
 }
 

@@ -26,6 +26,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use futures_util::future::BoxFuture;
 
 use self::ended::Ended;
@@ -116,9 +117,9 @@ pub struct Reservations {
 /// The held seats, queue by queue. Separate from [`Reservations`], since the journal reads them too.
 #[derive(Debug, Default)]
 struct Held {
-    queues: DashMap<QueueKey, Arc<Holds>>,
+    queues: DashMap<QueueKey, Arc<Holds>, RandomState>,
     /// The agents that held seats count on, by the account's name.
-    bets: DashMap<Arc<str>, Arc<Bets>>,
+    bets: DashMap<Arc<str>, Arc<Bets>, RandomState>,
     answered: Mutex<Answered>,
     last_ended: Arc<Ended>,
 }
