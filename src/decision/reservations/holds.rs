@@ -273,7 +273,8 @@ impl Holds {
         self.take(reservation, |_, _| ());
     }
 
-    /// Takes over a reservation from another node. One that is already known may count on another agent since.
+    /// Takes over a reservation from another node, unless it is known to have ended: the leader's answer may come after what its log says. One that is
+    /// already known may count on another agent since.
     pub(super) fn hear(&self, reservation: Reservation) {
         self.take(reservation, |known, heard| {
             known.counts_on = heard.counts_on;
@@ -284,6 +285,7 @@ impl Holds {
         let mut held = self.lock();
         match held.iter().position(|one| one.id == reservation.id) {
             Some(known) => renew(&mut held[known], reservation),
+            None if self.last_ended.has(&reservation.id) => return,
             None if held.len() < MAX_PER_QUEUE => {
                 let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
                 let place = held.partition_point(made_by);

@@ -137,6 +137,27 @@ fn a_reservation_that_expires_by_the_wall_clock_alone_is_not_known_to_have_ended
 }
 
 #[test]
+fn a_seat_that_has_ended_on_another_node_is_not_held_by_an_answer_that_comes_late() {
+    let clock = Still::new();
+    let (reservations, queue) = (Reservations::new(), key("sales"));
+    let leader = Holds::default();
+    let made = made(reserve(
+        &leader,
+        &seats(9, clock.now()),
+        "call",
+        clock.now(),
+    ));
+    reservations.held_elsewhere(&queue, made.clone());
+    reservations.ended_elsewhere(std::slice::from_ref(&made.id), clock.now());
+    reservations.held_elsewhere(&queue, made.clone());
+    assert_eq!(reservations.list(clock.now()), []);
+    // If this node is not sure of the end, another one may still hold it.
+    reservations.release_unsure(&made.id, clock.now());
+    reservations.held_elsewhere(&queue, made.clone());
+    assert_eq!(reservations.list(clock.now()), [(queue, made)]);
+}
+
+#[test]
 fn however_a_reservation_ends_it_is_known_to_have_ended() {
     let clock = Still::new();
     let reservations = Reservations::new();
