@@ -38,7 +38,11 @@ impl Pending {
     pub fn answered(&self, answer: Answer) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let replies = match answer.said {
-            Said::UnderWay => pending.get(&answer.id).cloned(),
+            // It may be said more often than there is room, and the last place is for how the poll ended.
+            Said::UnderWay => {
+                let replies = pending.get(&answer.id).cloned();
+                replies.filter(|replies| replies.capacity() > 1)
+            }
             _ => pending.remove(&answer.id),
         };
         if let Some(replies) = replies {
@@ -67,5 +71,25 @@ mod tests {
         assert_eq!(count(&refresh), MAX_PENDING_POLLS);
         assert_eq!(count(&release), MAX_PENDING - MAX_PENDING_POLLS);
         assert!(!add(&refresh));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_poll_is_heard_however_often_it_was_said_to_be_under_way() {
+        let pending = Pending::default();
+        let (replies, mut answers) = mpsc::channel(3);
+        let queue = "sales".to_owned();
+        let id = pending.add(&What::Refresh { queue }, replies).unwrap();
+        // A leader repeats it for each repeated question, and this process may be paused meanwhile.
+        for _ in 0..4 {
+            let said = Said::UnderWay;
+            pending.answered(Answer { id, said });
+        }
+        let said = Said::Done;
+        pending.answered(Answer { id, said });
+        let mut last = None;
+        while let Some(said) = answers.recv().await {
+            last = Some(said);
+        }
+        assert_eq!(last, Some(Said::Done));
     }
 }
