@@ -78,6 +78,7 @@ impl Account {
             self.follow_the_token();
             let status = cluster.member.status();
             self.show_missing_leader(&cluster.member, &status);
+            self.ask_for_rows(&cluster.member);
             self.wish(&cluster.member, &status, &mut forwarded);
             let told_in = self.wishes.told_in();
             tokio::select! {

@@ -167,8 +167,8 @@ pub struct Account {
     failing_guests: BTreeSet<Arc<str>>,
     /// What the board shows of the cluster's engine while this node follows: why no node can lead.
     missing_leader: Option<Arc<Fault>>,
-    /// Whether this node, while it follows, could not read some of the leader's rows.
-    lacks_rows: bool,
+    /// Since when this node, while it follows, could not read some of the leader's rows, or asked for all of them again, in boot time.
+    lacks_rows: Option<Duration>,
     feed_health: FeedHealth,
     looking: Looking,
     /// When statuses were last stored.
@@ -226,7 +226,7 @@ impl Account {
             kept_up_to: Passed::default(),
             failing_guests: BTreeSet::new(),
             missing_leader: None,
-            lacks_rows: false,
+            lacks_rows: None,
         };
         account.patient = account.count_patient();
         account.restore_names(known.names_read);

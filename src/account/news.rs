@@ -1,12 +1,15 @@
 //! Applies what the leader of a cluster tells the other nodes: names, rows, faults, seats, and what was learnt for `soon`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Account, PresentFault};
 use crate::{
     calltools::{Row, settle_queue_logins},
     clock::Moment,
-    cluster::entry::{Entry, Rows, SeenRow},
+    cluster::{
+        entry::{Entry, Rows, SeenRow},
+        member::Member,
+    },
     decision::board::QueueKey,
     model::{
         agent::Agent,
@@ -14,6 +17,9 @@ use crate::{
         names::Names,
     },
 };
+
+/// How often a follower that could not read some rows asks for all of them: as often as a leader may write a checkpoint.
+pub(super) const ROWS_AGAIN: Duration = Duration::from_secs(30);
 
 impl Account {
     pub(super) fn take_news(&mut self, news: &Entry) {
@@ -27,7 +33,9 @@ impl Account {
             self.unkeep_statuses();
         }
         let names = Arc::clone(&self.deps.names.borrow());
-        self.lacks_rows &= !news.whole;
+        if news.whole {
+            self.lacks_rows = None;
+        }
         for (queue, rows) in &news.polls {
             self.take_poll(*queue, rows, &names);
         }
@@ -37,7 +45,7 @@ impl Account {
         for seen in &news.seen {
             match sighting(seen, &names) {
                 Some(row) => self.roster.recall_told(row, seen.is_look, seen.is_covered),
-                None => self.lacks_rows = true,
+                None => self.lack_rows(),
             }
         }
         self.roster.forget_strangers(self.deps.clock.now());
@@ -68,7 +76,7 @@ impl Account {
 
     fn take_poll(&mut self, queue: u64, rows: &Rows, names: &Names) {
         let Some(agents) = agents(rows, names) else {
-            self.lacks_rows = true;
+            self.lack_rows();
             tracing::warn!(
                 account = &*self.name,
                 queue,
@@ -89,9 +97,27 @@ impl Account {
         }
     }
 
+    fn lack_rows(&mut self) {
+        let now = self.deps.clock.now().boot;
+        self.lacks_rows.get_or_insert(now);
+    }
+
+    /// Asks for everything again now and then, as long as some rows could not be read. Their agents may have newer rows by now, and until then the
+    /// others get their renewals this way.
+    pub(super) fn ask_for_rows(&mut self, member: &Member) {
+        let now = self.deps.clock.now().boot;
+        if self
+            .lacks_rows
+            .is_some_and(|since| now >= since + ROWS_AGAIN)
+        {
+            self.lacks_rows = Some(now);
+            member.repeat();
+        }
+    }
+
     /// Applies what lists confirm about agents whom they do not show. That says nothing about an agent whose last row could not be read.
     fn take_confirmed(&mut self, news: &Entry) {
-        if self.lacks_rows {
+        if self.lacks_rows.is_some() {
             return self.roster.recall_confirmed(Confirmed::default());
         }
         if let Some(unchanged) = news.unchanged {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::{feeds::Feed, tests::feeds::large},
+    account::{feeds::Feed, news::ROWS_AGAIN, tests::feeds::large},
     cluster::entry::{Entry, Rows, SeenRow},
     fixtures::agent,
     model::known::Confirmed,
@@ -191,6 +191,18 @@ fn polled(fixture: &Fixture, place: usize, names: &[&str]) -> Entry {
     }
 }
 
+/// A row that no version can read.
+fn unread(fixture: &Fixture) -> SeenRow {
+    SeenRow {
+        agent: AgentId("ann".into()),
+        at: fixture.clock.now(),
+        by_sweep: true,
+        is_look: true,
+        is_covered: false,
+        row: crate::model::raw::RawRow::from(serde_json::value::to_raw_value("no row").unwrap()),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_lists_confirm_says_nothing_about_rows_that_cannot_be_read() {
     let (fixture, exchange) = fixture(2, 1);
@@ -220,16 +232,8 @@ async fn what_lists_confirm_says_nothing_about_rows_that_cannot_be_read() {
     hear(&mut task, both).await;
     assert_eq!(known(), [true, true]);
 
-    let unread = SeenRow {
-        agent: AgentId("ann".into()),
-        at: fixture.clock.now(),
-        by_sweep: true,
-        is_look: true,
-        is_covered: false,
-        row: crate::model::raw::RawRow::from(serde_json::value::to_raw_value("no row").unwrap()),
-    };
     let half_read = Entry {
-        seen: vec![unread],
+        seen: vec![unread(&fixture)],
         confirmed: confirmed(),
         ..Entry::default()
     };
@@ -241,11 +245,59 @@ async fn what_lists_confirm_says_nothing_about_rows_that_cannot_be_read() {
     };
     hear(&mut task, later).await;
     assert_eq!(known(), [false, false], "the row is still missing");
+    // A newer row of the agent may be readable, so it asks for all rows now and then.
+    for asked in 1..4 {
+        sleep(ROWS_AGAIN).await;
+        assert_eq!(task.ordered(), asked);
+    }
     let whole = Entry {
         whole: true,
         confirmed: confirmed(),
         ..polled(&fixture, 0, &["ann"])
     };
+    let asked = task.ordered();
     hear(&mut task, whole).await;
     assert_eq!(known(), [true, true]);
+    sleep(2 * ROWS_AGAIN).await;
+    assert_eq!(task.ordered(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_could_not_read_a_row_knows_all_again_soon_after_a_newer_one() {
+    let (fixture, exchange) = fixture(30, 60);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    sleep(5 * MINUTE).await;
+    assert!(leader.health.borrow().sweeps);
+    let tell = async |row| {
+        let entry = Entry {
+            seen: vec![row],
+            ..Entry::default()
+        };
+        leader.member.publish(entry).await;
+        sleep(SECOND).await;
+    };
+    tell(unread(&fixture)).await;
+    let behind = || {
+        let behind = |place: &usize| {
+            as_of(&follower, &fixture, *place) + LATE < as_of(&leader, &fixture, *place)
+        };
+        fixture.places().filter(behind).count()
+    };
+    assert!(behind() > 0);
+    tell(SeenRow {
+        row: agent("ann", "Ann", "Lunch").raw,
+        ..unread(&fixture)
+    })
+    .await;
+    sleep(ROWS_AGAIN).await;
+    let mut late = Duration::ZERO;
+    for second in 0..120 {
+        sleep(SECOND).await;
+        late = if behind() > 0 {
+            late + SECOND
+        } else {
+            Duration::ZERO
+        };
+        assert!(late < LATE, "{second} s: {}", behind());
+    }
 }
