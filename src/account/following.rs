@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Account, Ask, Deps, LISTEN, PresentFault, RefreshError};
+use super::{Account, Ask, Deps, LISTEN, PresentFault, RefreshError, ask::Waiter};
 use crate::{
     budget::{Cause, Refusal},
     clock::Clock,
@@ -25,6 +25,9 @@ const REFRESH: Duration = Duration::from_secs(30);
 
 /// How long the leader may take to get newer data. Callers wait at most 5 s.
 const FRESHEN: Duration = Duration::from_secs(5);
+
+/// When to ask again if no node leads.
+const NO_LEADER: Duration = Duration::from_secs(1);
 
 /// How long an entry may take to arrive after the leader's answer.
 const APPLY: Duration = Duration::from_millis(250);
@@ -49,7 +52,7 @@ impl Account {
 
     /// Follows until this node leads.
     pub(super) async fn follow_the_leader(&mut self, stop: &CancellationToken) -> Followed {
-        self.waiters.clear();
+        self.refuse_waiters();
         let Some(mut cluster) = self.deps.cluster.take() else {
             return Followed::Leads;
         };
@@ -96,6 +99,24 @@ impl Account {
         };
         self.deps.cluster = Some(cluster);
         followed
+    }
+
+    /// Tells callers whose polls have ended with this node's leadership that no node leads now. Another leader may be known in a moment.
+    fn refuse_waiters(&mut self) {
+        let now = self.deps.clock.now();
+        let refusal = Refusal {
+            until: now.later(NO_LEADER),
+            cause: Cause::NotLeading,
+        };
+        for waiter in std::mem::take(&mut self.waiters).into_values().flatten() {
+            match waiter {
+                Waiter::Remote(remote) => remote.tell(Said::Refused {
+                    cause: refusal.cause,
+                    wait_ms: NO_LEADER.as_millis() as u64,
+                }),
+                waiter => waiter.tell(Err(refusal.into())),
+            }
+        }
     }
 
     /// Starts leading, as after a restart without any loss.
@@ -269,7 +290,7 @@ async fn refresh(
             let why = "the leader has not ended its poll";
             Err(Fault::down(Down::TimeOut, why).into())
         }
-        Ok(_) | Err(Unanswered::Unheard) => Err(refused(Cause::NotLeading, Duration::from_secs(1))),
+        Ok(_) | Err(Unanswered::Unheard) => Err(refused(Cause::NotLeading, NO_LEADER)),
     }
 }
 

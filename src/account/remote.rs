@@ -71,6 +71,13 @@ impl Remote {
         }
     }
 
+    /// Answers the node at once.
+    pub fn tell(self, said: Said) {
+        let member = Arc::clone(&self.member);
+        let (node, answer) = self.answer(said);
+        member.answer_soon(node, answer);
+    }
+
     /// Returns the node and the answer for it.
     pub fn answer(mut self, said: Said) -> (String, Answer) {
         self.is_answered = true;

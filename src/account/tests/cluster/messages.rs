@@ -10,6 +10,7 @@ use crate::{
         model::Mishap::{self, Doubled, Lost, None as Arrives},
     },
     decision::reservations::Reserved,
+    simulator::InjectedFault,
 };
 
 /// Starts an account that polls no queue by itself within the next minutes.
@@ -226,4 +227,22 @@ async fn a_seat_is_held_once_whatever_happens_to_its_messages() {
             assert_eq!(ids, std::slice::from_ref(&id), "{mishaps:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_poll_of_a_leader_that_leads_no_more_is_told_that() {
+    let (fixture, _exchange, leader, _follower) = quiet().await;
+    fixture.simulator.inject(1, None, InjectedFault::Hang);
+    let loses_the_engine = async {
+        sleep(SECOND).await;
+        leader
+            .engine
+            .is_cut_off
+            .store(true, AtomicOrdering::Relaxed);
+    };
+    let ((refreshed, took), ()) = tokio::join!(leader.refresh(&fixture, 0), loses_the_engine);
+    let Err(RefreshError::Refused(refusal)) = refreshed else {
+        panic!("{refreshed:?} after {took:?}")
+    };
+    assert_eq!(refusal.cause, Cause::NotLeading);
 }
