@@ -21,7 +21,7 @@ use crate::{
     cluster::{
         entry::{Entry, HeldSeat, Polled, Rows, SeenRow, Shown},
         member::Member,
-        message::{Answer, Arrived, Question, SEAT_WITHIN, Said, What},
+        message::{Answer, Arrived, Question, Said, What},
     },
     decision::{board::QueueKey, reservations::ReservationId, staleness::Staleness},
     model::{
@@ -274,15 +274,15 @@ impl Account {
         ) else {
             return;
         };
-        // It may have waited here, while this node did not lead or was busy.
-        let age = self.deps.clock.now().boot.saturating_sub(asked.at);
-        if matches!(question.what, What::Reserve { .. }) && age >= SEAT_WITHIN {
+        // It may have waited here, while this node did not lead or was busy, or before that.
+        let now = self.deps.clock.now().boot;
+        if question.is_too_late(now.saturating_sub(asked.after)) {
             return;
         }
         if question.what.is_about_a_request() {
             return member.count_for(question).await;
         }
-        let Question { id, node, what } = question;
+        let Question { id, node, what, .. } = question;
         let again = match self.told.heard.hear(&node, id) {
             Fate::New => None,
             Fate::Waits => Some(Said::UnderWay),

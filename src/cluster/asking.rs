@@ -65,21 +65,22 @@ impl Member {
     ) -> Result<Said, Unanswered> {
         let (replies, mut answers) = mpsc::channel(ANSWERS);
         let begun = Instant::now();
-        let until = Some(self.clock.now().boot + patience);
         let mut status = self.status.clone();
         let mut epoch = status.borrow_and_update().epoch;
         let id = self
             .pending
             .add(&what, replies)
             .ok_or(Unanswered::Unheard)?;
-        let put = || {
+        let put = |end: Instant| {
+            let left = end.saturating_duration_since(Instant::now());
+            let until = Some(self.clock.now().boot + left);
             let what = what.clone();
             let order = Order::Ask { id, what, until };
             self.orders.try_send(order).map_err(|_| Unanswered::Unheard)
         };
-        put()?;
         let mut is_heard = false;
         let mut end = begun + heard_within.map_or(patience, |within| within.min(patience));
+        put(end)?;
         let mut again = begun + AGAIN;
         loop {
             tokio::select! {
@@ -96,12 +97,12 @@ impl Member {
                     changed.map_err(|_| Unanswered::Unheard)?;
                     let now = status.borrow_and_update().epoch;
                     if std::mem::replace(&mut epoch, now) != now {
-                        put()?; // To the next leader.
+                        put(end)?; // To the next leader.
                     }
                 }
                 () = sleep_until(again), if heard_within.is_some() && !is_heard => {
                     again += AGAIN;
-                    put()?;
+                    put(end)?;
                 }
             }
         }

@@ -9,11 +9,11 @@ use crate::budget::Cause;
 /// How long a call waits for its seat, on any node. Its router has an answer by then, and sends the call elsewhere.
 pub const SEAT_WITHIN: Duration = Duration::from_millis(250);
 
-/// A message with a question, and when it arrived.
-#[derive(Debug)]
+/// A message with a question, and when it was sent at the earliest.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrived {
-    /// Since the boot of this machine.
-    pub at: Duration,
+    /// The engine got it after this, in time since the boot of this machine. It may have waited since, such as while this process was paused.
+    pub after: Duration,
     /// A [`Question`] in JSON.
     pub question: Vec<u8>,
 }
@@ -27,6 +27,24 @@ pub struct Question {
     pub node: String,
     /// The question itself.
     pub what: What,
+    /// How long the node waits for the answer, from when it sent this; `None` if it does not wait. Earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience_ms: Option<u64>,
+}
+
+impl Question {
+    /// Returns whether the node that asks may have given up, because the question has waited for so long. Then nothing must be done: the call went
+    /// elsewhere, or its router was told to ask again.
+    pub fn is_too_late(&self, waited: Duration) -> bool {
+        let patience = match self.what {
+            What::Reserve { .. } => Some(SEAT_WITHIN),
+            What::Refresh { .. } | What::Freshen { .. } | What::Spend { .. } => None,
+            // It is right to do these late as well.
+            _ => return false,
+        };
+        let said = self.patience_ms.map(Duration::from_millis);
+        said.or(patience).is_some_and(|patience| waited >= patience)
+    }
 }
 
 /// What a follower asks. Queues have their names from the config.

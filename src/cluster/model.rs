@@ -233,6 +233,10 @@ pub(crate) struct Exchange {
     pub ahead: Mutex<Duration>,
     /// How much later than the others hear the bell the leader hears that its entry is in the log.
     pub confirms_after: Mutex<Duration>,
+    /// How long questions wait on their way to the leader.
+    pub holds_questions: Mutex<Duration>,
+    /// Whether no bell is heard.
+    pub loses_bells: AtomicBool,
 }
 
 /// What may happen to a message.
@@ -257,6 +261,8 @@ impl Exchange {
             mishaps: Mutex::default(),
             ahead: Mutex::new(Duration::from_secs(10_000)),
             confirms_after: Mutex::default(),
+            holds_questions: Mutex::default(),
+            loses_bells: AtomicBool::new(false),
         })
     }
 
@@ -282,7 +288,7 @@ impl Exchange {
 
     fn deliver(&self, message: &Heard, to: Option<&str>) -> bool {
         if matches!(message, Heard::Bell(_)) {
-            return self.deliver_once(message, to);
+            return self.loses_bells.load(Ordering::Relaxed) || self.deliver_once(message, to);
         }
         let mishap = self.mishaps.lock().unwrap().pop_front();
         match mishap.unwrap_or(Mishap::None) {
@@ -302,7 +308,11 @@ impl Exchange {
             .filter(|node| to.is_none_or(|to| node.id() == to))
             .peekable();
         let is_heard = addressed.peek().is_some();
-        addressed.for_each(|node| node.hear(message.clone()));
+        let waits = match message {
+            Heard::Question(..) => *self.holds_questions.lock().unwrap(),
+            _ => Duration::ZERO,
+        };
+        addressed.for_each(|node| node.hear_after(waits, message.clone()));
         is_heard
     }
 }
@@ -347,9 +357,7 @@ impl Engine for Exchange {
                 }
                 (Command::Send { to, message }, _) => {
                     let (message, to) = match to {
-                        Listener::Leader => {
-                            (Heard::Question(account.to_owned(), message.clone()), None)
-                        }
+                        Listener::Leader => (Heard::question(account, message.clone()), None),
                         Listener::Bell => (Heard::Bell(account.to_owned()), None),
                         Listener::Node(node) => (Heard::Answer(message.clone()), Some(&**node)),
                     };

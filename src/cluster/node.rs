@@ -277,13 +277,30 @@ impl Node {
     pub async fn listen(self: Arc<Self>, engine: Arc<RedisEngine>) {
         let (heard, mut messages) = mpsc::channel(HEARD);
         let (id, stop) = (self.id(), self.end.clone());
-        let listening = async move { engine.listen(&id, heard, stop).await };
+        let clock = Arc::clone(&self.clock);
+        let listening = async move { engine.listen(&id, heard, &*clock, stop).await };
         let dispatching = async {
             while let Some(message) = messages.recv().await {
                 self.hear(message);
             }
         };
         tokio::join!(listening, dispatching);
+    }
+
+    /// Hears a message that was sent now and waits for this long on its way, such as while this process is paused.
+    #[cfg(test)]
+    pub(crate) fn hear_after(self: &Arc<Self>, waits: Duration, mut message: Heard) {
+        if let Heard::Question(_, arrived) = &mut message {
+            arrived.after = self.clock.now().boot;
+        }
+        if waits.is_zero() {
+            return self.hear(message);
+        }
+        let node = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(waits).await;
+            node.hear(message);
+        });
     }
 
     /// Passes a message to its member.
@@ -295,13 +312,12 @@ impl Node {
                     member.bell.notify_one();
                 }
             }
-            Heard::Question(key, question) => {
+            Heard::Question(key, arrived) => {
                 if let Some(member) = member(&key)
                     && member.listens.load(Ordering::Relaxed)
                 {
                     // If this node is too busy, the asking node times out.
-                    let at = self.clock.now().boot;
-                    let _ = member.questions.try_send(Arrived { at, question });
+                    let _ = member.questions.try_send(arrived);
                 }
             }
             Heard::Answer(answer) => {

@@ -231,7 +231,7 @@ impl Task {
                     was_turn = true;
                 }
                 Some(order) = self.deps.orders.recv() => self.obey(order).await,
-                Some(asked) = next(&mut self.deps.spenders) => self.hear_spender(&asked.question).await,
+                Some(asked) = next(&mut self.deps.spenders) => self.hear_spender(&asked).await,
                 () = bell.notified() => {
                     if !self.leads() {
                         self.read().await;

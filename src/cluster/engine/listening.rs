@@ -3,20 +3,27 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::select_ok};
-use redis::{Client, aio::PubSub};
+use redis::{Client, Msg, aio::PubSub};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{CONNECT, EngineError, RedisEngine};
+use crate::{clock::Clock, cluster::message::Arrived};
 
 /// How long to wait before reconnecting after the listening connection was lost.
 const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 
-/// How often the listening connection is checked: a hanging one is noticed within twice this time.
-const PING: Duration = Duration::from_secs(2);
+/// How often the engine is asked for a sign of life on the listening connection.
+const PING: Duration = Duration::from_millis(100);
+
+/// How long the engine may take for a sign. Then the connection hangs.
+const PONG: Duration = Duration::from_secs(2);
+
+/// Until the last sign was asked for so long ago, messages come at once. It is less than any node waits for an answer.
+const IN_TIME: Duration = Duration::from_millis(200);
 
 /// How often Sentinels are asked for the master. After a planned failover, the old master acknowledges writes for 11 s, and they are lost.
 const LOOK_FOR_MASTER: Duration = Duration::from_secs(1);
@@ -48,21 +55,36 @@ pub enum Heard {
     /// An account's log has grown.
     Bell(String),
     /// A message for the account's leader.
-    Question(String, Vec<u8>),
+    Question(String, Arrived),
     /// A message for this node.
     Answer(Vec<u8>),
+}
+
+impl Heard {
+    /// Creates a question to an account's leader, which says later when it was sent.
+    #[cfg(test)]
+    pub(crate) fn question(account: &str, question: Vec<u8>) -> Self {
+        let after = Duration::MAX;
+        Self::Question(account.to_owned(), Arrived { after, question })
+    }
 }
 
 impl RedisEngine {
     /// Listens for bells and messages until `stop`, over a separate connection. Messages are lost while the channel is full or the
     /// connection is down.
-    pub async fn listen(&self, node: &str, heard: mpsc::Sender<Heard>, stop: CancellationToken) {
+    pub async fn listen(
+        &self,
+        node: &str,
+        heard: mpsc::Sender<Heard>,
+        clock: &dyn Clock,
+        stop: CancellationToken,
+    ) {
         let mut looks = Looks::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.has_moved(&mut looks) => {}
-                listened = self.listen_once(node, &heard) => {
+                listened = self.listen_once(node, &heard, clock) => {
                     if let Err(error) = listened && self.is_up() {
                         tracing::debug!(%error, "the connection for the engine's messages is lost");
                     }
@@ -114,8 +136,11 @@ impl RedisEngine {
         &self,
         node: &str,
         heard: &mpsc::Sender<Heard>,
+        clock: &dyn Clock,
     ) -> Result<(), EngineError> {
         let silent = |_| EngineError::Silent;
+        // The engine got all messages that come next after that moment.
+        let mut sign = clock.now().boot;
         let listening = timeout(CONNECT, self.subscription());
         let (mut sink, mut messages) = listening.await.map_err(silent)??.split();
         let mine = format!("{}:node:{node}", self.prefix);
@@ -124,25 +149,50 @@ impl RedisEngine {
             sink.psubscribe(format!("{}:{kind}:*", self.prefix)).await?;
         }
         loop {
-            match timeout(PING, messages.next()).await {
-                Ok(Some(message)) => {
-                    let rest = message.get_channel_name().strip_prefix(&self.prefix);
-                    let data = message.get_payload_bytes().to_vec();
-                    let parts: Option<Vec<&str>> = rest.map(|rest| rest.splitn(3, ':').collect());
-                    let news = match parts.as_deref() {
-                        Some(["", "bell", account]) => Heard::Bell((*account).to_owned()),
-                        Some(["", "ask", account]) => Heard::Question((*account).to_owned(), data),
-                        _ => Heard::Answer(data),
-                    };
-                    // A process that is too busy to listen reads the log within a second anyway.
-                    let _ = heard.try_send(news);
+            let pinged = async {
+                sleep(PING).await;
+                let asked = clock.now().boot;
+                let () = timeout(PONG, sink.ping()).await.map_err(silent)??;
+                Ok::<_, EngineError>(asked)
+            };
+            tokio::pin!(pinged);
+            sign = loop {
+                tokio::select! {
+                    // Messages that came before the next sign come first.
+                    biased;
+                    message = messages.next() => {
+                        let message = message.ok_or(EngineError::Silent)?;
+                        let after = sent_after(sign, clock.now().boot);
+                        // A process that is too busy to listen reads the log within a second anyway.
+                        let _ = heard.try_send(self.read_message(&message, after));
+                    }
+                    asked = &mut pinged => break asked?,
                 }
-                Ok(None) => return Err(EngineError::Silent),
-                Err(_) => {
-                    let () = timeout(PING, sink.ping()).await.map_err(silent)??;
-                }
-            }
+            };
         }
+    }
+
+    fn read_message(&self, message: &Msg, after: Duration) -> Heard {
+        let rest = message.get_channel_name().strip_prefix(&self.prefix);
+        let data = message.get_payload_bytes().to_vec();
+        let parts: Option<Vec<&str>> = rest.map(|rest| rest.splitn(3, ':').collect());
+        match parts.as_deref() {
+            Some(["", "bell", account]) => Heard::Bell((*account).to_owned()),
+            Some(["", "ask", account]) => {
+                let question = data;
+                Heard::Question((*account).to_owned(), Arrived { after, question })
+            }
+            _ => Heard::Answer(data),
+        }
+    }
+}
+
+/// Returns when the engine got a message at the earliest that comes now. While signs come in time, it got it just now. Otherwise the message may have
+/// waited since the last sign was asked for: in the engine, in the network, or here, because this process was paused.
+fn sent_after(sign: Duration, now: Duration) -> Duration {
+    match now > sign + IN_TIME {
+        true => sign,
+        false => now,
     }
 }
 

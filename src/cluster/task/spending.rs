@@ -8,7 +8,7 @@ use crate::{
     cluster::{
         command::{Command, Listener},
         entry::{Entry, Silence},
-        message::{Answer, Question, Said, What},
+        message::{Answer, Arrived, Question, Said, What},
     },
 };
 
@@ -44,15 +44,18 @@ impl Task {
     }
 
     /// Answers a question that another node asks the leader of a budget.
-    pub(super) async fn hear_spender(&mut self, question: &[u8]) {
-        if let Ok(question) = serde_json::from_slice(question) {
+    pub(super) async fn hear_spender(&mut self, asked: &Arrived) {
+        let waited = self.now().boot.saturating_sub(asked.after);
+        if let Ok(question) = serde_json::from_slice::<Question>(&asked.question)
+            && !question.is_too_late(waited)
+        {
             self.answer_spender(question).await;
         }
     }
 
     /// Answers a question about a request that another node sends.
     pub(super) async fn answer_spender(&mut self, question: Question) {
-        let Question { id, node, what } = question;
+        let Question { id, node, what, .. } = question;
         match what {
             What::Spend { mark, polling } => {
                 let said = self.spend(mirrored(mark, polling)).await;

@@ -126,7 +126,7 @@ impl Task {
             Order::Ask {
                 until: Some(until), ..
             } if self.now().boot > until => {}
-            Order::Ask { id, what, .. } => self.put_question(id, what).await,
+            Order::Ask { id, what, until } => self.put_question(id, what, until).await,
             Order::Answer(node, answer) => {
                 let message = serde_json::to_vec(&answer).expect("texts and numbers serialize");
                 let to = Listener::Node(node);
@@ -151,11 +151,13 @@ impl Task {
         }
     }
 
-    async fn put_question(&mut self, id: u64, what: What) {
+    async fn put_question(&mut self, id: u64, what: What, until: Option<Duration>) {
+        let left = until.map(|until| until.saturating_sub(self.now().boot));
         let question = Question {
             id,
             node: self.deps.node.clone(),
             what,
+            patience_ms: left.map(|left| left.as_millis() as u64),
         };
         let message = serde_json::to_vec(&question).expect("texts and numbers serialize");
         let to = Listener::Leader;

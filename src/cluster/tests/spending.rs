@@ -94,6 +94,31 @@ pub(super) fn start_with(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_counts_no_more_once_its_node_has_given_up() {
+    let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
+    let leader = start(&exchange, &clock, "one");
+    sleep(LEASE * 2).await;
+    let other = start(&exchange, &clock, "two");
+    sleep(LEASE).await;
+    assert!(leader.member.leads());
+    let spend = |number| {
+        let what = What::Spend {
+            mark: (other.member.process(), number),
+            polling: false,
+        };
+        other.member.ask(what, SECOND)
+    };
+    let hold = |waits| *exchange.holds_questions.lock().unwrap() = waits;
+    hold(SECOND * 3);
+    assert_eq!(spend(1).await, None);
+    sleep(SECOND * 5).await;
+    assert_eq!(leader.budget.usage().used, 0);
+    hold(SECOND / 2);
+    assert_eq!(spend(2).await, Some(Said::Done));
+    assert_eq!(leader.budget.usage().used, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_leader_of_a_budget_grants_the_hours_requests_and_not_one_more() {
     let (exchange, clock) = (Exchange::new(), Arc::new(VirtualClock::default()));
     let leader = start(&exchange, &clock, "one");

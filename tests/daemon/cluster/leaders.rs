@@ -10,11 +10,15 @@ use super::*;
 const LONG_LEASE: &str = "lease = \"30s\"";
 
 /// Two nodes with such a lease that know the queue, the leader first.
-async fn two_with_a_long_lease(redis: &LocalEngine, calltools: &CallTools) -> [Node; 2] {
+async fn two_with_a_long_lease(
+    redis: &LocalEngine,
+    calltools: &CallTools,
+    account: &str,
+) -> [Node; 2] {
     let start = async |number| {
         let home = TestFolder::new();
         home.set_token("main", TOKEN);
-        let account = calltools.account_with("", "max_age = \"60s\"");
+        let account = calltools.account_with(account, "max_age = \"60s\"");
         let settings = cluster(&redis.url(), number, "").replace("lease = \"3s\"", LONG_LEASE);
         Node::run(home, settings, &account).await
     };
@@ -36,7 +40,7 @@ fn problem(answer: &Answer) -> (u16, String) {
 async fn while_nobody_leads_each_request_gets_the_documented_answer() {
     let (redis, time) = (start(), Time::new());
     let calltools = CallTools::start(&time).await;
-    let [mut leader, follower] = two_with_a_long_lease(&redis, &calltools).await;
+    let [mut leader, follower] = two_with_a_long_lease(&redis, &calltools, "").await;
     let made = reserve(follower.address, "{\"call_id\":\"held\",\"ttl\":\"5m\"}").await;
     let id = made.json()["id"].as_str().expect("an id").to_owned();
     soon("it knows that the seat is held", async || {
@@ -254,4 +258,47 @@ async fn a_paused_leader_wakes_to_nothing_but_following() {
     // A pause may cost an entry its answer. Then a request counts that was not sent.
     assert!(all <= LIMIT && all > LIMIT / 2, "{all}");
     assert_eq!(calltools.simulator.throttled(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn what_was_asked_of_a_leader_while_it_was_paused_has_no_effect_when_it_wakes() {
+    let (redis, time) = (start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    // Ten polls an hour in the background.
+    let account = "requests_per_hour = 60\nreserve = 50";
+    let [leader, follower] = two_with_a_long_lease(&redis, &calltools, account).await;
+    let calls = async || get(follower.address, "/v1/reservations").await.body;
+    let polls = || {
+        let received = calltools.simulator.received();
+        let of_support = |target: &str| target.contains("queue=2&") || target.ends_with("queue=2");
+        received
+            .iter()
+            .filter(|one| of_support(&one.target))
+            .count()
+    };
+    leader.signal(Signal::STOP);
+    let target = "/v1/queues/sales/reservations";
+    for call in 0..2 {
+        let body = format!("{{\"call_id\":\"gone-{call}\",\"ttl\":\"5m\"}}");
+        let refused = post_json(follower.address, target, &body).await;
+        assert_eq!(problem(&refused), (503, "no-leader".to_owned()));
+    }
+    let refused = post(follower.address, "/v1/queues/support/refresh").await;
+    assert_eq!(problem(&refused), (503, "cluster-down".to_owned()));
+    // Longer than the last of them may have been put again.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = polls();
+    leader.signal(Signal::CONT);
+
+    // The leader hears this after the others.
+    let body = "{\"call_id\":\"here\",\"ttl\":\"5m\"}";
+    assert!(holds(&reserve(follower.address, body).await));
+    soon("it knows that the seat is held", async || {
+        calls().await.contains("here")
+    })
+    .await;
+    let calls = calls().await;
+    assert!(!calls.contains("gone"), "{calls}");
+    assert_eq!(polls(), before);
 }

@@ -116,11 +116,11 @@ async fn a_fresh_question_that_arrives_again_after_its_poll_costs_nothing() {
             chance: OF_MEMBERSHIP.chance,
             of_membership: OF_MEMBERSHIP.of_membership,
         },
+        patience_ms: None,
     };
     let question = serde_json::to_vec(&question).unwrap();
-    let key = leader.member.key().to_owned();
     for _ in 0..3 {
-        let heard = Heard::Question(key.clone(), question.clone());
+        let heard = Heard::question(leader.member.key(), question.clone());
         leader.node.hear(heard);
         sleep(SECOND).await;
     }

@@ -160,10 +160,11 @@ impl Running {
                 queues: Some(vec![lines]),
                 asked: Vec::new(),
             },
+            patience_ms: None,
         };
         let question = serde_json::to_vec(&question).unwrap();
-        let key = self.member.key().to_owned();
-        self.node.hear(Heard::Question(key, question));
+        let heard = Heard::question(self.member.key(), question);
+        self.node.hear(heard);
         sleep(Duration::from_millis(5)).await;
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     budget::Cause,
     cluster::{
         engine::Heard,
-        message::Question,
+        message::{Question, SEAT_WITHIN},
         model::Mishap::{self, Doubled, Lost, None as Arrives},
     },
     decision::reservations::Reserved,
@@ -15,7 +15,7 @@ use crate::{
 
 /// Starts an account that polls no queue by itself within the next minutes.
 async fn quiet() -> (Fixture, Arc<Exchange>, Running, Running) {
-    let (fixture, exchange) = fixture(1, 10);
+    let (fixture, exchange) = frozen(1);
     let one = Running::of(&fixture, &exchange, "one", Known::default(), 1, 60);
     one.until_it_leads().await;
     let two = Running::of(&fixture, &exchange, "two", Known::default(), 1, 60);
@@ -68,14 +68,41 @@ async fn a_question_that_arrives_again_long_after_its_answer_costs_nothing() {
         what: What::Refresh {
             queue: fixture.keys[0].queue.to_string(),
         },
+        patience_ms: None,
     };
     let question = serde_json::to_vec(&question).unwrap();
     for _ in 0..3 {
-        let key = leader.member.key().to_owned();
-        leader.node.hear(Heard::Question(key, question.clone()));
+        let heard = Heard::question(leader.member.key(), question.clone());
+        leader.node.hear(heard);
         sleep(SECOND * 5).await;
     }
     assert_eq!(fixture.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_does_nothing_once_the_node_that_asks_has_given_up() {
+    let (fixture, exchange, leader, follower) = quiet().await;
+    let held = || leader.reservations.list(fixture.clock.now()).len();
+    // Such as in the buffers of a leader that is paused for less than its lease.
+    for waits in [SEAT_WITHIN, SECOND, 5 * SECOND] {
+        *exchange.holds_questions.lock().unwrap() = waits;
+        let reserve = follower.reserve(&fixture, "call");
+        assert_eq!(follower.member.ask(reserve, SEAT_WITHIN).await, None);
+        sleep(waits).await;
+        assert_eq!(held(), 0, "{waits:?}");
+    }
+    let (refreshed, _) = follower.refresh(&fixture, 0).await;
+    assert!(
+        matches!(refreshed, Err(RefreshError::Refused(_))),
+        "{refreshed:?}"
+    );
+    sleep(10 * SECOND).await;
+    assert_eq!(fixture.sent(), [""; 0]);
+    // One that waits for longer than the question has waited gets its answer.
+    *exchange.holds_questions.lock().unwrap() = SECOND;
+    assert_eq!(follower.refresh(&fixture, 0).await.0, Ok(()));
+    *exchange.holds_questions.lock().unwrap() = Duration::ZERO;
+    follower.hold_seat(&fixture, "call").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,6 +254,29 @@ async fn a_seat_is_held_once_whatever_happens_to_its_messages() {
             assert_eq!(ids, std::slice::from_ref(&id), "{mishaps:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_hears_no_bell_reads_the_log_once_a_second() {
+    let (fixture, exchange) = fixture(3, 30);
+    let (leader, follower) = pair(&fixture, &exchange).await;
+    exchange.loses_bells.store(true, AtomicOrdering::Relaxed);
+    let step = SECOND / 10;
+    let (mut late, mut latest) = ([Duration::ZERO; 3], Duration::ZERO);
+    for _ in 0..20 * 60 {
+        sleep(step).await;
+        for place in fixture.places() {
+            let age = |node: &Running| node.decide(&fixture, place).age.unwrap();
+            let is_late = age(&follower) > age(&leader) + step;
+            late[place] = if is_late {
+                late[place] + step
+            } else {
+                Duration::ZERO
+            };
+            latest = latest.max(late[place]);
+        }
+    }
+    assert!((SECOND / 2..=SECOND).contains(&latest), "{latest:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -252,9 +252,7 @@ impl Link {
         let reply = match (command, reply) {
             (Command::Send { to, message }, _) => {
                 let (heard, to) = match to {
-                    Listener::Leader => {
-                        (Heard::Question(account.to_owned(), message.clone()), None)
-                    }
+                    Listener::Leader => (Heard::question(account, message.clone()), None),
                     Listener::Bell => (Heard::Bell(account.to_owned()), None),
                     Listener::Node(node) => (Heard::Answer(message.clone()), Some(&**node)),
                 };
