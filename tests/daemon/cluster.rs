@@ -6,6 +6,7 @@ mod cuts;
 mod engines;
 mod leaders;
 mod password;
+mod refreshed;
 mod secure;
 mod shared;
 mod spent;
@@ -17,12 +18,12 @@ use futures_util::future::join_all;
 use openseat::{cluster::local::LocalEngine, simulator::TOKEN};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use self::way::Way;
 use crate::support::{
-    Answer, CallTools, Lateness, Program, TestFolder, Time, ask, get, known, post, post_json, soon,
-    waited,
+    Answer, CallTools, Lateness, Program, TestFolder, Time, ask, ask_within, get, known, post,
+    post_json, soon, waited,
 };
 
 /// The shortest that a config may have.
@@ -56,6 +57,8 @@ struct Node {
     config: PathBuf,
     program: Option<Program>,
     address: SocketAddr,
+    /// The address while it runs, for those who ask it on and on.
+    place: watch::Sender<Option<SocketAddr>>,
 }
 
 impl Node {
@@ -96,16 +99,19 @@ impl Node {
             config,
             program: Some(program),
             address,
+            place: watch::Sender::new(Some(address)),
         }
     }
 
     fn kill(&mut self) {
+        self.place.send_replace(None);
         self.program = None;
     }
 
     async fn start_again(&mut self) {
         let program = Program::run(&self.home, &self.config);
         self.address = program.address().await;
+        self.place.send_replace(Some(self.address));
         self.program = Some(program);
     }
 

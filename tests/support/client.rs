@@ -1,6 +1,6 @@
 //! A client for one request: it sends exactly what it is given, and does not keep connections, retry or follow redirects.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -65,17 +65,28 @@ fn head(method: &str, target: &str, headers: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
 }
 
-async fn send(address: SocketAddr, request: String) -> Answer {
-    let text = tokio::time::timeout(TIMEOUT, exchange(address, request)).await;
-    Answer::parse(&text.expect("an answer in time"))
+/// Asks a server that may be killed or paused. Returns `None` if there is no answer within this time.
+pub async fn ask_within(
+    within: Duration,
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+) -> Option<Answer> {
+    let exchanged = exchange(address, head(method, target, ""));
+    let text = tokio::time::timeout(within, exchanged).await.ok()?.ok()?;
+    (!text.is_empty()).then(|| Answer::parse(&text))
 }
 
-async fn exchange(address: SocketAddr, request: String) -> String {
-    let mut stream = TcpStream::connect(address)
-        .await
-        .expect("the server listens");
+async fn send(address: SocketAddr, request: String) -> Answer {
+    let text = tokio::time::timeout(TIMEOUT, exchange(address, request)).await;
+    let text = text.expect("an answer in time");
+    Answer::parse(&text.expect("the server listens"))
+}
+
+async fn exchange(address: SocketAddr, request: String) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
     let _ = stream.write_all(request.as_bytes()).await;
     let mut text = Vec::new();
     let _ = stream.read_to_end(&mut text).await;
-    String::from_utf8(text).expect("answers are UTF-8")
+    Ok(String::from_utf8(text).expect("answers are UTF-8"))
 }

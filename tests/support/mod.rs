@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use calltools::CallTools;
-pub use client::{Answer, ask, get, post, post_json};
+pub use client::{Answer, ask, ask_within, get, post, post_json};
 pub use disk::Disk;
 pub use events::{Event, Events};
 pub use lateness::{Lateness, waited};

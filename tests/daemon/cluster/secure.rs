@@ -64,6 +64,7 @@ async fn with_variables(
         config,
         program: Some(program),
         address,
+        place: watch::Sender::new(Some(address)),
     }
 }
 
