@@ -10,7 +10,6 @@ use crate::{
         report::{AccountReport, State},
         rule::Off,
     },
-    model::quantity::Quantity,
 };
 
 /// How many queues a line of the log names: as many as people read in one line.
@@ -20,13 +19,9 @@ impl Account {
     /// Returns whether the rule acts in a queue. `may` says whether it may in the account.
     pub(super) fn soon_state(&self, place: usize, may: Result<(), Off>) -> State {
         let queue = &self.deps.queues[place];
-        let is_whole = |threshold: Quantity| threshold.get().fract() == 0.0;
-        let may = if !queue.threshold.is_some_and(is_whole) {
-            Err(Off::NoWholeThreshold)
-        } else if self.is_failing(place) {
-            Err(Off::QueueUnread)
-        } else {
-            may
+        let may = match self.is_failing(place) {
+            true => Err(Off::QueueUnread),
+            false => may,
         };
         match (&queue.rule, queue.soon.is_on) {
             (Rule::Custom(_), _) => State::OtherRule,

@@ -71,11 +71,6 @@ pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     let reference = reference?;
     let (rule, threshold) = rule?;
     let soon = soon?;
-    if let (true, Some(number), Some(value)) = (soon.is_on, threshold, section.value("threshold"))
-        && number.get().fract() != 0.0
-    {
-        value.warn("makes `soon = true` useless: it accepts when exactly this many seats are free, and seats are whole numbers; write one, such as 0");
-    }
     Ok(Queue {
         spelling: reference.to_string().into(),
         reference,
@@ -387,7 +382,6 @@ mod tests {
     use strum::VariantNames;
 
     use super::*;
-    use crate::config::Config;
 
     /// Each word stands for one variant and prints as itself, and the variants have no other words.
     fn assert_words<T: DeserializeOwned + Serialize + VariantNames>() {
@@ -411,25 +405,5 @@ mod tests {
         assert_words::<OnUnknown>();
         assert_words::<Measure>();
         assert_words::<Condition>();
-    }
-
-    #[test]
-    fn a_threshold_that_no_number_of_seats_equals_makes_soon_useless() {
-        for (threshold, soon, is_useless) in [
-            ("0", true, false),
-            ("2", true, false),
-            ("0.5", true, true),
-            ("0.5", false, false),
-        ] {
-            let text = format!(
-                "[state]\ndir = false\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\n\
-                 queue = [{{ queue = 1, threshold = {threshold}, soon = {soon} }}]\n"
-            );
-            let config = Config::parse(&text, "openseat.toml".as_ref(), &|_| None);
-            let warnings = config.expect("a good config").warnings;
-            let words = "makes `soon = true` useless";
-            let warns = warnings.iter().any(|warning| warning.contains(words));
-            assert_eq!(warns, is_useless, "{threshold}, {soon}: {warnings:?}");
-        }
     }
 }

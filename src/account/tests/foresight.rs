@@ -8,7 +8,7 @@ use crate::{
     config::Soon,
     decision::{
         Choice, decide_with,
-        reservations::{DEFAULT_TTL, Holds, Reserved},
+        reservations::{DEFAULT_TTL, Holds, MAX_PER_QUEUE, Reserved},
         soon::{
             report::{AccountReport, State},
             rule::{Held, Off, Prediction, Terms},
@@ -110,13 +110,35 @@ async fn situations_at_zero_seats_are_predicted_followed_and_reported() {
     assert_eq!(sum, all);
 }
 
+/// More seats than agents are held, so the situation that is predicted never comes. What an account sends does not depend on held seats.
+fn hold_all_seats(fixture: &Fixture) {
+    let now = fixture.clock.now();
+    let accepted = Decision {
+        accept: true,
+        ..decide(&QueueState::default(), &fixtures::policy(), 0, now)
+    };
+    for key in &fixture.keys {
+        let holds = fixture.reservations.queue(key);
+        for call in 0..MAX_PER_QUEUE {
+            let call = format!("call-{call}");
+            holds.reserve(&call, 60 * MINUTE, now, |_| accepted);
+        }
+    }
+}
+
 /// Returns what an account that knows how long wrap-ups last sends in each two seconds of 20 minutes, and how many situations it has followed.
-async fn sent(setting: Setting, threshold: f64) -> (Vec<Vec<String>>, State, u32) {
+async fn sent(setting: Setting, threshold: Option<f64>) -> (Vec<Vec<String>>, State, u32) {
     // Pauses after failures are random.
     fastrand::seed(7);
     let mut fixture = setting.start();
-    for queue in &mut fixture.queues {
-        queue.threshold = Quantity::new(threshold);
+    match threshold.and_then(Quantity::new) {
+        Some(threshold) => {
+            let queues = &mut fixture.queues;
+            queues
+                .iter_mut()
+                .for_each(|queue| queue.threshold = Some(threshold));
+        }
+        None => hold_all_seats(&fixture),
     }
     fixture.start_task(counted::learnt(fixture.clock.now()));
     let mut sent = Vec::new();
@@ -141,16 +163,17 @@ async fn no_request_is_sent_for_it() {
                 ..busy(5).world
             })
         };
-        // It decides as with 0, but no number of seats equals it, so nothing is predicted or followed.
-        let (unmeasured, _, followed) = sent(setting(Soon::default()), 0.5).await;
-        assert_eq!(followed, 0);
+        let (unmeasured, _, followed) = sent(setting(Soon::default()), None).await;
+        assert_eq!(followed, 0, "nothing is predicted");
         let requests: usize = unmeasured.iter().map(Vec::len).sum();
         assert!(requests > 300, "{requests}");
-        for (soon, expected) in [
-            (ON, State::Asked(Ok(()))),
-            (Soon::default(), State::Measured(Ok(()))),
+        for (soon, threshold, expected) in [
+            (ON, 0.0, State::Asked(Ok(()))),
+            (Soon::default(), 0.0, State::Measured(Ok(()))),
+            // The same, because agents are whole.
+            (Soon::default(), 0.5, State::Measured(Ok(()))),
         ] {
-            let (measured, state, followed) = sent(setting(soon), 0.0).await;
+            let (measured, state, followed) = sent(setting(soon), Some(threshold)).await;
             assert_eq!(state, expected);
             assert!(followed > 20, "{followed}");
             let mut both = measured.iter().zip(&unmeasured);

@@ -67,11 +67,6 @@ pub enum Off {
         "the lists that statuses come from are not proven: they contradicted each other, or are on trial"
     )]
     FeedNotProven,
-    /// No number of seats equals the queue's threshold, so the rule never applies.
-    #[error(
-        "the threshold is not a whole number, so seats are never exactly as many; write one, such as 0"
-    )]
-    NoWholeThreshold,
     /// The queue's own polls fail, so nothing is predicted there.
     #[error("the queue's own list of agents cannot be read")]
     QueueUnread,
@@ -207,12 +202,13 @@ impl Terms {
 }
 
 impl Seats<'_> {
-    /// The rule applies only if there are exactly as many agents as the threshold and the held seats need. Then returns how many calls on their
-    /// way count on agents who are not free yet; each of these calls takes the likeliest agent.
+    /// The rule applies only if one more agent would do: there are exactly as many as the threshold, without its fraction, and the held seats need.
+    /// Then returns how many calls on their way count on agents who are not free yet; each of these calls takes the likeliest agent.
     pub fn bets_at_threshold(self) -> Option<usize> {
         let missing = self.threshold + f64::from(self.held.all) - self.count;
+        // Agents are whole: with a threshold of 0.5, one is enough, so that none is missing beside that one.
         let whole = missing as u32;
-        (f64::from(whole) == missing && whole <= self.held.bets).then_some(whole as usize)
+        (missing >= 0.0 && whole <= self.held.bets).then_some(whole as usize)
     }
 }
 

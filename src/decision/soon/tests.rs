@@ -400,10 +400,10 @@ fn only_costs_that_leave_a_gain_are_accepted() {
 
 #[test]
 fn the_rule_applies_only_if_no_agent_is_free_and_none_is_missing() {
-    let bets = |count: u32, threshold: u32, all, bets| {
+    let bets = |count: u32, threshold: f64, all, bets| {
         let seats = Seats {
             count: count.into(),
-            threshold: threshold.into(),
+            threshold,
             held: Held {
                 all,
                 bets,
@@ -412,15 +412,19 @@ fn the_rule_applies_only_if_no_agent_is_free_and_none_is_missing() {
         };
         seats.bets_at_threshold()
     };
-    assert_eq!(bets(0, 0, 0, 0), Some(0));
-    assert_eq!(bets(3, 2, 1, 0), Some(0));
-    assert_eq!(bets(1, 0, 0, 0), None, "an agent is free");
-    assert_eq!(bets(0, 0, 1, 0), None, "an agent is missing");
-    assert_eq!(bets(0, 0, 1, 1), Some(1), "a call counts on a wrap-up");
-    assert_eq!(bets(1, 0, 1, 1), Some(0), "that wrap-up has ended");
-    assert_eq!(bets(2, 0, 1, 1), None);
-    assert_eq!(bets(0, 1, 1, 1), None, "another agent is missing");
-    assert_eq!(bets(0, u32::MAX, u32::MAX, 0), None);
+    // More than half an agent is at least one.
+    for part in [0.0, 0.5, 0.999] {
+        let bets = |count, whole: f64, all, held| bets(count, whole + part, all, held);
+        assert_eq!(bets(0, 0.0, 0, 0), Some(0));
+        assert_eq!(bets(3, 2.0, 1, 0), Some(0));
+        assert_eq!(bets(1, 0.0, 0, 0), None, "an agent is free");
+        assert_eq!(bets(0, 0.0, 1, 0), None, "an agent is missing");
+        assert_eq!(bets(0, 0.0, 1, 1), Some(1), "a call counts on a wrap-up");
+        assert_eq!(bets(1, 0.0, 1, 1), Some(0), "that wrap-up has ended");
+        assert_eq!(bets(2, 0.0, 1, 1), None);
+        assert_eq!(bets(0, 1.0, 1, 1), None, "another agent is missing");
+        assert_eq!(bets(0, f64::from(u32::MAX), u32::MAX, 0), None);
+    }
 }
 
 #[test]

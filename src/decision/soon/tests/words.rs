@@ -21,16 +21,20 @@ fn each_reason_why_it_does_not_act_is_said() {
             "it has learnt for 29 of 60 minutes",
         ),
         (
-            Off::NoShortStatus,
-            "no status is short enough: agents seem to have no wrap-up status, or stay in it for more than two minutes",
+            Off::NoStays,
+            "it has not yet seen how long a wrap-up or a break lasts; it cannot while nobody works, or if agents are only available or on calls",
+        ),
+        (
+            Off::TooFewToTell(19),
+            "it has learnt 19 of the 20 stays that show whether a status is short",
+        ),
+        (
+            Off::NoShortStatus(412),
+            "it has learnt 412 stays, but no status is known to be short: agents have no wrap-up status, are seldom in it, or stay in it for more than two minutes",
         ),
         (
             Off::FewStays(99),
             "it has learnt 99 of 100 stays in short statuses",
-        ),
-        (
-            Off::NoWholeThreshold,
-            "the threshold is not a whole number, so seats are never exactly as many; write one, such as 0",
         ),
         (
             Off::QueueUnread,
