@@ -33,8 +33,8 @@ const SHORT_SECONDS: f64 = 120.0;
 const STAY_ON_AT_MOST: f64 = 0.25;
 const RETURN_AT_LEAST: f64 = 0.5;
 
-/// With fewer stays, the assumptions weigh more than the observations.
-const MIN_STAYS: u64 = 20;
+/// With fewer stays, the assumptions weigh more than the observations, so it is not known whether a status is short.
+pub const MIN_STAYS: u64 = 20;
 
 /// At 1.4 KB each they take 23 KB for each account; accounts have about ten.
 pub const MAX_STATUSES: usize = 16;
@@ -147,10 +147,15 @@ impl Learnt {
         short.map(|status| status.stays).sum()
     }
 
-    /// Returns how many stays were learnt in the status with the most, while none has enough to tell whether it is short.
-    pub fn too_few_stays(&self) -> Option<u64> {
-        let most = self.statuses.iter().map(|status| status.stays).max();
-        Some(most.unwrap_or_default()).filter(|most| *most < MIN_STAYS)
+    /// Returns how many stays were learnt.
+    pub fn stays(&self) -> u64 {
+        self.statuses.iter().map(|status| status.stays).sum()
+    }
+
+    /// Returns how many stays were learnt in the status with the most.
+    pub fn most_stays(&self) -> u64 {
+        let stays = self.statuses.iter().map(|status| status.stays);
+        stays.max().unwrap_or_default()
     }
 
     /// Returns the names of the short statuses.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{bets::QueueBets, learnt::Learnt};
+use super::{
+    bets::QueueBets,
+    learnt::{Learnt, MIN_STAYS},
+};
 use crate::clock::Moment;
 
 /// A higher cost leaves nothing to gain, because hardly any wrap-up is certain enough.
@@ -11,9 +14,6 @@ pub const MAX_COST: f64 = 3.0;
 /// Less than an hour, or fewer than a hundred stays, say too little about an account.
 const LEARN_FOR: Duration = Duration::from_secs(3_600);
 const LEARN_STAYS: u64 = 100;
-
-/// Within a day, somebody takes a break or writes up a call, if an account has statuses for that.
-const STATUSES_SHOW_WITHIN: Duration = Duration::from_secs(86_400);
 
 /// If fewer than six tenths of the predicted agents are seen, something is wrong that a factor does not correct.
 pub const MIN_CALIBRATION: f64 = 0.6;
@@ -54,13 +54,21 @@ pub enum Off {
     /// The account is too new.
     #[error("it has learnt for {} of 60 minutes", .0.as_secs() / 60)]
     TooNew(Duration),
-    /// No status is short, although enough stays were seen to tell, or none in a whole day.
+    /// No stay was learnt.
     #[error(
-        "no status is short enough: agents seem to have no wrap-up status, or stay in it for more than two minutes"
+        "it has not yet seen how long a wrap-up or a break lasts; it cannot while nobody works, or if agents are only available or on calls"
     )]
-    NoShortStatus,
-    /// Too few stays were learnt.
-    #[error("it has learnt {0} of 100 stays in short statuses")]
+    NoStays,
+    /// Too few stays were learnt in any status. This is the largest number.
+    #[error("it has learnt {0} of the {MIN_STAYS} stays that show whether a status is short")]
+    TooFewToTell(u64),
+    /// So many stays were learnt, and no status is known to be short.
+    #[error(
+        "it has learnt {0} stays, but no status is known to be short: agents have no wrap-up status, are seldom in it, or stay in it for more than two minutes"
+    )]
+    NoShortStatus(u64),
+    /// Too few stays were learnt in short statuses.
+    #[error("it has learnt {0} of {LEARN_STAYS} stays in short statuses")]
     FewStays(u64),
     /// The feed that statuses come from is in doubt, or on trial.
     #[error(
@@ -78,7 +86,14 @@ pub enum Off {
 impl Off {
     /// Whether this is usual after a start: learning takes an hour, and lists are on trial at first.
     pub fn is_usual_at_first(self) -> bool {
-        matches!(self, Off::TooNew(_) | Off::FewStays(_) | Off::FeedNotProven)
+        matches!(
+            self,
+            Off::TooNew(_)
+                | Off::NoStays
+                | Off::TooFewToTell(_)
+                | Off::FewStays(_)
+                | Off::FeedNotProven
+        )
     }
 
     /// Whether it is the same reason, perhaps with another figure.
@@ -276,14 +291,13 @@ pub fn may_act(
     if lasted < LEARN_FOR {
         return Err(Off::TooNew(lasted));
     }
-    match learnt.too_few_stays() {
-        // Agents are only available or on calls, and neither is learnt.
-        Some(0) if lasted >= STATUSES_SHOW_WITHIN => return Err(Off::NoShortStatus),
-        Some(stays) => return Err(Off::FewStays(stays)),
-        None => {}
+    match learnt.most_stays() {
+        0 => return Err(Off::NoStays),
+        stays if stays < MIN_STAYS => return Err(Off::TooFewToTell(stays)),
+        _ => {}
     }
     match learnt.short_stays() {
-        0 => return Err(Off::NoShortStatus),
+        0 => return Err(Off::NoShortStatus(learnt.stays())),
         stays if stays < LEARN_STAYS => return Err(Off::FewStays(stays)),
         _ => {}
     }

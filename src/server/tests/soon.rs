@@ -327,9 +327,10 @@ async fn the_measurement_is_shown_in_words_and_figures() {
     for (state, words) in [
         (State::Measured(Ok(())), "could be turned on"),
         (
-            State::Measured(Err(Off::NoShortStatus)),
-            "no status is short enough",
+            State::Measured(Err(Off::NoShortStatus(412))),
+            "learnt 412 stays, but no status is known to be short",
         ),
+        (State::Measured(Err(Off::NoStays)), "not yet seen how long"),
         (State::Measured(Err(Off::FewStays(12))), "12 of 100 stays"),
         (
             State::Asked(Err(Off::BadlyCalibrated(0.41))),
