@@ -18,10 +18,14 @@ use openseat::{
             rule::Terms,
         },
     },
-    model::{agent::AgentId, quantity::Quantity},
+    model::{
+        agent::{Agent, AgentId},
+        quantity::Quantity,
+    },
     state::calls::{Answer, CallLog, Keeping, MAX_BYTES, What},
 };
 use rustix::time::{ClockId, clock_gettime};
+use serde_json::value::RawValue;
 
 const QUEUES: u32 = 1_000;
 
@@ -152,16 +156,30 @@ fn recording(bench: &mut Criterion) {
     });
 }
 
+/// Somebody in wrap-up.
+fn agent(number: usize) -> Agent {
+    Agent {
+        id: AgentId(number.to_string().into()),
+        name: "".into(),
+        status: Some("Wrap-up".into()),
+        available: Some(false),
+        queue_logged_in: true,
+        logged_in: true,
+        on_call: false,
+        ready: None,
+        status_since: None,
+        raw: RawValue::NULL.to_owned().into(),
+    }
+}
+
 /// Queues without a free seat, with `soon` off, rejecting and accepting; and queues with a free seat, where `soon` does not apply. The
 /// chances of each agent were computed when the snapshot was published. Beside them, a call of another queue counts on an agent.
 fn with_soon(bench: &mut Criterion) {
     let outlook = |chance: f64| {
         let chances = move |_| vec![chance; MEMBERS];
         let expected = (0..Outlook::MAX_EXPECTED).map(|number| Expected {
-            id: AgentId(number.to_string().into()),
-            name: "".into(),
-            status: "Wrap-up".into(),
-            free_by: None,
+            agent: agent(number).into(),
+            free_by_ms: None,
         });
         let outlook = Outlook::new(Terms::DEFAULT, 1.0, POLLED, chances);
         Some(Arc::new(outlook.naming(expected.collect())))

@@ -33,7 +33,7 @@ use crate::{
 
 /// A member who may be free soon.
 struct Candidate<'a> {
-    agent: &'a Agent,
+    agent: &'a Arc<Agent>,
     stay: &'a Stay,
     as_of: AsOf,
 }
@@ -304,12 +304,9 @@ impl Account {
         let mut likely: Vec<_> = chances.filter(|(chance, _)| *chance > 0.0).collect();
         likely.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         let expected = |(_, one): &(f64, &Candidate<'_>)| Expected {
-            id: one.agent.id.clone(),
-            name: Arc::clone(&one.agent.name),
-            // The same text as in the stay, without a copy of it.
-            status: one.agent.status.clone().unwrap_or_default(),
-            free_by: (self.foresight.free_by(one.stay, one.as_of))
-                .map(|by| now.later(by.saturating_sub(now.boot))),
+            agent: Arc::clone(one.agent),
+            free_by_ms: (self.foresight.free_by(one.stay, one.as_of))
+                .map(|by| now.later(by.saturating_sub(now.boot)).wall.as_millis() as i64),
         };
         let named = likely.iter().take(Outlook::MAX_EXPECTED);
         named.map(expected).collect()

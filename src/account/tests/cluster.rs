@@ -220,12 +220,15 @@ impl Running {
                 continue;
             };
             for one in outlook.expected(Prediction::new(1.0, Terms::DEFAULT), |_| false) {
-                let agent = shown.agents.iter().find(|agent| agent.id == one.id);
+                let agent = shown.agents.iter().find(|agent| agent.id == one.agent.id);
                 let agent = agent.expect("a member");
                 let status = agent.status.as_deref();
-                assert_eq!((agent.available, status), (Some(false), Some(&*one.status)));
-                let is_soon = one.free_by.is_some();
-                foresees |= is_soon && &*one.status == "Post Call";
+                assert_eq!(
+                    (agent.available, status),
+                    (Some(false), one.agent.status.as_deref())
+                );
+                let is_soon = one.free_by_ms.is_some();
+                foresees |= is_soon && status == Some("Post Call");
             }
         }
         foresees
@@ -562,7 +565,7 @@ async fn a_node_that_does_not_lead_foresees_and_reports_nothing() {
         let lead = Terms::DEFAULT.lead() + Duration::from_millis(longer);
         queues[0].soon.terms = Terms::new(lead, SECOND * 5, 2.0).unwrap();
         follower.take(&fixture, &queues).await;
-        assert_eq!(outlook(&follower), None);
+        assert!(outlook(&follower).is_none());
         sleep(SECOND).await;
     }
     // … nor on one that has led.
@@ -571,7 +574,7 @@ async fn a_node_that_does_not_lead_foresees_and_reports_nothing() {
     sleep(LEASE).await;
     assert!(!leader.member.leads());
     assert_eq!(leader.health.borrow().soon, None);
-    assert_eq!(outlook(&leader), None);
+    assert!(outlook(&leader).is_none());
 }
 
 #[tokio::test(start_paused = true)]

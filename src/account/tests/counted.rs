@@ -93,7 +93,12 @@ impl Fixture {
         let snapshot = self.state(place).snapshot.clone()?;
         let any = Prediction::from_percent(0, Terms::DEFAULT);
         let expected = snapshot.outlook.as_ref()?.expected(any, |_| false);
-        Some(expected.iter().map(|one| one.name.to_string()).collect())
+        Some(
+            expected
+                .iter()
+                .map(|one| one.agent.name.to_string())
+                .collect(),
+        )
     }
 
     /// Decides about a call to a queue, as callers do.
@@ -432,7 +437,6 @@ async fn a_reload_applies_to_predictions_at_once() {
     fixture.queues[0].soon.is_on = true;
     fixture.reload().await;
     assert_eq!(fixture.counted(0), names(&["Ann"]));
-    // No number of seats equals this threshold.
     let state = async |fixture: &Fixture| {
         sleep(6 * SECOND).await;
         let report = fixture.health.borrow().soon.clone().unwrap();

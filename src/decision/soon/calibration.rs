@@ -6,7 +6,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::rule::{HeldSince, Terms};
+use super::{
+    nanos::Nanos,
+    rule::{HeldSince, Terms},
+};
 use crate::clock::Moment;
 
 /// Situations closer together than this count as one.
@@ -24,7 +27,7 @@ const ASSUMED: f64 = 20.0;
 /// How late a look may come and still settle a situation.
 const LATE: Duration = Duration::from_secs(120);
 
-/// The most situations that wait for their look: 17 KB for each account. There are more only if dozens of queues are without a seat at once.
+/// The most situations that wait for their look: 13 KB for each account. There are more only if dozens of queues are without a seat at once.
 pub const MAX_OPEN: usize = 128;
 
 /// The most memory that they take, in bytes.
@@ -65,7 +68,7 @@ impl Free {
     fn left_for(&self, one: &Situation) -> u32 {
         let free = by(&self.since, one.until);
         let taken = by(&self.held.seats, one.taken) + by(&self.held.bets, one.before);
-        free.saturating_sub(taken) as u32
+        free.saturating_sub(taken)
     }
 
     /// Returns the same for a look that comes too late. An agent whom the last look in time did not show, although they seem to have been free for longer, has
@@ -76,12 +79,13 @@ impl Free {
             return left;
         };
         let came_later = by(&self.since, at).saturating_sub(shown);
-        left.saturating_sub(came_later as u32)
+        left.saturating_sub(came_later)
     }
 }
 
-fn by(times: &[Duration], end: Duration) -> usize {
-    times.iter().filter(|at| **at <= end).count()
+fn by(times: &[Duration], end: Nanos) -> u32 {
+    let end = end.time();
+    times.iter().filter(|at| **at <= end).count() as u32
 }
 
 /// A moment at which nobody was free, with its prediction.
@@ -90,7 +94,7 @@ struct Situation {
     queue: u32,
     likely: f64,
     /// As in [`AtZero`].
-    before: Duration,
+    before: Nanos,
     /// With the factor.
     corrected: f64,
     /// Calls that the rule accepts here, or would accept.
@@ -98,13 +102,13 @@ struct Situation {
     /// Accepted calls whose agent has not been seen yet.
     bets: u32,
     /// The moment, and the period in which a look can show how it ended, as boot times.
-    taken: Duration,
-    from: Duration,
-    until: Duration,
+    taken: Nanos,
+    from: Nanos,
+    until: Nanos,
     /// The most agents that a look has shown to be free for its calls; `None` without a look in time.
     free: Option<u32>,
     /// The last look in time, and how many agents it showed to be free.
-    looked: Option<(Duration, usize)>,
+    looked: Option<(Nanos, u32)>,
     /// Agents who took its calls, before any look could see them free or after it.
     took: u32,
 }
@@ -149,13 +153,13 @@ impl Calibration {
         let new = Situation {
             queue: queue as u32,
             likely,
-            before,
+            before: before.into(),
             corrected: likely * self.factor(),
             calls,
             bets,
-            taken: now.boot,
-            from: now.boot + terms.lead(),
-            until: terms.until(now),
+            taken: now.boot.into(),
+            from: (now.boot + terms.lead()).into(),
+            until: terms.until(now).into(),
             free: None,
             looked: None,
             took: 0,
@@ -163,7 +167,7 @@ impl Calibration {
         let has_room = self.open.len() < MAX_OPEN;
         let mut open = self.open.iter_mut().rev();
         let last = open.find(|one| one.queue as usize == queue);
-        match last.filter(|last| now.boot < last.taken + APART) {
+        match last.filter(|last| now.boot < last.taken.time() + APART) {
             // The moment of its first call is the one that counts.
             Some(last) if last.calls == 0 && calls > 0 => *last = new,
             Some(last) => {
@@ -184,7 +188,9 @@ impl Calibration {
     /// counted on, whom perhaps no look saw free while the call was due. Returns whether it was so; each call explains one such agent.
     pub fn took_call(&mut self, queue: usize, at: Duration) -> bool {
         let ours = |one: &&mut Situation| {
-            one.queue as usize == queue && one.bets > 0 && (one.taken..=one.until).contains(&at)
+            one.queue as usize == queue
+                && one.bets > 0
+                && (one.taken..=one.until).contains(&at.into())
         };
         match self.open.iter_mut().find(ours) {
             Some(one) => {
@@ -211,10 +217,10 @@ impl Calibration {
             .iter_mut()
             .filter(|one| one.queue as usize == queue)
         {
-            if (one.from..=one.until).contains(&at.boot) {
+            if (one.from..=one.until).contains(&at.boot.into()) {
                 one.free = one.free.max(Some(free.left_for(one)));
-                one.looked = Some((at.boot, free.since.len()));
-            } else if at.boot > one.until {
+                one.looked = Some((at.boot.into(), free.since.len() as u32));
+            } else if at.boot > one.until.time() {
                 // Without a look in time, only good outcomes would count.
                 let left = free.left_in_time(one);
                 one.free = one.free.map(|free| free.max(left));
@@ -222,8 +228,9 @@ impl Calibration {
         }
         let mut settled = Vec::new();
         self.open.retain(|one| {
-            let is_over = at.boot > one.until && at.boot >= one.taken + APART;
-            let is_settled = is_over && (one.queue as usize == queue || at.boot > one.until + LATE);
+            let until = one.until.time();
+            let is_over = at.boot > until && at.boot >= one.taken.time() + APART;
+            let is_settled = is_over && (one.queue as usize == queue || at.boot > until + LATE);
             if let (true, Some(free)) = (is_settled, one.free) {
                 settled.push(Outcome {
                     queue: one.queue as usize,

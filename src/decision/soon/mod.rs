@@ -12,6 +12,7 @@ pub mod arrivals;
 pub mod bets;
 pub mod calibration;
 pub mod learnt;
+mod nanos;
 pub mod outlook;
 pub mod report;
 pub mod rule;

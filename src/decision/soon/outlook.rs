@@ -9,7 +9,10 @@ use super::{
     bets::{AgentKey, QueueBets},
     rule::{Held, Prediction, Seats, Terms, likely},
 };
-use crate::{clock::Moment, model::agent::AgentId};
+use crate::{
+    clock::Moment,
+    model::agent::{Agent, AgentId},
+};
 
 /// How many seconds ahead are computed. Looks come every few seconds; if they do not, the last step stays valid, because it never overstates.
 const STEPS: usize = 32;
@@ -21,25 +24,21 @@ const BETS: usize = 5;
 const NAMED: usize = 3;
 
 /// An agent who is expected to be free soon.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Expected {
-    /// Who.
-    pub id: AgentId,
-    /// The full name; empty if CallTools sent none.
-    pub name: Arc<str>,
-    /// The status that is expected to end.
-    pub status: Arc<str>,
-    /// When the agent is as likely as not to be free; `None` if that is not within five minutes.
-    pub free_by: Option<Moment>,
+    /// Who, in the status that is expected to end: the same row as in the snapshot.
+    pub agent: Arc<Agent>,
+    /// When the agent is as likely as not to be free: wall time, in milliseconds since 1970. `None` if that is not within five minutes.
+    pub free_by_ms: Option<i64>,
 }
 
-/// See the [module](self).
-#[derive(Debug, PartialEq)]
+/// See the [module](self). It is small, because an account may have hundreds of queues.
+#[derive(Debug)]
 pub struct Outlook {
     terms: Terms,
     begin: Moment,
     /// In percent, rounded down; by the seconds since `begin`, and by how many calls already count on an agent.
-    likely: Box<[[u8; BETS]; STEPS]>,
+    likely: [[u8; BETS]; STEPS],
     /// The first step that accepts, by how many calls already count on an agent.
     opens: [Option<u8>; BETS],
     /// How long after `begin` every status that it counts on is young enough; `None` if as long as the snapshot is.
@@ -84,7 +83,7 @@ impl Outlook {
         Self {
             terms,
             begin,
-            likely: Box::new(likely),
+            likely,
             opens,
             lasts: None,
             expected: Box::default(),
@@ -92,12 +91,10 @@ impl Outlook {
         }
     }
 
-    /// The most memory that one takes, in bytes. It is shared, with two counters, and its texts are those of the agents' rows.
+    /// The most memory that one takes, in bytes. It is shared, with two counters.
     #[cfg(test)]
-    pub const MAX_BYTES: usize = size_of::<Self>()
-        + size_of::<[[u8; BETS]; STEPS]>()
-        + Self::MAX_EXPECTED * size_of::<Expected>()
-        + 2 * size_of::<usize>();
+    pub const MAX_BYTES: usize =
+        size_of::<Self>() + Self::MAX_EXPECTED * size_of::<Expected>() + 2 * size_of::<usize>();
 
     /// How many of the likeliest members [`naming`](Self::naming) takes.
     pub const MAX_EXPECTED: usize = BETS - 1 + NAMED;
@@ -117,7 +114,7 @@ impl Outlook {
     pub fn naming(self, expected: Box<[Expected]>) -> Self {
         let mut keys = self.keys;
         for (key, one) in keys.iter_mut().zip(&expected) {
-            *key = AgentKey::of(&one.id);
+            *key = AgentKey::of(&one.agent.id);
         }
         Self {
             expected,
@@ -135,7 +132,7 @@ impl Outlook {
     ) -> Vec<&Expected> {
         let mut others = usize::from(prediction.taken);
         let mut is_left = |one: &&Expected| {
-            let is_left_out = others > 0 && is_taken(&one.id);
+            let is_left_out = others > 0 && is_taken(&one.agent.id);
             others -= usize::from(is_left_out);
             !is_left_out
         };
@@ -147,7 +144,7 @@ impl Outlook {
     /// Returns the likeliest agent that no call counts on.
     pub fn next_agent(&self, held: Held<'_>, now: Moment) -> Option<&AgentId> {
         let is_taken = |id: &AgentId| held.counted_on.is_some_and(|bets| bets.is_taken(id, now));
-        let mut agents = self.expected.iter().map(|one| &one.id);
+        let mut agents = self.expected.iter().map(|one| &one.agent.id);
         agents.find(|id| !is_taken(id))
     }
 

@@ -21,13 +21,12 @@ pub const MIN_CALIBRATION: f64 = 0.6;
 /// What the operator sets about a queue's calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Terms {
-    lead: Duration,
-    patience: Duration,
+    /// In milliseconds: small, because each queue's prediction has them.
+    lead_ms: u32,
+    patience_ms: u32,
     cost: f64,
     /// Follows from the cost; kept, since each decision at zero seats asks for it.
     needed: f64,
-    /// Follows from lead and patience; kept for the same reason.
-    within_ms: u32,
 }
 
 /// From 0 to 1. Decisions look them up: dividing takes longer.
@@ -166,11 +165,10 @@ impl Default for Terms {
 impl Terms {
     /// The terms of queues whose config does not set them.
     pub const DEFAULT: Self = Self {
-        lead: Duration::from_secs(5),
-        patience: Duration::from_secs(5),
+        lead_ms: 5_000,
+        patience_ms: 5_000,
         cost: 2.0,
         needed: 2.0 / 3.0,
-        within_ms: 10_000,
     };
 
     /// Creates terms with a cost that the rule can use.
@@ -182,22 +180,21 @@ impl Terms {
             return Err(BadCost(cost));
         }
         Ok(Self {
-            lead,
-            patience,
+            lead_ms: lead.as_millis() as u32,
+            patience_ms: patience.as_millis() as u32,
             cost,
             needed: cost / (1.0 + cost),
-            within_ms: (lead + patience).as_millis() as u32,
         })
     }
 
     /// The time from the answer to the agent's phone.
     pub fn lead(&self) -> Duration {
-        self.lead
+        Duration::from_millis(self.lead_ms.into())
     }
 
     /// How long a call may wait there.
     pub fn patience(&self) -> Duration {
-        self.patience
+        Duration::from_millis(self.patience_ms.into())
     }
 
     /// The cost of a call that finds no agent, if rejecting a good call costs 1.
@@ -207,7 +204,7 @@ impl Terms {
 
     /// Returns when a call that is accepted now gives up, as boot time.
     pub fn until(&self, now: Moment) -> Duration {
-        now.boot + self.lead + self.patience
+        now.boot + self.lead() + self.patience()
     }
 
     /// Returns the probability above which accepting costs less than rejecting.
@@ -241,7 +238,7 @@ impl Prediction {
             likely: HUNDREDTHS[usize::from(likely.min(100))],
             needed: terms.needed(),
             taken: 0,
-            within_ms: terms.within_ms,
+            within_ms: terms.lead_ms + terms.patience_ms,
         }
     }
 

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
+use super::nanos::Nanos;
 use crate::{clock::Moment, model::known::Presence};
 
 /// A stay without dates is not used if its length is less certain than this. Wrap-ups are about this long.
@@ -17,13 +18,14 @@ const MAX_DOUBT: Duration = Duration::from_secs(15);
 pub struct Stay {
     status: Arc<str>,
     available: bool,
-    since: Option<Timestamp>,
+    /// The date that CallTools gave.
+    since: Option<Nanos>,
     began: Option<Began>,
     /// The boot times of the first look that showed it, and of the newest.
-    first: Duration,
-    seen: Duration,
+    first: Nanos,
+    seen: Nanos,
     /// The boot time of the last look before it began.
-    before: Option<Duration>,
+    before: Option<Nanos>,
     stored: bool,
     had_call: bool,
 }
@@ -31,8 +33,8 @@ pub struct Stay {
 /// When a stay began, as boot time, and by how much that may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Began {
-    at: Duration,
-    doubt: Duration,
+    at: Nanos,
+    doubt: Nanos,
 }
 
 /// As of when an agent's stay is known. Both are boot times, and later than the look at the agent's row if lists without the agent show more.
@@ -77,17 +79,17 @@ impl Stay {
 
     /// When it began, as boot time, if known.
     pub fn began(&self) -> Option<Duration> {
-        self.began.map(|began| began.at)
+        self.began.map(|began| began.at.time())
     }
 
     /// The boot time of the first look that showed it.
     pub fn first_seen(&self) -> Duration {
-        self.first
+        self.first.time()
     }
 
     /// The boot time of the newest look.
     pub fn seen(&self) -> Duration {
-        self.seen
+        self.seen.time()
     }
 
     /// Whether a look showed the agent on a call in it.
@@ -103,14 +105,14 @@ impl Stay {
     /// What the newest look alone shows.
     pub fn as_seen(&self) -> AsOf {
         AsOf {
-            lasted: self.seen,
-            away: self.seen,
+            lasted: self.seen(),
+            away: self.seen(),
         }
     }
 
     /// Interprets the newest look again, which was `was` before: its status has another meaning or name now. This ends no stay.
     pub fn read_again(&mut self, look: &Presence, was: &Presence) {
-        let Some(status) = look.status.as_ref().filter(|_| self.seen == look.at.boot) else {
+        let Some(status) = look.status.as_ref().filter(|_| self.seen() == look.at.boot) else {
             return;
         };
         self.available = look.available;
@@ -130,11 +132,11 @@ impl Stay {
         Self {
             status: look.status.clone().unwrap_or_default(),
             available: look.available,
-            since: look.since,
+            since: look.since.map(Nanos::since_1970),
             began: Began::new(look.since, look.at, before),
-            first: look.at.boot,
-            seen: look.at.boot,
-            before,
+            first: look.at.boot.into(),
+            seen: look.at.boot.into(),
+            before: before.map(Nanos::from),
             stored: look.stored,
             had_call: false,
         }
@@ -143,7 +145,7 @@ impl Stay {
     /// Whether the look still shows this stay. With a date, this works even if the status was renamed.
     fn continues_in(&self, look: &Presence) -> bool {
         match (self.since, look.since) {
-            (Some(since), Some(shown)) => since == shown,
+            (Some(since), Some(shown)) => since == Nanos::since_1970(shown),
             _ => self.has_status_of(look),
         }
     }
@@ -153,24 +155,26 @@ impl Stay {
     }
 
     fn is_contradicted_by_date(&self, look: &Presence) -> bool {
-        matches!((look.since, self.since), (Some(shown), Some(since)) if shown < since)
+        let shown = look.since.map(Nanos::since_1970);
+        matches!((shown, self.since), (Some(shown), Some(since)) if shown < since)
     }
 
     /// Returns how long it lasted, if `next` followed it.
     fn lasted(&self, next: &Stay) -> Option<Duration> {
         let dated = || {
-            let (began, ended) = (self.since?, next.since?);
-            Duration::try_from(ended.duration_since(began)).ok()
+            let (began, ended) = (self.since?.time(), next.since?.time());
+            ended.checked_sub(began)
         };
         let looked = || {
             let (began, ended) = (self.began?, next.began?);
-            (began.doubt + ended.doubt <= MAX_DOUBT).then(|| ended.at.saturating_sub(began.at))
+            let doubt = began.doubt.time() + ended.doubt.time();
+            (doubt <= MAX_DOUBT).then(|| ended.at.time().saturating_sub(began.at.time()))
         };
         let lasted = dated().or_else(looked)?;
-        let least = self.seen - self.first;
-        let most = self
-            .before
-            .map_or(Duration::MAX, |before| next.first.saturating_sub(before));
+        let least = self.seen() - self.first_seen();
+        let most = self.before.map_or(Duration::MAX, |before| {
+            next.first_seen().saturating_sub(before.time())
+        });
         Some(lasted.max(least).min(most))
     }
 }
@@ -182,17 +186,16 @@ impl Began {
             (Some(since), _) => {
                 let lasting = Duration::try_from(look.timestamp().duration_since(since));
                 let at = look.boot.saturating_sub(lasting.unwrap_or_default());
-                let doubt = Duration::ZERO;
                 Some(Self {
-                    at: at.max(earliest),
-                    doubt,
+                    at: at.max(earliest).into(),
+                    doubt: Duration::ZERO.into(),
                 })
             }
             (None, Some(before)) => {
                 let doubt = look.boot.saturating_sub(before) / 2;
                 Some(Self {
-                    at: before + doubt,
-                    doubt,
+                    at: (before + doubt).into(),
+                    doubt: doubt.into(),
                 })
             }
             (None, None) => None,
@@ -209,13 +212,13 @@ pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
         *known = Some(Stay::new(look, None));
         return None;
     };
-    if look.at.boot <= stay.seen || stay.is_contradicted_by_date(look) {
+    if look.at.boot <= stay.seen() || stay.is_contradicted_by_date(look) {
         return None;
     }
     if stay.continues_in(look) {
-        let time = look.at.boot - stay.seen;
-        stay.seen = look.at.boot;
-        stay.since = stay.since.or(look.since);
+        let time = look.at.boot - stay.seen();
+        stay.seen = look.at.boot.into();
+        stay.since = stay.since.or(look.since.map(Nanos::since_1970));
         stay.available = look.available;
         stay.status = look.status.clone().unwrap_or_default();
         let counts = !stay.available && !stay.stored && !look.stored;
@@ -225,7 +228,7 @@ pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
             ended: None,
         });
     }
-    let next = Stay::new(look, Some(stay.seen));
+    let next = Stay::new(look, Some(stay.seen()));
     // The same status with a later date: another status came in between, and no look saw when.
     let is_seen_ending = !stay.has_status_of(look);
     let was = std::mem::replace(stay, next);
@@ -234,7 +237,7 @@ pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
         time: stay
             .began()
             .unwrap_or(look.at.boot)
-            .saturating_sub(was.seen),
+            .saturating_sub(was.seen()),
         ended: Some(Ended {
             lasted: was.lasted(stay),
             available: look.available,

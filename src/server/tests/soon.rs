@@ -22,7 +22,6 @@ use crate::{
         },
     },
     fixtures::{agent, available},
-    model::agent::AgentId,
     server::state::{
         seats::{self, SeatRequest},
         watch_task,
@@ -42,10 +41,8 @@ fn publish(board: &Board, queue: &str, now: crate::clock::Moment, chances: &[f64
             .collect()
     };
     let expected = (1..=chances.len()).map(|n| Expected {
-        id: AgentId(format!("agent-{n}").into()),
-        name: format!("Agent {n}").into(),
-        status: "Post Call".into(),
-        free_by: (n < 3).then(|| now.later(Duration::from_secs(n as u64))),
+        agent: agent(&format!("agent-{n}"), &format!("Agent {n}"), "Post Call").into(),
+        free_by_ms: (n < 3).then(|| now.wall.as_millis() as i64 + 1_000 * n as i64),
     });
     let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, grown).naming(expected.collect());
     let agents = vec![agent("ann", "Ann", "Post Call")];

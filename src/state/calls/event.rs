@@ -127,10 +127,10 @@ impl Forecast {
     /// Creates the forecast of a decision, with the agents that it counts on.
     pub fn new(prediction: Prediction, expected: &[&Expected]) -> Self {
         let agent = |one: &&Expected| ExpectedAgent {
-            id: (&*one.id.0).into(),
-            name: Arc::clone(&one.name),
-            status: Arc::clone(&one.status),
-            free_by_ms: one.free_by.map(wall_ms),
+            id: (&*one.agent.id.0).into(),
+            name: Arc::clone(&one.agent.name),
+            status: one.agent.status.clone().unwrap_or_default(),
+            free_by_ms: one.free_by_ms,
         };
         Self {
             likely: prediction.likely,

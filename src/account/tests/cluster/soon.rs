@@ -7,7 +7,7 @@ use crate::{
         reservations::{Reservation, Reserved},
         soon::outlook::{Expected, Outlook},
     },
-    fixtures::snapshot,
+    fixtures::{agent, snapshot},
 };
 
 const CALL: &str = "call-1";
@@ -36,10 +36,8 @@ fn bob() -> AgentId {
 fn ann_and_bob(fixture: &Fixture) -> QueueState {
     let now = fixture.clock.now();
     let expected = ["ann", "bob"].map(|id| Expected {
-        id: AgentId(id.into()),
-        name: "".into(),
-        status: "Post Call".into(),
-        free_by: None,
+        agent: agent(id, "", "Post Call").into(),
+        free_by_ms: None,
     });
     let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, |_| vec![0.9, 0.8]);
     let mut snapshot = snapshot(now, Vec::new());

@@ -17,6 +17,7 @@ use crate::{
             outlook::Expected,
         },
     },
+    fixtures,
     model::agent::AgentId,
 };
 
@@ -35,10 +36,8 @@ fn id(agent: &str) -> AgentId {
 fn without_seats(agents: &[(&str, f64)]) -> QueueState {
     let chances: Vec<_> = agents.iter().map(|(_, chance)| *chance).collect();
     let expected = agents.iter().map(|(id, _)| Expected {
-        id: AgentId((*id).into()),
-        name: "".into(),
-        status: "Wrap-up".into(),
-        free_by: None,
+        agent: fixtures::agent(id, "", "Wrap-up").into(),
+        free_by_ms: None,
     });
     queue(0, steady(&chances).naming(expected.collect()))
 }
@@ -369,7 +368,10 @@ fn agents_whom_other_calls_count_on_are_not_named_again() {
             ..Prediction::from_percent(90, terms(5.0, 5.0))
         };
         let expected = outlook.expected(prediction, |id| by_name.contains(&&*id.0));
-        expected.iter().map(|one| one.id.to_string()).collect()
+        expected
+            .iter()
+            .map(|one| one.agent.id.to_string())
+            .collect()
     };
     assert_eq!(names(0, &[]), ["ann", "bob", "cid"]);
     assert_eq!(
