@@ -30,6 +30,13 @@ const RESERVE: u32 = REQUESTS_PER_HOUR / 20;
 /// How often the program is started. Each run but the last ends by a kill. The longer they are, the more of a leak shows.
 const RUNS: u32 = 6;
 
+/// The terms of queues that accept at zero seats, which is every other queue. They take nearly any agent in wrap-up for likely to come, and calls that
+/// hold a seat bring about zero seats all the time.
+const SOON: &str = "soon = true\nlead = \"10s\"\npatience = \"20s\"\ncost = 0.5";
+
+/// The program learns for an hour before it accepts at zero seats. A crash loses up to ten minutes of that.
+const LEARNT: Duration = Duration::from_secs(3 * 3_600);
+
 /// `max_age` in milliseconds.
 const MAX_AGE_MS: u64 = 20_000;
 
@@ -50,6 +57,7 @@ struct Soak {
     asked: u64,
     unknown: u64,
     held: u64,
+    by_soon: u64,
 }
 
 impl Soak {
@@ -82,14 +90,18 @@ impl Soak {
             asked: 0,
             unknown: 0,
             held: 0,
+            by_soon: 0,
         }
     }
 
     fn configure(&self, threshold: u32) {
-        let lines = |name: &String| {
-            format!("queue = \"{name}\"\nmax_age = \"{MAX_AGE_MS}ms\"\nthreshold = {threshold}")
+        let lines = |(place, name): (usize, &String)| {
+            let soon = if place % 2 == 0 { SOON } else { "" };
+            format!(
+                "queue = \"{name}\"\nmax_age = \"{MAX_AGE_MS}ms\"\nthreshold = {threshold}\n{soon}"
+            )
         };
-        let lines: Vec<_> = self.queues.iter().map(lines).collect();
+        let lines: Vec<_> = self.queues.iter().enumerate().map(lines).collect();
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let more = format!(
             "timeout = \"5s\"\nrequests_per_hour = {REQUESTS_PER_HOUR}\nreserve = {RESERVE}"
@@ -132,6 +144,11 @@ impl Soak {
         assert!(is_known || decision["accept"] == false, "{decision}");
         self.unknown += u64::from(!is_known);
         self.held += u64::from(decision["reservation"].is_object());
+        if decision["reason"] == "soon" {
+            let is_enough = decision["likely"].as_f64() > decision["needed"].as_f64();
+            assert!(is_enough && decision["accept"] == true, "{decision}");
+            self.by_soon += 1;
+        }
     }
 
     /// Ten seconds with a fault, or without.
@@ -217,7 +234,7 @@ async fn hours_of_faults_kills_and_reloads_grow_nothing_and_break_no_promise() {
     for n in 1..=RUNS {
         let [settled, end] = soak.run(time).await;
         println!(
-            "run {n} of {RUNS}: {} kB and {} descriptors after a third, {} kB and {} at the end; {} requests, {} decisions, {} of them unknown, {} seats",
+            "run {n} of {RUNS}: {} kB and {} descriptors after a third, {} kB and {} at the end; {} requests, {} decisions, {} of them unknown, {} by soon, {} seats",
             settled.0,
             settled.1,
             end.0,
@@ -225,6 +242,7 @@ async fn hours_of_faults_kills_and_reloads_grow_nothing_and_break_no_promise() {
             soak.calltools.simulator.requests(),
             soak.asked,
             soak.unknown,
+            soak.by_soon,
             soak.held,
         );
         runs.push((settled, end));
@@ -239,6 +257,8 @@ async fn hours_of_faults_kills_and_reloads_grow_nothing_and_break_no_promise() {
     assert!(worst as u32 <= REQUESTS_PER_HOUR, "{worst}");
     assert_eq!(simulator.throttled(), 0);
     assert!(soak.asked > soak.unknown, "no decision was ever known");
+    let has_learnt = Duration::from_secs(seconds) >= LEARNT;
+    assert!(!has_learnt || soak.by_soon > 0, "nothing accepted by soon");
     let least = runs.iter().map(|(settled, _)| *settled);
     let (kb, open) = least
         .reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))
