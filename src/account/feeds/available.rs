@@ -51,16 +51,18 @@ pub struct ReadyStatus {
 pub enum Step {
     /// Read [`Available::next_page`] at once.
     ReadOn,
-    /// As of `known` it is known whether each agent is available. The agents in `gone` no longer are.
+    /// It is known which agents are available. The agents in `gone` no longer are.
     Complete {
         /// When the first page was requested.
         as_of: Moment,
-        /// The same, or when the last reading began, if agents may have slipped.
-        known: Moment,
         /// The number of agents on the list.
         listed: usize,
         /// The agents who were available before.
         gone: Vec<AgentId>,
+        /// The agents who may have slipped between two pages. They were on the last reading, …
+        slipped: Vec<AgentId>,
+        /// … which began then.
+        before: Moment,
     },
     /// The list does not fit the known statuses, or some row cannot be read. It says nothing about agents who are not on it.
     Misfit,
@@ -232,11 +234,8 @@ impl Available {
         };
         let place = |id: &AgentId| reading.places.get(id).copied();
         let slipped = slipped(&self.order, place, is_edge);
-        let (unsure, gone): (Vec<_>, Vec<_>) = absent.partition(|id| slipped.contains(id));
-        let known = match unsure.is_empty() {
-            true => as_of,
-            false => self.read.unwrap_or(as_of), // The last reading had them.
-        };
+        let (slipped, gone): (Vec<_>, Vec<_>) = absent.partition(|id| slipped.contains(id));
+        let before = self.read.unwrap_or(as_of);
         (self.read, self.order) = (Some(as_of), reading.order);
         let agents = reading.places.into_keys().collect();
         if let Some(high) = reading.high.max(self.last.high()) {
@@ -248,9 +247,10 @@ impl Available {
         }
         Step::Complete {
             as_of,
-            known,
             listed,
             gone,
+            slipped,
+            before,
         }
     }
 

@@ -224,13 +224,19 @@ impl Feeds {
             available::Step::Misfit | available::Step::Stray => Taken::Rows,
             available::Step::Complete {
                 as_of,
-                known,
                 listed,
                 gone,
+                slipped,
+                before,
             } => {
                 self.choice.proved(Feed::Available);
                 (self.known_available, self.counted_at) = (listed, Some(now));
-                Taken::Available { as_of, known, gone }
+                Taken::Available {
+                    as_of,
+                    gone,
+                    slipped,
+                    before,
+                }
             }
             available::Step::Failed => self.give_up(Feed::Available, GivenUp::Failed, roster, now),
             available::Step::Distrusted(doubt) => {
@@ -256,9 +262,16 @@ impl Feeds {
                 self.delta.confirm(earlier(*as_of, lag));
                 self.confirm_changes(roster);
             }
-            Taken::Available { as_of, known, gone } => {
-                roster.confirm_gone(earlier(*as_of, lag), gone);
-                roster.confirm_available(earlier(*known, lag));
+            Taken::Available {
+                as_of,
+                gone,
+                slipped,
+                before,
+            } => {
+                let (as_of, before) = (earlier(*as_of, lag), earlier(*before, lag));
+                roster.confirm_gone(as_of, gone);
+                let all = if slipped.is_empty() { as_of } else { before };
+                roster.confirm_available(as_of, all, slipped);
             }
             Taken::GivenUp(Feed::Delta, GivenUp::Doubted(doubt)) => {
                 roster.forget_changes();

@@ -13,14 +13,16 @@ pub enum Taken {
         /// When the reading began.
         as_of: Moment,
     },
-    /// As of `known` it is known whether each agent is available. The agents in `gone` no longer are.
+    /// It is known which agents are available. The agents in `gone` no longer are.
     Available {
         /// When the reading began.
         as_of: Moment,
-        /// The same, or earlier, if agents may have slipped between two pages.
-        known: Moment,
         /// The agents who were available before.
         gone: Vec<AgentId>,
+        /// The agents who may have slipped between two pages. They are known as of the reading before, …
+        slipped: Vec<AgentId>,
+        /// … which began then.
+        before: Moment,
     },
     /// The feed is given up for a while.
     GivenUp(Feed, GivenUp),

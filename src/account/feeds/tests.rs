@@ -48,11 +48,15 @@ enum Lie {
     Undated,
     /// The date of the first agent is a day ahead at every other change.
     Stray,
+    /// The same by up to nine minutes.
+    Ahead,
     /// An agent is deleted every minute.
     Deletes,
     /// Each agent changes every few seconds.
     TooFast,
-    /// Lists are not ordered, their pages are short, and rows cross the edge of a page while a list is read.
+    /// Lists are not ordered, and their pages are short, so that an agent can slip from one to another.
+    ShortPages,
+    /// The same, and rows cross the edge of a page while a list is read.
     RowsMove,
 }
 
@@ -175,9 +179,12 @@ impl World {
         let date = if stands_still {
             was.date
         } else {
-            let is_stray = self.lie == Lie::Stray && place == 0;
-            let changes = self.people[place].truths.len();
-            let ahead = if is_stray && changes % 2 == 1 { DAY } else { 0 };
+            let is_wrong = place == 0 && self.people[place].truths.len() % 2 == 1;
+            let ahead = match self.lie {
+                Lie::Stray if is_wrong => DAY,
+                Lie::Ahead if is_wrong => self.dice.i64(1_000..540_000),
+                _ => 0,
+            };
             Some(at as i64 + ahead)
         };
         self.people[place].truths.push(Truth {
@@ -218,7 +225,10 @@ impl World {
         let places = (0..PEOPLE).filter(|&place| !self.people[place].is_deleted);
         let mut rows: Vec<(usize, Agent)> =
             places.map(|place| (place, self.row(place, time))).collect();
-        let is_ordered = !matches!(self.lie, Lie::OrderingOff | Lie::BothOff | Lie::RowsMove);
+        let is_ordered = !matches!(
+            self.lie,
+            Lie::OrderingOff | Lie::BothOff | Lie::ShortPages | Lie::RowsMove
+        );
         let is_filtered = !matches!(self.lie, Lie::FilterOff | Lie::BothOff);
         match request {
             Request::Delta(_) if is_ordered => {
@@ -238,6 +248,7 @@ impl World {
             _ => {}
         }
         let (size, moved) = match self.lie {
+            Lie::ShortPages => (PAGE / 8, 1),
             Lie::RowsMove => (PAGE / 3, self.dice.usize(..3)),
             _ => (PAGE, 1),
         };
@@ -385,14 +396,18 @@ impl World {
     fn check(&self) {
         let ours = |lag: u64| matches!(self.lie, Lie::Lags(most) if most * 1000 >= lag);
         for place in 0..PEOPLE {
-            if self.lie == Lie::Stray && place == 0 {
+            if matches!(self.lie, Lie::Stray | Lie::Ahead) && place == 0 {
                 continue; // The roster cannot tell a corrected date from a row of a copy that lags.
             }
+            let is_shown = |row: &Sighting| row.agent.available == Some(true);
             let person = &self.people[place];
             let id = AgentId(person.name.as_str().into());
             let Some(row) = self.roster.newest(&id) else {
                 continue;
             };
+            if self.lie == Lie::ShortPages && !is_shown(row) {
+                continue; // A reading can miss an agent who has just come, and the next one corrects that.
+            }
             let known = self.roster.known_as_of(row).boot - moment(0).boot;
             // If nothing has changed, a lagging answer looks like any other.
             let lag = match self.lie {
@@ -400,8 +415,7 @@ impl World {
                 _ => 0,
             };
             let since = (known.as_millis() as u64).saturating_sub(lag);
-            let was_true =
-                |truth: &Truth| (truth.status == 0) == (row.agent.available == Some(true));
+            let was_true = |truth: &Truth| (truth.status == 0) == is_shown(row);
             let then = person.at(since);
             let later = person
                 .truths
@@ -705,10 +719,10 @@ proptest! {
 
     /// The world checks itself as it runs.
     #[test]
-    fn nothing_looks_newer_than_it_was(seed in any::<u64>(), lie in 0..9usize) {
+    fn nothing_looks_newer_than_it_was(seed in any::<u64>(), lie in 0..11usize) {
         let lies = [
             Lie::Nothing, Lie::OrderingOff, Lie::FilterOff, Lie::BothOff, Lie::LocalTime, Lie::Lags(20), Lie::Deletes, Lie::TooFast,
-            Lie::Stray,
+            Lie::Stray, Lie::Ahead, Lie::ShortPages,
         ];
         let mut world = World::new(lies[lie], seed);
         let mut high = None;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Roster, Source, later};
+use super::{Listed, Membership, Roster, Source, later};
 use crate::{
     clock::Moment,
     model::{
@@ -21,8 +21,16 @@ use crate::{
 pub(super) struct Omissions {
     /// Agents who were seen since the first moment had not changed at the second moment.
     pub(super) changes: Option<(Moment, Moment)>,
-    /// As of this moment, it is known whether each agent is available.
-    pub(super) available: Option<Moment>,
+    pub(super) available: Option<Lists>,
+}
+
+/// What lists of available agents have confirmed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lists {
+    /// As of this moment, it is known whether each agent is available, …
+    all: Moment,
+    /// … and as of this one of those who cannot have slipped between two pages.
+    settled: Moment,
 }
 
 impl Omissions {
@@ -34,10 +42,16 @@ impl Omissions {
         }
     }
 
-    /// Returns as of when it is known whether an agent is available who was last seen at `seen`.
+    /// Returns as of when it is known whether an agent is available who was last seen at `seen` and has not slipped.
     pub(super) fn availability(&self, seen: Moment) -> Moment {
-        let seen = self.available.map_or(seen, |as_of| later(seen, as_of));
-        self.status(seen)
+        let listed = self.available.map(|lists| lists.settled);
+        self.status(listed.map_or(seen, |listed| later(seen, listed)))
+    }
+
+    /// Returns as of when it is known of each agent whether they are available, if all were seen at `seen` or later.
+    pub(super) fn availability_of_all(&self, seen: Moment) -> Moment {
+        let listed = self.available.map(|lists| lists.all);
+        self.status(listed.map_or(seen, |listed| later(seen, listed)))
     }
 }
 
@@ -66,17 +80,40 @@ impl Roster {
         }
     }
 
-    /// Records a complete list of available agents.
-    pub fn confirm_available(&mut self, as_of: Moment) {
+    /// Records a complete list of available agents as of `as_of`. The list says nothing about the agents who may have slipped between two of its
+    /// pages; they were on the list before, and `all` are known as of that one.
+    pub fn confirm_available(&mut self, as_of: Moment, all: Moment, slipped: &[AgentId]) {
         let known = self.omissions.available;
-        self.omissions.available = Some(known.map_or(as_of, |known| later(known, as_of)));
+        let is_newer = known.is_none_or(|known| as_of.boot > known.settled.boot);
+        self.omissions.available = Some(Lists {
+            all: known.map_or(all, |known| later(known.all, all)),
+            settled: known.map_or(as_of, |known| later(known.settled, as_of)),
+        });
+        // Otherwise the earlier list, with its doubts, still says more.
+        if is_newer {
+            let people = self.people.values_mut();
+            people.for_each(|person| person.has_slipped = false);
+            let queues = self.queues.iter_mut().flatten();
+            queues.for_each(Membership::settle);
+        }
+        for id in slipped {
+            let (_, person) = self.people.meet(id);
+            person.has_slipped = true;
+            for Listed { queue, row } in &person.queues {
+                if let Some(membership) = &mut self.queues[*queue] {
+                    membership.slip(*row);
+                }
+            }
+        }
     }
 
     /// Returns what lists confirm beyond the [rows that are passed on](Self::known_beside_polls).
     pub fn confirmed(&self) -> Confirmed {
         Confirmed {
-            everybody: self.swept.map(|swept| self.omissions.availability(swept)),
-            available: self.omissions.available,
+            everybody: self
+                .swept
+                .map(|swept| self.omissions.availability_of_all(swept)),
+            available: self.omissions.available.map(|lists| lists.all),
         }
     }
 
@@ -85,7 +122,7 @@ impl Roster {
         self.swept = confirmed.everybody;
         self.omissions = Omissions {
             changes: None,
-            available: confirmed.available,
+            available: confirmed.available.map(|all| Lists { all, settled: all }),
         };
     }
 
@@ -134,14 +171,14 @@ impl Roster {
     pub fn are_members_known_since(&self, at: Moment, lists_count: bool) -> bool {
         let available = self.omissions.available.filter(|_| lists_count);
         let mut queues = self.queues.iter().flatten();
-        available.is_some_and(|known| known.boot >= at.boot)
+        available.is_some_and(|lists| lists.all.boot >= at.boot)
             || queues.all(|queue| queue.are_members_seen_since(at, self.swept))
     }
 
     /// Returns whether a row shows an agent as available whom a later list of available agents lacked. A cache on the way had kept it.
     pub(super) fn is_outdated(&self, row: &Sighting) -> bool {
         let confirmed = self.omissions.available;
-        let is_earlier = confirmed.is_some_and(|as_of| row.at.boot < as_of.boot);
+        let is_earlier = confirmed.is_some_and(|lists| row.at.boot < lists.settled.boot);
         let was_lacking = || {
             let newest = self.newest(&row.agent.id);
             newest.is_some_and(|newest| newest.agent.available != Some(true))
@@ -162,9 +199,12 @@ impl Roster {
     }
 
     /// Returns as of when it is known whether the agent with this newest row is available.
-    #[cfg(test)]
     pub fn known_as_of(&self, newest: &Sighting) -> Moment {
-        self.omissions.availability(newest.at)
+        let person = self.people.get(&newest.agent.id);
+        match person.is_some_and(|person| person.has_slipped) {
+            true => self.omissions.status(newest.at),
+            false => self.omissions.availability(newest.at),
+        }
     }
 
     /// Returns the newest row of each agent.

@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    MAX_CLOCKS_APART, Roster, earlier, later,
+    MAX_CLOCKS_APART, Roster,
+    confirmed::Omissions,
+    earlier, later,
     people::People,
     person::{MAX_LAG, Shown},
     published::Published,
@@ -31,8 +33,8 @@ pub struct Membership {
     pub(super) members: Vec<Member>,
     /// The rows whose members have a newer row than at the last join, each once.
     outdated: Vec<usize>,
-    /// When those members were seen who were not seen for longest; `None` if a newer look may have changed that.
-    oldest: Option<Oldest>,
+    /// `None` if a newer look may have changed it.
+    oldest: Option<OldestMembers>,
     /// The rows at the last join, which are published again while nothing changes.
     joined: Published,
     /// What the built-in rule counts in these.
@@ -49,17 +51,26 @@ pub(super) struct Member {
     seen: Moment,
     /// Whether the person was logged in to the queue.
     queue_logged_in: bool,
+    /// Whether the last list of available agents may have hidden the person.
+    has_slipped: bool,
     /// Whether the row at the last join is another one than it would be now.
     is_outdated: bool,
 }
 
-/// The earliest moments at which members were last seen; `None` if there is no such member.
-///
-/// Each answer leads to a join of all queues, but shows only a few members of each. So these are kept until one of those members is seen again.
-#[derive(Clone, Copy, Debug)]
+/// When the oldest of some rows were seen.
+#[derive(Clone, Copy, Debug, Default)]
 struct Oldest {
-    of_all: Option<Moment>,
-    logged_in: Option<Moment>,
+    seen: Option<Moment>,
+    /// The same of agents whom the last list of available agents may have hidden.
+    slipped: Option<Moment>,
+}
+
+/// When the members were seen who were not seen for longest. Each answer leads to a join of all queues, but shows only a few members of each, so
+/// these are found again only once one of them is seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct OldestMembers {
+    all: Oldest,
+    logged_in: Oldest,
 }
 
 /// A queue's agents with their newest rows.
@@ -133,6 +144,21 @@ impl Membership {
         }
     }
 
+    /// Records that the last list of available agents may have hidden the member in this row of the poll.
+    pub(super) fn slip(&mut self, row: usize) {
+        if let Some(member) = self.members.get_mut(row) {
+            member.has_slipped = true;
+            self.oldest = None;
+        }
+    }
+
+    /// Records that the last list of available agents has hidden no member.
+    pub(super) fn settle(&mut self) {
+        let members = self.members.iter_mut();
+        members.for_each(|member| member.has_slipped = false);
+        self.oldest = None;
+    }
+
     /// Returns whether each member was seen at this moment or later, or not since `swept`.
     pub(super) fn are_members_seen_since(&self, at: Moment, swept: Option<Moment>) -> bool {
         let has_left = |seen: Moment| swept.is_some_and(|swept| seen.boot < swept.boot);
@@ -168,9 +194,10 @@ impl Membership {
         self.oldest = None;
     }
 
-    /// Returns when those members were seen who were not seen for longest.
-    fn oldest(&mut self) -> Oldest {
-        *self.oldest.get_or_insert_with(|| Oldest::of(&self.members))
+    fn oldest(&mut self) -> OldestMembers {
+        *self
+            .oldest
+            .get_or_insert_with(|| OldestMembers::of(&self.members))
     }
 
     /// Returns the rows of the poll, each replaced by the newest one with the log-in to this queue.
@@ -208,32 +235,54 @@ pub(super) fn has_all(newest: Option<Timestamp>, by: Option<Timestamp>) -> bool 
 }
 
 impl Oldest {
-    fn of(members: &[Member]) -> Self {
-        let (mut of_all, mut logged_in) = (None, None);
-        for member in members {
-            of_all = Some(earlier(member.seen, of_all));
-            if member.queue_logged_in {
-                logged_in = Some(earlier(member.seen, logged_in));
-            }
+    fn add(&mut self, member: &Member) {
+        self.seen = Some(earlier(member.seen, self.seen));
+        if member.has_slipped {
+            self.slipped = Some(earlier(member.seen, self.slipped));
         }
-        Self { of_all, logged_in }
     }
 
-    /// Returns whether this may be another one if a member is seen at this moment. A row with a later date can come from an earlier look.
-    fn may_change(&self, member: &Member, at: Moment) -> bool {
-        let hangs_on_it = |oldest: Option<Moment>| {
-            oldest.is_some_and(|oldest| member.seen.boot <= oldest.boot || at.boot < oldest.boot)
-        };
-        hangs_on_it(self.of_all) || member.queue_logged_in && hangs_on_it(self.logged_in)
+    /// Returns as of when it is known of each of them whether they are available.
+    fn known_as_of(self, omissions: &Omissions) -> Option<Moment> {
+        let known = omissions.availability(self.seen?);
+        let slipped = self.slipped.map(|seen| omissions.status(seen));
+        Some(earlier(known, slipped))
+    }
+
+    /// Returns whether these may be others if this member, who is one of them, is seen at this moment.
+    fn may_change(self, member: &Member, at: Moment) -> bool {
+        // A row with a later date can come from an earlier look.
+        let hangs_on_it = |oldest: Moment| member.seen.boot <= oldest.boot || at.boot < oldest.boot;
+        self.seen.is_some_and(hangs_on_it)
+            || member.has_slipped && self.slipped.is_some_and(hangs_on_it)
+    }
+}
+
+impl OldestMembers {
+    fn of(members: &[Member]) -> Self {
+        let mut oldest = Self::default();
+        for member in members {
+            oldest.all.add(member);
+            if member.queue_logged_in {
+                oldest.logged_in.add(member);
+            }
+        }
+        oldest
+    }
+
+    fn may_change(self, member: &Member, at: Moment) -> bool {
+        self.all.may_change(member, at)
+            || member.queue_logged_in && self.logged_in.may_change(member, at)
     }
 }
 
 impl Member {
-    pub(super) fn new(who: usize, polled: &Agent, seen: Moment) -> Self {
+    pub(super) fn new(who: usize, polled: &Agent, seen: Moment, has_slipped: bool) -> Self {
         Self {
             who,
             seen,
             queue_logged_in: polled.queue_logged_in,
+            has_slipped,
             is_outdated: true,
         }
     }
@@ -264,21 +313,19 @@ impl Roster {
     /// Returns a queue's agents with their newest rows; `None` until the queue was polled.
     pub fn join(&mut self, place: usize) -> Option<Joined> {
         let membership = self.queues[place].as_mut()?;
-        let Oldest {
-            of_all: oldest,
-            logged_in: oldest_logged_in,
-        } = membership.oldest();
+        let OldestMembers { all, logged_in } = membership.oldest();
+        let oldest = all.seen;
         // Confirmations by omission keep the order of looks, so the oldest look has the oldest status.
         let rows_seen = oldest.map(|seen| rows_seen(seen, membership.as_of, self.recalled));
         // A count depends on whether agents are available who are logged in to the queue. If there are none, it is as old as the last look at all members,
         // and without members at all agents.
-        let counted = oldest_logged_in.or(oldest);
-        let counted = counted.map(|seen| self.omissions.availability(seen));
+        let counted = logged_in.seen.map_or(all, |_| logged_in);
+        let counted = counted.known_as_of(&self.omissions);
         let oldest = oldest.map(|seen| self.omissions.status(seen));
         let polled_or_swept = self
             .swept
             .map_or(membership.as_of, |swept| later(swept, membership.as_of));
-        let polled_or_swept = self.omissions.availability(polled_or_swept);
+        let polled_or_swept = self.omissions.availability_of_all(polled_or_swept);
         Some(Joined {
             as_of: counted.unwrap_or(polled_or_swept),
             everybody_as_of: oldest.unwrap_or(polled_or_swept),

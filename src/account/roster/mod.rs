@@ -316,7 +316,7 @@ impl Roster {
             person.join(Listed { queue: place, row });
             let newest = person.newest.as_ref();
             let seen = newest.map_or(poll.as_of, |newest| newest.at);
-            Member::new(who, polled, seen)
+            Member::new(who, polled, seen, person.has_slipped)
         };
         let members = poll.agents.iter().enumerate().map(member).collect();
         self.queues[place] = Some(Membership::new(poll, members));

@@ -90,6 +90,8 @@ pub(super) struct Person {
     pub(super) stay: Option<Stay>,
     /// Whether another node's list of changes would have shown any change since the newest row was seen.
     pub(super) is_covered: bool,
+    /// Whether the last list of available agents may have hidden the agent between two pages.
+    pub(super) has_slipped: bool,
     /// The number of the roster's change that last renewed the newest row.
     pub(super) changed: u64,
 }

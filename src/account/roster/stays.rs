@@ -103,7 +103,7 @@ impl Roster {
         Some(KnownStay {
             stay: person.stay.as_ref()?,
             lasted: self.omissions.status(newest.at),
-            away: self.omissions.availability(newest.at),
+            away: self.known_as_of(newest),
         })
     }
 }

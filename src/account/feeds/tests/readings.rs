@@ -26,14 +26,23 @@ fn every_thirtieth_request_or_after_two_minutes_a_page_of_the_full_list_is_read(
 }
 
 #[test]
-fn nobody_is_known_better_after_an_agent_may_have_slipped() {
+fn only_an_agent_who_may_have_slipped_is_known_no_better_after_a_reading() {
     let (mut feeds, mut roster, rows) = within_a_reading();
+    let busy = agent("busy", "Busy", STATUSES[1]);
+    let polled = vec![busy.clone(), rows[250].clone()];
+    roster.poll(0, moment(0), Duration::ZERO, true, polled);
     let take = |feeds: &mut Feeds, roster: &mut Roster, at, page, rows: &[Agent]| {
         let page = FilteredPage {
             as_of: moment(at),
             ..filtered_page(1, page, rows)
         };
         let taken = feeds.take_available(page, roster, moment(at + WAY));
+        let seen = |agent: &Agent| Sighting {
+            agent: Arc::new(agent.clone()),
+            at: moment(at),
+            by_sweep: true,
+        };
+        roster.see(rows.iter().map(seen).collect());
         feeds.confirm(&taken, None, roster);
     };
     take(&mut feeds, &mut roster, PERIOD, 2, &rows[250..]);
@@ -43,6 +52,15 @@ fn nobody_is_known_better_after_an_agent_may_have_slipped() {
     let slipped = roster.newest(&rows[250].id).unwrap();
     assert_eq!(slipped.agent.available, Some(true));
     assert_eq!(roster.known_as_of(slipped), moment(PERIOD));
+    let busy = roster.newest(&busy.id).unwrap();
+    assert_eq!(roster.known_as_of(busy), moment(3 * PERIOD));
+    assert_eq!(roster.join(0).unwrap().as_of, moment(PERIOD));
+    // Other nodes and the next task are told one moment for all.
+    assert_eq!(roster.confirmed().available, Some(moment(PERIOD)));
+    // The next reading omits the agent, too.
+    take(&mut feeds, &mut roster, 5 * PERIOD, 1, &rows[..250]);
+    take(&mut feeds, &mut roster, 5 * PERIOD, 2, &rows[251..]);
+    assert_eq!(roster.join(0).unwrap().as_of, moment(5 * PERIOD));
 }
 
 #[test]
@@ -81,7 +99,7 @@ fn no_status_is_older_because_changes_replace_another_feed() {
     let absent = agent("absent", "Absent", STATUSES[1]);
     let id = absent.id.clone();
     roster.poll(0, moment(0), Duration::ZERO, true, vec![absent]);
-    roster.confirm_available(moment(0));
+    roster.confirm_available(moment(0), moment(0), &[]);
     feeds.full_page(7, Some(8), moment(WAY), &rows, &roster);
     let mut time = 0;
     while feeds.in_use() == Feed::Available {
@@ -95,7 +113,7 @@ fn no_status_is_older_because_changes_replace_another_feed() {
             }
             Request::Available { .. } => {
                 feeds.sent(Feed::Available);
-                roster.confirm_available(moment(time));
+                roster.confirm_available(moment(time), moment(time), &[]);
             }
             other => panic!("{other:?}"),
         }
@@ -125,12 +143,12 @@ fn changes_replace_no_feed_that_was_given_up_before_they_cover_everybody() {
         let now = moment(2 * PERIOD);
         if let Some(why) = gives_up {
             if why != GivenUp::Failed {
-                roster.confirm_available(moment(PERIOD));
+                roster.confirm_available(moment(PERIOD), moment(PERIOD), &[]);
             }
             let taken = feeds.give_up(Feed::Available, why, &roster, now);
             feeds.confirm(&taken, None, &mut roster);
         } else {
-            roster.confirm_available(moment(PERIOD));
+            roster.confirm_available(moment(PERIOD), moment(PERIOD), &[]);
             feeds.set_needs_reasons(true, &roster, now);
         }
         assert_eq!(feeds.in_use(), Feed::Sweep);
@@ -182,7 +200,7 @@ fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
                 feeds.confirm(&taken, None, &mut roster);
             }
             Request::Available { .. } => {
-                roster.confirm_available(moment(time));
+                roster.confirm_available(moment(time), moment(time), &[]);
                 time += 7 * NEXT;
                 feeds.sent(Feed::Available);
             }
@@ -200,7 +218,7 @@ fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
 #[test]
 fn a_new_ready_status_is_not_known_before_its_agents_are_listed() {
     let (mut feeds, mut roster) = (Feeds::default(), Roster::new(1));
-    roster.confirm_available(moment(0));
+    roster.confirm_available(moment(0), moment(0), &[]);
     feeds.set_ready_statuses(vec![ready(1), ready(2)], &mut roster, moment(0));
     let known = roster.confirmed().available;
     assert_eq!(known, Some(moment(0)), "an earlier task filtered by them");

@@ -34,7 +34,8 @@ enum Change {
     Dated(u64, Vec<(usize, usize)>),
     Whole,
     Changes,
-    Available(Vec<usize>),
+    /// A reading of the lists of available agents, without these agents, and with others who may have slipped.
+    Available(Vec<usize>, Vec<usize>),
     ForgetSweeps,
     ForgetQueue(usize),
     Swap,
@@ -47,13 +48,14 @@ fn any_change() -> impl Strategy<Value = Change> {
     let polled = prop::collection::vec((0..NAMES.len(), status.clone(), any::<bool>()), 0..5);
     let listed = prop::collection::vec((0..NAMES.len(), status), 0..5);
     let dated = (0..40_u64, listed.clone());
+    let names = || prop::collection::vec(0..NAMES.len(), 0..3);
     prop_oneof![
         4 => (0..2_usize, polled).prop_map(|(queue, rows)| Change::Poll(queue, rows)),
         4 => listed.prop_map(Change::Page),
         2 => dated.prop_map(|(ago, rows)| Change::Dated(ago, rows)),
         1 => Just(Change::Whole),
         2 => Just(Change::Changes),
-        2 => prop::collection::vec(0..NAMES.len(), 0..3).prop_map(Change::Available),
+        2 => (names(), names()).prop_map(|(gone, slipped)| Change::Available(gone, slipped)),
         1 => Just(Change::ForgetSweeps),
         1 => (0..2_usize).prop_map(Change::ForgetQueue),
         1 => Just(Change::Swap),
@@ -100,13 +102,14 @@ fn apply(roster: &mut Roster, change: Change, now: Moment) {
         }
         Change::Whole => roster.swept(now.earlier(Duration::from_secs(30))),
         Change::Changes => roster.confirm_changes(now.earlier(Duration::from_secs(20)), now),
-        Change::Available(gone) => {
-            let gone: Vec<_> = gone
-                .iter()
-                .map(|name| AgentId(NAMES[*name].into()))
-                .collect();
-            roster.confirm_gone(now, &gone);
-            roster.confirm_available(now);
+        Change::Available(gone, slipped) => {
+            let ids = |names: Vec<usize>| -> Vec<_> {
+                let names = names.into_iter();
+                names.map(|name| AgentId(NAMES[name].into())).collect()
+            };
+            roster.confirm_gone(now, &ids(gone));
+            let before = now.earlier(Duration::from_secs(10));
+            roster.confirm_available(now, before, &ids(slipped));
         }
         Change::ForgetSweeps => roster.forget_sweeps(),
         Change::ForgetQueue(queue) => roster.forget_queue(queue),
@@ -141,7 +144,13 @@ fn plain_join(
     });
     let seen = |polled: &Agent| newest(polled).map_or(membership.as_of, |newest| newest.at);
     let logged_in = polled().filter(|polled| polled.queue_logged_in);
-    let availability = |polled: &Arc<Agent>| roster.omissions.availability(seen(polled)).boot;
+    let availability = |polled: &Arc<Agent>| {
+        let person = roster.people.get(&polled.id).unwrap();
+        match person.has_slipped {
+            true => roster.omissions.status(seen(polled)).boot,
+            false => roster.omissions.availability(seen(polled)).boot,
+        }
+    };
     let of_seats = logged_in.map(availability).min();
     let of_seats = of_seats.or_else(|| polled().map(availability).min());
     let of_all = polled().map(|polled| roster.omissions.status(seen(polled)).boot);
@@ -196,7 +205,7 @@ fn a_count_without_anyone_logged_in_is_as_old_as_the_last_look_at_who_is_availab
     let mut roster = Roster::new(2);
     let logged_out = vec![(0, 0, false), (1, 1, false)];
     apply(&mut roster, Change::Poll(0, logged_out), at(0));
-    roster.confirm_available(at(100));
+    roster.confirm_available(at(100), at(100), &[]);
     let joined = roster.join(0).unwrap();
     assert_eq!((joined.as_of, joined.everybody_as_of), (at(100), at(0)));
 }
