@@ -37,6 +37,10 @@ const MAX_ACCIDENTS: u32 = 1;
 /// Sweeps are distrusted if more than this percentage of comparisons contradict them.
 const MAX_PERCENT: u32 = 20;
 
+/// The same for comparisons of which a row shows the agent as available. A list that hides the available agents is right about all others, who are
+/// most. If dates stand still, a fifth of them may have changed since a look some seconds ago.
+const MAX_PERCENT_OF_AVAILABLE: u32 = 50;
+
 /// After this many comparisons, older ones count half.
 const MEMORY: u32 = 200;
 
@@ -92,9 +96,18 @@ pub struct Sweep {
     begun: Option<Moment>,
     kept: Vec<Sighting>,
     missing: Missing,
-    compared: u32,
-    contradicted: u32,
+    /// All comparisons, …
+    compared: Comparisons,
+    /// … and those of which a row shows the agent as available.
+    compared_available: Comparisons,
     present: Present,
+}
+
+/// How many rows were compared, and how many contradicted each other.
+#[derive(Debug, Default)]
+struct Comparisons {
+    all: u32,
+    contradicted: u32,
 }
 
 impl Sweep {
@@ -133,7 +146,6 @@ impl Sweep {
     /// Compares a poll of a queue with the sweeps. Call it before the roster takes the poll.
     pub fn compare(&mut self, agents: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
         self.present.learn(agents, as_of);
-        let ahead = self.present.ahead();
         let swept = |agent: &Agent| {
             roster
                 .newest(&agent.id)
@@ -145,9 +157,11 @@ impl Sweep {
             .iter()
             .filter_map(|agent| swept(agent).map(|sighting| (sighting, agent)))
             .collect();
-        self.weigh(pairs.iter().map(|(sighting, agent)| {
-            contradict((&sighting.agent, sighting.at), (agent, as_of), ahead)
-        }))
+        self.weigh(
+            pairs
+                .iter()
+                .map(|(sighting, agent)| ((&*sighting.agent, sighting.at), (*agent, as_of))),
+        )
     }
 
     /// Returns whether a whole sweep agreed with the polls.
@@ -196,35 +210,66 @@ impl Sweep {
 
     /// Compares the first sweep with the polls before it.
     fn first_comparison(&mut self, roster: &Roster) -> Option<Doubt> {
-        let ahead = self.present.ahead();
         let polled = |swept: &Sighting| roster.newest(&swept.agent.id).cloned();
         let pairs: Vec<_> = self
             .kept
             .iter()
             .filter_map(|swept| polled(swept).map(|polled| (polled, swept.clone())))
             .collect();
-        self.weigh(pairs.iter().map(|(polled, swept)| {
-            contradict((&polled.agent, polled.at), (&swept.agent, swept.at), ahead)
-        }))
+        self.weigh(
+            pairs
+                .iter()
+                .map(|(polled, swept)| ((&*polled.agent, polled.at), (&*swept.agent, swept.at))),
+        )
     }
 
-    fn weigh(&mut self, comparisons: impl Iterator<Item = Option<bool>>) -> Option<Doubt> {
-        for contradicted in comparisons.flatten() {
-            self.compared += 1;
-            self.contradicted += u32::from(contradicted);
+    /// Compares two rows of each agent, the first read before the second.
+    fn weigh<'a>(
+        &mut self,
+        pairs: impl Iterator<Item = ((&'a Agent, Moment), (&'a Agent, Moment))>,
+    ) -> Option<Doubt> {
+        let ahead = self.present.ahead();
+        for (first, second) in pairs {
+            let Some(contradicted) = contradict(first, second, ahead) else {
+                continue;
+            };
+            self.compared.add(contradicted);
+            if [first, second]
+                .map(|(row, _)| row.available)
+                .contains(&Some(true))
+            {
+                self.compared_available.add(contradicted);
+            }
         }
-        let doubt = self.contradicted > MAX_ACCIDENTS
-            && self.contradicted * 100 >= self.compared * MAX_PERCENT;
-        if self.compared > MEMORY {
-            self.compared /= 2;
-            self.contradicted /= 2;
-        }
+        let doubt = self.compared.contradict(MAX_PERCENT)
+            || self.compared_available.contradict(MAX_PERCENT_OF_AVAILABLE);
+        self.compared.fade();
+        self.compared_available.fade();
         doubt.then_some(Doubt::Contradicted)
     }
 
     /// Returns the members who are missing from the last whole sweep. Their queues should be polled soon.
     pub fn missed(&self) -> impl Iterator<Item = &AgentId> {
         self.missing.agents()
+    }
+}
+
+impl Comparisons {
+    fn add(&mut self, contradicted: bool) {
+        self.all += 1;
+        self.contradicted += u32::from(contradicted);
+    }
+
+    /// Returns whether at least this percentage contradict, and more than may be accidents.
+    fn contradict(&self, percent: u32) -> bool {
+        self.contradicted > MAX_ACCIDENTS && self.contradicted * 100 >= self.all * percent
+    }
+
+    fn fade(&mut self) {
+        if self.all > MEMORY {
+            self.all /= 2;
+            self.contradicted /= 2;
+        }
     }
 }
 

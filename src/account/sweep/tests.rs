@@ -145,6 +145,41 @@ fn a_first_sweep_that_contradicts_the_polls_is_dropped() {
 }
 
 #[test]
+fn a_list_that_is_wrong_only_about_the_few_available_agents_is_dropped() {
+    let rows = |all: usize, free: usize, status: &str| {
+        let mut rows = people(all, "On a Call");
+        rows[..free].clone_from_slice(&people(free, status));
+        rows
+    };
+    for (all, free, status) in [
+        (30, 2, "Not Available"),
+        (120, 15, "Not Available"),
+        (120, 15, "Lunch"),
+        (600, 60, "On a Call"),
+    ] {
+        // Before it is used, …
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, rows(all, free, "Available"));
+        let verdict = judge.sweep(10, rows(all, free, status));
+        assert_eq!(verdict, Verdict::Doubted(Doubt::Contradicted));
+        // … and if it becomes so later, by the next poll.
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, rows(all, free, "Available"));
+        let verdict = judge.sweep(10, rows(all, free, "Available"));
+        assert_eq!(verdict, Verdict::Taken);
+        judge.sweep(20, rows(all, free, status));
+        let doubt = judge.poll(0, 22, rows(all, free, "Available"));
+        assert_eq!(doubt, Some(Doubt::Contradicted));
+    }
+    // A few who changed although their dates stand still are none.
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, rows(100, 20, "Available"));
+    let mut changed = rows(100, 20, "Available");
+    changed[..5].clone_from_slice(&people(5, "On a Call"));
+    assert_eq!(judge.sweep(10, changed), Verdict::Taken);
+}
+
+#[test]
 fn a_poll_that_contradicts_a_trusted_sweep_is_noticed() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));

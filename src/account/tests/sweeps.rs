@@ -119,6 +119,22 @@ async fn a_stale_list_is_noticed_before_any_of_it_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_hides_those_who_are_available_is_noticed_where_they_are_few() {
+    for (queues, agents) in [(6, 120), (12, 600)] {
+        let mut setting = Setting::new(WorldSettings {
+            queues,
+            agents,
+            ..WorldSettings::lively()
+        });
+        setting.sweep = SweepQuirk::Stale;
+        let fixture = setting.start();
+        sleep(10 * MINUTE).await;
+        assert_eq!(fixture.distrusted(), 1, "{queues} queues");
+        assert!(!fixture.health.borrow().sweeps);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn polls_reveal_a_list_that_becomes_stale_later() {
     let fixture = still(20, 60).start();
     let ready = fixture.status("Available");
