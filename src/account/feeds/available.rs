@@ -59,10 +59,8 @@ pub enum Step {
         listed: usize,
         /// The agents who were available before.
         gone: Vec<AgentId>,
-        /// The agents who may have slipped between two pages. They were on the last reading, …
+        /// The agents who may have slipped between two pages.
         slipped: Vec<AgentId>,
-        /// … which began then.
-        before: Moment,
     },
     /// The list does not fit the known statuses, or some row cannot be read. It says nothing about agents who are not on it.
     Misfit,
@@ -235,7 +233,6 @@ impl Available {
         let place = |id: &AgentId| reading.places.get(id).copied();
         let slipped = slipped(&self.order, place, is_edge);
         let (slipped, gone): (Vec<_>, Vec<_>) = absent.partition(|id| slipped.contains(id));
-        let before = self.read.unwrap_or(as_of);
         (self.read, self.order) = (Some(as_of), reading.order);
         let agents = reading.places.into_keys().collect();
         if let Some(high) = reading.high.max(self.last.high()) {
@@ -250,7 +247,6 @@ impl Available {
             listed,
             gone,
             slipped,
-            before,
         }
     }
 

@@ -227,7 +227,6 @@ impl Feeds {
                 listed,
                 gone,
                 slipped,
-                before,
             } => {
                 self.choice.proved(Feed::Available);
                 (self.known_available, self.counted_at) = (listed, Some(now));
@@ -235,7 +234,6 @@ impl Feeds {
                     as_of,
                     gone,
                     slipped,
-                    before,
                 }
             }
             available::Step::Failed => self.give_up(Feed::Available, GivenUp::Failed, roster, now),
@@ -266,12 +264,10 @@ impl Feeds {
                 as_of,
                 gone,
                 slipped,
-                before,
             } => {
-                let (as_of, before) = (earlier(*as_of, lag), earlier(*before, lag));
+                let as_of = earlier(*as_of, lag);
                 roster.confirm_gone(as_of, gone);
-                let all = if slipped.is_empty() { as_of } else { before };
-                roster.confirm_available(as_of, all, slipped);
+                roster.confirm_available(as_of, slipped.clone());
             }
             Taken::GivenUp(Feed::Delta, GivenUp::Doubted(doubt)) => {
                 roster.forget_changes();

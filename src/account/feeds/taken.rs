@@ -19,10 +19,8 @@ pub enum Taken {
         as_of: Moment,
         /// The agents who were available before.
         gone: Vec<AgentId>,
-        /// The agents who may have slipped between two pages. They are known as of the reading before, …
+        /// The agents who may have slipped between two pages. They are known as of their last rows.
         slipped: Vec<AgentId>,
-        /// … which began then.
-        before: Moment,
     },
     /// The feed is given up for a while.
     GivenUp(Feed, GivenUp),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Listed, Membership, Roster, Source, later};
+use super::{Listed, Roster, Source, earlier, later};
 use crate::{
     clock::Moment,
     model::{
@@ -80,29 +80,42 @@ impl Roster {
         }
     }
 
-    /// Records a complete list of available agents as of `as_of`. The list says nothing about the agents who may have slipped between two of its
-    /// pages; they were on the list before, and `all` are known as of that one.
-    pub fn confirm_available(&mut self, as_of: Moment, all: Moment, slipped: &[AgentId]) {
+    /// Records a complete list of available agents as of `as_of`. It says nothing about the agents who may have slipped between two of its pages: they
+    /// are known as of their last rows.
+    pub fn confirm_available(&mut self, as_of: Moment, slipped: Vec<AgentId>) {
         let known = self.omissions.available;
-        let is_newer = known.is_none_or(|known| as_of.boot > known.settled.boot);
+        let rows = slipped.iter().filter_map(|id| self.newest(id));
+        let oldest = rows.map(|row| row.at).min_by_key(|at| at.boot);
+        let all = earlier(as_of, oldest);
         self.omissions.available = Some(Lists {
             all: known.map_or(all, |known| later(known.all, all)),
             settled: known.map_or(as_of, |known| later(known.settled, as_of)),
         });
         // Otherwise the earlier list, with its doubts, still says more.
-        if is_newer {
-            let people = self.people.values_mut();
-            people.for_each(|person| person.has_slipped = false);
-            let queues = self.queues.iter_mut().flatten();
-            queues.for_each(Membership::settle);
+        if known.is_none_or(|known| as_of.boot > known.settled.boot) {
+            self.settle_all();
         }
-        for id in slipped {
-            let (_, person) = self.people.meet(id);
-            person.has_slipped = true;
-            for Listed { queue, row } in &person.queues {
-                if let Some(membership) = &mut self.queues[*queue] {
-                    membership.slip(*row);
-                }
+        for id in &slipped {
+            self.set_slipped(id, true);
+        }
+        self.slipped.extend(slipped);
+    }
+
+    /// Ends the doubt about all agents who may have slipped.
+    fn settle_all(&mut self) {
+        for id in std::mem::take(&mut self.slipped) {
+            self.set_slipped(&id, false);
+        }
+    }
+
+    fn set_slipped(&mut self, id: &AgentId, yes: bool) {
+        let Some(person) = self.people.get_mut(id) else {
+            return;
+        };
+        person.has_slipped = yes;
+        for Listed { queue, row } in &person.queues {
+            if let Some(membership) = &mut self.queues[*queue] {
+                membership.set_slipped(*row, yes);
             }
         }
     }
@@ -119,6 +132,8 @@ impl Roster {
 
     /// Applies what an earlier task or another node [knew](Self::confirmed), instead of what was known here.
     pub fn recall_confirmed(&mut self, confirmed: Confirmed) {
+        // It counts all agents as known as of the same moment.
+        self.settle_all();
         self.swept = confirmed.everybody;
         self.omissions = Omissions {
             changes: None,

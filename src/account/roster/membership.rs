@@ -144,19 +144,12 @@ impl Membership {
         }
     }
 
-    /// Records that the last list of available agents may have hidden the member in this row of the poll.
-    pub(super) fn slip(&mut self, row: usize) {
+    /// Records whether the last list of available agents may have hidden the member in this row of the poll.
+    pub(super) fn set_slipped(&mut self, row: usize, yes: bool) {
         if let Some(member) = self.members.get_mut(row) {
-            member.has_slipped = true;
+            member.has_slipped = yes;
             self.oldest = None;
         }
-    }
-
-    /// Records that the last list of available agents has hidden no member.
-    pub(super) fn settle(&mut self) {
-        let members = self.members.iter_mut();
-        members.for_each(|member| member.has_slipped = false);
-        self.oldest = None;
     }
 
     /// Returns whether each member was seen at this moment or later, or not since `swept`.

@@ -81,6 +81,8 @@ pub struct Roster {
     /// When agents who have left were last removed.
     tidied: Option<Moment>,
     omissions: Omissions,
+    /// The agents whom the last list of available agents may have hidden between two pages.
+    slipped: Vec<AgentId>,
     /// The time of the newest row that was recalled with that of a confirmation, perhaps. Until later looks, rows may be older than such times.
     recalled: Option<Moment>,
     /// What rows share memory with that come from an earlier task, or from another node.
@@ -103,6 +105,7 @@ impl Roster {
             stays: Vec::new(),
             tidied: None,
             omissions: Omissions::default(),
+            slipped: Vec::new(),
             recalled: None,
             pattern: Pattern::default(),
             differs: Differs::default(),

@@ -34,6 +34,10 @@ impl People {
         self.known.get(*self.places.get(id)?)
     }
 
+    pub(super) fn get_mut(&mut self, id: &AgentId) -> Option<&mut Person> {
+        self.known.get_mut(*self.places.get(id)?)
+    }
+
     /// Returns the person at a place.
     pub(super) fn at(&self, place: usize) -> Option<&Person> {
         self.known.get(place)

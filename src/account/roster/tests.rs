@@ -662,7 +662,7 @@ proptest! {
 fn a_kept_answer_makes_nobody_available_whom_a_later_list_lacked() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 1, vec![since("a", "Lunch", -60)]);
-    roster.confirm_available(at(20), at(20), &[]);
+    roster.confirm_available(at(20), Vec::new());
     let available = |roster: &mut Roster| {
         let joined = roster.join(0).unwrap();
         (joined.agents[0].available, joined.as_of)

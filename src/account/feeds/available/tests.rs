@@ -110,7 +110,6 @@ fn each_ready_status_has_its_own_list() {
             listed: 20,
             gone: Vec::new(),
             slipped: Vec::new(),
-            before: at(10),
         }
     );
 }

@@ -99,7 +99,7 @@ fn no_status_is_older_because_changes_replace_another_feed() {
     let absent = agent("absent", "Absent", STATUSES[1]);
     let id = absent.id.clone();
     roster.poll(0, moment(0), Duration::ZERO, true, vec![absent]);
-    roster.confirm_available(moment(0), moment(0), &[]);
+    roster.confirm_available(moment(0), Vec::new());
     feeds.full_page(7, Some(8), moment(WAY), &rows, &roster);
     let mut time = 0;
     while feeds.in_use() == Feed::Available {
@@ -113,7 +113,7 @@ fn no_status_is_older_because_changes_replace_another_feed() {
             }
             Request::Available { .. } => {
                 feeds.sent(Feed::Available);
-                roster.confirm_available(moment(time), moment(time), &[]);
+                roster.confirm_available(moment(time), Vec::new());
             }
             other => panic!("{other:?}"),
         }
@@ -143,12 +143,12 @@ fn changes_replace_no_feed_that_was_given_up_before_they_cover_everybody() {
         let now = moment(2 * PERIOD);
         if let Some(why) = gives_up {
             if why != GivenUp::Failed {
-                roster.confirm_available(moment(PERIOD), moment(PERIOD), &[]);
+                roster.confirm_available(moment(PERIOD), Vec::new());
             }
             let taken = feeds.give_up(Feed::Available, why, &roster, now);
             feeds.confirm(&taken, None, &mut roster);
         } else {
-            roster.confirm_available(moment(PERIOD), moment(PERIOD), &[]);
+            roster.confirm_available(moment(PERIOD), Vec::new());
             feeds.set_needs_reasons(true, &roster, now);
         }
         assert_eq!(feeds.in_use(), Feed::Sweep);
@@ -200,7 +200,7 @@ fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
                 feeds.confirm(&taken, None, &mut roster);
             }
             Request::Available { .. } => {
-                roster.confirm_available(moment(time), moment(time), &[]);
+                roster.confirm_available(moment(time), Vec::new());
                 time += 7 * NEXT;
                 feeds.sent(Feed::Available);
             }
@@ -218,7 +218,7 @@ fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
 #[test]
 fn a_new_ready_status_is_not_known_before_its_agents_are_listed() {
     let (mut feeds, mut roster) = (Feeds::default(), Roster::new(1));
-    roster.confirm_available(moment(0), moment(0), &[]);
+    roster.confirm_available(moment(0), Vec::new());
     feeds.set_ready_statuses(vec![ready(1), ready(2)], &mut roster, moment(0));
     let known = roster.confirmed().available;
     assert_eq!(known, Some(moment(0)), "an earlier task filtered by them");

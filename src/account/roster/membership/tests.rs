@@ -10,6 +10,7 @@ use crate::{
     fixtures::{agent, at},
     model::{
         agent::AgentId,
+        known::Confirmed,
         names::{Names, Status},
     },
 };
@@ -34,8 +35,10 @@ enum Change {
     Dated(u64, Vec<(usize, usize)>),
     Whole,
     Changes,
-    /// A reading of the lists of available agents, without these agents, and with others who may have slipped.
-    Available(Vec<usize>, Vec<usize>),
+    /// A reading of the lists of available agents some seconds ago, without these agents, and with others who may have slipped.
+    Available(u64, Vec<usize>, Vec<usize>),
+    /// Another node leads from now on.
+    Follows,
     ForgetSweeps,
     ForgetQueue(usize),
     Swap,
@@ -55,7 +58,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         2 => dated.prop_map(|(ago, rows)| Change::Dated(ago, rows)),
         1 => Just(Change::Whole),
         2 => Just(Change::Changes),
-        2 => (names(), names()).prop_map(|(gone, slipped)| Change::Available(gone, slipped)),
+        2 => (0..20_u64, names(), names()).prop_map(|(ago, gone, slipped)| Change::Available(ago, gone, slipped)),
+        1 => Just(Change::Follows),
         1 => Just(Change::ForgetSweeps),
         1 => (0..2_usize).prop_map(Change::ForgetQueue),
         1 => Just(Change::Swap),
@@ -102,15 +106,15 @@ fn apply(roster: &mut Roster, change: Change, now: Moment) {
         }
         Change::Whole => roster.swept(now.earlier(Duration::from_secs(30))),
         Change::Changes => roster.confirm_changes(now.earlier(Duration::from_secs(20)), now),
-        Change::Available(gone, slipped) => {
+        Change::Available(ago, gone, slipped) => {
             let ids = |names: Vec<usize>| -> Vec<_> {
                 let names = names.into_iter();
                 names.map(|name| AgentId(NAMES[name].into())).collect()
             };
             roster.confirm_gone(now, &ids(gone));
-            let before = now.earlier(Duration::from_secs(10));
-            roster.confirm_available(now, before, &ids(slipped));
+            roster.confirm_available(now.earlier(Duration::from_secs(ago)), ids(slipped));
         }
+        Change::Follows => roster.recall_confirmed(roster.confirmed()),
         Change::ForgetSweeps => roster.forget_sweeps(),
         Change::ForgetQueue(queue) => roster.forget_queue(queue),
         Change::Swap => roster.rearrange(&[Some(1), Some(0)]),
@@ -201,11 +205,32 @@ fn assert_joined(roster: &mut Roster) {
 }
 
 #[test]
+fn a_node_that_follows_again_doubts_nobody_whom_its_leader_knows() {
+    let mut roster = Roster::new(1);
+    roster.poll(
+        0,
+        at(0),
+        Duration::ZERO,
+        true,
+        vec![row(0, 0, true), row(1, 1, true)],
+    );
+    roster.confirm_available(at(20), vec![AgentId(NAMES[0].into())]);
+    assert_eq!(roster.join(0).unwrap().as_of, at(0));
+    // The other nodes learn of one moment for all.
+    assert_eq!(roster.confirmed().available, Some(at(0)));
+    roster.recall_confirmed(Confirmed {
+        everybody: None,
+        available: Some(at(40)),
+    });
+    assert_eq!(roster.join(0).unwrap().as_of, at(40));
+}
+
+#[test]
 fn a_count_without_anyone_logged_in_is_as_old_as_the_last_look_at_who_is_available() {
     let mut roster = Roster::new(2);
     let logged_out = vec![(0, 0, false), (1, 1, false)];
     apply(&mut roster, Change::Poll(0, logged_out), at(0));
-    roster.confirm_available(at(100), at(100), &[]);
+    roster.confirm_available(at(100), Vec::new());
     let joined = roster.join(0).unwrap();
     assert_eq!((joined.as_of, joined.everybody_as_of), (at(100), at(0)));
 }

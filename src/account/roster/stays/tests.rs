@@ -96,7 +96,7 @@ fn an_agent_missing_from_the_available_ones_ends_no_stay() {
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 5, ann("Available", 0));
     roster.confirm_gone(at(30), &[AgentId("ann".into())]);
-    roster.confirm_available(at(30), at(30), &[]);
+    roster.confirm_available(at(30), Vec::new());
     let stay = roster.stay(&AgentId("ann".into())).unwrap().stay;
     assert_eq!((stay.status(), stay.is_available()), ("Available", true));
     list(&mut roster, 40, ann("Post Call", 28));
@@ -116,7 +116,7 @@ fn a_stay_lasts_for_an_agent_who_is_not_on_a_list_of_changes() {
     roster.confirm_changes(at(3), at(17));
     assert_eq!(known(&roster), (at(17).boot, at(17).boot));
     // As of then it is only known that Ann is not available.
-    roster.confirm_available(at(18), at(18), &[]);
+    roster.confirm_available(at(18), Vec::new());
     assert_eq!(known(&roster), (at(17).boot, at(18).boot));
     roster.forget_changes();
     assert_eq!(known(&roster), (at(5).boot, at(18).boot));

@@ -102,7 +102,7 @@ fn rows_that_are_taken_back_leave_no_queue_as_new_as_a_list_that_they_came_with(
     let mut roster = Roster::new(1);
     poll(&mut roster, 0, 0, vec![agent("a", "a", "Available")]);
     see(&mut roster, 100, vec![agent("a", "a", "Lunch")]);
-    roster.confirm_available(at(105), at(105), &[]);
+    roster.confirm_available(at(105), Vec::new());
     let mut next = successor(&roster, 1, false);
     next.recall_confirmed(roster.confirmed());
     assert_eq!(next.join(0).unwrap().as_of, at(105));
