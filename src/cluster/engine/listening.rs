@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, future::select_ok};
+use futures_util::{FutureExt as _, StreamExt as _, future::select_ok};
 use redis::{Client, Msg, aio::PubSub};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +20,9 @@ const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 const PING: Duration = Duration::from_millis(100);
 
 /// How long the engine may take for a sign. Then the connection hangs.
-const PONG: Duration = Duration::from_secs(2);
+const PONG: Duration = Duration::from_secs(3);
 
-/// Until the last sign was asked for so long ago, messages come at once. It is less than any node waits for an answer.
+/// Until the last sign was asked for so long ago, messages come at once. A call waits longer for its seat.
 const IN_TIME: Duration = Duration::from_millis(200);
 
 /// How often Sentinels are asked for the master. After a planned failover, the old master acknowledges writes for 11 s, and they are lost.
@@ -139,36 +139,49 @@ impl RedisEngine {
         clock: &dyn Clock,
     ) -> Result<(), EngineError> {
         let silent = |_| EngineError::Silent;
-        // The engine got all messages that come next after that moment.
-        let mut sign = clock.now().boot;
         let listening = timeout(CONNECT, self.subscription());
         let (mut sink, mut messages) = listening.await.map_err(silent)??.split();
         let mine = format!("{}:node:{node}", self.prefix);
-        sink.subscribe(mine.as_str()).await?;
-        for kind in ["bell", "ask"] {
-            sink.psubscribe(format!("{}:{kind}:*", self.prefix)).await?;
-        }
+        let subscribed = timeout(CONNECT, async {
+            sink.subscribe(mine.as_str()).await?;
+            sink.psubscribe(format!("{}:bell:*", self.prefix)).await
+        });
+        subscribed.await.map_err(silent)??;
+        // When a sign was last asked for, by both clocks. The engine got all questions that come next after that moment.
+        let asking = || (clock.now().boot, Instant::now());
+        let mut sign = asking();
+        let asks = sink.psubscribe(format!("{}:ask:*", self.prefix));
+        timeout(CONNECT, asks).await.map_err(silent)??;
+        // A process that is too busy to listen reads the log within a second anyway.
+        let hear = |message: &Msg, (sign, _)| {
+            let after = sent_after(sign, clock.now().boot);
+            let _ = heard.try_send(self.read_message(message, after));
+        };
         loop {
+            // Not counted from the answer: on a slow link, the next sign would be later still.
+            let due = sign.1 + PING;
             let pinged = async {
-                sleep(PING).await;
-                let asked = clock.now().boot;
+                sleep_until(due).await;
+                let asked = asking();
                 let () = timeout(PONG, sink.ping()).await.map_err(silent)??;
                 Ok::<_, EngineError>(asked)
             };
             tokio::pin!(pinged);
-            sign = loop {
+            let asked = loop {
                 tokio::select! {
-                    // Messages that came before the next sign come first.
                     biased;
                     message = messages.next() => {
                         let message = message.ok_or(EngineError::Silent)?;
-                        let after = sent_after(sign, clock.now().boot);
-                        // A process that is too busy to listen reads the log within a second anyway.
-                        let _ = heard.try_send(self.read_message(&message, after));
+                        hear(&message, sign);
                     }
                     asked = &mut pinged => break asked?,
                 }
             };
+            // Messages that came before this sign are as old as the last one.
+            while let Some(message) = messages.next().now_or_never() {
+                hear(&message.ok_or(EngineError::Silent)?, sign);
+            }
+            sign = asked;
         }
     }
 

@@ -7,9 +7,10 @@ use super::{
     trial::TRIAL,
 };
 
-/// All commands that openseat uses with keys, each as a call for [`KEY`] that does no harm. Most are errors there, which come after a look at the
+/// All commands that openseat uses, each as a call for [`KEY`] that does no harm. Most are errors there, which come after a look at the
 /// rights.
-const CALLS: [&[&str]; 13] = [
+const CALLS: [&[&str]; 14] = [
+    &["PING"],
     &["GET", KEY],
     &["SET", KEY, "1"],
     &["HGET", KEY, "1"],
