@@ -66,6 +66,8 @@ pub struct Status {
     pub refusal: Option<Arc<EngineRefusal>>,
     /// Whether this node leads the account.
     pub leads: bool,
+    /// Whether it goes on without the engine.
+    pub is_alone: bool,
     /// The current epoch.
     pub epoch: u64,
     /// When this node had last read the whole log.

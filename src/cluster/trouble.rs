@@ -14,6 +14,9 @@ const UP_TO_DATE: Duration = Duration::from_secs(2);
 /// How many nodes a line names; the others are counted.
 const NAMED_NODES: usize = 16;
 
+/// What the node does that may go on without the engine.
+const ALONE: &str = "so this node goes on alone, with three quarters of the hour's requests";
+
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trouble {
@@ -21,6 +24,8 @@ pub enum Trouble {
     NoAnswer,
     /// The engine answers, but refuses what openseat needs.
     Refused(Arc<EngineRefusal>),
+    /// The engine cannot be used, and this node goes on without it. What the engine refuses, if it answers.
+    Alone(Option<Arc<EngineRefusal>>),
     /// The engine answers, but no living node has the lease.
     NoLeader,
     /// Another node leads, but this one cannot keep up.
@@ -36,6 +41,7 @@ impl Status {
         };
         match self {
             Status { asked: false, .. } => None,
+            Status { is_alone: true, .. } => Some(Trouble::Alone(self.refusal.clone())),
             Status { up: false, .. } => Some(match &self.refusal {
                 Some(refusal) => Trouble::Refused(Arc::clone(refusal)),
                 None => Trouble::NoAnswer,
@@ -93,10 +99,10 @@ impl Trouble {
     /// Returns what to do.
     pub fn advice(&self) -> &'static str {
         match self {
-            Trouble::NoAnswer => {
+            Trouble::NoAnswer | Trouble::Alone(None) => {
                 "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and recovers by itself"
             }
-            Trouble::Refused(refusal) => refusal.advice,
+            Trouble::Refused(refusal) | Trouble::Alone(Some(refusal)) => refusal.advice,
             Trouble::NoLeader => {
                 "after a failure another node leads within `lease` + 2 s; if this lasts longer, the log of each node says why it does not lead"
             }
@@ -112,6 +118,12 @@ impl fmt::Display for Trouble {
         f.write_str(match self {
             Trouble::Refused(refusal) => {
                 return write!(f, "the cluster cannot be used: {}", refusal.said);
+            }
+            Trouble::Alone(Some(refusal)) => {
+                return write!(f, "the cluster cannot be used, {ALONE}: {}", refusal.said);
+            }
+            Trouble::Alone(None) => {
+                return write!(f, "the cluster's engine does not answer, {ALONE}");
             }
             Trouble::NoAnswer => "the cluster's engine does not answer",
             Trouble::NoLeader => "no node of the cluster leads the account",

@@ -207,10 +207,10 @@ impl Task {
         let now = self.now().boot;
         let (leads, epoch) = (self.leads(), self.last_epoch.max(self.position.epoch));
         let holder = self.candidate.holder();
-        let living = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| !self.is_gone(node, now));
+        let is_alone = self.company.is_alone;
+        // Without the engine, this node sees no nodes.
+        let is_seen = |node: &Node| !is_alone && !self.is_gone(node, now);
+        let living = self.nodes.iter().filter(|(_, node)| is_seen(node));
         let status = |(id, node): (&String, &Node)| {
             let leads = holder.as_ref() == Some(id);
             NodeStatus {
@@ -220,13 +220,19 @@ impl Task {
                 behind: if leads { 0 } else { node.behind },
             }
         };
-        let mut nodes: Vec<_> = living.map(status).collect();
+        let own = is_alone.then(|| NodeStatus {
+            name: self.deps.name.clone(),
+            leads: true,
+            behind: 0,
+        });
+        let mut nodes: Vec<_> = living.map(status).chain(own).collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         let status = Status {
             asked: self.beats > 0,
             up: self.is_up,
             refusal: self.refusal.clone(),
             leads,
+            is_alone,
             epoch,
             up_to_date: self.engine_clock.up_to_date,
             nodes,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::cluster::member::Status;
 
 #[tokio::test(start_paused = true)]
 async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() {
@@ -19,6 +20,7 @@ async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() 
     sleep(3 * LEASE).await;
     assert!(named.member.leads() && !other.member.leads());
     assert_eq!(named.budget.usage().limit, 750);
+    says_that_it_is_alone(&named.member.status(), &fixture);
     fixture.sent();
     for _ in 0..10 {
         sleep(MINUTE).await;
@@ -36,12 +38,26 @@ async fn the_named_node_goes_on_without_the_engine_and_the_others_wait_for_it() 
         "the node knows what was spent"
     );
     assert_eq!(named.budget.usage().limit, 1000);
+    let status = named.member.status();
+    assert_eq!(status.nodes.len(), 2);
+    assert_eq!(status.trouble(fixture.clock.now()), None);
     // Nobody knows whether a node that cannot be seen goes on alone.
     drop(named);
     sleep(3 * LEASE).await;
     fixture.sent();
     sleep(MINUTE).await;
     assert!(!other.member.leads() && fixture.sent().is_empty());
+}
+
+/// Checks that this is the status of the node `two`, which leads without the engine.
+fn says_that_it_is_alone(status: &Status, fixture: &Fixture) {
+    assert!(!status.up);
+    assert_eq!(status.leader(), Some("two"));
+    assert_eq!(status.nodes.len(), 1, "{:?}", status.nodes);
+    let trouble = status.trouble(fixture.clock.now()).unwrap().to_string();
+    let told =
+        "does not answer, so this node goes on alone, with three quarters of the hour's requests";
+    assert!(trouble.ends_with(told), "{trouble}");
 }
 
 /// Returns how many different requests the mirrors in the engine have.
