@@ -164,13 +164,19 @@ impl Account {
         });
     }
 
-    /// Shows a fault while no node can lead. Once one can, what the leader said of faults before is shown again: it tells only changes.
+    /// Shows a fault while no node can lead, or this one cannot and no other does. Once one can, what the leader said of faults before is shown again:
+    /// it tells only changes.
     fn show_missing_leader(&mut self, member: &Member, status: &Status) {
         let now = self.deps.clock.now();
         let heard = status.up_to_date.map(|at| now.longest_since(at));
         // Unknown until the first command is answered or fails.
         let is_down = status.asked && !status.up && heard.is_none_or(|age| age > WORTH_SHOWING);
-        let fault = is_down.then(|| Arc::new(Fault::ClusterDown(status.refusal.clone())));
+        let refusal = match is_down {
+            true => status.refusal.clone(),
+            false => status.claim_refusal().cloned(),
+        };
+        let has_fault = is_down || refusal.is_some();
+        let fault = has_fault.then(|| Arc::new(Fault::ClusterDown(refusal)));
         // A leader may tell the same fault of its own.
         let was = std::mem::replace(&mut self.missing_leader, fault.clone());
         // A reload may have added queues since.
@@ -183,11 +189,11 @@ impl Account {
             at_work.shown.clone_from(&fault);
         }
         self.show_account_fault(fault.map(|fault| PresentFault { fault, since: now }));
-        if !is_down {
+        if !has_fault {
             member.repeat();
         }
-        // Another cause is in the engine's own line.
-        if was.is_some() != is_down {
+        // Another cause is in a line of its own.
+        if std::mem::replace(&mut self.is_engine_missing, is_down) != is_down {
             self.log_missing_leader(is_down, status);
         }
     }

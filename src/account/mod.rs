@@ -167,6 +167,8 @@ pub struct Account {
     failing_guests: BTreeSet<Arc<str>>,
     /// What the board shows of the cluster's engine while this node follows: why no node can lead.
     missing_leader: Option<Arc<Fault>>,
+    /// Whether that is because the cluster's engine cannot be used.
+    is_engine_missing: bool,
     /// Since when this node, while it follows, could not read some of the leader's rows, or asked for all of them again, in boot time.
     lacks_rows: Option<Duration>,
     feed_health: FeedHealth,
@@ -226,6 +228,7 @@ impl Account {
             kept_up_to: Passed::default(),
             failing_guests: BTreeSet::new(),
             missing_leader: None,
+            is_engine_missing: false,
             lacks_rows: None,
         };
         account.patient = account.count_patient();

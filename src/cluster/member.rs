@@ -64,6 +64,8 @@ pub struct Status {
     pub up: bool,
     /// What it refuses, if it answers but is not up.
     pub refusal: Option<Arc<EngineRefusal>>,
+    /// Why this node may not lead: another one has registered the account differently.
+    pub claim_refusal: Option<Arc<EngineRefusal>>,
     /// Whether this node leads the account.
     pub leads: bool,
     /// Whether it goes on without the engine.

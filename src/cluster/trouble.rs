@@ -22,7 +22,7 @@ const ALONE: &str = "so this node goes on alone, with three quarters of the hour
 pub enum Trouble {
     /// The engine does not answer.
     NoAnswer,
-    /// The engine answers, but refuses what openseat needs.
+    /// The engine answers, but refuses what openseat needs, such as an account that another node has registered differently.
     Refused(Arc<EngineRefusal>),
     /// The engine cannot be used, and this node goes on without it. What the engine refuses, if it answers.
     Alone(Option<Arc<EngineRefusal>>),
@@ -46,9 +46,18 @@ impl Status {
                 Some(refusal) => Trouble::Refused(Arc::clone(refusal)),
                 None => Trouble::NoAnswer,
             }),
-            _ if self.leader().is_none() => Some(Trouble::NoLeader),
+            _ if self.leader().is_none() => Some(match self.claim_refusal() {
+                Some(refusal) => Trouble::Refused(Arc::clone(refusal)),
+                None => Trouble::NoLeader,
+            }),
             _ => is_behind().then_some(Trouble::Behind),
         }
+    }
+
+    /// Returns why this node cannot lead the account, unless a node does: a refusal may then be out of date.
+    pub fn claim_refusal(&self) -> Option<&Arc<EngineRefusal>> {
+        let refusal = self.claim_refusal.as_ref();
+        refusal.filter(|_| self.leader().is_none())
     }
 
     /// Returns the name of the living node that leads.

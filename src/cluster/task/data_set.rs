@@ -1,12 +1,15 @@
 //! What this node has in the engine's data set: its claim to the account's key, and its mirror.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Task, replacement};
-use crate::cluster::{
-    codec,
-    command::{Command, Look, MAX_COUNT, Position, REGISTRY, Reply},
-    entry::Entry,
+use crate::{
+    cluster::{
+        codec,
+        command::{Command, Look, MAX_COUNT, Position, REGISTRY, Reply},
+        entry::Entry,
+    },
+    model::fault::EngineRefusal,
 };
 
 /// A leader claims again after so many looks, in case the register was lost. With a lease of 10 s these are five minutes. A node whose claim was
@@ -44,8 +47,26 @@ pub(super) struct Registration {
     pub(super) not_before: Duration,
     /// The claims that were last refused.
     refused: Vec<String>,
-    /// Whether a refused claim was logged since the last accepted one.
-    is_logged: bool,
+    /// Why this node has no claim; `None` since the last accepted one.
+    pub(super) refusal: Option<Arc<EngineRefusal>>,
+}
+
+/// Says why the claim with this number was refused, and what to do.
+fn refusal_of(number: usize) -> EngineRefusal {
+    let (said, advice) = match number {
+        1 => (
+            "another node of the cluster has this account (the same address and token) under another name or with another `budget`",
+            "give it the same ones on all nodes",
+        ),
+        _ => (
+            "another node of the cluster has an account of this name at another address or with another `budget`",
+            "give it the same address and `budget` on all nodes, or, if it is a different account, a different name",
+        ),
+    };
+    EngineRefusal {
+        said: said.to_owned(),
+        advice,
+    }
 }
 
 impl Task {
@@ -94,28 +115,21 @@ impl Task {
             }
             None => {}
         }
-        let is_logged = &mut self.registration.is_logged;
-        let was_logged = std::mem::replace(is_logged, refused.is_some());
-        if let Some(number) = refused.filter(|_| !was_logged) {
-            self.log_refused_claim(number);
-        }
-        match refused {
+        let refusal = refused.map(|number| Arc::new(refusal_of(number)));
+        let was = std::mem::replace(&mut self.registration.refusal, refusal);
+        match &self.registration.refusal {
             None => Claim::Granted,
-            Some(_) => Claim::Refused,
-        }
-    }
-
-    fn log_refused_claim(&self, number: usize) {
-        let account = &*self.deps.account;
-        match number {
-            1 => tracing::error!(
-                account,
-                "another node of the cluster has this account (the same address and token) under another name or with another `budget`, so this node does not poll it: give it the same ones on all nodes"
-            ),
-            _ => tracing::error!(
-                account,
-                "another node of the cluster has an account of this name at another address or with another `budget`, so this node does not poll it: give it the same address and `budget` on all nodes, or, if it is a different account, a different name"
-            ),
+            Some(refusal) => {
+                if was.is_none() {
+                    tracing::error!(
+                        account = &*self.deps.account,
+                        "{}, so this node does not poll it: {}",
+                        refusal.said,
+                        refusal.advice
+                    );
+                }
+                Claim::Refused
+            }
         }
     }
 

@@ -231,6 +231,7 @@ impl Task {
             asked: self.beats > 0,
             up: self.is_up,
             refusal: self.refusal.clone(),
+            claim_refusal: self.registration.refusal.clone(),
             leads,
             is_alone,
             epoch,

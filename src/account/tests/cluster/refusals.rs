@@ -1,7 +1,10 @@
 //! Tests an engine that answers, but refuses what a node needs.
 
 use super::*;
-use crate::cluster::trouble::Trouble;
+use crate::{
+    cluster::trouble::Trouble,
+    model::{digest::Digest, fault::FaultKind},
+};
 
 #[tokio::test(start_paused = true)]
 async fn while_the_engine_refuses_a_command_no_node_sends_and_all_say_which_and_what_to_do() {
@@ -43,4 +46,45 @@ async fn while_the_engine_refuses_a_command_no_node_sends_and_all_say_which_and_
         assert!(node.decide(&fixture, 0).reason.is_known());
         assert_eq!(node.member.status().trouble(fixture.clock.now()), None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_account_another_one_has_differently_says_so_everywhere() {
+    let (fixture, exchange) = fixture(1, 10);
+    let (logged, _guard) = crate::logged::listen();
+    let name = format!("name {}", Digest::new("main").short());
+    let others = BTreeMap::from([(name, "another".to_owned())]);
+    exchange.model.lock().unwrap().accounts = others;
+    let node = Running::start(&fixture, &exchange, "one");
+    sleep(MINUTE).await;
+    let now = fixture.clock.now();
+    assert_eq!(node.decide(&fixture, 0).reason, Reason::ClusterDown);
+    let trouble = node.member.status().trouble(now).unwrap();
+    let on_board = node.board.get(&fixture.keys[0]).unwrap().fault.clone();
+    let of_account = node.health.borrow().fault.clone().unwrap().fault;
+    for (said, advice) in [
+        (trouble.to_string(), trouble.advice().to_owned()),
+        (
+            on_board.as_ref().unwrap().message(now),
+            on_board.unwrap().advice(),
+        ),
+        (of_account.message(now), of_account.advice()),
+    ] {
+        let why = "another node of the cluster has an account of this name at another address";
+        assert!(said.contains(why), "{said}");
+        assert!(advice.starts_with("give it the same address"), "{advice}");
+    }
+
+    exchange.model.lock().unwrap().accounts.clear();
+    sleep(LEASE * 2).await;
+    assert!(node.member.leads());
+    assert_eq!(node.member.status().trouble(fixture.clock.now()), None);
+    let on_board = node.board.get(&fixture.keys[0]).unwrap().fault.clone();
+    let kind = on_board.map(|fault| fault.kind());
+    assert_ne!(kind, Some(FaultKind::ClusterDown));
+    let lines = logged.lines();
+    let refused = "another node of the cluster has an account of this name";
+    let refused = lines.iter().filter(|line| line.contains(refused));
+    assert_eq!(refused.count(), 1, "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("engine is back")));
 }
