@@ -351,11 +351,14 @@ impl Task {
         self.see_nodes(&look, now.boot);
         let changes_format = self.choose_format(now.boot);
         if self.leads() && self.candidate.held().is_none() {
-            tracing::warn!(
-                account = &*self.deps.account,
-                lease = look.lease,
-                "another node has the lease"
-            );
+            let account = &*self.deps.account;
+            match look.lease.is_empty() {
+                true => tracing::warn!(
+                    account,
+                    "this node's lease is gone from the engine, so this node sends nothing more"
+                ),
+                false => tracing::warn!(account, lease = look.lease, "another node has the lease"),
+            }
             self.depose();
         }
         self.see_data_set(&look, now.boot).await;

@@ -353,6 +353,10 @@ impl Task {
         };
         let stored_all = |node: &Node| node.info.knows_all_of == *claims_in;
         if claims_in.is_some() && self.nodes.values().any(stored_all) {
+            tracing::info!(
+                account = &*self.deps.account,
+                "the engine lost data, and one of its nodes has all of it"
+            );
             return;
         }
         let is_by_loss = missed.is_none_or(|missed| missed.is_by_loss);

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Task;
+use super::{REPLACES, Task};
 use crate::cluster::{command::Look, member::MAX_NODES};
 
 /// How long a log may lack requests if no node knew the hour when it began: an hour, the minute that a request without an answer stays longer, and
@@ -56,6 +56,24 @@ impl Task {
             found: now,
             nodes,
         });
+        // What was spoilt is logged by the node that discards it.
+        if !look.generation.starts_with(REPLACES) {
+            self.log_loss(now <= self.knows_all_until);
+        }
+    }
+
+    fn log_loss(&self, knows_all: bool) {
+        let account = &*self.deps.account;
+        match knows_all {
+            true => tracing::warn!(
+                account,
+                "the engine lost its data; this node led until then, so it knows the whole hour"
+            ),
+            false => tracing::warn!(
+                account,
+                "the engine lost its data; the next leader's log says whether the nodes know the whole hour"
+            ),
+        }
     }
 
     /// Returns what this node tells the others about what it missed, once its own mirror is in the data set.

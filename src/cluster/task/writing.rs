@@ -273,7 +273,7 @@ impl Task {
             Some(_) => {
                 tracing::warn!(
                     account = &*self.deps.account,
-                    "the log rejects this node's entry: another node leads"
+                    "the log rejects this node's entry, so this node leads no more"
                 );
                 self.candidate.lost();
                 self.depose();

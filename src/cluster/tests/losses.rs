@@ -24,6 +24,7 @@ use crate::{
         entry::Entry,
         model::{Exchange, Model},
     },
+    logged::listen,
 };
 
 /// How many requests are sent before the engine fails.
@@ -92,6 +93,34 @@ async fn after_a_long_outage_with_a_loss_the_nodes_together_know_the_hour() {
             sleep(LEASE / 2).await;
         }
         assert_eq!(nodes.used().await, SENT, "{losses}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_while_all_nodes_live_is_logged_and_whether_they_know_the_hour() {
+    for is_leader_asked_first in [true, false] {
+        let nodes = Nodes::start().await;
+        let leader = &nodes.nodes[nodes.leader().unwrap()];
+        let (logged, _guard) = listen();
+        nodes.lose_data();
+        if is_leader_asked_first {
+            // The log rejects this one.
+            assert!(leader.budget.permit(Purpose::OnDemand).await.is_err());
+        }
+        let used = nodes.used().await;
+        assert!((SENT..=SENT + 1).contains(&used), "{used}");
+        let lines = logged.lines();
+        let count = |words| lines.iter().filter(|line| line.contains(words)).count();
+        assert_eq!(count("the engine lost its data"), 3, "{lines:#?}");
+        let told = "this node led until then, so it knows the whole hour";
+        assert_eq!(count(told), 1, "{lines:#?}");
+        let known = "the engine lost data, and one of its nodes has all of it";
+        assert_eq!(count(known), 1, "{lines:#?}");
+        let rejected = usize::from(is_leader_asked_first);
+        assert_eq!(count("so this node leads no more"), rejected, "{lines:#?}");
+        let gone = "this node's lease is gone from the engine";
+        assert_eq!(count(gone), 1 - rejected, "{lines:#?}");
+        assert_eq!(count("another node"), 0, "{lines:#?}");
     }
 }
 
