@@ -187,6 +187,7 @@ impl Account {
             if self.polls || state.planned_max_age.is_zero() {
                 self.deps.board.plan(&queue.key, planned, members_max_age);
             }
+            self.deps.board.set_max_age(&queue.key, queue.max_age);
             let on_demand = self.schedule.is_on_demand();
             self.deps.board.set_on_demand(&queue.key, on_demand);
             let is_fed = is_swept && !self.schedule.is_polled_alone(place);

@@ -36,6 +36,8 @@ pub struct QueueState {
     pub fault: Option<Arc<Fault>>,
     /// The `max_age` of a queue whose config sets none. It follows from how often the account can be polled.
     pub planned_max_age: Duration,
+    /// The `max_age` that the config sets for it. Decisions read it from their policy.
+    pub max_age: Option<Duration>,
     /// How old its membership may get. It follows from how often its queue is polled.
     pub planned_members_max_age: Duration,
     /// Each question that waits is polled for, unless the answer is fresh enough.
@@ -271,6 +273,7 @@ impl Board {
             *state = QueueState {
                 planned_max_age: state.planned_max_age,
                 planned_members_max_age: state.planned_members_max_age,
+                max_age: state.max_age,
                 ..QueueState::default()
             };
         });
@@ -339,6 +342,13 @@ impl Board {
             state.planned_max_age = max_age;
             state.planned_members_max_age = members_max_age;
         });
+    }
+
+    /// Sets the `max_age` that the config sets for this queue.
+    pub fn set_max_age(&self, key: &QueueKey, max_age: Option<Duration>) {
+        if self.get(key).is_some_and(|state| state.max_age != max_age) {
+            self.update(key, "its max_age", |state| state.max_age = max_age);
+        }
     }
 
     /// Sets whether each question that waits is polled for.

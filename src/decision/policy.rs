@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use strum::VariantNames;
 
 use super::{board::QueueState, snapshot::Snapshot};
-use crate::model::{hours::OpeningHours, quantity::Quantity};
+use crate::{
+    clock::Moment,
+    model::{hours::OpeningHours, quantity::Quantity},
+};
 
 /// Memberships change over hours, statuses over minutes, so a membership may be this many times as old as `max_age`, …
 const MEMBERS_AGE_FACTOR: u32 = 20;
@@ -67,10 +70,25 @@ impl Policy {
 
     /// Returns the age beyond which a membership is unknown.
     pub(crate) fn members_max_age(&self, state: &QueueState) -> Duration {
-        let max_age = self.max_age(state);
-        (max_age * MEMBERS_AGE_FACTOR)
-            .max(MIN_MEMBERS_AGE)
-            .max(state.planned_members_max_age)
-            .min(MAX_MEMBERS_AGE.max(max_age))
+        members_max_age(self.max_age(state), state)
     }
+}
+
+impl QueueState {
+    /// Returns when its data becomes too old for a decision; `None` without data, or if neither the config nor the plan has said yet.
+    pub(crate) fn known_until(&self) -> Option<Moment> {
+        let planned = Some(self.planned_max_age).filter(|age| !age.is_zero());
+        let max_age = self.max_age.or(planned)?;
+        let known = self.snapshot.as_ref()?;
+        let statuses = known.as_of.later(max_age);
+        let members = known.members_as_of.later(members_max_age(max_age, self));
+        [statuses, members].into_iter().min_by_key(|end| end.wall)
+    }
+}
+
+fn members_max_age(max_age: Duration, state: &QueueState) -> Duration {
+    (max_age * MEMBERS_AGE_FACTOR)
+        .max(MIN_MEMBERS_AGE)
+        .max(state.planned_members_max_age)
+        .min(MAX_MEMBERS_AGE.max(max_age))
 }

@@ -88,8 +88,10 @@ async fn ten_edits_in_three_minutes_cost_nothing() {
             fixture.assert_all_known();
         }
         for place in fixture.places() {
-            let is = fixture.state(place).planned_max_age;
+            let state = fixture.state(place);
+            let is = state.planned_max_age;
             assert!(is <= planned[0], "{place}: {is:?}");
+            assert_eq!(state.max_age, fixture.queues[place].max_age, "{place}");
         }
     }
     let (sent, earned) = (fixture.sent().len() as f64, fixture.earned(3 * MINUTE));

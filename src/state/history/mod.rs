@@ -3,7 +3,8 @@
 //! Polling and deciding do no work for it: a [task](Recorder::watch) reads the board and the counters every few seconds, and a thread writes
 //! what has changed. Losing the file harms nothing else.
 //!
-//! - Seats, and agents by status: at each poll of the queue and whenever they change, at most every 15 s. At 70 bytes each that is 100 to
+//! - Seats, and agents by status: at each poll of the queue and whenever they change, at most every 15 s; and
+//!   when they become too old for a decision. At 70 bytes each that is 100 to
 //!   400 kB a day for a queue. All queues together write at most four a second, 24 MB a day. They show what another threshold would have
 //!   answered.
 //! - Decisions by result and reason: one row a minute for each kind. At 30 bytes that is up to 130 kB a day for a queue that is always busy.

@@ -51,8 +51,8 @@ pub(super) fn present(snapshot: &Snapshot) -> Present {
         .collect()
 }
 
-/// The counts of a queue at a moment.
-#[derive(Clone, Debug, PartialEq)]
+/// The counts of a queue at a moment. By default nothing is known.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Counts {
     /// `None` if unknown.
     pub seats: Option<f64>,

@@ -18,7 +18,7 @@ use crate::{
     clock::Moment,
     decision::{
         Reason,
-        board::{Board, QueueKey},
+        board::{Board, QueueKey, QueueState},
         snapshot::Snapshot,
     },
     metrics::{Metrics, QueueMeters},
@@ -174,8 +174,11 @@ impl Watch {
             present: PRESENT_EVERY.max(second * number / PRESENT_A_SECOND),
         };
         for Queue { key, seen, .. } in &mut self.queues {
-            if let Some(snapshot) = self.watched.board.snapshot(key) {
-                seen.look(key, &snapshot, now, gaps, &mut rows, &mut notes);
+            if let Some(state) = self.watched.board.get(key)
+                && !seen.has_expired(key, &state, now, &mut notes)
+                && let Some(snapshot) = &state.snapshot
+            {
+                seen.look(key, snapshot, now, gaps, &mut rows, &mut notes);
             }
         }
         if minute_ms(now) != self.minute_ms || last {
@@ -206,6 +209,37 @@ impl Watch {
 }
 
 impl Seen {
+    /// Returns whether a queue's data is too old for a decision. If so, what was recorded of it ends when it became so.
+    fn has_expired(
+        &mut self,
+        key: &QueueKey,
+        state: &QueueState,
+        now: Moment,
+        notes: &mut Vec<Note>,
+    ) -> bool {
+        let over = |until: &Moment| now.boot > until.boot || now.wall > until.wall;
+        let (Some(until), Some(snapshot)) = (state.known_until().filter(over), &state.snapshot)
+        else {
+            return false;
+        };
+        // It counts again if it may be older from now on.
+        self.snapshot = Weak::new();
+        if let Some((last, _, counts)) = &mut self.sample
+            && *counts != Counts::default()
+        {
+            let is_between = last.wall < until.wall && until.wall < now.wall;
+            let at = if is_between { until } else { now };
+            *counts = Counts::default();
+            notes.push(Note::Sample {
+                key: key.clone(),
+                at,
+                as_of: snapshot.as_of,
+                counts: Counts::default(),
+            });
+        }
+        true
+    }
+
     fn look(
         &mut self,
         key: &QueueKey,

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::limit::{HistoryError, MAX_BUCKETS};
 
-/// A sample holds until the next one, but at most for two of its queue's polls. After that the seats are unknown. Data that was old already when
+/// A sample holds until the next one, but at most for two of its queue's polls. After that the seats are unknown, because nothing recorded them any
+/// more: while openseat runs, a sample without counts follows as soon as the data is too old for a decision. Data that was old already when
 /// it was recorded, such as what a restart restores, holds no longer than that either.
 pub const HOLDS_MS: i64 = 600_000;
 
@@ -129,6 +130,9 @@ impl Series {
 
     /// Adds a sample that held between two times.
     fn hold(&mut self, sample: &Sample, from_ms: i64, to_ms: i64) {
+        if sample.seats.is_none() && sample.agents.is_empty() {
+            return; // Nothing was known.
+        }
         for (n, ms) in self.range.split(from_ms, to_ms) {
             self.add(n, sample, ms);
         }

@@ -96,7 +96,9 @@ impl Fixture {
     fn look(&mut self) -> usize {
         let notes = self.watch.look(self.clock.now(), false);
         let count = notes.len();
-        self.recorder.writer.send(notes);
+        if count > 0 {
+            self.recorder.writer.send(notes);
+        }
         count
     }
 
@@ -189,6 +191,47 @@ fn what_a_restart_restores_is_not_recorded_as_current() {
         assert_eq!(there.agents.is_empty(), known == 0, "{age} s old");
         assert_eq!(rows.is_empty(), known == 0, "{age} s old");
     }
+}
+
+#[test]
+fn seats_are_known_until_they_are_too_old_for_a_decision() {
+    let mut fixture = Fixture::new(3);
+    let start = fixture.clock.now();
+    fixture.board.plan(&key(0), SECOND * 60, SECOND * 1_800);
+    fixture.board.plan(&key(1), SECOND * 60, SECOND * 1_800);
+    fixture.board.set_max_age(&key(1), Some(SECOND * 150));
+    fixture.board.plan(&key(2), SECOND * 900, SECOND * 1_800);
+    (0..3).for_each(|n| fixture.polled(n, available(2)));
+    for _ in 0..48 {
+        fixture.look();
+        fixture.clock.pass(SECOND * 5);
+    }
+    fixture.polled(0, available(2));
+    fixture.look();
+    // It may be older from now on, so its seats are known again.
+    fixture.board.set_max_age(&key(1), Some(SECOND * 900));
+    fixture.look();
+    fixture.clock.pass(SECOND * 60);
+    let history = fixture.history();
+    let range = Range::new(at(start, 0), at(start, 300), SECOND * 60).unwrap();
+    for (n, known) in [[60, 0, 0, 0, 60], [60, 60, 30, 0, 60], [60; 5]]
+        .into_iter()
+        .enumerate()
+    {
+        for (bucket, known) in history.series(&key(n), range).unwrap().iter().zip(known) {
+            assert_eq!(bucket.known, SECOND * known, "{n}: {}", bucket.from);
+            assert_eq!(bucket.seats, (known > 0).then_some([2.0; 3]));
+            let agents: Vec<_> = bucket.agents.values().copied().collect();
+            let there: &[f64] = if known > 0 { &[2.0] } else { &[] };
+            assert_eq!(agents, there, "means cover only the time that is known");
+        }
+    }
+    let changes = history.changes(&key(0), 9).unwrap();
+    let changes = changes.iter().map(|change| (change.at, change.seats));
+    assert_eq!(
+        changes.collect::<Vec<_>>(),
+        [(240, Some(2.0)), (60, None), (0, Some(2.0))].map(|(s, seats)| (at(start, s), seats))
+    );
 }
 
 #[test]
