@@ -169,6 +169,7 @@ async fn after_an_outage_queues_without_data_come_before_all_others() {
             }
         }
         let is_known = |place: &&usize| !unknown.contains(place);
-        assert_eq!(first.iter().filter(is_known).count(), 0, "{first:?}");
+        // The request that shows that the outage is over may poll any queue.
+        assert!(first.iter().filter(is_known).count() <= 1, "{first:?}");
     }
 }
