@@ -214,6 +214,21 @@ mod tests {
     use super::*;
     use crate::cluster::engine::{Address, sentinels::Sentinels};
 
+    #[test]
+    fn a_message_is_as_old_as_the_last_sign_unless_that_was_asked_for_just_now() {
+        let ms = Duration::from_millis;
+        for (sign, now, after) in [
+            (ms(5_000), ms(5_000), ms(5_000)),
+            (ms(5_000), ms(5_200), ms(5_200)),
+            (ms(5_000), ms(5_201), ms(5_000)),
+            (ms(5_000), ms(9_000), ms(5_000)),
+        ] {
+            assert_eq!(sent_after(sign, now), after, "{sign:?}, {now:?}");
+        }
+        assert!(PING < IN_TIME, "else no message would come in time");
+        assert!(IN_TIME < crate::cluster::message::SEAT_WITHIN);
+    }
+
     #[tokio::test]
     async fn a_master_that_most_sentinels_no_longer_confirm_is_left() {
         let sentinels = Sentinels::with_master(3).await;

@@ -6,6 +6,21 @@ use crate::{
     model::{digest::Digest, fault::FaultKind},
 };
 
+/// Returns what `status`, a queue and the account say of the refusal, each with its advice.
+fn refusals(node: &Running, fixture: &Fixture) -> [(String, String); 3] {
+    let now = fixture.clock.now();
+    let trouble = node.member.status().trouble(now).unwrap();
+    assert!(matches!(trouble, Trouble::Refused(_)), "{trouble}");
+    let of_queue = node.board.get(&fixture.keys[0]).unwrap().fault.clone();
+    let of_queue = of_queue.unwrap();
+    let of_account = node.health.borrow().fault.clone().unwrap().fault;
+    [
+        (trouble.to_string(), trouble.advice().to_owned()),
+        (of_queue.message(now), of_queue.advice()),
+        (of_account.message(now), of_account.advice()),
+    ]
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_the_engine_refuses_a_command_no_node_sends_and_all_say_which_and_what_to_do() {
     let (fixture, exchange) = fixture(2, 20);
@@ -20,21 +35,9 @@ async fn while_the_engine_refuses_a_command_no_node_sends_and_all_say_which_and_
     exchange.is_down.store(false, AtomicOrdering::Relaxed);
     sleep(MINUTE * 20).await;
     assert_eq!(fixture.sent(), Vec::<String>::new());
-    let now = fixture.clock.now();
     for node in [&leader, &follower] {
         assert_eq!(node.decide(&fixture, 0).reason, Reason::ClusterDown);
-        let trouble = node.member.status().trouble(now).unwrap();
-        assert!(matches!(trouble, Trouble::Refused(_)), "{trouble}");
-        let on_board = node.board.get(&fixture.keys[0]).unwrap().fault.clone();
-        let of_account = node.health.borrow().fault.clone().unwrap().fault;
-        for (said, advice) in [
-            (trouble.to_string(), trouble.advice().to_owned()),
-            (
-                on_board.as_ref().unwrap().message(now),
-                on_board.unwrap().advice(),
-            ),
-            (of_account.message(now), of_account.advice()),
-        ] {
+        for (said, advice) in refusals(node, &fixture) {
             assert!(said.contains("may not run XADD"), "{said}");
             assert!(advice.contains("users.acl"), "{advice}");
         }
@@ -57,19 +60,8 @@ async fn a_node_whose_account_another_one_has_differently_says_so_everywhere() {
     exchange.model.lock().unwrap().accounts = others;
     let node = Running::start(&fixture, &exchange, "one");
     sleep(MINUTE).await;
-    let now = fixture.clock.now();
     assert_eq!(node.decide(&fixture, 0).reason, Reason::ClusterDown);
-    let trouble = node.member.status().trouble(now).unwrap();
-    let on_board = node.board.get(&fixture.keys[0]).unwrap().fault.clone();
-    let of_account = node.health.borrow().fault.clone().unwrap().fault;
-    for (said, advice) in [
-        (trouble.to_string(), trouble.advice().to_owned()),
-        (
-            on_board.as_ref().unwrap().message(now),
-            on_board.unwrap().advice(),
-        ),
-        (of_account.message(now), of_account.advice()),
-    ] {
+    for (said, advice) in refusals(&node, &fixture) {
         let why = "another node of the cluster has an account of this name at another address";
         assert!(said.contains(why), "{said}");
         assert!(advice.starts_with("give it the same address"), "{advice}");
