@@ -7,7 +7,8 @@
 #
 # One core answers: nginx with one worker, or openseat with everything it does (one thread that serves, one that polls), is pinned to it.
 # The other core asks: wrk with one thread and 32 connections that stay open, next to the simulated CallTools that openseat polls
-# meanwhile. The servers run in parallel and are asked in turn, so that other load on the machine affects them equally.
+# meanwhile. The servers run in parallel and are asked in turn. The speed of a machine changes from minute to minute, so each ratio is of two
+# rounds that follow each other; the table has the medians of these ratios.
 # nginx serves a fixed text, which is openseat's own answer; and, from its proxy_cache, the agents of a queue as CallTools lists them.
 #
 # Two serving threads would need a third core for the client. So their row compares the answers per second of processor time, with one
@@ -220,16 +221,20 @@ ask_socket() {
 # median WHAT FIELD: prints the median over all rounds.
 median() { cut -d ' ' -f "$2" "$scratch/turns.$1" | sort -g | sed -n "$(((turns + 1) / 2))p"; }
 
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", (b > 0) ? a / b : 0 }'; }
+# ratio OURS THEIRS FIELD: prints the median of the rounds' ratios.
+ratio() {
+    paste -d ' ' <(cut -d ' ' -f "$3" "$scratch/turns.$1") <(cut -d ' ' -f "$3" "$scratch/turns.$2") |
+        awk '{ printf "%.4f\n", ($2 > 0) ? $1 / $2 : 0 }' | sort -g | sed -n "$(((turns + 1) / 2))p" | awk '{ printf "%.2f", $1 }'
+}
 
 rows=() missed=()
 
 # row TITLE OURS THEIRS [LEAST [MOST]]: adds a row. LEAST bounds the throughput, MOST the 99th percentile, both as ratios to theirs.
 row() {
     local title=$1 ours=$2 theirs=$3 least=${4:-} most=${5:-} throughput slowest=–
-    throughput=$(ratio "$(median "$ours" 1)" "$(median "$theirs" 1)")
+    throughput=$(ratio "$ours" "$theirs" 1)
     if [[ $(median "$ours" 2) != – ]]; then
-        slowest=$(ratio "$(median "$ours" 2)" "$(median "$theirs" 2)")
+        slowest=$(ratio "$ours" "$theirs" 2)
     fi
     rows+=("| $title | $(median "$theirs" 1) | $(median "$ours" 1) | $throughput${least:+, at least $least} | $(median "$theirs" 2) | $(median "$ours" 2) | $slowest${most:+, at most $most} |")
     if [[ -n $least ]] && awk -v a="$throughput" -v b="$least" 'BEGIN { exit !(a < b) }'; then
@@ -284,16 +289,18 @@ curl --silent --fail --output "$scratch/large" "$url$batch"
 start_nginx few "$(curl --silent --fail "$url$path")"
 curl --silent --fail --output "$scratch/cached" "$cached"
 for ((turn = 0; turn < turns; turn++)); do
-    ask fixed "$fixed"
-    ask decision "$url$path"
-    ask guarded "$guarded_url$guarded_path" -H "$bearer"
+    # Each is next to what it is compared with.
     ask cached "$cached"
+    ask decision "$url$path"
+    ask fixed "$fixed"
+    ask guarded "$guarded_url$guarded_path" -H "$bearer"
     ask fixed-calls "$fixed" -s "$scratch/calls.lua"
     ask calls "$url$path" -s "$scratch/calls.lua"
     ask fixed-tls "$fixed_tls"
     ask tls "$tls_url$tls_path" -H "$bearer"
     ask large "$large"
     ask batch "$url$batch"
+    ask fixed-late "$fixed"
     ask hold "$url$path?call_id=a84b4c76e66710&reserve=45s"
     ask_socket fixed-socket "$nginx_socket" /fixed
     ask_socket decision-socket "$socket" "$path"
@@ -304,8 +311,8 @@ row "the same with a new call_id each time; nginx: asked the same way" calls fix
 row "the same over TLS, with a bearer token; nginx: the fixed text over TLS" tls fixed-tls 1.0 1.2
 row "the same; nginx: CallTools' own list of the queue ($(stat -c %s "$scratch/cached") bytes), cached" decision cached 2.0
 row "50 decisions in one answer; nginx: a file of the same size ($(stat -c %s "$scratch/large") bytes)" batch large 0.3
-row "50 decisions in one answer; nginx: the fixed text" batch fixed
-row "a decision that holds a seat (reserve=45s); nginx: the fixed text" hold fixed
+row "50 decisions in one answer; nginx: the fixed text" batch fixed-late
+row "a decision that holds a seat (reserve=45s); nginx: the fixed text" hold fixed-late
 row "a decision over the Unix socket; nginx: the fixed text over one" decision-socket fixed-socket 1.0
 
 if (($(nproc) > 1)); then
