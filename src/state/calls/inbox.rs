@@ -1,6 +1,7 @@
 //! Where events wait for the thread that stores them. Decisions push to it, so every operation is short.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -30,7 +31,7 @@ pub(super) struct Inbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    chunks: Vec<Vec<Event>>,
+    chunks: VecDeque<Vec<Event>>,
     /// The number of the next event.
     next: u64,
     /// Memory of the events here, and of those that were taken but not stored yet.
@@ -51,9 +52,9 @@ impl Inbox {
         event.number = waiting.next;
         waiting.next += 1;
         let is_first = waiting.chunks.is_empty();
-        match waiting.chunks.last_mut() {
+        match waiting.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(event),
-            _ => waiting.chunks.push(vec![event]),
+            _ => waiting.chunks.push_back(vec![event]),
         }
         drop(waiting);
         if is_first {
@@ -61,11 +62,14 @@ impl Inbox {
         }
     }
 
-    /// Takes everything that waits, in order. Its memory keeps counting until [`free`](Self::free).
-    pub fn take(&self) -> impl Iterator<Item = Event> + use<> {
-        std::mem::take(&mut self.lock().chunks)
-            .into_iter()
-            .flatten()
+    /// Takes the oldest events: at most [`CHUNK`], in order. Their memory keeps counting until [`free`](Self::free).
+    pub fn take(&self) -> Vec<Event> {
+        self.lock().chunks.pop_front().unwrap_or_default()
+    }
+
+    /// Returns how often to [`take`](Self::take) until nothing is left of what waits now.
+    pub fn chunks(&self) -> usize {
+        self.lock().chunks.len()
     }
 
     /// Stops counting the memory of events that were taken.

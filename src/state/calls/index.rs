@@ -8,10 +8,16 @@ use std::{collections::HashMap, sync::OnceLock};
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::event::{Event, What};
+use super::{
+    event::{Event, What},
+    give_way,
+};
 
 /// Events in a run. A search reads a list of 128 kB for each run; it reads the newest part, which has no list yet, event by event.
 const RUN: usize = 16_384;
+
+/// Events that are written before other threads may run: some tenths of a millisecond.
+const AT_ONCE: usize = 64;
 
 /// Bytes of a place in a list.
 pub(super) const PLACE: usize = 8;
@@ -86,7 +92,10 @@ impl Index {
         base: i64,
     ) -> rusqlite::Result<bool> {
         let transaction = connection.transaction()?;
-        for event in events {
+        for (turn, event) in events.enumerate() {
+            if turn % AT_ONCE == 0 {
+                give_way();
+            }
             // No process lives long enough to number its events beyond an i64.
             let id = base + event.number as i64;
             self.insert(&transaction, event, id)?;

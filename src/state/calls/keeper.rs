@@ -47,7 +47,7 @@ impl Keeper {
         let mut pause = TRIM_EVERY;
         loop {
             let has_ended = self.shared.inbox.wait(pause);
-            drop(self.shared.collect());
+            self.shared.collect_aside();
             pause = match self.store() {
                 true => TRIM_EVERY,
                 false => RETRY,
