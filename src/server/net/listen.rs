@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
+use super::unvectored::Unvectored;
 use crate::config::{Listen, Server};
 
 /// Only the socket's owner and group may connect, since answers contain agents' names.
@@ -143,7 +144,7 @@ impl Socket for Stream {
     }
 }
 
-impl Socket for TlsStream<TcpStream> {
+impl Socket for TlsStream<Unvectored> {
     fn socket(&self) -> BorrowedFd<'_> {
         self.get_ref().0.as_fd()
     }

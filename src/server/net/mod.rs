@@ -7,3 +7,4 @@ pub mod limits;
 pub mod listen;
 pub mod timeouts;
 pub mod tls;
+pub mod unvectored;

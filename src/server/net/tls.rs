@@ -24,6 +24,7 @@ use tokio_rustls::{
 
 use zeroize::Zeroizing;
 
+use super::unvectored::Unvectored;
 use crate::{
     clock::Moment,
     config::TlsFiles,
@@ -162,8 +163,8 @@ impl Tls {
     }
 
     /// Does the handshake, which takes as long as the client likes.
-    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.acceptor.accept(stream).await
+    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<Unvectored>> {
+        self.acceptor.accept(Unvectored(stream)).await
     }
 }
 

@@ -49,6 +49,7 @@ use crate::{
             listen::{Listener, SMALL_SEND_BUFFER, Socket, Stream, Via},
             timeouts::{TimedBody, TimedStream, Timeouts},
             tls::Tls,
+            unvectored::Unvectored,
         },
         state::app::App,
     },
@@ -133,7 +134,7 @@ impl Connection {
         tls: &Tls,
         stream: TcpStream,
         closing: &Closing,
-    ) -> Option<TlsStream<TcpStream>> {
+    ) -> Option<TlsStream<Unvectored>> {
         let app = self.current.app();
         let stopped = async {
             closing.begin_token.cancelled().await;
