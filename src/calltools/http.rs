@@ -4,6 +4,7 @@
 //! was paid for with one permit. A call ends within its timeout. The size of a body is bounded before and after decompression.
 //! [`Page`](super::Page) interprets the reply.
 
+mod clients;
 mod coding;
 mod failure;
 mod proxy;
@@ -11,19 +12,16 @@ mod resolver;
 
 use std::{
     fmt,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use reqwest::{ClientBuilder, Proxy, Response, dns::Resolve};
+use reqwest::{Response, dns::Resolve};
 use tokio::time::timeout;
-use tokio_rustls::rustls::{
-    ClientConfig,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
 pub(crate) use self::failure::tls_message;
@@ -39,25 +37,11 @@ use crate::{
     process::{
         authorities::{MachineAuthorities, Trust, TrustError},
         causes::causes,
-        tls::client_builder,
     },
 };
 
 /// The size limit of a decompressed body: fifty times a page of 250 agents.
 const MAX_BODY_BYTES: usize = 16 << 20;
-
-/// How long an idle connection is kept. Load balancers and web servers close theirs after 60 to 75 s; a request at that moment fails and still
-/// costs a permit. An account's polls are seconds apart, so a shorter time loses nothing.
-const POOL_IDLE: Duration = Duration::from_secs(30);
-
-/// Idle connections per account: one for polls and one for a user's request. Others, from a cold start, may close.
-const POOL_MAX_IDLE: usize = 2;
-
-/// When to probe a silent connection, so that a connection that a firewall has dropped is noticed before it is used.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// The part of the connect timeout for the name lookup. It is below 1, so that a hanging resolver is reported as the cause.
-const NAMES_SHARE: f32 = 0.75;
 
 /// The timeout for the body of a refusal. The status matters most, and the connection can be reused if the body ends soon.
 const REFUSAL_BODY: Duration = Duration::from_secs(1);
@@ -105,7 +89,7 @@ pub enum SetupError {
 
 /// A [`Transport`] over real sockets.
 pub struct HttpTransport {
-    client: reqwest::Client,
+    client: Arc<reqwest::Client>,
     /// Whom `client` trusts, held so that other accounts find and share it; `None` without TLS.
     trust: Option<Trust>,
     base_url: Url,
@@ -131,17 +115,8 @@ impl HttpTransport {
     /// [`SetupError`] if the settings cannot be used.
     pub fn new(settings: HttpSettings) -> Result<Self, SetupError> {
         check_base_url(&settings.base_url)?;
-        let builder = match &settings.trust {
-            // A copy shares the large parts: the authorities and the sessions.
-            Some(trust) => {
-                builder(&settings)?.tls_backend_preconfigured(ClientConfig::clone(trust.config()))
-            }
-            None => builder(&settings)?.tls_certs_only([]),
-        };
-        let client = builder.build();
-        let client = client.map_err(|e| SetupError::Client(one_line(&message(&e))))?;
         Ok(Self {
-            client,
+            client: clients::shared(&settings)?,
             peer: peer(&settings),
             via: settings
                 .proxy
@@ -340,24 +315,6 @@ pub(crate) fn resolver(timeout: Duration) -> impl Resolve + 'static {
     }
 }
 
-fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
-    let plain = settings.base_url.scheme() == "http";
-    let builder = client_builder()
-        .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
-        .http1_only()
-        .https_only(!plain)
-        .connect_timeout(settings.connect_timeout)
-        .timeout(settings.timeout)
-        .tcp_keepalive(KEEPALIVE)
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(POOL_MAX_IDLE)
-        .dns_resolver(WithTimeout {
-            resolver: Resolver::shared(),
-            max_wait: settings.connect_timeout.mul_f32(NAMES_SHARE),
-        });
-    with_proxy(builder, settings.proxy.as_ref())
-}
-
 /// Returns whom to trust at this address: the machine's authorities, and those in `ca_pem`. Plain HTTP needs no certificates, so a machine without
 /// any can run the demo.
 ///
@@ -379,16 +336,6 @@ pub fn trust(
         Ok(trust) => Ok(Some(trust)),
         Err(TrustError::NoAuthorities) => Err(SetupError::NoCaStore),
         Err(error) => Err(SetupError::Client(one_line(&causes(&error)))),
-    }
-}
-
-fn with_proxy(builder: ClientBuilder, proxy: Option<&Url>) -> Result<ClientBuilder, SetupError> {
-    match proxy {
-        Some(url) => {
-            let proxy = Proxy::all(url.clone()).map_err(|_| SetupError::Proxy)?;
-            Ok(builder.proxy(proxy))
-        }
-        None => Ok(builder),
     }
 }
 

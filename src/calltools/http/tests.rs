@@ -244,29 +244,62 @@ async fn a_redirect_is_a_reply_and_its_target_gets_no_request() {
     assert_eq!(target.heads(), [""; 0]);
 }
 
-#[tokio::test]
-async fn connections_are_reused() {
-    let connections = Arc::new(Mutex::new(0));
-    let opened = Arc::clone(&connections);
+/// A server that keeps its connections open, and the heads of all but the first request on each. Its own `heads` are the first ones.
+async fn patient() -> (Server, Arc<Mutex<Vec<String>>>) {
+    let further = Arc::new(Mutex::new(Vec::new()));
+    let read = Arc::clone(&further);
     let server = Server::start(move |mut stream, _| {
-        *opened.lock().unwrap() += 1;
+        let read = Arc::clone(&read);
         async move {
             loop {
                 stream
                     .write_all(&ok("Content-Length: 2\r\n", b"[]"))
                     .await?;
-                if head(&mut stream).await.is_empty() {
+                let head = head(&mut stream).await;
+                if head.is_empty() {
                     return Ok(());
                 }
+                read.lock().unwrap().push(head);
             }
         }
     })
     .await;
+    (server, further)
+}
+
+#[tokio::test]
+async fn connections_are_reused() {
+    let (server, further) = patient().await;
     let transport = server.transport();
     for _ in 0..3 {
         transport.get("queues/").await.unwrap();
     }
-    assert_eq!(*connections.lock().unwrap(), 1);
+    assert_eq!(server.heads().len(), 1);
+    assert_eq!(further.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn accounts_of_the_same_calltools_share_connections_but_no_token() {
+    let (server, further) = patient().await;
+    let own = server.transport();
+    let other = transport(HttpSettings {
+        authorization: HeaderValue::from_static("Token of another account"),
+        ..settings(&server.url())
+    });
+    let other = other.unwrap();
+    for transport in [&own, &other, &own] {
+        transport.get("queues/").await.unwrap();
+    }
+    let of_whom = |head: &String| head.contains("Token of another account");
+    assert_eq!(
+        server.heads().iter().map(of_whom).collect::<Vec<_>>(),
+        [false]
+    );
+    let further: Vec<_> = further.lock().unwrap().iter().map(of_whom).collect();
+    assert_eq!(further, [true, false]);
+    // Its requests have another limit, so it has connections of its own.
+    server.hurried().get("queues/").await.unwrap();
+    assert_eq!(server.heads().len(), 2);
 }
 
 #[tokio::test]
