@@ -38,6 +38,23 @@ impl Account {
         Self::of(number, world, 20_000, Duration::from_millis(20))
     }
 
+    /// The same account, but each agent belongs to one queue only, and all queues have as many agents.
+    pub fn with_one_queue_each(self) -> Self {
+        self.simulator.world(|world| {
+            let queues: Vec<_> = world.queues().iter().map(|queue| queue.id).collect();
+            for (number, agent) in world.agents().iter().enumerate() {
+                let had = world.agent(agent).expect("the agent exists").queues;
+                let own = queues[number % queues.len()];
+                let is_logged_in = had.iter().any(|(_, is_logged_in)| *is_logged_in);
+                world.set_logged_in(own, agent, is_logged_in);
+                for (other, _) in had.into_iter().filter(|(queue, _)| *queue != own) {
+                    world.leave_queue(other, agent);
+                }
+            }
+        });
+        self
+    }
+
     /// An account where nothing happens by itself. Each agent belongs to one queue.
     pub fn crowded(queues: usize, agents_each: usize) -> Self {
         let world = WorldSettings::still(queues, 0);

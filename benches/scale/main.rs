@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench scale` prints a table; `-- --check` fails if a bound is missed. `-- memory` measures only the rows about memory; the other
 //! names are `idle`, `roster`, `start`, `growth`, `accounts`, `viewers` and `scrapes`. `-- accounts --seconds=600` counts the accounts' requests for ten
-//! minutes; `-- accounts --accounts=200` starts 200 accounts instead of 1,000. As a test (`cargo test --bench scale`) everything is small and short:
-//! it shows that the benchmark works, and checks no figure.
+//! minutes; `-- accounts --accounts=200` starts 200 accounts instead of 1,000; `-- accounts --shared` makes each agent work for three queues. As a test
+//! (`cargo test --bench scale`) everything is small and short: it shows that the benchmark works, and checks no figure.
 
 #![allow(clippy::print_stdout)] // A benchmark prints its results.
 
@@ -100,9 +100,12 @@ async fn main() {
             let mut texts = arguments.iter().filter_map(|text| text.strip_prefix(name));
             texts.next().map(|text| text.parse().expect("a number"))
         };
-        let seconds = number("--seconds=").unwrap_or(thousand::SECONDS);
-        let accounts = number("--accounts=").unwrap_or(thousand::ACCOUNTS as u64);
-        rows.extend(thousand::accounts(scale, accounts as usize, seconds).await);
+        let size = thousand::Size {
+            accounts: number("--accounts=").map_or(thousand::ACCOUNTS, |number| number as usize),
+            seconds: number("--seconds=").unwrap_or(thousand::SECONDS),
+            shared: given("--shared"),
+        };
+        rows.extend(thousand::accounts(scale, size).await);
     }
     if wanted("viewers") {
         rows.extend(viewers(scale).await);

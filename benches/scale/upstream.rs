@@ -8,7 +8,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -55,6 +55,7 @@ const LARGE: usize = 10 * 1_000 * 1_000;
 pub struct Upstream {
     pub base_url: String,
     desks: Arc<HashMap<String, Desk>>,
+    connections: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -63,7 +64,6 @@ struct Desk {
     transport: Arc<dyn Transport>,
     trouble: Mutex<Option<Trouble>>,
     observer: Mutex<Option<UnboundedSender<Answered>>>,
-    connections: AtomicU64,
 }
 
 impl Drop for Upstream {
@@ -82,22 +82,24 @@ impl Upstream {
                 transport: account.transport(),
                 trouble: Mutex::new(None),
                 observer: Mutex::new(None),
-                connections: AtomicU64::new(0),
             };
             (account.authorization(), desk)
         };
         let desks: Arc<HashMap<_, _>> = Arc::new(accounts.iter().map(desk).collect());
         let base_url = format!("https://{address}/api/");
         let acceptor = acceptor(certificate).expect("a certificate");
+        let connections = Arc::default();
         let task = tokio::spawn(accept(
             listener,
             acceptor,
             Arc::clone(&desks),
             base_url.clone().into(),
+            Arc::clone(&connections),
         ));
         Self {
             base_url,
             desks,
+            connections,
             task,
         }
     }
@@ -112,9 +114,9 @@ impl Upstream {
         *self.desk(account).observer.lock().expect("no panic") = Some(observer);
     }
 
-    /// How many connections have sent requests for the account.
-    pub fn connections(&self, account: &Account) -> u64 {
-        self.desk(account).connections.load(Relaxed)
+    /// How many connections were opened so far. Accounts share them.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
     }
 
     fn desk(&self, account: &Account) -> &Desk {
@@ -141,11 +143,13 @@ async fn accept(
     acceptor: TlsAcceptor,
     desks: Arc<HashMap<String, Desk>>,
     base_url: Arc<str>,
+    opened: Arc<AtomicU64>,
 ) {
     // Dropped with this task, which ends all connections.
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.expect("enough descriptors");
+        opened.fetch_add(1, Relaxed);
         let (acceptor, desks) = (acceptor.clone(), Arc::clone(&desks));
         connections.spawn(connection(stream, acceptor, desks, Arc::clone(&base_url)));
         while connections.try_join_next().is_some() {}
@@ -162,14 +166,9 @@ async fn connection(
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
-    let is_known = Arc::new(AtomicBool::new(false));
     let service = service_fn(move |request| {
-        let (desks, base_url, is_known) = (
-            Arc::clone(&desks),
-            Arc::clone(&base_url),
-            Arc::clone(&is_known),
-        );
-        async move { Ok::<_, Infallible>(answer(&desks, &base_url, &is_known, request).await) }
+        let (desks, base_url) = (Arc::clone(&desks), Arc::clone(&base_url));
+        async move { Ok::<_, Infallible>(answer(&desks, &base_url, request).await) }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let _ = connection.await;
@@ -178,14 +177,10 @@ async fn connection(
 async fn answer(
     desks: &HashMap<String, Desk>,
     base_url: &str,
-    is_known: &AtomicBool,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let authorization = request.headers()[header::AUTHORIZATION].to_str();
     let desk = &desks[authorization.expect("a token is text")];
-    if !is_known.swap(true, Relaxed) {
-        desk.connections.fetch_add(1, Relaxed);
-    }
     let trouble = *desk.trouble.lock().expect("no panic");
     if let Some(Trouble::Hang) = trouble {
         std::future::pending::<()>().await;
