@@ -23,11 +23,10 @@ use crate::process::{authorities::Trust, tls::client_builder};
 
 /// How long an idle connection is kept. Load balancers and web servers close theirs after 60 to 75 s; a request at that moment fails and still
 /// costs a permit. An account's polls are seconds apart, so a shorter time loses nothing.
+///
+/// Their number has no other limit: there are as many as there were requests at once within this time. If fewer were kept, accounts that poll at the
+/// same moment would open new ones each time.
 const POOL_IDLE: Duration = Duration::from_secs(30);
-
-/// Idle connections to one CallTools. A thousand accounts use about a hundred at once, and at some moments fifty fewer than that. Others, from a
-/// cold start, may close.
-const POOL_MAX_IDLE: usize = 64;
 
 /// When to probe a silent connection, so that a connection that a firewall has dropped is noticed before it is used.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -99,7 +98,6 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         .timeout(settings.timeout)
         .tcp_keepalive(KEEPALIVE)
         .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(POOL_MAX_IDLE)
         .dns_resolver(WithTimeout {
             resolver: Resolver::shared(),
             max_wait: settings.connect_timeout.mul_f32(NAMES_SHARE),
