@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::{Account, faults::Asked, feeding::feed_beside_sweeps};
 use crate::{
     account::schedule::Job,
+    clock::Moment,
     model::fault::{Down, Fault, NoSuchQueue},
 };
 
 impl Account {
-    /// Records why a job failed.
-    pub(super) fn failed(&mut self, job: Job, fault: &Arc<Fault>) {
+    /// Records why a job failed, which began at `begun`.
+    pub(super) fn failed(&mut self, job: Job, fault: &Arc<Fault>, begun: Moment) {
         if let Job::Poll(place) = job
             && is_refused_id(fault)
         {
@@ -18,8 +19,9 @@ impl Account {
         }
         let fault = &self.fault_of(job, fault);
         let now = self.deps.clock.now();
-        if job == Job::Whole && !fault.kind().is_of_the_account() {
-            return self.whole_failed(fault);
+        let is_whole = job == Job::Whole && !fault.kind().is_of_the_account();
+        if is_whole && (is_refusal(fault) || !self.is_in_use(job)) {
+            return self.whole_failed(fault, is_refusal(fault));
         }
         let concerns_only_sweeps = matches!(job, Job::Sweep(_)) && is_refusal(fault);
         if concerns_only_sweeps {
@@ -44,7 +46,7 @@ impl Account {
             self.ask_next();
         }
         if concerns_a_list_of_statuses(job, fault) {
-            self.statuses_failed(job);
+            self.statuses_failed(job, fault, begun);
         }
     }
 

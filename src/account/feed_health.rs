@@ -1,28 +1,42 @@
-//! Compares requests for statuses with queue polls: a feed whose requests fail while polls succeed is useless.
+//! Compares requests for statuses with all other requests: a list whose requests fail while CallTools answers others is useless.
 
-/// How many requests for statuses may fail in a row while polls succeed. With the waits in between, that takes about half a minute. After that,
-/// answers are older than the plan with such a feed allows.
-const MAX_FAILURES: u32 = 3;
+use crate::clock::Moment;
+
+/// After this many failures in a row, a list that replaces the full list rests. One request in a hundred may fail by accident.
+const MAX_FAILURES: u32 = 2;
+
+/// The same for the full list. With the waits in between, that takes about half a minute. After that, answers are older than the plan with such a
+/// list allows. It is not less, because polls of the queues alone take many more requests.
+const MAX_FAILURES_OF_SWEEPS: u32 = 4;
 
 /// Counts failed requests for statuses.
 #[derive(Debug, Default)]
 pub(super) struct FeedHealth {
-    /// Requests for statuses that failed in a row, each with a successful poll since the last failure.
+    /// Requests to the list in use that failed in a row. Between any two, CallTools answered another request.
     failed_alone: u32,
-    polled_since_failure: bool,
+    /// When the last of them failed, …
+    failed_at: Option<Moment>,
+    /// … and when another request was answered that began after that.
+    answered_at: Option<Moment>,
     /// Readings of the full list in a row that found fewer rows than it says.
     cut_short: u32,
 }
 
 impl FeedHealth {
-    /// Records that a poll succeeded.
-    pub fn polled(&mut self) {
-        self.polled_since_failure = true;
+    /// Records that CallTools answered another request, which began at `begun`.
+    pub fn others_answered(&mut self, begun: Moment, now: Moment) {
+        if self.failed_at.is_some_and(|at| begun.boot >= at.boot) {
+            self.answered_at.get_or_insert(now);
+        }
     }
 
-    /// Restarts the count, because statuses were read or their feed was suspended.
+    /// Restarts the count, because statuses were read or their list was suspended.
     pub fn recovered(&mut self) {
-        self.failed_alone = 0;
+        let cut_short = self.cut_short;
+        *self = Self {
+            cut_short,
+            ..Self::default()
+        };
     }
 
     /// Records that a full list was read to its end.
@@ -33,15 +47,55 @@ impl FeedHealth {
     /// Records that the full list had fewer rows than it says, which only its last page shows. Returns whether to suspend sweeps.
     pub fn was_cut_short(&mut self) -> bool {
         self.cut_short += 1;
-        self.cut_short > MAX_FAILURES
+        self.cut_short >= MAX_FAILURES_OF_SWEEPS
     }
 
-    /// Records that a request for statuses failed. Returns whether to suspend its feed. In an outage polls fail as well, which says nothing about feeds.
-    pub fn failed(&mut self) -> bool {
-        self.failed_alone = match std::mem::take(&mut self.polled_since_failure) {
-            true => self.failed_alone + 1,
-            false => 0,
+    /// Records that a request to the list in use, which began at `begun`, failed. Returns whether to suspend the list. In an outage all requests fail,
+    /// which says nothing about lists.
+    pub fn failed(&mut self, is_sweep: bool, begun: Moment, now: Moment) -> bool {
+        let answered = self.answered_at.take();
+        let is_alone = answered.is_some_and(|at| at.boot <= begun.boot);
+        self.failed_alone = if is_alone { self.failed_alone + 1 } else { 1 };
+        self.failed_at = Some(now);
+        let most = match is_sweep {
+            true => MAX_FAILURES_OF_SWEEPS,
+            false => MAX_FAILURES,
         };
-        self.failed_alone > MAX_FAILURES
+        self.failed_alone >= most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::at;
+
+    #[test]
+    fn a_list_is_suspended_once_it_failed_again_although_others_were_answered() {
+        for (is_sweep, failures) in [(false, 2), (true, 4)] {
+            let mut health = FeedHealth::default();
+            for n in 0..failures - 1 {
+                assert!(!health.failed(is_sweep, at(10 * n), at(10 * n + 1)));
+                health.others_answered(at(10 * n + 2), at(10 * n + 3));
+            }
+            let last = 10 * (failures - 1);
+            assert!(health.failed(is_sweep, at(last), at(last + 1)));
+        }
+    }
+
+    #[test]
+    fn failures_in_an_outage_do_not_count() {
+        let mut health = FeedHealth::default();
+        // It was sent before the outage.
+        assert!(!health.failed(false, at(0), at(5)));
+        health.others_answered(at(4), at(6));
+        for n in 1..20 {
+            assert!(!health.failed(false, at(10 * n), at(10 * n + 5)));
+        }
+        // The outage ends while a request waits for its time-out.
+        health.others_answered(at(206), at(207));
+        assert!(!health.failed(false, at(200), at(215)));
+        health.recovered();
+        assert!(!health.failed(false, at(220), at(221)), "much later");
     }
 }

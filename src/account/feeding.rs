@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{
     Account,
-    feeds::{DeltaPage, Feed, FilteredPage, GivenUp, ReadyStatus, Taken, Trust},
+    feeds::{
+        DeltaPage, FAILURE_LASTS, Feed, FilteredPage, GivenUp, ReadyStatus, Standing, Taken, Trust,
+    },
 };
 use crate::{
     account::schedule::Job,
@@ -74,7 +76,6 @@ impl Account {
         let lag = self.see_rows(listed.agents, as_of);
         let lag = self.feeds.lagged(feed, lag);
         self.follow(taken, lag);
-        self.feed_health.recovered();
         self.renew_others(None);
         self.keep_statuses_now_and_then();
         Ok(())
@@ -163,18 +164,25 @@ impl Account {
     pub(super) fn is_in_use(&self, job: Job) -> bool {
         let feed = match job {
             Job::Sweep(_) => Some(Feed::Sweep),
+            Job::Whole if self.feeds.is_given_at_once() => Some(Feed::Sweep),
             _ => feed_beside_sweeps(job),
         };
         feed == Some(self.feeds.in_use())
     }
 
     /// Lets a list rest that could not be read. Statuses come from another list, which is read next.
-    pub(super) fn failed_beside(&mut self, job: Job, fault: &Fault) {
+    fn feed_unanswered(&mut self, feed: Feed) {
         let now = self.deps.clock.now();
+        let taken = self.feeds.unanswered(feed, &self.roster, now);
+        self.follow(taken, None);
+    }
+
+    /// Handles the failure of a list that is not in use.
+    pub(super) fn failed_beside(&mut self, job: Job, fault: &Fault) {
         if let Some(feed) = feed_beside_sweeps(job) {
-            let taken = self.feeds.unanswered(feed, &self.roster, now);
-            return self.follow(taken, None);
+            return self.feed_unanswered(feed);
         }
+        let now = self.deps.clock.now();
         if self.feeds.full_page_failed(now) {
             tracing::warn!(
                 account = &*self.name,
@@ -202,18 +210,21 @@ impl Account {
         });
     }
 
-    /// Records that a request for statuses failed. If polls keep succeeding meanwhile, its feed is suspended.
-    pub(super) fn statuses_failed(&mut self, job: Job) {
-        if !self.feed_health.failed() {
+    /// Records that a request to the list in use, which began at `begun`, failed. If CallTools keeps answering others, the list rests.
+    pub(super) fn statuses_failed(&mut self, job: Job, fault: &Fault, begun: Moment) {
+        let (is_sweep, now) = (matches!(job, Job::Sweep(_)), self.deps.clock.now());
+        if !self.feed_health.failed(is_sweep, begun, now) {
             return;
         }
-        if let Some(feed) = feed_beside_sweeps(job) {
-            self.feed_health.recovered();
-            self.feed_refused(feed);
-        } else {
-            self.distrust(
-                "the account's list of agents cannot be read, but those of its queues can",
-            );
+        self.feed_health.recovered();
+        match (feed_beside_sweeps(job), job) {
+            (Some(feed), _) => self.feed_unanswered(feed),
+            (None, Job::Whole) => self.whole_failed(fault, false),
+            _ => self.suspend_sweeps(
+                "the account's list of agents cannot be read, but other lists can",
+                Standing::Resting,
+                FAILURE_LASTS,
+            ),
         }
     }
 
@@ -272,6 +283,7 @@ impl Account {
                 "it takes too many pages, does not fit the known statuses, or has rows that cannot be read"
             }
             GivenUp::Unanswered => "its requests fail",
+            GivenUp::Interrupted => "it was not read for a while, so it begins again",
             GivenUp::Doubted(doubt) => doubt.sentence(),
         };
         tracing::warn!(

@@ -1,6 +1,6 @@
 //! Applies CallTools' answers: names, polls and sweeps become snapshots, and [`failures`](super::failures) become faults.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     Account, Emptied, RefreshError,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     account::{
-        feeds::Feed,
+        feeds::{Feed, Standing},
         schedule::{Ending, Job, TRUST_AGAIN},
         sweep::{SweptPage, Verdict},
     },
@@ -38,15 +38,21 @@ impl Account {
             return self.ended_for_another_queue(place);
         }
         let was_in_use = self.is_in_use(job);
-        let result = self.take_in(job, outcome);
+        let result = self.take_in(job, outcome, begun);
         self.log_end(job, begun, &result);
         if result.is_ok() {
             self.answered(job, begun);
+            match was_in_use {
+                true => self.feed_health.recovered(),
+                false => self.feed_health.others_answered(begun, self.deps.clock.now()),
+            }
         }
         self.learn_stays();
         self.end_reservations();
         self.settle();
-        let is_beside = |fault: &Fault| !was_in_use && concerns_a_list_of_statuses(job, fault);
+        // Another list is read next, at once.
+        let is_in_use = was_in_use && self.is_in_use(job);
+        let is_beside = |fault: &Fault| !is_in_use && concerns_a_list_of_statuses(job, fault);
         let ending = match &result {
             Ok(requests) => Ending::Well {
                 requests: *requests,
@@ -94,8 +100,8 @@ impl Account {
         Some(Job::Poll(place))
     }
 
-    /// Applies the result of a job. Returns the number of requests that it took.
-    fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, RequestError> {
+    /// Applies the result of a job, which began at `begun`. Returns the number of requests that it took.
+    fn take_in(&mut self, job: Job, outcome: Outcome, begun: Moment) -> Result<u32, RequestError> {
         let failed = match outcome {
             Outcome::Queues(Ok(queues)) => {
                 // These lists take one request: a page has 250 entries.
@@ -140,7 +146,7 @@ impl Account {
             Outcome::Agents(_, Err(error)) | Outcome::RosterPage(_, _, Err(error)) => error,
         };
         if let RequestError::Fault(fault) = &failed {
-            self.failed(job, &Arc::new(fault.clone()));
+            self.failed(job, &Arc::new(fault.clone()), begun);
         }
         Err(failed)
     }
@@ -196,7 +202,6 @@ impl Account {
             self.distrust(doubt.sentence());
         }
         self.audit_feed(&rows, as_of);
-        self.feed_health.polled();
         self.roster.poll(place, as_of, took, complete, rows);
         self.keep_poll(place);
         self.queues[place].failing_elsewhere = false;
@@ -308,7 +313,6 @@ impl Account {
             }
             Verdict::Taken => {}
         }
-        self.feed_health.recovered();
         if next.is_none() {
             self.feed_health.full_list_read();
             self.full_list_ended();
@@ -377,20 +381,25 @@ impl Account {
 
     /// Suspends sweeps and drops their results. Queues are polled one by one.
     pub(super) fn distrust(&mut self, why: &str) {
-        let now = self.now();
-        if self.schedule.is_distrustful(now) {
+        if self.schedule.is_distrustful(self.now()) {
             return; // Sweeps are suspended already.
         }
-        self.feed_health = FeedHealth::default();
-        self.schedule.distrust(now);
-        self.set_sweeps_trusted(false);
-        self.faults.forget_feed();
-        let until = self.deps.clock.now().later(TRUST_AGAIN);
-        self.feeds.distrust_full_list(why.to_owned(), until);
-        self.sweep.reset();
         self.roster.forget_sweeps();
         self.tell_again();
         self.unkeep_statuses();
+        self.suspend_sweeps(why, Standing::Distrusted, TRUST_AGAIN);
+    }
+
+    /// Suspends sweeps, whose results so far remain true. Queues are polled one by one.
+    pub(super) fn suspend_sweeps(&mut self, why: &str, standing: Standing, lasts: Duration) {
+        self.feed_health = FeedHealth::default();
+        self.schedule.suspend(self.now(), lasts);
+        self.set_sweeps_trusted(false);
+        self.faults.forget_feed();
+        let until = self.deps.clock.now().later(lasts);
+        self.feeds
+            .suspend_full_list(standing, why.to_owned(), until);
+        self.sweep.reset();
         self.deps.metrics.sweep_distrusted(&self.name);
         tracing::warn!(
             account = &*self.name,

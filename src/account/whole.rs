@@ -31,8 +31,8 @@ impl Account {
     }
 
     /// Handles a failure or a refusal. That is no fault, because the list can be read page by page.
-    pub(super) fn whole_failed(&mut self, fault: &Fault) {
-        self.feeds.whole_failed(self.deps.clock.now());
+    pub(super) fn whole_failed(&mut self, fault: &Fault, is_refusal: bool) {
+        self.feeds.whole_failed(is_refusal, self.deps.clock.now());
         self.read_a_page_at_a_time(format_args!("{fault}"));
     }
 

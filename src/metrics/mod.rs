@@ -245,7 +245,7 @@ impl Metrics {
         );
         registry.register(
             "openseat_sweeps_distrusted",
-            "Times that sweeps of the whole account were suspended, because they were refused or contradicted the queues",
+            "Times that sweeps of the whole account were suspended, because they were refused, were not answered, or contradicted the queues",
             self.sweeps_distrusted.clone(),
         );
         registry.register(

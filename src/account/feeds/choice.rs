@@ -9,7 +9,7 @@ use crate::clock::Moment;
 const DISTRUST_LASTS: Duration = Duration::from_secs(3600);
 
 /// A feed that failed, perhaps in a busy minute, is tried again after this time.
-const FAILURE_LASTS: Duration = Duration::from_secs(600);
+pub const FAILURE_LASTS: Duration = Duration::from_secs(600);
 
 /// A feed must be better in this many readings in a row before it replaces another, …
 const READINGS: u32 = 5;

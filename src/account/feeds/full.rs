@@ -1,6 +1,6 @@
 //! Follows the full list, which the other feeds depend on.
 
-use super::{Choice, Feed, Feeds};
+use super::{Choice, Feed, Feeds, Standing, WholeList};
 use crate::{
     account::roster::Roster,
     clock::Moment,
@@ -50,7 +50,7 @@ impl Feeds {
             _ => roster.available(),
         };
         self.counted_at = Some(now);
-        self.full_doubted = None;
+        self.full_suspended = None;
         if self.in_use() == Feed::Sweep {
             self.prove_delta(now);
         }
@@ -63,9 +63,15 @@ impl Feeds {
         self.whole.take(rows, is_last, now)
     }
 
-    /// Records that the full list is not given in one piece.
-    pub fn whole_failed(&mut self, now: Moment) {
-        self.whole.give_up(now);
+    /// Returns whether CallTools gives the full list in one piece.
+    pub fn is_given_at_once(&self) -> bool {
+        self.whole == WholeList::Given
+    }
+
+    /// Records that the full list cannot be read in one piece, or is refused.
+    pub fn whole_failed(&mut self, is_refusal: bool, now: Moment) {
+        self.unfinished = None;
+        self.whole.give_up(is_refusal, now);
     }
 
     /// Takes the rows of deltas that were kept until the full list was trusted.
@@ -90,9 +96,9 @@ impl Feeds {
         !std::mem::replace(&mut self.full_failed, true)
     }
 
-    /// Distrusts the full list until then, and with it all feeds that depend on it.
-    pub fn distrust_full_list(&mut self, why: String, until: Moment) {
-        self.full_doubted = Some((why.into(), until));
+    /// Suspends the full list until then, and with it all feeds that depend on it.
+    pub fn suspend_full_list(&mut self, standing: Standing, why: String, until: Moment) {
+        self.full_suspended = Some((standing, why.into(), until));
         self.unfinished = None;
         self.delta.end();
         self.available.end();

@@ -33,7 +33,7 @@ use std::{borrow::Cow, time::Duration};
 use self::{available::Available, delta::Delta};
 pub use self::{
     available::ReadyStatus,
-    choice::{Choice, Pages, Trust},
+    choice::{Choice, FAILURE_LASTS, Pages, Trust},
     doubt::Doubt,
     feed::Feed,
     page::{DeltaPage, FilteredPage},
@@ -83,8 +83,8 @@ pub struct Feeds {
     full_at: Option<Moment>,
     /// Whether the last request for a page of it failed while another feed was in use.
     full_failed: bool,
-    /// Why the full list is distrusted, and until when.
-    full_doubted: Option<(Cow<'static, str>, Moment)>,
+    /// The standing of the full list while it is suspended, why, and until when.
+    full_suspended: Option<(Standing, Cow<'static, str>, Moment)>,
     whole: WholeList,
     /// Rows of deltas that were read before the full list was trusted.
     kept: Vec<Sighting>,
@@ -108,7 +108,7 @@ impl Default for Feeds {
             since_full: 0,
             full_at: None,
             full_failed: false,
-            full_doubted: None,
+            full_suspended: None,
             whole: WholeList::default(),
             kept: Vec::new(),
             recalled: None,
@@ -193,7 +193,14 @@ impl Feeds {
                 self.forget_recalled();
                 Taken::Rows
             }
-            delta::Step::Failed => self.give_up(Feed::Delta, GivenUp::Failed, roster, now),
+            delta::Step::Failed => {
+                let is_old = |as_of: Moment| page.as_of.longest_since(as_of) >= CHANGES_FORGOTTEN;
+                let why = match self.delta.as_of().is_some_and(is_old) {
+                    true => GivenUp::Interrupted,
+                    false => GivenUp::Failed,
+                };
+                self.give_up(Feed::Delta, why, roster, now)
+            }
             delta::Step::Distrusted(doubt) => {
                 self.give_up(Feed::Delta, GivenUp::Doubted(doubt), roster, now)
             }
@@ -319,7 +326,7 @@ impl Feeds {
         self.give_up(feed, GivenUp::Doubted(Doubt::Refused), roster, now)
     }
 
-    /// Lets a feed rest that is not in use and was not answered.
+    /// Lets a feed rest whose requests are not answered.
     pub fn unanswered(&mut self, feed: Feed, roster: &Roster, now: Moment) -> Taken {
         self.sent(feed);
         self.give_up(feed, GivenUp::Unanswered, roster, now)
@@ -420,6 +427,7 @@ impl Feeds {
         }
         match why {
             GivenUp::Failed | GivenUp::Unanswered => self.choice.failed(feed, now),
+            GivenUp::Interrupted => self.choice.forget(feed),
             GivenUp::Doubted(doubt) => self.choice.distrust(feed, doubt, now),
         }
         self.choose(roster, now);

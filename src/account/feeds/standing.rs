@@ -127,8 +127,8 @@ impl Feeds {
             let why = "the config has sweep = false";
             return (Standing::Impossible, why.into(), None);
         }
-        if let (false, Some((why, until))) = (full.is_trusted, &self.full_doubted) {
-            return later(Standing::Distrusted, why.clone(), *until, now);
+        if let (false, Some((standing, why, until))) = (full.is_trusted, &self.full_suspended) {
+            return later(*standing, why.clone(), *until, now);
         }
         if !full.pays {
             return (Standing::NoGain, POLLS_COST_LESS.into(), None);

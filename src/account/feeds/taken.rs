@@ -31,8 +31,10 @@ pub enum Taken {
 pub enum GivenUp {
     /// It took too many pages, did not fit the known statuses, or has rows that cannot be read.
     Failed,
-    /// A request for it failed while another feed was in use.
+    /// Its requests fail, while CallTools answers others.
     Unanswered,
+    /// It was not read for so long, as in an outage, that it does not reach back. It may begin again at once.
+    Interrupted,
     /// It lost trust.
     Doubted(Doubt),
 }

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::choice::FAILURE_LASTS;
 use crate::{calltools::PAGE_SIZE, clock::Moment};
 
-/// How long the list is read page by page after a failure. If the answer was only a part of the list, it is never tried again.
+/// How long the list is read page by page after a refusal. If the answer was only a part of the list, it is never tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(3600);
 
 /// Whether CallTools gives the full list in one piece.
@@ -47,9 +48,10 @@ impl WholeList {
         is_whole
     }
 
-    /// Records a failure.
-    pub(super) fn give_up(&mut self, now: Moment) {
-        *self = WholeList::Failed(now.later(TRY_AGAIN));
+    /// Records that it could not be read, or was refused.
+    pub(super) fn give_up(&mut self, is_refusal: bool, now: Moment) {
+        let lasts = if is_refusal { TRY_AGAIN } else { FAILURE_LASTS };
+        *self = WholeList::Failed(now.later(lasts));
     }
 }
 
@@ -73,16 +75,18 @@ mod tests {
     }
 
     #[test]
-    fn a_clipped_list_is_never_tried_again_and_a_failed_one_after_an_hour() {
+    fn a_clipped_list_is_never_tried_again_and_a_refused_one_after_an_hour() {
         let now = VirtualClock::default().now();
         for (rows, is_last) in [(250, false), (25, false), (250, true), (0, true)] {
             let mut list = WholeList::default();
             assert!(!list.take(rows, is_last, now), "{rows} {is_last}");
             assert!(!list.is_worth_a_request(9, now.later(10 * TRY_AGAIN)));
         }
-        let mut list = WholeList::default();
-        list.give_up(now);
-        assert!(!list.is_worth_a_request(9, now.later(TRY_AGAIN / 2)));
-        assert!(list.is_worth_a_request(9, now.later(TRY_AGAIN)));
+        for (is_refusal, lasts) in [(true, TRY_AGAIN), (false, FAILURE_LASTS)] {
+            let mut list = WholeList::default();
+            list.give_up(is_refusal, now);
+            assert!(!list.is_worth_a_request(9, now.later(lasts / 2)));
+            assert!(list.is_worth_a_request(9, now.later(lasts)));
+        }
     }
 }

@@ -130,13 +130,13 @@ impl Schedule {
         self.sweeping.distrusted = false;
     }
 
-    /// Suspends sweeps for a while, because they contradict the queues or cannot be read.
-    pub fn distrust(&mut self, now: Duration) {
+    /// Suspends sweeps for this long, because they contradict the queues or cannot be read.
+    pub fn suspend(&mut self, now: Duration, lasts: Duration) {
         self.ask_next(Request::Full, false, None);
         self.sweeping.trusted = false;
         self.sweeping.distrusted = true;
         self.sweeping.was_whole = true;
         self.sweeping.page = 1;
-        self.sweeping.not_before = now + TRUST_AGAIN;
+        self.sweeping.not_before = now + lasts;
     }
 }

@@ -120,15 +120,6 @@ impl Fixture {
         self.asks.send(Ask::Take(Box::new(terms))).await.unwrap();
         taken.await.unwrap();
     }
-
-    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let begun = self.clock.now();
-        while !is_so(self) {
-            let waited = self.clock.now().boot_since(begun);
-            assert!(waited < 10 * MINUTE, "never: {what}");
-            sleep(SECOND).await;
-        }
-    }
 }
 
 const POLICY: Policy = Policy {
@@ -333,10 +324,7 @@ async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
     let unread = State::Asked(Err(Off::QueueUnread));
     assert_eq!(states, [unread, acts, acts, acts]);
     // The feed is distrusted …
-    fixture
-        .wire
-        .sweeps_fail
-        .store(true, std::sync::atomic::Ordering::Relaxed);
+    fixture.fail(is_sweep, Fault::down(Down::ServerError, "502"));
     fixture
         .until("sweeps are distrusted", |fixture| {
             !fixture.health.borrow().sweeps
@@ -346,10 +334,7 @@ async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
     // … and then on trial.
     sleep(TRUST_AGAIN).await;
     assert!(!has_outlook(0) && others_have(false));
-    fixture
-        .wire
-        .sweeps_fail
-        .store(false, std::sync::atomic::Ordering::Relaxed);
+    fixture.fail(|_| false, Fault::NoPermission);
     fixture
         .until("sweeps are trusted again", |fixture| {
             fixture.health.borrow().sweeps

@@ -2,10 +2,7 @@
 
 use std::{
     num::{NonZeroU32, NonZeroUsize},
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Mutex,
 };
 
 use futures_util::future::{BoxFuture, join_all};
@@ -56,6 +53,7 @@ mod start;
 mod steps;
 mod sweeps;
 mod truth;
+mod unanswered;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -161,7 +159,7 @@ impl Setting {
         let reservations = Arc::new(Reservations::new());
         let wire = Arc::new(Wire {
             inner: simulator.transport(TOKEN),
-            sweeps_fail: AtomicBool::new(false),
+            fails: Mutex::default(),
             sweeps: Mutex::default(),
             lie: Mutex::default(),
             polls_take: Mutex::default(),
@@ -267,11 +265,15 @@ type Body = fn(u32) -> Value;
 /// Changes the simulator's answer to a path.
 type Lie = fn(&str, &mut Result<Reply, Fault>);
 
-/// The connection to the simulator. It records requests, and can fail for sweeps alone.
+/// Which paths something concerns.
+type Paths = fn(&str) -> bool;
+
+/// The connection to the simulator. It records requests, and can fail for some lists alone.
 #[derive(Debug)]
 struct Wire {
     inner: Arc<dyn Transport>,
-    sweeps_fail: AtomicBool,
+    /// Which paths fail, and how.
+    fails: Mutex<Option<(Paths, Fault)>>,
     /// Bodies that replace the simulator's for the pages of sweeps.
     sweeps: Mutex<Option<Body>>,
     lie: Mutex<Option<Lie>>,
@@ -304,8 +306,19 @@ fn is_sweep(path: &str) -> bool {
 impl Transport for Wire {
     fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
         self.sent.lock().unwrap().push(path.to_owned());
-        if is_sweep(path) && self.sweeps_fail.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(Fault::down(Down::ServerError, "502")) });
+        if let Some((fails, fault)) = self.fails.lock().unwrap().clone()
+            && fails(path)
+        {
+            return Box::pin(async move {
+                if let Fault::UpstreamDown {
+                    kind: Down::TimeOut,
+                    ..
+                } = fault
+                {
+                    sleep(10 * SECOND).await;
+                }
+                Err(fault)
+            });
         }
         if let (true, Some(body)) = (is_sweep(path), *self.sweeps.lock().unwrap()) {
             let (_, query) = path.split_once('?').unwrap_or((path, ""));
@@ -419,11 +432,25 @@ impl Fixture {
         row.available
     }
 
+    /// Lets requests for these paths fail from now on.
+    fn fail(&self, paths: Paths, fault: Fault) {
+        *self.wire.fails.lock().unwrap() = Some((paths, fault));
+    }
+
     async fn watch(&self, time: Duration, mut look: impl FnMut(&Self)) {
         let end = self.clock.now().boot + time;
         while self.clock.now().boot < end {
             sleep(SECOND).await;
             look(self);
+        }
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begun = self.clock.now();
+        while !is_so(self) {
+            let waited = self.clock.now().boot_since(begun);
+            assert!(waited < 10 * MINUTE, "never: {what}");
+            sleep(SECOND).await;
         }
     }
 

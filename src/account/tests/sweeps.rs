@@ -188,7 +188,7 @@ async fn an_agent_who_leaves_the_account_causes_no_distrust_and_is_soon_forgotte
 async fn sweeps_that_keep_failing_while_polls_succeed_are_given_up() {
     let fixture = still(30, 60).start();
     sleep(5 * MINUTE).await;
-    fixture.wire.sweeps_fail.store(true, Ordering::Relaxed);
+    fixture.fail(is_sweep, Fault::down(Down::ServerError, "502"));
     sleep(4 * MINUTE).await;
     assert_eq!(fixture.distrusted(), 1);
     fixture.watch(10 * MINUTE, Fixture::assert_all_known).await;

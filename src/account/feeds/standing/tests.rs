@@ -105,7 +105,7 @@ fn a_feed_that_is_given_up_says_until_when() {
 fn a_distrusted_full_list_says_why_and_until_when() {
     let mut feeds = account(1);
     let until = now().later(Duration::from_secs(60));
-    feeds.distrust_full_list("it lies".to_owned(), until);
+    feeds.suspend_full_list(Distrusted, "it lies".to_owned(), until);
     let full = FullList {
         is_trusted: false,
         ..TRUSTED

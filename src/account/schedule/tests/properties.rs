@@ -102,7 +102,7 @@ proptest! {
                 Event::Ask(questions) => schedule.asked(&questions, now),
                 Event::WillWait => schedule.asked_to_wait(now),
                 Event::Hurry(queue) => schedule.hurry(queue),
-                Event::Distrust => schedule.distrust(now),
+                Event::Distrust => schedule.suspend(now, TRUST_AGAIN),
                 Event::Trust => schedule.trust(),
                 Event::Rest(queue, rests) => schedule.rest(queue, rests),
                 Event::Refused(seconds) => schedule.refused(Duration::from_secs(seconds), now),

@@ -98,7 +98,7 @@ fn an_account_whose_queues_are_all_polled_alone_is_never_swept() {
 fn distrust_leaves_only_polls_until_the_next_try() {
     let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
     play.go(HOUR);
-    play.schedule.distrust(play.now);
+    play.schedule.suspend(play.now, TRUST_AGAIN);
     play.log.clear();
     let distrusted = play.now;
     play.go(TRUST_AGAIN + PERIOD * TURN * 2);
@@ -191,7 +191,7 @@ fn an_even_expectation_ignores_demand_but_keeps_sweeps() {
     let mut play = Play::warm([(SHARED, 1); 4], LIVELY).demand(&[1_000, 0, 0, 0]);
     let even = play.schedule.expected_evenly(PERIOD);
     assert!(even.iter().all(|queue| *queue == even[0]));
-    play.schedule.distrust(play.now);
+    play.schedule.suspend(play.now, TRUST_AGAIN);
     let polls = play.schedule.expected_evenly(PERIOD);
     assert_eq!(polls[0].statuses, PERIOD * 4);
 }
@@ -208,7 +208,7 @@ fn max_age_depends_neither_on_demand_nor_on_trust_in_sweeps() {
         demand[0] = 10_000;
         play.schedule.asked(&demand, play.now);
         assert_eq!(play.schedule.expected_evenly(PERIOD), planned);
-        play.schedule.distrust(play.now);
+        play.schedule.suspend(play.now, TRUST_AGAIN);
         assert!(play.schedule.expected_evenly(PERIOD)[0].statuses > planned[0].statuses);
     }
 }
