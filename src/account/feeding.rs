@@ -41,6 +41,7 @@ impl Account {
             _ => listed.check(self.feeds.rows_before(page))?,
         }
         self.schedule.saw_unlisted(&listed.notes.unknown_statuses);
+        self.notice_step_back(&listed.agents);
         let now = self.deps.clock.now();
         let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
         let taken = match list {
@@ -79,6 +80,21 @@ impl Account {
         self.renew_others(None);
         self.keep_statuses_now_and_then();
         Ok(())
+    }
+
+    /// Notices that CallTools' dates have gone back, before the roster takes the rows of a list.
+    pub(super) fn notice_step_back(&mut self, rows: &[Agent]) {
+        let Some(step) = self.roster.step_back(rows) else {
+            return;
+        };
+        self.roster.stepped_back(step);
+        self.feeds.stepped_back(step);
+        self.sweep.stepped_back();
+        tracing::warn!(
+            account = &*self.name,
+            by = %format_args!("{:#}", step.abs()),
+            "CallTools' dates of status changes have gone back: they may be in local time; openseat continues with the new dates"
+        );
     }
 
     /// Counts rows of lists of all agents that could not be read.
@@ -254,7 +270,9 @@ impl Account {
             Taken::GivenUp(feed, why) => self.give_up_feed(feed, why),
         }
         let now = self.deps.clock.now();
-        let missing = self.looking.for_missing(self.feeds.absent(), now);
+        let unclear = self.roster.long_contradicted(now);
+        let missing = self.feeds.absent().chain(unclear);
+        let missing = self.looking.for_missing(missing, now);
         for place in self.queues_of(missing.iter()) {
             self.schedule.look_for_missing(place);
         }

@@ -44,7 +44,9 @@ impl Account {
             self.answered(job, begun);
             match was_in_use {
                 true => self.feed_health.recovered(),
-                false => self.feed_health.others_answered(begun, self.deps.clock.now()),
+                false => self
+                    .feed_health
+                    .others_answered(begun, self.deps.clock.now()),
             }
         }
         self.learn_stays();
@@ -198,6 +200,7 @@ impl Account {
         if rows.is_empty() && self.roster.has_members(place) {
             self.schedule.doubt_name(place);
         }
+        self.notice_step_back(&rows);
         if let Some(doubt) = self.sweep.compare(&rows, as_of, &self.roster) {
             self.distrust(doubt.sentence());
         }
@@ -276,6 +279,7 @@ impl Account {
                 .map(|agent| (&agent.id, agent.logged_in))
                 .collect(),
         );
+        self.notice_step_back(&agents);
         self.audit_feed(&agents, as_of);
         self.feeds
             .full_page(page, next, as_of, &agents, &self.roster);

@@ -19,7 +19,11 @@ use super::{
     page::FilteredPage,
 };
 use crate::{
-    account::{newest::Newest, roster::Roster, slipped::slipped},
+    account::{
+        newest::{Newest, OF_FEW},
+        roster::Roster,
+        slipped::slipped,
+    },
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
@@ -155,6 +159,11 @@ impl Available {
         self.reading = None;
     }
 
+    /// Forgets the readings that rows are compared with, because CallTools' dates have gone back.
+    pub fn stepped_back(&mut self) {
+        self.last = LastListed::default();
+    }
+
     /// Returns the pages of the last reading.
     pub fn pages(&self) -> Option<u32> {
         self.took
@@ -280,7 +289,8 @@ impl Reading {
             self.as_of = page.as_of; // A cache had kept it.
         }
         if self.pages == 0 {
-            self.high = Newest::of(page.rows.iter().filter_map(|row| row.status_since)).reach();
+            let dates = page.rows.iter().filter_map(|row| row.status_since);
+            self.high = Newest::<OF_FEW>::of(dates).reach();
         }
         self.pages += 1;
         self.skipped += page.skipped;

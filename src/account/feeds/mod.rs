@@ -30,6 +30,8 @@ mod whole;
 
 use std::{borrow::Cow, time::Duration};
 
+use jiff::SignedDuration;
+
 use self::{available::Available, delta::Delta};
 pub use self::{
     available::ReadyStatus,
@@ -275,12 +277,13 @@ impl Feeds {
                 let as_of = earlier(*as_of, lag);
                 roster.confirm_gone(as_of, gone);
                 roster.confirm_available(as_of, slipped.clone());
+                roster.settle_absent(as_of);
             }
-            Taken::GivenUp(Feed::Delta, GivenUp::Doubted(doubt)) => {
+            Taken::GivenUp(Feed::Delta, GivenUp::Doubted(doubt))
+                if doubt.concerns_earlier_readings() =>
+            {
                 roster.forget_changes();
-                if doubt.concerns_earlier_readings() {
-                    roster.forget_recalled();
-                }
+                roster.forget_recalled();
             }
             Taken::GivenUp(Feed::Available, GivenUp::Doubted(_)) => roster.forget_available(),
             Taken::Rows | Taken::GivenUp(..) => {}
@@ -318,6 +321,12 @@ impl Feeds {
         self.unfinished = None;
         self.delta.interrupted();
         self.available.interrupted();
+    }
+
+    /// Continues after CallTools' dates have gone back by this time.
+    pub fn stepped_back(&mut self, step: SignedDuration) {
+        self.delta.stepped_back(step);
+        self.available.stepped_back();
     }
 
     /// Gives up a feed that CallTools refuses.

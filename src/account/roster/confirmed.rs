@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Listed, Roster, Source, earlier, later};
+use super::{Listed, Roster, Source, earlier, later, person::Person};
 use crate::{
     clock::Moment,
     model::{
@@ -122,11 +122,14 @@ impl Roster {
 
     /// Returns what lists confirm beyond the [rows that are passed on](Self::known_beside_polls).
     pub fn confirmed(&self) -> Confirmed {
+        let least = self.contradicted_as_of();
+        let everybody = self
+            .swept
+            .map(|swept| self.omissions.availability_of_all(swept));
+        let available = self.omissions.available.map(|lists| lists.all);
         Confirmed {
-            everybody: self
-                .swept
-                .map(|swept| self.omissions.availability_of_all(swept)),
-            available: self.omissions.available.map(|lists| lists.all),
+            everybody: everybody.map(|at| earlier(at, least)),
+            available: available.map(|at| earlier(at, least)),
         }
     }
 
@@ -144,6 +147,12 @@ impl Roster {
     /// Applies a row that another node has told.
     pub fn recall_told(&mut self, row: Sighting, is_look: bool, is_covered: bool) {
         let told = Arc::clone(&row.agent);
+        // The leader has decided which row is the newest.
+        let known = self.newest(&told.id);
+        let is_later = known.is_some_and(|known| row.at.boot >= known.at.boot);
+        if is_later && told.status_since.is_some() {
+            self.believe(&told);
+        }
         let is_newest = match is_look {
             true => self.recall_look(row),
             false => self.recall(row),
@@ -191,14 +200,14 @@ impl Roster {
     }
 
     /// Returns whether a row shows an agent as available whom a later list of available agents lacked. A cache on the way had kept it.
-    pub(super) fn is_outdated(&self, row: &Sighting) -> bool {
+    pub(super) fn is_outdated(&self, row: &Agent, at: Moment) -> bool {
         let confirmed = self.omissions.available;
-        let is_earlier = confirmed.is_some_and(|lists| row.at.boot < lists.settled.boot);
+        let is_earlier = confirmed.is_some_and(|lists| at.boot < lists.settled.boot);
         let was_lacking = || {
-            let newest = self.newest(&row.agent.id);
+            let newest = self.newest(&row.id);
             newest.is_some_and(|newest| newest.agent.available != Some(true))
         };
-        is_earlier && row.agent.available == Some(true) && was_lacking()
+        is_earlier && row.available == Some(true) && was_lacking()
     }
 
     /// Returns whether it is unknown why some member of a queue is not available: they were last missing from a list of available agents.
@@ -216,10 +225,11 @@ impl Roster {
     /// Returns as of when it is known whether the agent with this newest row is available.
     pub fn known_as_of(&self, newest: &Sighting) -> Moment {
         let person = self.people.get(&newest.agent.id);
-        match person.is_some_and(|person| person.has_slipped) {
+        let known = match person.is_some_and(|person| person.has_slipped) {
             true => self.omissions.status(newest.at),
             false => self.omissions.availability(newest.at),
-        }
+        };
+        earlier(known, person.and_then(Person::known_until))
     }
 
     /// Returns the newest row of each agent.
@@ -229,12 +239,19 @@ impl Roster {
             .filter_map(|person| person.newest.as_ref())
     }
 
-    /// The newest row of those whose status may have changed after this date, by CallTools' clock. Most people are passed over without a look at
-    /// their row.
-    pub fn rows_changed_since(&self, date: Timestamp) -> impl Iterator<Item = &Sighting> {
+    /// The newest row of those whose status may have changed after this date, by CallTools' clock, and the date. Most people are passed over without a
+    /// look at their row.
+    pub fn rows_changed_since(
+        &self,
+        date: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, &Sighting)> {
         let people = self.people.values();
         let changed = people.filter(move |person| person.latest > Some(date));
-        changed.filter_map(|person| person.newest.as_ref())
+        changed.filter_map(|person| {
+            let newest = person.newest.as_ref()?;
+            newest.agent.status_since?;
+            Some((person.latest?, newest))
+        })
     }
 
     /// Returns how many agents are available by their newest rows.

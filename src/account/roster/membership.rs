@@ -9,7 +9,7 @@ use super::{
     confirmed::Omissions,
     earlier, later,
     people::People,
-    person::{MAX_LAG, Shown},
+    person::{MAX_LAG, Person, Shown},
     published::Published,
 };
 use crate::{
@@ -53,6 +53,8 @@ pub(super) struct Member {
     queue_logged_in: bool,
     /// Whether the last list of available agents may have hidden the person.
     has_slipped: bool,
+    /// As of when the person's newest row is known, if later looks contradict it.
+    known_until: Option<Moment>,
     /// Whether the row at the last join is another one than it would be now.
     is_outdated: bool,
 }
@@ -63,6 +65,8 @@ struct Oldest {
     seen: Option<Moment>,
     /// The same of agents whom the last list of available agents may have hidden.
     slipped: Option<Moment>,
+    /// As of when rows are known that later looks contradict.
+    known_until: Option<Moment>,
 }
 
 /// When the members were seen who were not seen for longest. Each answer leads to a join of all queues, but shows only a few members of each, so
@@ -113,7 +117,7 @@ impl Membership {
 
     /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date, and no much later date.
     /// Then the other's membership does not count.
-    pub(super) fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>]) -> bool {
+    pub(super) fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>], people: &People) -> bool {
         if self.as_of.boot > as_of.boot {
             return true;
         }
@@ -126,6 +130,8 @@ impl Membership {
         agents.iter().any(|agent| {
             let known = polled.get(&agent.id);
             let known = known.filter(|known| agent.is_older_than(known));
+            // Otherwise the older date is believed.
+            let known = known.filter(|_| people.latest(&agent.id) > agent.status_since);
             known.is_some_and(|known| !has_all(newest, known.status_since))
         })
     }
@@ -152,6 +158,22 @@ impl Membership {
         }
     }
 
+    /// Records as of when the row of the member in this row of the poll is known, if later looks contradict it.
+    pub(super) fn set_contradicted(&mut self, row: usize, known_until: Option<Moment>) {
+        if let Some(member) = self.members.get_mut(row) {
+            member.known_until = known_until;
+            self.oldest = None;
+        }
+    }
+
+    /// Records that nothing contradicts the members' rows any more.
+    pub(super) fn settle_contradictions(&mut self) {
+        for member in &mut self.members {
+            member.known_until = None;
+        }
+        self.oldest = None;
+    }
+
     /// Returns whether each member was seen at this moment or later, or not since `swept`.
     pub(super) fn are_members_seen_since(&self, at: Moment, swept: Option<Moment>) -> bool {
         let has_left = |seen: Moment| swept.is_some_and(|swept| seen.boot < swept.boot);
@@ -169,8 +191,10 @@ impl Membership {
     /// Records what is known about the members, after their newest rows were taken back.
     pub(super) fn look_again(&mut self, people: &People) {
         for member in &mut self.members {
-            let newest = people.at(member.who).and_then(|one| one.newest.as_ref());
+            let person = people.at(member.who);
+            let newest = person.and_then(|one| one.newest.as_ref());
             member.seen = newest.map_or(self.as_of, |newest| newest.at);
+            member.known_until = person.and_then(Person::known_until);
             member.is_outdated = true;
         }
         self.outdated = (0..self.members.len()).collect();
@@ -233,13 +257,16 @@ impl Oldest {
         if member.has_slipped {
             self.slipped = Some(earlier(member.seen, self.slipped));
         }
+        if let Some(known) = member.known_until {
+            self.known_until = Some(earlier(known, self.known_until));
+        }
     }
 
     /// Returns as of when it is known of each of them whether they are available.
     fn known_as_of(self, omissions: &Omissions) -> Option<Moment> {
         let known = omissions.availability(self.seen?);
         let slipped = self.slipped.map(|seen| omissions.status(seen));
-        Some(earlier(known, slipped))
+        Some(earlier(earlier(known, slipped), self.known_until))
     }
 
     /// Returns whether these may be others if this member, who is one of them, is seen at this moment.
@@ -270,12 +297,13 @@ impl OldestMembers {
 }
 
 impl Member {
-    pub(super) fn new(who: usize, polled: &Agent, seen: Moment, has_slipped: bool) -> Self {
+    pub(super) fn new(who: usize, polled: &Agent, seen: Moment, person: &Person) -> Self {
         Self {
             who,
             seen,
             queue_logged_in: polled.queue_logged_in,
-            has_slipped,
+            has_slipped: person.has_slipped,
+            known_until: person.known_until(),
             is_outdated: true,
         }
     }
@@ -314,7 +342,7 @@ impl Roster {
         // and without members at all agents.
         let counted = logged_in.seen.map_or(all, |_| logged_in);
         let counted = counted.known_as_of(&self.omissions);
-        let oldest = oldest.map(|seen| self.omissions.status(seen));
+        let oldest = oldest.map(|seen| earlier(self.omissions.status(seen), all.known_until));
         let polled_or_swept = self
             .swept
             .map_or(membership.as_of, |swept| later(swept, membership.as_of));

@@ -11,13 +11,15 @@
 //!
 //! **A list that lags.** If a row of a list has an older date than is known, the list was read from a copy that lags, and so were its other rows.
 //! The list counts as no younger than the look that it contradicts, unless it also shows much later dates. A poll that contradicts the last poll
-//! of its own queue was overtaken by that poll, and changes neither membership nor log-in, nor their age.
+//! of its own queue was overtaken by that poll, and changes neither membership nor log-in, nor their age. But if it is certain that the later date was
+//! wrong, the older one is [believed](older).
 //!
 //! **Departures** ([`presence`]) end reservations, each at most one. They follow from what was last seen, not from the rows, which are taken back
 //! when sweeps lose trust.
 
 mod confirmed;
 mod membership;
+mod older;
 mod passed;
 mod people;
 mod person;
@@ -35,9 +37,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::{
     confirmed::Omissions,
-    membership::{Member, has_all},
+    membership::Member,
     people::People,
-    person::{Differs, Listed, MAX_LAG},
+    person::{Differs, Listed},
 };
 pub use self::{
     membership::{Joined, Membership},
@@ -46,7 +48,6 @@ pub use self::{
     stays::{KnownStay, StayPassed},
 };
 use crate::{
-    account::newest::STRAY,
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
@@ -83,6 +84,8 @@ pub struct Roster {
     omissions: Omissions,
     /// The agents whom the last list of available agents may have hidden between two pages.
     slipped: Vec<AgentId>,
+    /// The agents whose newest row later looks contradict, and perhaps some who were forgotten.
+    contradicted: Vec<AgentId>,
     /// The time of the newest row that was recalled with that of a confirmation, perhaps. Until later looks, rows may be older than such times.
     recalled: Option<Moment>,
     /// What rows share memory with that come from an earlier task, or from another node.
@@ -106,6 +109,7 @@ impl Roster {
             tidied: None,
             omissions: Omissions::default(),
             slipped: Vec::new(),
+            contradicted: Vec::new(),
             recalled: None,
             pattern: Pattern::default(),
             differs: Differs::default(),
@@ -147,7 +151,7 @@ impl Roster {
         let agents = sightings
             .iter()
             .map(|sighting| (&*sighting.agent, sighting.at));
-        let lag = self.contradicted(agents);
+        let lag = self.weigh(agents);
         for sighting in sightings {
             let at = earlier(sighting.at, lag);
             self.take_row(Sighting { at, ..sighting }, Source::Look);
@@ -174,7 +178,7 @@ impl Roster {
 
     /// Applies a row. Returns whether no newer one is known.
     fn take_row(&mut self, mut sighting: Sighting, source: Source) -> bool {
-        if source == Source::Look && self.is_outdated(&sighting) {
+        if source == Source::Look && self.is_outdated(&sighting.agent, sighting.at) {
             return false;
         }
         self.share_memory(&mut sighting.agent);
@@ -231,45 +235,6 @@ impl Roster {
         people.filter_map(|(id, person)| Some((id, person.presence.as_ref()?)))
     }
 
-    /// Returns the earliest look that rows of one list contradict by showing an older date. The list is no younger than that.
-    ///
-    /// A list that also shows much later dates does not lag. Then the clocks of CallTools' servers differ, and only this agent is not known better. The same
-    /// is true if a date was far beyond all others, and CallTools has corrected it.
-    fn contradicted<'a>(
-        &self,
-        agents: impl Iterator<Item = (&'a Agent, Moment)> + Clone,
-    ) -> Option<Moment> {
-        let dates = agents.clone().filter_map(|(agent, _)| agent.status_since);
-        let newest = dates.max();
-        let looks = agents.filter_map(|(agent, at)| {
-            let person = self.people.get(&agent.id)?;
-            let known = person.newest.as_ref()?;
-            let is_older = agent.status_since.is_some() && agent.status_since < person.latest;
-            let is_lag = at.boot <= known.at.boot + MAX_LAG;
-            (is_older && is_lag && !has_all(newest, person.latest))
-                .then_some((known.at, person.latest))
-        });
-        let mut looks = looks.peekable();
-        looks.peek()?;
-        let stray = self.stray_date();
-        let looks = looks.filter(|(_, latest)| stray.is_none() || *latest != stray);
-        looks.map(|(at, _)| at).min_by_key(|at| at.boot)
-    }
-
-    /// Returns the latest date of all agents if it is so far beyond the others that it must be wrong. If it is right, nobody else has changed since,
-    /// so that the other rows of a list that lags behind it are not outdated.
-    fn stray_date(&self) -> Option<Timestamp> {
-        let (mut first, mut second) = (None, None);
-        for date in self.people.values().map(|person| person.latest) {
-            if date > first {
-                (first, second) = (date, first);
-            } else {
-                second = second.max(date);
-            }
-        }
-        first.filter(|first| second.is_some_and(|second| first.duration_since(second) > STRAY))
-    }
-
     /// Applies a poll of a queue. Its rows count in all queues.
     pub fn poll(
         &mut self,
@@ -287,7 +252,7 @@ impl Roster {
             agents,
         };
         let rows = poll.agents.iter().map(|agent| (&**agent, as_of));
-        let lag = self.contradicted(rows);
+        let lag = self.weigh(rows);
         let as_of = earlier(as_of, lag);
         self.take(place, Poll { as_of, ..poll }, Source::Look);
         self.forget_strangers(as_of);
@@ -300,7 +265,8 @@ impl Roster {
 
     fn take(&mut self, place: usize, mut poll: Poll, source: Source) {
         let known = self.queues[place].as_ref();
-        let is_overtaken = known.is_some_and(|known| known.overtakes(poll.as_of, &poll.agents));
+        let is_overtaken =
+            known.is_some_and(|known| known.overtakes(poll.as_of, &poll.agents, &self.people));
         for agent in &mut poll.agents {
             self.share_memory(agent);
             let sighting = Sighting {
@@ -319,7 +285,7 @@ impl Roster {
             person.join(Listed { queue: place, row });
             let newest = person.newest.as_ref();
             let seen = newest.map_or(poll.as_of, |newest| newest.at);
-            Member::new(who, polled, seen, person.has_slipped)
+            Member::new(who, polled, seen, person)
         };
         let members = poll.agents.iter().enumerate().map(member).collect();
         self.queues[place] = Some(Membership::new(poll, members));
@@ -365,6 +331,11 @@ impl Roster {
     /// Returns the newest row of an agent.
     pub fn newest(&self, id: &AgentId) -> Option<&Sighting> {
         self.people.get(id)?.newest.as_ref()
+    }
+
+    /// Returns the latest date of an agent's status.
+    pub fn latest(&self, id: &AgentId) -> Option<Timestamp> {
+        self.people.latest(id)
     }
 
     /// Returns when a queue was last polled.

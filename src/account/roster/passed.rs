@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{Roster, person::Person};
+use super::{Roster, earlier, person::Person};
 use crate::{
     clock::Moment,
     model::{
@@ -108,7 +108,8 @@ impl Roster {
             let Some(newest) = &person.newest else {
                 continue;
             };
-            let is_covered = base.is_some_and(|base| newest.at.boot >= base.boot);
+            let is_seen = base.is_some_and(|base| newest.at.boot >= base.boot);
+            let is_covered = is_seen && person.contradicted.is_none();
             let row_now = ToldRow {
                 change: person.changed,
                 is_covered,
@@ -159,7 +160,7 @@ impl Roster {
             let is_polled = polled
                 .iter()
                 .any(|polled| Arc::ptr_eq(polled, &newest.agent));
-            let at = self.omissions.status(newest.at);
+            let at = earlier(self.omissions.status(newest.at), person.known_until());
             // A poll that shows the same row again leaves the row that was known, so a row that no poll has may still come from one.
             let by_sweep = newest.by_sweep || at.boot > newest.at.boot;
             (by_sweep || !is_polled).then(|| {

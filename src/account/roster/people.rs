@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
+use jiff::Timestamp;
 use slab::Slab;
 
 use super::person::Person;
@@ -32,6 +33,11 @@ impl People {
 
     pub(super) fn get(&self, id: &AgentId) -> Option<&Person> {
         self.known.get(*self.places.get(id)?)
+    }
+
+    /// Returns the latest date of a person's status.
+    pub(super) fn latest(&self, id: &AgentId) -> Option<Timestamp> {
+        self.get(id)?.latest
     }
 
     pub(super) fn get_mut(&mut self, id: &AgentId) -> Option<&mut Person> {

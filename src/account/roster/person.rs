@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::older::Contradiction;
 use crate::{
     clock::Moment,
     decision::soon::stay::Stay,
@@ -92,6 +93,10 @@ pub(super) struct Person {
     pub(super) is_covered: bool,
     /// Whether the last list of available agents may have hidden the agent between two pages.
     pub(super) has_slipped: bool,
+    /// The boot time of the last look that showed the latest date, or a later one.
+    pub(super) looked: Duration,
+    /// What later looks show instead of the newest row, if they do.
+    pub(super) contradicted: Option<Contradiction>,
     /// The number of the roster's change that last renewed the newest row.
     pub(super) changed: u64,
 }
@@ -148,6 +153,17 @@ impl Person {
 
     pub(super) fn is_member(&self) -> bool {
         !self.queues.is_empty()
+    }
+
+    /// Returns the boot time of the last look that showed the newest row, or its date.
+    pub(super) fn last_shown(&self) -> Option<Duration> {
+        let newest = self.newest.as_ref()?;
+        Some(self.looked.max(newest.at.boot))
+    }
+
+    /// Returns as of when the newest row was known before later looks contradicted it, if they do.
+    pub(super) fn known_until(&self) -> Option<Moment> {
+        self.contradicted.map(|one| one.known)
     }
 
     pub(super) fn last_seen(&self) -> Option<Moment> {

@@ -1,6 +1,6 @@
 //! Takes rows back, or reads them again, when what they mean or how far they are trusted has changed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Roster, confirmed::Omissions};
 use crate::{
@@ -38,6 +38,7 @@ impl Roster {
         self.omissions.available = None;
         for person in self.people.values_mut() {
             person.newest.take_if(|newest| is_wrong(newest));
+            (person.looked, person.contradicted) = (Duration::ZERO, None);
             person.latest = person
                 .newest
                 .as_ref()

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Roster;
+use super::{Roster, earlier};
 use crate::{
     clock::Moment,
     decision::soon::stay::{self, Passed, Stay},
@@ -102,7 +102,7 @@ impl Roster {
         let newest = person.newest.as_ref()?;
         Some(KnownStay {
             stay: person.stay.as_ref()?,
-            lasted: self.omissions.status(newest.at),
+            lasted: earlier(self.omissions.status(newest.at), person.known_until()),
             away: self.known_as_of(newest),
         })
     }

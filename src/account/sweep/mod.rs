@@ -169,6 +169,11 @@ impl Sweep {
         self.trusted
     }
 
+    /// Learns CallTools' present anew, because its dates have gone back.
+    pub fn stepped_back(&mut self) {
+        self.present = Present::default();
+    }
+
     /// Trusts sweeps, because an earlier task recently did.
     pub fn trust(&mut self) {
         self.trusted = true;

@@ -1,6 +1,8 @@
 //! Tests that lists which mislead the feeds do not mislead the board.
 
-use jiff::SignedDuration;
+use std::{cmp::Reverse, collections::HashMap};
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     feeds::{edit, feed, feed_lines, large, lie},
@@ -62,6 +64,7 @@ async fn lived(case: &Case, seed: u64) -> Fixture {
         format!("{}: {feed:?}, {:?}", case.name, feed_lines(&logged))
     };
     let mut places = fixture.places().cycle();
+    let (begun, mut unknown_since) = (fixture.clock.now(), HashMap::new());
     let (omits, mut used) = (!case.found_within.is_zero(), Duration::ZERO);
     let mut look = |fixture: &Fixture, truth: &Truth| {
         let is_delta = feed(fixture) == Feed::Delta;
@@ -70,6 +73,14 @@ async fn lived(case: &Case, seed: u64) -> Fixture {
             let shown = truth.shown_too_new(fixture, place, case.lag);
             let may_be_wrong = omits && is_delta;
             assert!(shown.is_none() || may_be_wrong, "{}: {shown:?}", told());
+            let (decision, now) = (fixture.decide(place), fixture.clock.now());
+            if decision.reason.is_known() || now.longest_since(begun) < 5 * MINUTE {
+                unknown_since.remove(&place);
+                continue;
+            }
+            let since = *unknown_since.entry(place).or_insert(now);
+            let lasts = now.longest_since(since);
+            assert!(lasts < 2 * MINUTE, "{place}: {decision:?}, {}", told());
         }
     };
     for minute in 0..20 {
@@ -138,6 +149,69 @@ async fn odd_dates_do_not_end_the_trust_in_changes() {
         },
     ] {
         lived(&case, 21).await;
+    }
+}
+
+/// Gives a few agents a date hours ahead while they are available.
+fn date_far_ahead(path: &str, answer: &mut Result<Reply, Fault>) {
+    const DATE: &str = "agent_status_modified_on";
+    let date = |row: &Value| -> Option<Timestamp> { row[DATE].as_str()?.parse().ok() };
+    if !path.starts_with("agentstatuses/") {
+        return;
+    }
+    edit(answer, |body| {
+        let rows = body["results"].as_array_mut().unwrap();
+        for row in rows.iter_mut().filter(|row| row["status"] == "Available") {
+            let extension = row["extension"]
+                .as_str()
+                .and_then(|one| one.parse::<i64>().ok());
+            let hours = extension.unwrap_or_default() - 1_000;
+            if let (1..6, Some(date)) = (hours, date(row)) {
+                row[DATE] = json!((date + SignedDuration::from_hours(hours)).to_string());
+            }
+        }
+        if is_of_changes(path) {
+            rows.sort_by_key(|row| Reverse(date(row)));
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn dates_that_go_back_or_are_far_ahead_make_no_status_wrong_or_unknown() {
+    for case in [
+        Case {
+            name: "summer time ends",
+            each_minute: |fixture, minute| {
+                if minute == 8 {
+                    let hour = SignedDuration::from_hours(-1);
+                    fixture.simulator.quirks(|quirks| quirks.dates_ahead = hour);
+                }
+            },
+            ..HONEST
+        },
+        Case {
+            // At times, a reading of the list of changes takes a page more because of them.
+            name: "five agents have dates far ahead",
+            lie: Some(date_far_ahead),
+            feed: Feed::Available,
+            lines: 2,
+            ..HONEST
+        },
+        Case {
+            name: "summer time ends without lists of changes",
+            quirks: |quirks| quirks.ordering = Ordering::Off,
+            each_minute: |fixture, minute| {
+                if minute == 8 {
+                    let hour = SignedDuration::from_hours(-1);
+                    fixture.simulator.quirks(|quirks| quirks.dates_ahead = hour);
+                }
+            },
+            feed: Feed::Available,
+            lines: 2,
+            ..HONEST
+        },
+    ] {
+        lived(&case, 28).await;
     }
 }
 

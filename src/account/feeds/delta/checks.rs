@@ -88,10 +88,7 @@ impl Delta {
         let mut is_lagging = false;
         let mut missing = 0;
         let mut left_out = false;
-        for sighting in roster.rows_changed_since(oldest) {
-            let Some(date) = sighting.agent.status_since else {
-                continue;
-            };
+        for (date, sighting) in roster.rows_changed_since(oldest) {
             let id = &sighting.agent.id;
             let may_have_crossed = sighting.at.boot + CROSSING > page.as_of.boot;
             if date <= oldest || may_have_crossed || listed.contains(id) {
@@ -115,6 +112,17 @@ impl Delta {
         match missing >= MAX_ABSENT || left_out {
             true => Err(Doubt::LeftOut),
             false => Ok(()),
+        }
+    }
+
+    /// Counts the changes that are not known yet.
+    pub(super) fn count_news(&mut self, page: DeltaPage<'_>, roster: &Roster) {
+        if let Some(reading) = &mut self.reading {
+            let is_news = |row: &&Agent| {
+                let latest = roster.latest(&row.id);
+                latest.is_some() && row.status_since > latest
+            };
+            reading.news += page.rows.iter().filter(is_news).count();
         }
     }
 

@@ -275,3 +275,28 @@ fn the_full_list_itself_shows_how_many_are_available() {
         assert_eq!(feeds.known_available, 15);
     }
 }
+
+#[test]
+fn changes_that_were_not_read_for_a_while_are_tried_from_the_start_again() {
+    let (mut feeds, roster, rows) = (Feeds::default(), Roster::new(1), changes(300));
+    feeds.full_page(1, Some(2), moment(0), &rows[..250], &roster);
+    assert_eq!(feeds.next(moment(PERIOD)).0, Request::Delta(1));
+    feeds.take_delta(
+        changes_page(PERIOD, &rows[..250]),
+        &roster,
+        moment(PERIOD + WAY),
+    );
+    // The whole list comes at once, so nothing takes fewer requests.
+    assert!(feeds.take_whole(300, true, moment(2 * PERIOD)));
+    feeds.full_page(1, None, moment(2 * PERIOD), &rows, &roster);
+    feeds.full_list_ended(&roster, moment(2 * PERIOD));
+    assert_eq!(feeds.trust(Feed::Delta), Trust::Trusted);
+    // Long after that it is clipped.
+    let (sent, now) = (moment(900_000), moment(900_000 + WAY));
+    assert!(!feeds.take_whole(250, false, now));
+    feeds.full_page(1, Some(2), sent, &rows[..250], &roster);
+    assert_eq!(feeds.in_use(), Feed::Sweep);
+    assert_eq!(feeds.trust(Feed::Delta), Trust::Untried);
+    assert_eq!(feeds.next(now).0, Request::Delta(1));
+    assert_eq!(feeds.delta.as_of(), Some(sent));
+}

@@ -150,14 +150,18 @@ fn plain_join(
     let logged_in = polled().filter(|polled| polled.queue_logged_in);
     let availability = |polled: &Arc<Agent>| {
         let person = roster.people.get(&polled.id).unwrap();
-        match person.has_slipped {
-            true => roster.omissions.status(seen(polled)).boot,
-            false => roster.omissions.availability(seen(polled)).boot,
-        }
+        let known = match person.has_slipped {
+            true => roster.omissions.status(seen(polled)),
+            false => roster.omissions.availability(seen(polled)),
+        };
+        earlier(known, person.known_until()).boot
     };
     let of_seats = logged_in.map(availability).min();
     let of_seats = of_seats.or_else(|| polled().map(availability).min());
-    let of_all = polled().map(|polled| roster.omissions.status(seen(polled)).boot);
+    let of_all = polled().map(|polled| {
+        let person = roster.people.get(&polled.id).unwrap();
+        earlier(roster.omissions.status(seen(polled)), person.known_until()).boot
+    });
     Some((rows.collect(), of_seats, of_all.min()))
 }
 

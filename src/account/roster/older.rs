@@ -1,0 +1,280 @@
+//! Rows with an older date than the newest row of their agent.
+//!
+//! Such a row comes from a copy of CallTools' data that lags, or the later date was wrong: it was in the future, or CallTools' clock was set back. It is
+//! believed once that is certain:
+//!
+//! - its page also shows several changes that are later than the later date. So the page has everything up to that date.
+//! - looks have shown it for longer than copies lag, and none has shown the later date again.
+//! - it is one of many rows whose dates have gone back by the same time, although their statuses are the same: see [`Roster::step_back`].
+//!
+//! Until then the agent's row stays, but is [known](Contradiction::known) only as of when it was contradicted: lists do not confirm it by omission.
+
+use std::{collections::HashMap, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Listed, MAX_CLOCKS_APART, Roster, earlier,
+    membership::has_all,
+    person::{MAX_LAG, Person},
+};
+use crate::{
+    account::newest::{Newest, OF_MANY, STRAY},
+    calltools::PAGE_SIZE,
+    clock::Moment,
+    model::agent::{Agent, AgentId},
+};
+
+/// Copies of CallTools' data lag by seconds. If looks that are so much later than the last one at a date show an older date, it is no lag. It is less
+/// than any default `max_age`, so that answers stay known meanwhile.
+const LONGER_THAN_LAG: Duration = Duration::from_secs(30);
+
+/// This many later changes on a page show that it has everything up to a date. One or two dates may be wrong.
+const LATER_CHANGES: usize = 3;
+
+/// As many dates must have gone back by the same time, and more than have stayed: a few agents may bear wrong dates.
+const DATES_OF_A_STEP: usize = 5;
+
+/// What later looks show of an agent: an older date than the newest row has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contradiction {
+    /// The date that the first of these looks has shown, …
+    date: Timestamp,
+    /// … its boot time, and that of the last.
+    first: Duration,
+    last: Duration,
+    /// As of when the newest row was known before.
+    pub(super) known: Moment,
+}
+
+impl Roster {
+    /// Weighs the rows of one list against what is known, before the roster takes them: decides which rows with older dates are believed. Returns the
+    /// earliest look that the others contradict. The list is no younger than that.
+    ///
+    /// A list that also shows much later dates does not lag. Then the clocks of CallTools' servers differ, and only this agent is not known better. The same
+    /// is true if a date was far beyond all others.
+    pub(super) fn weigh<'a>(
+        &mut self,
+        agents: impl Iterator<Item = (&'a Agent, Moment)> + Clone,
+    ) -> Option<Moment> {
+        let mut older = Vec::new();
+        for (agent, at) in agents.clone() {
+            let Some(person) = self.people.get_mut(&agent.id) else {
+                continue;
+            };
+            if person.newest.is_some()
+                && person.latest > agent.status_since
+                && agent.status_since.is_some()
+            {
+                older.push((agent, at));
+                continue;
+            }
+            person.looked = person.looked.max(at.boot);
+            if person.contradicted.is_some_and(|one| one.last <= at.boot) {
+                self.set_contradicted(&agent.id, None);
+            }
+        }
+        if older.is_empty() {
+            return None;
+        }
+        let dates = || {
+            agents
+                .clone()
+                .filter_map(|(agent, at)| Some((agent.status_since?, at)))
+        };
+        let newest = dates().map(|(date, _)| date).max();
+        // Pages of a longer list may come from different copies.
+        let is_page = dates().count() <= PAGE_SIZE as usize;
+        let has_later = |by: Timestamp, at: Moment| {
+            let later = dates().filter(|(_, seen)| is_page && seen.boot == at.boot);
+            let beyond = later.map(|(date, _)| date.duration_since(by));
+            let beyond = beyond.filter(|beyond| *beyond > MAX_CLOCKS_APART && *beyond <= STRAY);
+            beyond.take(LATER_CHANGES).count() == LATER_CHANGES
+        };
+        let stray = self.stray_dates();
+        let is_stray = |date: Timestamp| stray.is_some_and(|least| date >= least);
+        let is_certain = |(agent, at): &(&Agent, Moment)| self.is_certain(agent, *at, has_later);
+        let (certain, unclear): (Vec<_>, Vec<_>) = older.into_iter().partition(is_certain);
+        let mut lag: Option<Moment> = None;
+        for (agent, at) in unclear {
+            let Some((look, latest)) = self.contradict(agent, at) else {
+                continue;
+            };
+            let is_lag = at.boot <= look.boot + MAX_LAG;
+            if is_lag && !has_all(newest, Some(latest)) && !is_stray(latest) {
+                lag = Some(earlier(look, lag));
+            }
+        }
+        for (agent, at) in certain {
+            // If the list counts as old for another reason, the row would not be taken.
+            match lag.is_none() && !self.is_outdated(agent, at) {
+                true => self.believe(agent),
+                false => drop(self.contradict(agent, at)),
+            }
+        }
+        lag
+    }
+
+    /// Returns whether a row with an older date is newer than the newest row for certain. `has_later` says whether its page shows several changes that
+    /// are later than a date.
+    fn is_certain(
+        &self,
+        agent: &Agent,
+        at: Moment,
+        has_later: impl Fn(Timestamp, Moment) -> bool,
+    ) -> bool {
+        let Some(person) = self.people.get(&agent.id) else {
+            return false;
+        };
+        let (Some(shown), Some(latest)) = (person.last_shown(), person.latest) else {
+            return false;
+        };
+        let newest = person.newest.as_ref();
+        if newest.is_some_and(|newest| at.boot > newest.at.boot + MAX_LAG) {
+            return true;
+        }
+        let before = person.contradicted.filter(|one| {
+            let is_shown_again = one.first < at.boot && Some(one.date) <= agent.status_since;
+            is_shown_again && at.boot >= shown + LONGER_THAN_LAG
+        });
+        at.boot > shown && (before.is_some() || has_later(latest, at))
+    }
+
+    /// Records that a row with an older date contradicts the newest row. Returns when that was seen, and its date.
+    fn contradict(&mut self, agent: &Agent, at: Moment) -> Option<(Moment, Timestamp)> {
+        let (id, date) = (&agent.id, agent.status_since?);
+        let person = self.people.get(id)?;
+        let (newest, latest) = (person.newest.as_ref()?, person.latest?);
+        let seen = (newest.at, latest);
+        if at.boot > person.last_shown()? {
+            let begins = || Contradiction {
+                date,
+                first: at.boot,
+                last: at.boot,
+                known: self.known_as_of(newest),
+            };
+            let now = match person.contradicted {
+                Some(before) => Contradiction {
+                    last: before.last.max(at.boot),
+                    ..before
+                },
+                None => begins(),
+            };
+            self.set_contradicted(id, Some(now));
+        }
+        Some(seen)
+    }
+
+    /// Lets a row count as the newest one although its date is older, if it is seen later.
+    pub(super) fn believe(&mut self, agent: &Agent) {
+        if let Some(person) = self.people.get_mut(&agent.id) {
+            person.latest = person.latest.min(agent.status_since);
+            if let Some(presence) = &mut person.presence {
+                presence.since = presence.since.min(agent.status_since);
+            }
+        }
+        self.set_contradicted(&agent.id, None);
+    }
+
+    fn set_contradicted(&mut self, id: &AgentId, to: Option<Contradiction>) {
+        let Some(person) = self.people.get_mut(id) else {
+            return;
+        };
+        let known = to.map(|one| one.known);
+        let was = std::mem::replace(&mut person.contradicted, to);
+        if was.is_some() == to.is_some() {
+            return; // As of when the row is known stays the same, too.
+        }
+        for Listed { queue, row } in &person.queues {
+            if let Some(membership) = &mut self.queues[*queue] {
+                membership.set_contradicted(*row, known);
+            }
+        }
+        let people = &self.people;
+        let is_contradicted =
+            |id: &AgentId| people.get(id).is_some_and(|one| one.contradicted.is_some());
+        self.contradicted.retain(is_contradicted);
+        if to.is_some() {
+            self.contradicted.push(id.clone());
+        }
+    }
+
+    /// Returns the agents whose newest row later looks contradict.
+    fn contradictions(&self) -> impl Iterator<Item = (&AgentId, &Person, Contradiction)> {
+        self.contradicted.iter().filter_map(|id| {
+            let person = self.people.get(id)?;
+            Some((id, person, person.contradicted?))
+        })
+    }
+
+    /// Ends the contradictions about agents who were not available, because a list of available agents as of `as_of` lacked them.
+    pub fn settle_absent(&mut self, as_of: Moment) {
+        let settled = self.contradictions().filter(|(_, person, one)| {
+            let newest = person.newest.as_ref();
+            let was_away = newest.is_some_and(|newest| newest.agent.available == Some(false));
+            was_away && one.last < as_of.boot
+        });
+        let settled: Vec<AgentId> = settled.map(|(id, ..)| id.clone()).collect();
+        for id in settled {
+            self.set_contradicted(&id, None);
+        }
+    }
+
+    /// Returns agents whose newest row is contradicted for so long that another look would make certain which row is right.
+    pub fn long_contradicted(&self, now: Moment) -> impl Iterator<Item = &AgentId> {
+        let long = self
+            .contradictions()
+            .filter(move |(.., one)| now.boot >= one.first + LONGER_THAN_LAG);
+        long.map(|(id, ..)| id)
+    }
+
+    /// Returns as of when the row of an agent is known that is known least, if looks contradict any.
+    pub(super) fn contradicted_as_of(&self) -> Option<Moment> {
+        let known = self.contradictions().map(|(.., one)| one.known);
+        known.min_by_key(|known| known.boot)
+    }
+
+    /// Returns the earliest of the latest dates of agents that are so far beyond all others that they must be wrong. If they are right, nobody else has
+    /// changed since, so that the other rows of a list that lags behind them are not outdated.
+    fn stray_dates(&self) -> Option<Timestamp> {
+        let newest = Newest::<OF_MANY>::of(self.people.values().filter_map(|person| person.latest));
+        newest.before_gap()
+    }
+
+    /// Returns by how much CallTools' dates have gone back, if rows of a list show that: many agents have the same status, and all their dates have
+    /// gone back by the same time. No lag does that. It happens if dates are in local time, when summer time ends, or if CallTools' clock was set back.
+    pub fn step_back(&self, rows: &[Agent]) -> Option<SignedDuration> {
+        let mut steps: HashMap<SignedDuration, usize> = HashMap::new();
+        for row in rows {
+            let person = self.people.get(&row.id);
+            let known = person.and_then(|person| Some((person.newest.as_ref()?, person.latest?)));
+            if let (Some((newest, latest)), Some(date)) = (known, row.status_since)
+                && (row.status.is_some() && row.status == newest.agent.status)
+                && (date == latest || latest.duration_since(date) > STRAY)
+            {
+                *steps.entry(date.duration_since(latest)).or_default() += 1;
+            }
+        }
+        let stay = steps.remove(&SignedDuration::ZERO).unwrap_or_default();
+        let (step, count) = steps.into_iter().max_by_key(|(_, count)| *count)?;
+        (count >= DATES_OF_A_STEP && count > stay).then_some(step)
+    }
+
+    /// Records that CallTools' dates have gone back by this time.
+    pub fn stepped_back(&mut self, step: SignedDuration) {
+        let stepped = |date: &mut Option<Timestamp>| {
+            *date = date.and_then(|date| date.checked_add(step).ok())
+        };
+        for person in self.people.values_mut() {
+            stepped(&mut person.latest);
+            if let Some(presence) = &mut person.presence {
+                stepped(&mut presence.since);
+            }
+            person.contradicted = None;
+        }
+        for membership in self.queues.iter_mut().flatten() {
+            membership.settle_contradictions();
+        }
+        self.contradicted.clear();
+    }
+}

@@ -1,0 +1,122 @@
+//! Tests which rows with older dates are believed.
+
+use super::*;
+
+fn id(name: &str) -> AgentId {
+    AgentId(name.into())
+}
+
+/// Returns as of when it is known whether an agent is available, in seconds.
+fn known(roster: &Roster, name: &str) -> u64 {
+    let newest = roster.newest(&id(name)).unwrap();
+    (roster.known_as_of(newest).boot - at(0).boot).as_secs()
+}
+
+/// Agents who changed one after another, each a second after the one before.
+fn crowd(names: &[&str], status: &str, first: i64) -> Vec<Agent> {
+    let dated = names.iter().zip(first..);
+    dated
+        .map(|(name, date)| since(name, status, date))
+        .collect()
+}
+
+#[test]
+fn a_page_with_several_later_changes_has_the_change_to_an_older_date() {
+    for (others, expected) in [(2, "Available"), (3, "Lunch")] {
+        let mut roster = Roster::new(1);
+        see(&mut roster, 10, vec![since("ann", "Available", 15)]);
+        let mut page = crowd(&["b", "c", "d"][..others], "Lunch", 27);
+        page.push(since("ann", "Lunch", 12));
+        see(&mut roster, 30, page);
+        assert_eq!(status(&roster, "ann"), Some(expected), "{others}");
+        assert_eq!(departures(&mut roster).len(), others - 2, "{others}");
+    }
+    // They are on another page, which may come from another copy.
+    let mut roster = Roster::new(1);
+    see(&mut roster, 10, vec![since("ann", "Available", 15)]);
+    see(&mut roster, 30, crowd(&["b", "c", "d"], "Lunch", 27));
+    see(&mut roster, 31, vec![since("ann", "Lunch", 12)]);
+    assert_eq!(status(&roster, "ann"), Some("Available"));
+}
+
+#[test]
+fn nothing_confirms_a_row_that_a_later_look_contradicts() {
+    let mut roster = Roster::new(1);
+    let far = 100_000;
+    let rows = vec![since("ann", "Available", far), since("bob", "Lunch", 5)];
+    poll(&mut roster, 0, 10, rows);
+    roster.confirm_changes(at(10), at(20));
+    assert_eq!((known(&roster, "ann"), known(&roster, "bob")), (20, 20));
+    see(&mut roster, 25, vec![since("ann", "On a Call", 22)]);
+    roster.confirm_changes(at(10), at(30));
+    assert_eq!((known(&roster, "ann"), known(&roster, "bob")), (20, 30));
+    let joined = roster.join(0).unwrap();
+    assert_eq!((joined.as_of, joined.everybody_as_of), (at(20), at(20)));
+    assert_eq!(roster.long_contradicted(at(54)).count(), 0);
+    assert_eq!(roster.long_contradicted(at(55)).count(), 1);
+    // The later date is shown again, so the other row was from a copy that lags.
+    let mut again = roster.newest(&id("ann")).unwrap().agent.apart();
+    see(&mut roster, 31, vec![again.clone()]);
+    roster.confirm_changes(at(10), at(40));
+    assert_eq!(known(&roster, "ann"), 40);
+    assert_eq!(roster.join(0).unwrap().as_of, at(40));
+    // Shown again and again, the older date is right.
+    again = since("ann", "On a Call", 50);
+    for seconds in [52, 60] {
+        see(&mut roster, seconds, vec![again.clone()]);
+        assert_eq!(known(&roster, "ann"), 40);
+    }
+    see(&mut roster, 61, vec![again]);
+    assert_eq!(status(&roster, "ann"), Some("On a Call"));
+    roster.confirm_changes(at(10), at(70));
+    assert_eq!(known(&roster, "ann"), 70);
+}
+
+#[test]
+fn a_list_of_available_agents_confirms_that_an_agent_is_not_on_it() {
+    let mut roster = Roster::new(1);
+    let rows = vec![since("ann", "On a Call", 9), since("bob", "Available", 5)];
+    see(&mut roster, 10, rows);
+    see(&mut roster, 15, vec![since("ann", "Available", 3)]);
+    let mut read = |seconds| {
+        roster.confirm_available(at(seconds), Vec::new());
+        roster.settle_absent(at(seconds));
+        known(&roster, "ann")
+    };
+    assert_eq!(read(14), 10, "this list was requested before");
+    assert_eq!(read(20), 20);
+}
+
+#[test]
+fn dates_that_all_go_back_by_the_same_time_are_no_lag() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let hour = 3_600;
+    let begun = || {
+        let mut roster = Roster::new(1);
+        see(&mut roster, 10, crowd(&names, "Available", 0));
+        roster
+    };
+    let mut roster = begun();
+    let mut page = crowd(&names, "Available", -hour);
+    page[0] = since("a", "On a Call", 12 - hour);
+    let step = roster.step_back(&page).unwrap();
+    assert_eq!(step.as_secs(), -hour);
+    roster.stepped_back(step);
+    assert_eq!(roster.step_back(&page), None, "once");
+    see(&mut roster, 15, page);
+    assert_eq!(status(&roster, "a"), Some("On a Call"));
+    assert_eq!((known(&roster, "a"), known(&roster, "b")), (15, 15));
+    // A few wrong dates, other statuses, or a copy that lags.
+    let roster = begun();
+    let mut page = crowd(&names, "Available", 0);
+    page.truncate(5);
+    assert_eq!(roster.step_back(&page), None);
+    for row in &mut page[..2] {
+        row.status_since = row
+            .status_since
+            .map(|date| date - SignedDuration::from_secs(hour));
+    }
+    assert_eq!(roster.step_back(&page), None);
+    assert_eq!(roster.step_back(&crowd(&names, "Lunch", -hour)), None);
+    assert_eq!(roster.step_back(&crowd(&names, "Available", -60)), None);
+}
