@@ -22,13 +22,13 @@ const ROUNDS: u32 = 3;
 /// The shortest default `max_age`. With few queues the rounds are short, but failures of a minute are common.
 const MIN_DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The longest default `max_age` of a queue whose turn takes at most ten minutes: three times the length of a call. After that, most agents do
+/// The longest default `max_age` of a queue whose turn takes at most half of it: three times the length of a call. After that, most agents do
 /// something else, so unknown is the better answer.
 const MAX_DEFAULT_MAX_AGE: Duration = Duration::from_secs(900);
 
-/// A queue whose turn takes longer is not unknown before its next turn, which may be late by half a turn. But its data is never used for longer than
-/// [`MAX_MEMBERS_AGE`].
-const LATE_TURN: f64 = 1.5;
+/// A queue whose turn takes longer is not unknown before its next turn: with little demand that takes 1.3 average turns, and it may be late by half a
+/// turn. But its data is never used for longer than [`MAX_MEMBERS_AGE`].
+const LATE_TURN: u32 = 2;
 
 /// The maximum age of a membership, in turns of an average queue. A queue without questions is polled every 2.6 turns, or every 4.6 while permits
 /// are saved up, and one poll may fail.
@@ -245,7 +245,7 @@ fn planned(
     expected: schedule::Expected,
     members: Duration,
 ) -> PlannedQueue {
-    let planned_max_age = default_max_age(expected.statuses);
+    let planned_max_age = default_max_age(expected.statuses, Duration::ZERO);
     let state = QueueState {
         planned_max_age,
         planned_members_max_age: members,
@@ -284,11 +284,12 @@ pub fn members_max_age(interval: Duration) -> Duration {
     (interval * MEMBERS_ROUNDS).min(MAX_MEMBERS_AGE)
 }
 
-/// Returns the `max_age` of a queue whose config sets none, if its statuses are read once per `interval`.
-pub fn default_max_age(interval: Duration) -> Duration {
-    let late = interval.mul_f64(LATE_TURN).min(MAX_MEMBERS_AGE);
+/// Returns the `max_age` of a queue whose config sets none, if its statuses are read once per `interval`, and a reading may leave statuses `behind`
+/// that are older by this.
+pub fn default_max_age(interval: Duration, behind: Duration) -> Duration {
+    let late = (interval * LATE_TURN).min(MAX_MEMBERS_AGE);
     let longest = MAX_DEFAULT_MAX_AGE.max(late);
-    (interval * ROUNDS).clamp(MIN_DEFAULT_MAX_AGE, longest)
+    (interval * ROUNDS + behind).clamp(MIN_DEFAULT_MAX_AGE, longest)
 }
 
 #[cfg(test)]
@@ -386,13 +387,24 @@ mod tests {
             (6, 72),
             (30, 360),
             (100, 900),
-            (200, 1200),
+            (110, 900),
+            (120, 960),
+            (200, 1600),
         ] {
             let account = account(1000, 100, "sweep = false", &vec![""; queues]);
             let planned = &plan(&account, |_| 1).queues[0];
             assert!(planned.max_age_is_default);
             assert_eq!(planned.max_age, secs(max_age));
         }
+    }
+
+    #[test]
+    fn a_reading_that_leaves_statuses_behind_adds_to_the_default_max_age() {
+        let max_age = |interval, behind| default_max_age(secs(interval), secs(behind));
+        assert_eq!(max_age(40, 0), secs(120));
+        assert_eq!(max_age(40, 40), secs(160));
+        assert_eq!(max_age(10, 10), MIN_DEFAULT_MAX_AGE);
+        assert_eq!(max_age(300, 300), MAX_DEFAULT_MAX_AGE);
     }
 
     #[test]

@@ -181,7 +181,13 @@ impl Account {
         let mut tightest = Duration::MAX;
         let is_swept = self.schedule.is_swept();
         for (place, (queue, expected)) in self.deps.queues.iter().zip(expected).enumerate() {
-            let planned = plan::default_max_age(expected.statuses);
+            let is_fed = is_swept && !self.schedule.is_polled_alone(place);
+            // The status of an agent whom a reading hides is as old as the reading before.
+            let behind = match is_fed && self.feeds.may_hide() {
+                true => expected.statuses,
+                false => Duration::ZERO,
+            };
+            let planned = plan::default_max_age(expected.statuses, behind);
             let state = self.deps.board.get(&queue.key).unwrap_or_default();
             // The leader tells a follower how often it renews data, and only once.
             if self.polls || state.planned_max_age.is_zero() {
@@ -190,9 +196,9 @@ impl Account {
             self.deps.board.set_max_age(&queue.key, queue.max_age);
             let on_demand = self.schedule.is_on_demand();
             self.deps.board.set_on_demand(&queue.key, on_demand);
-            let is_fed = is_swept && !self.schedule.is_polled_alone(place);
             self.faults.set_fed(place, is_fed);
-            tightest = tightest.min(queue.max_age.unwrap_or(planned));
+            let max_age = queue.max_age.unwrap_or(planned);
+            tightest = tightest.min(max_age.saturating_sub(behind));
         }
         let bound = members_max_age.max(decision::MIN_MEMBERS_AGE);
         self.schedule.bounded_by(tightest, bound);

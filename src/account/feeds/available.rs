@@ -5,10 +5,15 @@
 //! lists far fewer agents than are known says nothing about the others, and neither does one with a row that cannot be read. Only pages that were
 //! requested next belong to a reading.
 //!
-//! An agent whose place in the last reading would be between two pages of this one may have [slipped](crate::account::slipped) to a page that was read
-//! already, so they are gone only if the next reading lacks them, too. Pure.
+//! Pages overlap, and an agent who is on two pages shows that nobody was hidden between them. If all rows of the overlap have moved, an agent whose
+//! place in the last reading would be between the two pages may have [slipped](crate::account::slipped) to the one that was read already. The same is
+//! true of an agent who has become available since the last reading, wherever their place is. They are gone only if the next reading lacks them, too.
+//! Pure.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -82,6 +87,10 @@ struct Place {
     /// The place of the status.
     status: usize,
     page: u32,
+    /// The number of edges before it.
+    stretch: u32,
+    /// Since when the agent has had the status.
+    since: Option<Timestamp>,
 }
 
 /// An unfinished reading.
@@ -92,6 +101,8 @@ struct Reading {
     status: usize,
     page: u32,
     pages: u32,
+    /// The number of times that a page did not overlap with the page before it. Pages between two such edges are a stretch in which nobody slips.
+    edges: u32,
     /// The agents on it, in CallTools' order, …
     order: Vec<AgentId>,
     /// … and where each was seen last.
@@ -234,13 +245,9 @@ impl Available {
             let was_available = row.agent.available == Some(true);
             was_available && row.at.boot < as_of.boot && !reading.places.contains_key(&row.agent.id)
         };
-        let absent = roster.newest_rows().filter(is_absent);
-        let absent = absent.map(|row| row.agent.id.clone());
-        let is_edge = |before: Place, place: Place| {
-            before.status == place.status && before.page != place.page
-        };
-        let place = |id: &AgentId| reading.places.get(id).copied();
-        let slipped = slipped(&self.order, place, is_edge);
+        let absent: Vec<_> = roster.newest_rows().filter(is_absent).collect();
+        let slipped = self.slipped(&reading, &absent);
+        let absent = absent.into_iter().map(|row| row.agent.id.clone());
         let (slipped, gone): (Vec<_>, Vec<_>) = absent.partition(|id| slipped.contains(id));
         (self.read, self.order) = (Some(as_of), reading.order);
         let agents = reading.places.into_keys().collect();
@@ -257,6 +264,27 @@ impl Available {
             gone,
             slipped,
         }
+    }
+
+    /// Returns which of the agents who are `absent` from a reading may have been hidden between two of its pages.
+    fn slipped(&self, reading: &Reading, absent: &[&Sighting]) -> HashSet<AgentId> {
+        if reading.edges == 0 {
+            return HashSet::new();
+        }
+        let is_edge = |before: Place, place: Place| {
+            before.status == place.status && before.stretch != place.stretch
+        };
+        let place = |id: &AgentId| reading.places.get(id).copied();
+        let mut slipped = slipped(&self.order, place, is_edge);
+        let placed: HashSet<_> = self.order.iter().collect();
+        // Of those who were seen before the last reading, it omitted them, too.
+        let is_new = |row: &&&Sighting| {
+            let is_later = self.read.is_none_or(|read| row.at.boot >= read.boot);
+            is_later && !placed.contains(&row.agent.id)
+        };
+        let new = absent.iter().filter(is_new);
+        slipped.extend(new.map(|row| row.agent.id.clone()));
+        slipped
     }
 
     /// Returns whether a list of this many agents fits the known number. Once the list is proved it may be longer, because each of its rows shows
@@ -277,6 +305,7 @@ impl Reading {
             status: 0,
             page: 1,
             pages: 0,
+            edges: 0,
             order: Vec::new(),
             places: HashMap::new(),
             skipped: 0,
@@ -294,11 +323,16 @@ impl Reading {
         }
         self.pages += 1;
         self.skipped += page.skipped;
-        let place = Place {
-            status: self.status,
-            page: self.page,
-        };
+        if self.page > 1 && !self.overlaps(page.rows) {
+            self.edges += 1;
+        }
         for row in page.rows {
+            let place = Place {
+                status: self.status,
+                page: self.page,
+                stretch: self.edges,
+                since: row.status_since,
+            };
             if self.places.insert(row.id.clone(), place).is_none() {
                 self.order.push(row.id.clone());
             }
@@ -307,6 +341,19 @@ impl Reading {
             true => (self.status + 1, 1),
             false => (self.status, page.page + 1),
         };
+    }
+
+    /// Returns whether the next page shares an agent with the page before it: agents keep their order while they keep their status, so everybody who
+    /// was available meanwhile is before this agent and was on the earlier page, or behind and is on the later.
+    fn overlaps(&self, next: &[Agent]) -> bool {
+        let was_on_last = |row: &Agent| {
+            let place = self.places.get(&row.id);
+            place.is_some_and(|place| {
+                (place.status, place.page + 1) == (self.status, self.page)
+                    && place.since == row.status_since
+            })
+        };
+        next.iter().any(was_on_last)
     }
 }
 

@@ -138,6 +138,11 @@ impl Feeds {
         }
     }
 
+    /// Returns whether a reading of the feed in use may hide an agent between two of its pages, so that their status is known from the reading before.
+    pub fn may_hide(&self) -> bool {
+        self.in_use() == Feed::Available && self.available_pages() > 1
+    }
+
     /// Sets the account's statuses that make an agent ready. After a change, `roster` must have been read again with it.
     pub fn set_ready_statuses(
         &mut self,

@@ -119,7 +119,7 @@ impl Feeds {
     pub(super) fn may_gain(&self, feed: Feed) -> bool {
         let pages = f64::from(self.pages());
         match feed {
-            Feed::Delta => self.delta.pages() < pages,
+            Feed::Delta => self.delta.pages() <= GAIN * pages,
             Feed::Available => f64::from(self.available_pages()) < GAIN * pages,
             Feed::Sweep | Feed::Queues => false,
         }

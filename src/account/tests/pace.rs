@@ -1,6 +1,7 @@
 //! Tests how often an account and its queues are polled.
 
 use super::*;
+use crate::account::feeds::Feed;
 
 #[tokio::test(start_paused = true)]
 async fn a_row_seen_in_one_queue_counts_in_the_others_at_once() {
@@ -50,6 +51,32 @@ async fn max_age_follows_from_how_the_account_is_polled() {
         period * 30 * 3,
         "three rounds"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_age_allows_for_agents_whom_a_reading_hides() {
+    let mut setting = feeds::six_pages(WorldSettings {
+        queues: 40,
+        // Each queue has a page of members.
+        skew: 0.0,
+        ..WorldSettings::study()
+    });
+    // About 80 of them are available: two pages.
+    setting.world.agents = 400;
+    setting.requests_per_hour = 200;
+    let fixture = setting.start();
+    fixture
+        .simulator
+        .quirks(|quirks| quirks.ordering = crate::simulator::Ordering::Off);
+    sleep(40 * MINUTE).await;
+    let health = fixture.health.borrow().clone();
+    let requests = health.feeds.iter().find(|one| one.feed == health.feed);
+    let requests = requests.unwrap().requests;
+    assert_eq!((health.feed, requests), (Feed::Available, Some(2)));
+    let reading = fixture.budget.usual_period() * 2 * 4 / 3;
+    let planned = fixture.state(3).planned_max_age;
+    let difference = planned.abs_diff(4 * reading);
+    assert!(difference < Duration::from_millis(10), "{planned:?}");
 }
 
 #[tokio::test(start_paused = true)]

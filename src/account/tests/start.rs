@@ -238,7 +238,7 @@ fn plan_of(queues: usize) -> Duration {
     let schedule = Schedule::planned(vec![(need, 1); queues], ScheduleOptions::default());
     let period = Duration::from_secs(3600) / 950;
     let Expected { statuses, .. } = schedule.expected(period)[0];
-    crate::account::plan::default_max_age(statuses)
+    crate::account::plan::default_max_age(statuses, Duration::ZERO)
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,10 @@ use crate::calltools::Ask;
 /// The largest page that CallTools returns.
 pub(crate) const PAGE_SIZE: u32 = 250;
 
+/// How many rows of the page before it a page of available agents begins with, besides one for each page: the rows at the end of a long list move
+/// further. Of 2,000 agents, about five become available and five no longer are while a page is read.
+const OVERLAP: u32 = 4;
+
 /// The field that says when an agent's status changed.
 pub(crate) const ORDERING_FIELD: &str = "agent_status_modified_on";
 
@@ -66,20 +70,65 @@ impl Everyone {
             Everyone::Listed => page,
             Everyone::AtOnce => format!("{}/?page_size=max", Endpoint::AgentStatuses),
             Everyone::NewestFirst => format!("{page}&ordering=-{ordering_field}"),
-            Everyone::WithStatus(id) => format!("{page}&agent_status={id}"),
+            Everyone::WithStatus(id) => {
+                let page = path_of(Endpoint::AgentStatuses, ask, overlapping(ask.page));
+                format!("{page}&agent_status={id}")
+            }
         }
     }
 }
 
+/// Returns a size for this page with which it begins before the end of the page before it. Agents come and go while a list is read, so rows move
+/// between its pages; an agent who is on two pages shows that none has moved past the edge between them.
+fn overlapping(page: u32) -> u32 {
+    let smaller = |size: u32, page: u32| {
+        let end = size * (page - 1);
+        (end.saturating_sub(OVERLAP + page) / (page - 1)).max(1)
+    };
+    (2..=page).fold(PAGE_SIZE, smaller)
+}
+
 /// Returns the URL of a page, relative to `…/api/`.
 pub(super) fn path(endpoint: Endpoint, ask: Ask) -> String {
+    path_of(endpoint, ask, PAGE_SIZE)
+}
+
+fn path_of(endpoint: Endpoint, ask: Ask, page_size: u32) -> String {
     let mut path = format!("{endpoint}/?");
     if let Some(queue) = ask.queue {
         path += &format!("queue={queue}&");
     }
-    path += &format!("page_size={PAGE_SIZE}");
+    path += &format!("page_size={page_size}");
     if ask.page > 1 {
         path += &format!("&page={}", ask.page);
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_page_of_available_agents_begins_before_the_end_of_the_page_before_it() {
+        let size = |page: u32| {
+            let ask = Ask { page, queue: None };
+            let path = Everyone::WithStatus(7).path(ask, ORDERING_FIELD);
+            let (_, size) = path.split_once("page_size=").expect(&path);
+            let size = size.split('&').next().and_then(|size| size.parse().ok());
+            size.unwrap_or(0_u32)
+        };
+        assert_eq!(size(1), PAGE_SIZE);
+        for page in 2..=40 {
+            let (begin, end) = ((page - 1) * size(page), (page - 1) * size(page - 1));
+            let overlap = end - begin;
+            // No more than needed: the size is the same for all rows before it.
+            assert!(
+                (4 + page..4 + 2 * page).contains(&overlap),
+                "{page}: {overlap}"
+            );
+        }
+        assert!(8 * size(8) > 1_750, "{}", size(8));
+        assert!(size(u32::from(u16::MAX)) > 0);
+    }
 }

@@ -1,6 +1,6 @@
 //! Tests readings of filtered lists.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
@@ -59,7 +59,7 @@ fn agents_who_are_not_on_the_complete_list_are_no_longer_available() {
     let mut feed = available(&["Available"]);
     let board = roster(rows(0..30, "Available"));
     let listed = rows(2..30, "Available");
-    let (first, second) = listed.split_at(20);
+    let (first, second) = (&listed[..20], &listed[19..]);
     assert_eq!(feed.next_page(), Some((1, 1)));
     assert_eq!(
         feed.take(page(1, false, first), board.available(), &board),
@@ -211,7 +211,7 @@ fn the_first_reading_is_not_compared_with_what_its_own_pages_showed() {
     // Everybody has changed since the full list was read.
     let mut board = roster(rows(0..30, "Available"));
     let listed = rows(30..60, "Available");
-    let (first, second) = listed.split_at(20);
+    let (first, second) = (&listed[..20], &listed[19..]);
     let step = feed.take(page(1, false, first), 30, &board);
     assert_eq!(step, Step::ReadOn);
     let seen = |agent: &Agent| Sighting {
@@ -306,6 +306,48 @@ fn an_agent_who_may_have_slipped_to_a_page_that_was_read_is_gone_if_the_next_rea
     // The end of the last page is no edge.
     let (known, gone) = read(60, &without_3, &all[22..29]);
     assert!(known && gone.split(' ').count() == 3, "{gone}");
+}
+
+#[test]
+fn nobody_slips_between_pages_that_share_an_agent() {
+    let mut feed = available(&["Available"]);
+    let all = rows(0..30, "Available");
+    let board = roster(all.clone());
+    let mut read = |seconds, first: &[Agent], second: &[Agent]| {
+        read(&mut feed, &board, seconds, [first, second])
+    };
+    assert_eq!(read(10, &all[..20], &all[18..]), (true, String::new()));
+    // Agents 18 and 20 have left.
+    let without_18: Vec<_> = [&all[..18], &all[19..20]].concat();
+    let without_20: Vec<_> = [&all[19..20], &all[21..]].concat();
+    let (known, gone) = read(20, &without_18, &without_20);
+    assert!(known && gone.split(' ').count() == 2, "{gone}");
+    // Now all rows of the overlap have moved, and agent 21 may be among them.
+    assert!(!read(30, &without_18, &all[22..]).0);
+    // An agent who has come again since may be anywhere.
+    let again = [&all[22..], &changed_lately(all[17..20].to_vec())].concat();
+    assert!(read(40, &all[..22], &all[22..]).0);
+    assert!(!read(50, &all[..21], &again).0);
+}
+
+#[test]
+fn an_agent_who_has_come_since_the_last_reading_may_have_slipped_too() {
+    let mut feed = available(&["Available"]);
+    let all = rows(0..30, "Available");
+    let (first, second) = (&all[..20], &all[20..]);
+    let mut board = roster(all.clone());
+    read(&mut feed, &board, 10, [first, second]);
+    // A poll shows another agent, who may be anywhere in the list.
+    let came = rows(30..31, "Available");
+    board.poll(0, at(15), Duration::ZERO, true, came);
+    let slipped = read(&mut feed, &board, 20, [first, second]);
+    assert_eq!(slipped, (false, String::new()));
+    let gone = read(&mut feed, &board, 30, [first, second]);
+    assert_eq!(gone, (true, "a30".to_owned()));
+    // If nobody can have slipped, one reading is enough.
+    board.poll(0, at(35), Duration::ZERO, true, rows(30..31, "Available"));
+    let gone = read(&mut feed, &board, 40, [first, &all[19..]]);
+    assert_eq!(gone, (true, "a30".to_owned()));
 }
 
 #[test]

@@ -89,6 +89,24 @@ fn changes_are_read_on_until_they_replace_another_feed() {
 }
 
 #[test]
+fn changes_that_take_nearly_as_many_pages_are_not_tried_again_and_again() {
+    let (mut feeds, mut roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
+    feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
+    (feeds.sweep_pages, feeds.known_available) = (40, 1_500);
+    feeds.choice.proved(Feed::Available);
+    assert!(feeds.choose(&roster, moment(0)));
+    assert_eq!((feeds.in_use(), feeds.pages()), (Feed::Available, 6));
+    for (pages, is_tried) in [(5, false), (4, true)] {
+        feeds.delta.end();
+        feeds.delta.lengths.add(pages, moment(0));
+        feeds.full_page(7, Some(8), moment(0), &rows, &roster);
+        let (request, _) = feeds.next(moment(PERIOD));
+        let is_delta = matches!(request, Request::Delta(_));
+        assert_eq!(is_delta, is_tried, "{pages} pages");
+    }
+}
+
+#[test]
 fn no_status_is_older_because_changes_replace_another_feed() {
     let (mut feeds, mut roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
     feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
