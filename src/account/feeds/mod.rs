@@ -310,8 +310,10 @@ impl Feeds {
         roster: &Roster,
         now: Moment,
     ) -> Option<Taken> {
-        let by_delta = self.delta.compare(rows, as_of, roster);
-        if let Some(doubt) = by_delta {
+        // The roster lacks the rows of changes that are kept until the full list is trusted, so it would seem that the list missed these.
+        let has_all = self.kept.is_empty();
+        let by_delta = has_all.then(|| self.delta.compare(rows, as_of, roster));
+        if let Some(doubt) = by_delta.flatten() {
             return Some(self.give_up(Feed::Delta, GivenUp::Doubted(doubt), roster, now));
         }
         if self.in_use() != Feed::Available {

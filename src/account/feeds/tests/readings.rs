@@ -271,6 +271,32 @@ fn changes_begin_at_the_newest_date_of_any_row_although_the_first_page_is_dorman
 }
 
 #[test]
+fn changes_that_are_kept_until_sweeps_are_trusted_are_no_misses() {
+    let (mut feeds, mut roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
+    feeds.full_page(1, Some(2), moment(0), &rows, &roster);
+    let changed = &rows[100..103];
+    let hour = jiff::SignedDuration::from_hours(1);
+    let before = changed.iter().map(|row| Agent {
+        status_since: row.status_since.map(|date| date - hour),
+        ..row.clone()
+    });
+    roster.poll(0, moment(PERIOD), Duration::ZERO, true, before.collect());
+    let (as_of, now) = (moment(2 * PERIOD), moment(3 * PERIOD));
+    let taken = feeds.take_delta(changes_page(2 * PERIOD, &rows), &roster, now);
+    assert_eq!(taken, Taken::Changes { as_of });
+    let seen = |agent: &Agent| Sighting {
+        agent: Arc::new(agent.clone()),
+        at: as_of,
+        by_sweep: true,
+    };
+    feeds.keep(rows.iter().map(seen).collect());
+    assert_eq!(feeds.compare(changed, now, &roster, now), None);
+    // Without these rows, the list would have missed the changes.
+    feeds.take_kept();
+    assert!(feeds.compare(changed, now, &roster, now).is_some());
+}
+
+#[test]
 fn the_full_list_itself_shows_how_many_are_available() {
     let mut feeds = Feeds::default();
     let rows = |names: std::ops::Range<usize>| -> Vec<Agent> {
