@@ -64,6 +64,12 @@ impl Account {
                 queues,
                 "`soon` acts: calls are accepted at zero seats if an agent will likely be free"
             ),
+            Err(why) if why.may_pass_by_learning() => tracing::info!(
+                account,
+                queues,
+                %why,
+                "`soon` is on, but does not act yet: calls at zero seats are rejected"
+            ),
             Err(why) => tracing::warn!(
                 account,
                 queues,
@@ -124,12 +130,14 @@ fn changes(told: Option<&AccountReport>, report: &AccountReport) -> Vec<Change> 
 }
 
 /// Returns whether the log says that the rule may act in a queue, or why not. `was` is `None` in the first report since the rule was turned on: it is
-/// expected to act then, or to learn.
+/// expected to act then, or to be too new. After an hour it could act, so then the log says once what is still to be learnt.
 fn is_news(was: Option<Result<(), Off>>, may: Result<(), Off>) -> bool {
     match (was, may) {
         (Some(was), may) if is_alike(was, may) => false,
         (None, Ok(())) => false,
-        (None | Some(Err(_)), Err(off)) => !off.is_usual_at_first(),
+        (None, Err(off)) => !off.is_usual_at_first(),
+        (Some(Err(Off::TooNew(_))), Err(_)) => true,
+        (Some(Err(_)), Err(off)) => !off.is_usual_at_first() && !off.may_pass_by_learning(),
         (Some(_), _) => true,
     }
 }
@@ -171,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_written_when_the_rule_ceases_to_act_and_when_it_acts_but_not_while_it_learns() {
+    fn a_line_is_written_when_the_rule_acts_or_ceases_to_and_once_if_it_does_not_after_an_hour() {
         let bad = Off::BadlyCalibrated;
         for (was, is, expected) in [
             (None, held_back(NEW), None),
@@ -182,9 +190,37 @@ mod tests {
                 Some(Err(Off::QueueUnread)),
             ),
             (None, ACTS, None),
-            (Some(held_back(NEW)), held_back(Off::NoStays), None),
-            (Some(held_back(NEW)), held_back(Off::TooFewToTell(3)), None),
-            (Some(held_back(NEW)), held_back(Off::FewStays(30)), None),
+            (
+                Some(held_back(NEW)),
+                held_back(Off::NoStays),
+                Some(Err(Off::NoStays)),
+            ),
+            (
+                Some(held_back(NEW)),
+                held_back(Off::FeedNotProven),
+                Some(Err(Off::FeedNotProven)),
+            ),
+            (
+                Some(held_back(Off::NoStays)),
+                held_back(Off::TooFewToTell(3)),
+                None,
+            ),
+            (
+                Some(held_back(Off::TooFewToTell(19))),
+                held_back(Off::FewStays(30)),
+                None,
+            ),
+            (
+                Some(held_back(Off::FewStays(99))),
+                held_back(Off::FeedNotProven),
+                None,
+            ),
+            // An earlier process has learnt for an hour.
+            (
+                None,
+                held_back(Off::FewStays(30)),
+                Some(Err(Off::FewStays(30))),
+            ),
             (Some(held_back(NEW)), ACTS, Some(Ok(()))),
             (
                 Some(held_back(NEW)),

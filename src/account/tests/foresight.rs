@@ -16,6 +16,7 @@ use crate::{
         },
     },
     fixtures::Still,
+    logged::listen,
     model::agent::Agent,
     simulator::{Ordering, Quirks, StatusForm, World},
 };
@@ -438,6 +439,34 @@ async fn where_nobody_was_seen_to_end_a_stay_it_is_not_said_that_no_status_is_sh
         let queue = &fixture.report().queues[0];
         assert_eq!(queue.state, State::Measured(Err(Off::NoStays)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_says_once_why_a_queue_that_asks_for_it_does_not_act_after_an_hour() {
+    let (logged, _guard) = listen();
+    let fixture = Setting {
+        soon: ON,
+        ..still(1, 8)
+    }
+    .start();
+    let status = fixture.status("Gone for the Day");
+    fixture.simulator.world(|world| world.set_everyone(status));
+    let lines = || {
+        let all = logged.lines().into_iter();
+        let ours = all.filter(|line| line.contains("`soon`"));
+        ours.collect::<Vec<_>>()
+    };
+    sleep(59 * MINUTE).await;
+    assert!(lines().is_empty(), "{:?}", lines());
+    sleep(2 * MINUTE).await;
+    let expected = "has not yet seen how long a wrap-up";
+    assert!(
+        matches!(&*lines(), [line] if line.contains(expected)),
+        "{:?}",
+        lines()
+    );
+    sleep(3 * 60 * MINUTE).await;
+    assert_eq!(lines().len(), 1, "{:?}", lines());
 }
 
 #[tokio::test(start_paused = true)]

@@ -85,14 +85,12 @@ pub enum Off {
 impl Off {
     /// Whether this is usual after a start: learning takes an hour, and lists are on trial at first.
     pub fn is_usual_at_first(self) -> bool {
-        matches!(
-            self,
-            Off::TooNew(_)
-                | Off::NoStays
-                | Off::TooFewToTell(_)
-                | Off::FewStays(_)
-                | Off::FeedNotProven
-        )
+        matches!(self, Off::TooNew(_) | Off::FeedNotProven)
+    }
+
+    /// Whether more stays may end this.
+    pub fn may_pass_by_learning(self) -> bool {
+        matches!(self, Off::NoStays | Off::TooFewToTell(_) | Off::FewStays(_))
     }
 
     /// Whether it is the same reason, perhaps with another figure.
