@@ -13,10 +13,7 @@ use openseat::{
         decide, decide_with,
         reservations::{Holds, Reservations},
         snapshot::Snapshot,
-        soon::{
-            outlook::{Expected, Outlook},
-            rule::Terms,
-        },
+        soon::{outlook::Outlook, rule::Terms},
     },
     model::{
         agent::{Agent, AgentId},
@@ -177,12 +174,11 @@ fn agent(number: usize) -> Agent {
 fn with_soon(bench: &mut Criterion) {
     let outlook = |chance: f64| {
         let chances = move |_| vec![chance; MEMBERS];
-        let expected = (0..Outlook::MAX_EXPECTED).map(|number| Expected {
-            agent: agent(number).into(),
-            free_by_ms: None,
-        });
+        let agents = (0..Outlook::MAX_EXPECTED).map(|number| agent(number).into());
+        let agents: Vec<_> = agents.collect();
+        let likeliest = (0..agents.len()).map(|place| (place, None));
         let outlook = Outlook::new(Terms::DEFAULT, 1.0, POLLED, chances);
-        Some(Arc::new(outlook.naming(expected.collect())))
+        Some(outlook.naming(&agents, likeliest))
     };
     let reservations = Reservations::new();
     let [alone, here, there] = ["second/a", "main/a", "main/b"].map(|name| {

@@ -12,7 +12,7 @@ use openseat::{
     decision::{
         Decision, DecisionInput, Reason, decide_with,
         reservations::{DEFAULT_TTL, Reserved},
-        soon::rule::{Held, Terms},
+        soon::rule::{Held, Prediction, Terms},
     },
     simulator::{Ordering, WorldSettings},
 };
@@ -296,11 +296,11 @@ impl Life {
         let input = DecisionInput::new(&state, &POLICY, now);
         let today = input.decide(None, Held::default(), now);
         let snapshot = state.snapshot.as_deref();
-        let outlook = snapshot.and_then(|snapshot| snapshot.outlook.as_deref());
+        let outlook = snapshot.and_then(|snapshot| snapshot.outlook.as_ref());
         let soon = input.decide(outlook, Held::default(), now);
         // Only the decision without `soon` is counted: calls do not change this world, so none may count as on its way.
         self.count(place, &today);
-        let likely = soon.prediction.map_or(0.0, |prediction| prediction.likely);
+        let likely = soon.prediction.map_or(0.0, Prediction::likely);
         let meets = self.meets(|| self.is_anybody_free(place)).await;
         let mut figures = Figures {
             calls: 1,
@@ -333,7 +333,7 @@ impl Life {
         let by_soon = decision
             .prediction
             .filter(|_| decision.reason == Reason::Soon);
-        let by_soon = by_soon.map(|prediction| prediction.likely);
+        let by_soon = by_soon.map(Prediction::likely);
         outcome.take(decision.accept, by_soon, meets);
         Figures {
             calls: 1,

@@ -18,10 +18,9 @@ use crate::{
         snapshot::Snapshot,
         soon::{
             calibration::{AtZero, Free},
-            outlook::{Expected, Outlook},
+            outlook::Outlook,
             rule::{Held, HeldSince, Off, Seats, Terms, likely},
             stay::{AsOf, Stay},
-            week::tenth,
         },
     },
     model::{
@@ -32,15 +31,16 @@ use crate::{
 };
 
 /// A member who may be free soon.
-struct Candidate<'a> {
-    agent: &'a Arc<Agent>,
-    stay: &'a Stay,
+struct Candidate {
+    /// The place in the snapshot.
+    place: usize,
+    stay: Stay,
     as_of: AsOf,
 }
 
 /// The members of a queue who may be free soon.
-struct Candidates<'a> {
-    list: Vec<Candidate<'a>>,
+struct Candidates {
+    list: Vec<Candidate>,
     /// When the status of one of them becomes too old; `None` without any.
     end: Option<Moment>,
 }
@@ -168,7 +168,7 @@ impl Account {
             let key = &self.deps.queues[outcome.queue].key;
             self.deps
                 .metrics
-                .soon(key, tenth(outcome.corrected), outcome.seen());
+                .soon(key, usize::from(outcome.tenth), outcome.seen());
         }
     }
 
@@ -279,7 +279,7 @@ impl Account {
     }
 
     /// Returns the rule's outlook for a snapshot, if the rule acts. Only a leader knows which agents the calls of all nodes count on.
-    pub(super) fn outlook(&self, place: usize, snapshot: &Snapshot) -> Option<Arc<Outlook>> {
+    pub(super) fn outlook(&self, place: usize, snapshot: &Snapshot) -> Option<Outlook> {
         let queue = &self.deps.queues[place];
         let now = self.deps.clock.now();
         let acts = self.polls && queue.soon.is_on && matches!(queue.rule, Rule::Seats(_));
@@ -292,53 +292,57 @@ impl Account {
         let Candidates { list, end } = self.candidates(&queue.key, snapshot, max_age, now);
         let chances = |until| self.chances(&list, until).collect();
         let outlook = Outlook::new(terms, factor, now, chances);
-        let expected = self.expected(&list, terms, now);
-        Some(Arc::new(outlook.ending(end).naming(expected)))
+        let likeliest = self.likeliest(&list, terms, now);
+        Some(outlook.ending(end).naming(&snapshot.agents, likeliest))
     }
 
-    /// Returns the agents who will probably be free when a call that is accepted now arrives.
-    fn expected(&self, candidates: &[Candidate<'_>], terms: Terms, now: Moment) -> Box<[Expected]> {
-        let chance =
-            |one: &Candidate<'_>| self.foresight.chance(one.stay, one.as_of, terms.until(now));
+    /// Returns the agents who will probably be free when a call that is accepted now arrives, likeliest first: their places in the snapshot, and the
+    /// boot time by which each is as likely as not to be free.
+    fn likeliest(
+        &self,
+        candidates: &[Candidate],
+        terms: Terms,
+        now: Moment,
+    ) -> impl Iterator<Item = (usize, Option<Duration>)> {
+        let chance = |one: &Candidate| {
+            self.foresight
+                .chance(&one.stay, one.as_of, terms.until(now))
+        };
         let chances = candidates.iter().map(|one| (chance(one), one));
         let mut likely: Vec<_> = chances.filter(|(chance, _)| *chance > 0.0).collect();
         likely.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        let expected = |(_, one): &(f64, &Candidate<'_>)| Expected {
-            agent: Arc::clone(one.agent),
-            free_by_ms: (self.foresight.free_by(one.stay, one.as_of))
-                .map(|by| now.later(by.saturating_sub(now.boot)).wall.as_millis() as i64),
-        };
-        let named = likely.iter().take(Outlook::MAX_EXPECTED);
-        named.map(expected).collect()
+        likely
+            .into_iter()
+            .map(|(_, one)| (one.place, self.foresight.free_by(&one.stay, one.as_of)))
     }
 
     /// Returns the probabilities that these agents are free by `until`.
-    fn chances(&self, candidates: &[Candidate<'_>], until: Duration) -> impl Iterator<Item = f64> {
+    fn chances(&self, candidates: &[Candidate], until: Duration) -> impl Iterator<Item = f64> {
         let chances = candidates
             .iter()
-            .map(move |one| self.foresight.chance(one.stay, one.as_of, until));
+            .map(move |one| self.foresight.chance(&one.stay, one.as_of, until));
         chances.filter(|chance| *chance > 0.0)
     }
 
     /// Returns the members who may be free soon. Agents who are logged out of the queue, on a call, or in an unknown status are excluded, and so are
     /// those whose status is older than `max_age`: with lists of available agents, it may be minutes older than the snapshot. Calls of other queues
     /// may count on an agent already.
-    fn candidates<'a>(
-        &'a self,
+    fn candidates(
+        &self,
         queue: &QueueKey,
-        snapshot: &'a Snapshot,
+        snapshot: &Snapshot,
         max_age: Duration,
         now: Moment,
-    ) -> Candidates<'a> {
+    ) -> Candidates {
         let mut end: Option<Moment> = None;
         let holds = self.deps.reservations.queue(queue);
-        let may_come = |agent: &&Arc<Agent>| {
+        let may_come = |agent: &Agent| {
             agent.available == Some(false)
                 && agent.queue_logged_in
                 && !agent.on_call
                 && !holds.bets().is_taken_elsewhere(&agent.id, now)
         };
-        let candidate = |agent: &'a Arc<Agent>| {
+        let candidate = |(place, agent): (usize, &Arc<Agent>)| {
             let KnownStay { stay, lasted, away } = self.roster.stay(&agent.id)?;
             let is_shown = agent.status.as_deref() == Some(stay.status());
             // One that is as new as the snapshot lasts as long as it.
@@ -352,9 +356,10 @@ impl Account {
                 lasted: lasted.boot,
                 away: away.boot,
             };
-            Some(Candidate { agent, stay, as_of })
+            Some(Candidate { place, stay, as_of })
         };
-        let members = snapshot.agents.iter().filter(may_come);
+        let members = snapshot.agents.iter().enumerate();
+        let members = members.filter(|(_, agent)| may_come(agent));
         let list = members.filter_map(candidate).collect();
         Candidates { list, end }
     }

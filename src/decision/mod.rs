@@ -186,16 +186,19 @@ pub fn decide_with(state: &QueueState, policy: &Policy, held: Held<'_>, now: Mom
 /// Decides about a call that holds a seat if it is accepted.
 pub fn choose(state: &QueueState, policy: &Policy, held: Held<'_>, now: Moment) -> Choice {
     let decision = decide_with(state, policy, held, now);
-    let outlook = decision.prediction.and(outlook(state));
-    let counts_on = outlook.and_then(|outlook| outlook.next_agent(held, now));
+    let next_agent = || {
+        let snapshot = state.snapshot.as_deref()?;
+        let outlook = snapshot.outlook.as_ref()?;
+        outlook.next_agent(&snapshot.agents, held, now)
+    };
     Choice {
         decision,
-        counts_on: counts_on.cloned(),
+        counts_on: decision.prediction.and_then(|_| next_agent()),
     }
 }
 
 fn outlook(state: &QueueState) -> Option<&Outlook> {
-    state.snapshot.as_deref()?.outlook.as_deref()
+    state.snapshot.as_deref()?.outlook.as_ref()
 }
 
 /// A decision about a call that holds a seat if it is accepted.
@@ -280,14 +283,12 @@ impl DecisionInput {
         let (mut prediction, mut opens_at) = (None, None);
         let (capacity, reason, count) = match last {
             Some(answer) if is_fresh => match self.look(answer, outlook, held, now) {
-                Some(SoonVerdict::Accept(likely)) => {
+                SoonVerdict::Accept(likely) => {
                     prediction = Some(likely);
                     (1, Reason::Soon, Some(answer.open))
                 }
-                verdict => {
-                    if let Some(SoonVerdict::Reject(opens)) = verdict {
-                        opens_at = opens;
-                    }
+                SoonVerdict::Reject(opens) => {
+                    opens_at = opens;
                     (answer.capacity, answer.reason, Some(answer.open))
                 }
             },
@@ -309,8 +310,13 @@ impl DecisionInput {
                 let statuses = known.as_of.later(self.max_age);
                 let members = known.members_as_of.later(self.members_max_age);
                 let soon = prediction.and(outlook).and_then(Outlook::end);
-                let ends = [statuses, members].into_iter().chain(turns).chain(soon);
-                ends.min_by_key(|end| end.wall).unwrap_or(statuses)
+                let first = |one: Moment, other: Moment| match other.wall < one.wall {
+                    true => other,
+                    false => one,
+                };
+                let until = first(statuses, members);
+                let until = turns.map_or(until, |turns| first(until, turns));
+                soon.map_or(until, |soon| first(until, soon))
             }),
             is_fresh,
             turns,
@@ -350,24 +356,25 @@ impl DecisionInput {
         }
     }
 
-    /// Returns the result of the rule for zero seats, if it applies.
+    /// Returns the result of the rule for zero seats. It does not apply if there is a seat.
     fn look(
         &self,
         answer: Answer,
         outlook: Option<&Outlook>,
         held: Held<'_>,
         now: Moment,
-    ) -> Option<SoonVerdict> {
-        if answer.accepts() {
-            return None;
-        }
-        let outlook = outlook?;
-        let seats = Seats {
-            count: self.known?.measured?.count.get(),
-            threshold: self.policy.threshold?.get(),
-            held,
+    ) -> SoonVerdict {
+        let look = || {
+            let seats = Seats {
+                count: self.known?.measured?.count.get(),
+                threshold: self.policy.threshold?.get(),
+                held,
+            };
+            Some(outlook?.look(seats, now))
         };
-        outlook.look(seats, now)
+        let applies = !answer.accepts();
+        let verdict = applies.then(look).flatten();
+        verdict.unwrap_or(SoonVerdict::Reject(None))
     }
 
     /// Returns why there is no answer.

@@ -34,5 +34,5 @@ pub struct Snapshot {
     /// The result of the criteria, computed once. An error is an unknown, never a zero.
     pub measured: Result<Measured, Mismatch>,
     /// Who will be free soon, if the queue accepts at zero seats and nothing is in doubt.
-    pub outlook: Option<Arc<Outlook>>,
+    pub outlook: Option<Outlook>,
 }

@@ -5,7 +5,7 @@ use crate::{
         calibration::OPEN_BYTES,
         learnt::{MAX_STATUSES, STATUS_BYTES},
         outlook::Outlook,
-        stay::{Ended, Passed},
+        stay::{Ended, Packed, Passed},
         week::{MAX_QUEUES, RECORD_BYTES},
     },
     fixtures::Still,
@@ -304,16 +304,18 @@ fn what_an_account_keeps_takes_at_most_64_kib() {
     };
     const MAX: usize = 64 * 1024;
     let most = counted(1_000, MAX_STATUSES);
-    assert!(most <= MAX, "{most}");
+    assert!(most <= 40 * 1024, "{most}");
     // The figures of the documentation, for what depends on the number of agents and queues.
-    let (stay, outlook) = (size_of::<Option<Stay>>(), Outlook::MAX_BYTES);
-    assert!((60..=75).contains(&stay), "{stay}");
-    assert!((450..=510).contains(&outlook), "{outlook}");
+    let (stay, outlook) = (size_of::<Option<Packed>>(), Outlook::MAX_BYTES);
+    assert!((30..=32).contains(&stay), "{stay}");
+    assert!((210..=230).contains(&outlook), "{outlook}");
     let all =
         |queues, agents, statuses| counted(queues, statuses) + agents * stay + queues * outlook;
-    let (usual, large) = (all(20, 60, 10), all(100, 500, MAX_STATUSES));
-    assert!(usual <= MAX, "{usual}");
-    assert!((130..=137).contains(&large.div_ceil(1024)), "{large}");
+    let large = all(100, 500, 10);
+    assert!(large <= MAX, "{large}");
+    let (more_statuses, more_agents) = (all(100, 500, MAX_STATUSES), all(100, 2_000, 10));
+    let kib = [more_statuses, more_agents].map(|bytes: usize| bytes.div_ceil(1024));
+    assert_eq!(kib, [68, 110]);
 }
 
 #[test]

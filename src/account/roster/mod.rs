@@ -49,6 +49,7 @@ pub use self::{
 };
 use crate::{
     clock::Moment,
+    decision::soon::stay::Statuses,
     model::{
         agent::{Agent, AgentId},
         known::{Poll, Presence, Sighting},
@@ -79,6 +80,8 @@ pub struct Roster {
     departed: Vec<(AgentId, presence::Gone)>,
     /// Times that agents were seen to spend in a status since they were last taken. Each list adds at most one entry per agent.
     stays: Vec<StayPassed>,
+    /// The names of the statuses of current stays.
+    statuses: Statuses,
     /// When agents who have left were last removed.
     tidied: Option<Moment>,
     omissions: Omissions,
@@ -106,6 +109,7 @@ impl Roster {
             swept: None,
             departed: Vec::new(),
             stays: Vec::new(),
+            statuses: Statuses::default(),
             tidied: None,
             omissions: Omissions::default(),
             slipped: Vec::new(),
@@ -201,7 +205,10 @@ impl Roster {
         let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
             return shown.is_some();
         };
-        if let Some(passed) = stays::follow(&mut person.stay, &agent, &seen, lasted)
+        let mut stay = person.stay.map(|stay| stay.unpacked(&self.statuses));
+        let passed = stays::follow(&mut stay, &agent, &seen, lasted);
+        person.stay = stay.and_then(|stay| stay.packed(&mut self.statuses));
+        if let Some(passed) = passed
             && self.stays.len() < stays::MAX_UNTAKEN
         {
             self.stays.push(passed);

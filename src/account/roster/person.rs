@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::older::Contradiction;
 use crate::{
     clock::Moment,
-    decision::soon::stay::Stay,
+    decision::soon::stay::Packed,
     model::{
         agent::Agent,
         known::{Presence, Sighting},
@@ -88,7 +88,7 @@ pub(super) struct Person {
     /// The queues whose last poll lists the agent, in the order of their places.
     pub(super) queues: Vec<Listed>,
     /// The agent's current stay in a status; not taken back either.
-    pub(super) stay: Option<Stay>,
+    pub(super) stay: Option<Packed>,
     /// Whether another node's list of changes would have shown any change since the newest row was seen.
     pub(super) is_covered: bool,
     /// Whether the last list of available agents may have hidden the agent between two pages.

@@ -86,8 +86,10 @@ impl Roster {
             if let (Some(presence), Some(read)) = (&mut person.presence, read)
                 && presence.at == read.at
             {
-                if let Some(stay) = &mut person.stay {
+                if let Some(packed) = &person.stay {
+                    let mut stay = packed.unpacked(&self.statuses);
                     stay.read_again(&read, presence);
+                    person.stay = stay.packed(&mut self.statuses);
                 }
                 (presence.available, presence.status) = (read.available, read.status);
             }

@@ -31,10 +31,10 @@ pub struct StayPassed {
 }
 
 /// An agent's stay, and what lists confirm about it by omission.
-#[derive(Clone, Copy, Debug)]
-pub struct KnownStay<'r> {
+#[derive(Clone, Debug)]
+pub struct KnownStay {
     /// The stay that rows of the agent have shown.
-    pub stay: &'r Stay,
+    pub stay: Stay,
     /// Until when it has lasted: an agent who is not on a list of changes has not changed.
     pub lasted: Moment,
     /// As of when it is known whether the agent is available: one who is not on a list of available agents is not.
@@ -88,20 +88,15 @@ impl Roster {
     /// Gives the statuses of current stays the names that CallTools has given them: rows that name their status show them only at the next look.
     /// Read the rows again after that.
     pub fn rename_stays(&mut self, renamed: &[(Arc<str>, Arc<str>)]) {
-        for stay in self.people.values_mut().filter_map(|one| one.stay.as_mut()) {
-            let mut renamed = renamed.iter();
-            if let Some((_, is)) = renamed.find(|(was, _)| **was == *stay.status()) {
-                stay.rename(is);
-            }
-        }
+        self.statuses.rename(renamed);
     }
 
     /// Returns an agent's stay, and as of when it is known.
-    pub fn stay(&self, id: &AgentId) -> Option<KnownStay<'_>> {
+    pub fn stay(&self, id: &AgentId) -> Option<KnownStay> {
         let person = self.people.get(id)?;
         let newest = person.newest.as_ref()?;
         Some(KnownStay {
-            stay: person.stay.as_ref()?,
+            stay: person.stay?.unpacked(&self.statuses),
             lasted: earlier(self.omissions.status(newest.at), person.known_until()),
             away: self.known_as_of(newest),
         })

@@ -215,11 +215,12 @@ impl Running {
             sleep(Duration::from_millis(100)).await;
             let state = self.board.get(&fixture.keys[0]).unwrap();
             let shown = state.snapshot.as_deref();
-            let outlook = shown.and_then(|shown| shown.outlook.as_deref());
+            let outlook = shown.and_then(|shown| shown.outlook.as_ref());
             let (Some(shown), Some(outlook)) = (shown, outlook) else {
                 continue;
             };
-            for one in outlook.expected(Prediction::new(1.0, Terms::DEFAULT), |_| false) {
+            let any = Prediction::new(1.0, Terms::DEFAULT);
+            for one in outlook.expected(&shown.agents, any, |_| false) {
                 let agent = shown.agents.iter().find(|agent| agent.id == one.agent.id);
                 let agent = agent.expect("a member");
                 let status = agent.status.as_deref();

@@ -92,7 +92,10 @@ impl Fixture {
     fn counted(&self, place: usize) -> Option<BTreeSet<String>> {
         let snapshot = self.state(place).snapshot.clone()?;
         let any = Prediction::from_percent(0, Terms::DEFAULT);
-        let expected = snapshot.outlook.as_ref()?.expected(any, |_| false);
+        let expected = snapshot
+            .outlook
+            .as_ref()?
+            .expected(&snapshot.agents, any, |_| false);
         Some(
             expected
                 .iter()

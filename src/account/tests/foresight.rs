@@ -369,7 +369,7 @@ async fn nobody_is_expected_whose_status_is_too_old() {
             let Some(outlook) = &snapshot.outlook else {
                 continue;
             };
-            for one in outlook.expected(any, |_| false) {
+            for one in outlook.expected(&snapshot.agents, any, |_| false) {
                 let age = now.longest_since(seen[&one.agent.id]);
                 assert!(age <= max_age, "{place}: {one:?} was seen {age:?} ago");
                 expected += 1;

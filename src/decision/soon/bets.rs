@@ -2,7 +2,7 @@
 //! not count on the same one.
 //!
 //! Each queue keeps its own bets up to date here, under the lock of its seats. A decision at zero seats reads those of the other queues, without a
-//! lock. While an account has none, that takes one look at a number, and with a seat nothing is read.
+//! lock. While no bet of the account shares a place with one of its agents, that takes one look at a number, and with a seat nothing is read.
 
 use std::{
     array,
@@ -14,33 +14,44 @@ use std::{
     time::Duration,
 };
 
+use super::nanos::nanos;
 use crate::{clock::Moment, model::agent::AgentId};
 
-/// Agents share these places by their key. A large account has a dozen bets at once, so two seldom share one. They take 512 bytes.
-const PLACES: usize = 64;
+/// Agents share these places by their key. A large account has a dozen bets at once, so two seldom share one. They take 512 bytes,
+/// and a number has a bit for each of them.
+const PLACES: usize = u64::BITS as usize;
 
-/// What a place shows without a bet, and with several.
+/// What a place shows without a bet, and with several. One bet shows its queue in the lower half, and the agent's key in the upper one.
 const NONE: u64 = 0;
 const SEVERAL: u64 = u64::MAX;
 
-/// A place with one bet shows its queue in these bits, and in the others the agent's key.
-const QUEUE_BITS: u64 = (1 << 24) - 1;
-
-/// Stands for an agent where a comparison of texts takes too long.
+/// Stands for an agent where a comparison of texts takes too long. Another agent may have the same key, in one of millions of accounts with a dozen
+/// bets; then the rule is a little more careful.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AgentKey(u64);
+pub struct AgentKey(u32);
+
+/// Some of the places, each by a bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places(u64);
+
+impl Places {
+    /// Returns those of the agents with these keys.
+    pub fn of(keys: &[AgentKey]) -> Self {
+        let bits = keys.iter().map(|key| 1 << key.place());
+        Self(bits.fold(0, |all, one: u64| all | one))
+    }
+}
 
 impl AgentKey {
     /// Returns the key of an agent. It differs between versions, so it is not stored.
     pub fn of(agent: &AgentId) -> Self {
         let mut hasher = DefaultHasher::new();
         agent.hash(&mut hasher);
-        Self(hasher.finish())
+        Self(hasher.finish() as u32)
     }
 
     fn place(self) -> usize {
-        // The upper bits, since a place shows these as well.
-        (self.0 >> 58) as usize % PLACES
+        self.0 as usize % PLACES
     }
 }
 
@@ -48,12 +59,12 @@ impl AgentKey {
 #[derive(Debug)]
 pub struct Bets {
     made: Mutex<Vec<Bet>>,
-    /// The rest is for readers without the lock, and written under it: the number of bets, including expired ones, …
-    number: AtomicU32,
-    /// … what each place shows, …
+    /// The rest is for readers without the lock, and written under it: the places that have bets, including expired ones, …
+    occupied: AtomicU64,
+    /// … when the first of them expires, as boot time in nanoseconds, …
+    first_end: AtomicU64,
+    /// … and what each place shows.
     places: [AtomicU64; PLACES],
-    /// … and when the first of them expires, as boot time in milliseconds.
-    first_end_ms: AtomicU64,
     /// Held while a call gets its seat, so that of two calls to different queues one sees the bet of the other.
     placing: Mutex<()>,
     /// The number of queues that had a part so far.
@@ -64,9 +75,9 @@ impl Default for Bets {
     fn default() -> Self {
         Self {
             made: Mutex::default(),
-            number: AtomicU32::default(),
+            occupied: AtomicU64::default(),
+            first_end: AtomicU64::new(u64::MAX),
             places: array::from_fn(|_| AtomicU64::new(NONE)),
-            first_end_ms: AtomicU64::new(u64::MAX),
             placing: Mutex::default(),
             queues: AtomicU32::default(),
         }
@@ -76,8 +87,11 @@ impl Default for Bets {
 impl Bets {
     /// Returns whether a call counts on this agent, perhaps one whose time is up.
     pub fn are_on(&self, agent: &AgentId) -> bool {
-        let has_any = self.number.load(Ordering::Acquire) > 0;
-        has_any && self.made().iter().any(|bet| bet.agent == *agent)
+        self.are_any() && self.made().iter().any(|bet| bet.agent == *agent)
+    }
+
+    fn are_any(&self) -> bool {
+        self.occupied.load(Ordering::Acquire) > 0
     }
 
     fn made(&self) -> MutexGuard<'_, Vec<Bet>> {
@@ -99,37 +113,42 @@ impl Bets {
         for (place, shown) in self.places.iter().zip(places) {
             place.store(shown, Ordering::Release);
         }
-        let ends = made.iter().map(|bet| millis(bet.made.boot + bet.ttl));
+        let ends = made.iter().map(|bet| nanos(bet.made.boot + bet.ttl));
         let first = ends.min().unwrap_or(u64::MAX);
-        self.first_end_ms.store(first, Ordering::Release);
-        self.number.store(made.len() as u32, Ordering::Release);
+        self.first_end.store(first, Ordering::Release);
+        let keys: Vec<_> = made.iter().map(|bet| bet.key).collect();
+        self.occupied.store(Places::of(&keys).0, Ordering::Release);
     }
 
-    /// Returns how many of these agents calls of other queues than this one count on; `None` if only the bets themselves tell. Another agent may have
-    /// the same key, once in billions of accounts; then the rule is a little more careful.
-    fn shown_elsewhere(&self, keys: &[AgentKey], queue: u32, now: Moment) -> Option<usize> {
+    /// Returns how many of the agents with these keys, who have these places, calls of other queues than this one count on; `None` if only the bets
+    /// themselves tell.
+    fn shown_elsewhere(
+        &self,
+        mut places: Places,
+        keys: &[AgentKey],
+        queue: u32,
+        now: Moment,
+    ) -> Option<usize> {
         // Some may have expired, and their queue has not noticed yet. If only the wall clock says so, they count until it does, which takes a second.
-        if millis(now.boot) >= self.first_end_ms.load(Ordering::Acquire) {
+        if nanos(now.boot) >= self.first_end.load(Ordering::Acquire) {
             return None;
         }
-        let own = u64::from(queue) & QUEUE_BITS;
         let mut elsewhere = 0;
-        for key in keys {
-            match self.places[key.place()].load(Ordering::Acquire) {
+        while places.0 != 0 {
+            let place = places.0.trailing_zeros() as usize;
+            places.0 &= places.0 - 1;
+            match self.places[place].load(Ordering::Acquire) {
                 NONE => {}
                 SEVERAL => return None,
-                shown if (shown ^ key.0) & !QUEUE_BITS == 0 && shown & QUEUE_BITS != own => {
-                    elsewhere += 1;
+                shown if shown as u32 == queue => {}
+                shown => {
+                    let key = AgentKey((shown >> 32) as u32);
+                    elsewhere += keys.iter().filter(|one| **one == key).count();
                 }
-                _ => {}
             }
         }
         Some(elsewhere)
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    time.as_secs() * 1_000 + u64::from(time.subsec_millis())
 }
 
 #[derive(Debug)]
@@ -161,7 +180,7 @@ impl QueueBets {
     pub fn of(account: &Arc<Bets>) -> Self {
         Self {
             account: Arc::clone(account),
-            // From 1 on, so that no bet looks like none.
+            // From 1 on, so that no bet looks like none; and there are never so many that one looks like several.
             queue: account.queues.fetch_add(1, Ordering::Relaxed) + 1,
         }
     }
@@ -173,7 +192,7 @@ impl QueueBets {
 
     /// Whether any queue of the account has bets, perhaps expired ones.
     pub fn has_any(&self) -> bool {
-        self.account.number.load(Ordering::Acquire) > 0
+        self.account.are_any()
     }
 
     /// Replaces the queue's own bets: the agents, when each bet was made, and how long it lasts.
@@ -195,12 +214,20 @@ impl QueueBets {
         self.account.show(&made);
     }
 
-    /// Returns how many of the agents with these keys calls of other queues count on.
-    pub fn elsewhere(&self, keys: &[AgentKey], now: Moment) -> usize {
-        if !self.has_any() {
+    /// Returns how many of the agents with these keys, who have these places, calls of other queues count on.
+    #[inline]
+    pub fn elsewhere<'k>(
+        &self,
+        places: Places,
+        keys: impl FnOnce() -> &'k [AgentKey],
+        now: Moment,
+    ) -> usize {
+        let shared = Places(self.account.occupied.load(Ordering::Acquire) & places.0);
+        if shared == Places::default() {
             return 0;
         }
-        let shown = self.account.shown_elsewhere(keys, self.queue, now);
+        let keys = keys();
+        let shown = self.account.shown_elsewhere(shared, keys, self.queue, now);
         shown.unwrap_or_else(|| self.counted_elsewhere(keys, now))
     }
 
@@ -216,7 +243,8 @@ impl QueueBets {
 
     /// Returns whether a call of another queue counts on this agent.
     pub fn is_taken_elsewhere(&self, agent: &AgentId, now: Moment) -> bool {
-        self.has_any() && self.elsewhere(&[AgentKey::of(agent)], now) > 0
+        let keys = [AgentKey::of(agent)];
+        self.elsewhere(Places::of(&keys), || &keys, now) > 0
     }
 
     /// Returns whether a call of any queue counts on this agent.
@@ -257,6 +285,6 @@ impl Bet {
     }
 
     fn shown(&self) -> u64 {
-        (self.key.0 & !QUEUE_BITS) | (u64::from(self.queue) & QUEUE_BITS)
+        u64::from(self.key.0) << 32 | u64::from(self.queue)
     }
 }

@@ -27,7 +27,7 @@ const ASSUMED: f64 = 20.0;
 /// How late a look may come and still settle a situation.
 const LATE: Duration = Duration::from_secs(120);
 
-/// The most situations that wait for their look: 13 KB for each account. There are more only if dozens of queues are without a seat at once.
+/// The most situations that wait for their look: 7 KB for each account. There are more only if dozens of queues are without a seat at once.
 pub const MAX_OPEN: usize = 128;
 
 /// The most memory that they take, in bytes.
@@ -66,7 +66,7 @@ pub struct Free {
 impl Free {
     /// Returns how many agents are left for the calls of a situation by the calls before. Calls that came later come second.
     fn left_for(&self, one: &Situation) -> u32 {
-        let free = by(&self.since, one.until);
+        let free = by(&self.since, one.until());
         let taken = by(&self.held.seats, one.taken) + by(&self.held.bets, one.before);
         free.saturating_sub(taken)
     }
@@ -75,10 +75,10 @@ impl Free {
     /// ended a call since, or logged in, and it is not known when.
     fn left_in_time(&self, one: &Situation) -> u32 {
         let left = self.left_for(one);
-        let Some((at, shown)) = one.looked else {
+        let Some(at) = one.looked else {
             return left;
         };
-        let came_later = by(&self.since, at).saturating_sub(shown);
+        let came_later = by(&self.since, at).saturating_sub(one.shown.into());
         left.saturating_sub(came_later)
     }
 }
@@ -88,29 +88,63 @@ fn by(times: &[Duration], end: Nanos) -> u32 {
     times.iter().filter(|at| **at <= end).count() as u32
 }
 
-/// A moment at which nobody was free, with its prediction.
+/// A moment at which nobody was free, with its prediction. Queues hold no more than some thousand agents and calls, so small numbers do.
 #[derive(Clone, Copy, Debug)]
 struct Situation {
-    queue: u32,
     likely: f64,
+    /// The moment, as boot time.
+    taken: Nanos,
     /// As in [`AtZero`].
     before: Nanos,
-    /// With the factor.
-    corrected: f64,
+    /// The last look in time.
+    looked: Option<Nanos>,
+    /// The period in which a look can show how it ended, in milliseconds after the moment.
+    from_ms: u32,
+    until_ms: u32,
+    queue: u32,
     /// Calls that the rule accepts here, or would accept.
-    calls: u32,
+    calls: u16,
     /// Accepted calls whose agent has not been seen yet.
-    bets: u32,
-    /// The moment, and the period in which a look can show how it ended, as boot times.
-    taken: Nanos,
-    from: Nanos,
-    until: Nanos,
-    /// The most agents that a look has shown to be free for its calls; `None` without a look in time.
-    free: Option<u32>,
-    /// The last look in time, and how many agents it showed to be free.
-    looked: Option<(Nanos, u32)>,
+    bets: u16,
     /// Agents who took its calls, before any look could see them free or after it.
-    took: u32,
+    took: u16,
+    /// The most agents that a look has shown to be free for its calls.
+    free: u16,
+    /// How many agents the last look in time showed to be free.
+    shown: u16,
+    /// Whether a look in time has shown how it ended.
+    is_seen: bool,
+    /// Of the probability with the factor.
+    tenth: u8,
+}
+
+impl Situation {
+    fn until(&self) -> Nanos {
+        self.after(self.until_ms)
+    }
+
+    fn after(&self, ms: u32) -> Nanos {
+        (self.taken.time() + Duration::from_millis(ms.into())).into()
+    }
+
+    fn is_of(&self, queue: usize) -> bool {
+        self.queue as usize == queue
+    }
+
+    fn see(&mut self, free: u32) {
+        self.free = self.free.max(small(free));
+        self.is_seen = true;
+    }
+}
+
+/// Returns the tenth that a probability belongs to.
+pub fn tenth(likely: f64) -> u8 {
+    // A cast of a number below zero gives 0.
+    ((likely * 10.0) as u8).min(9)
+}
+
+fn small(number: u32) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
 }
 
 /// How a situation ended.
@@ -120,8 +154,8 @@ pub struct Outcome {
     pub queue: usize,
     /// The predicted probability, before the correction.
     pub likely: f64,
-    /// The probability that callers were told: with the [factor](Calibration::factor) of that time.
-    pub corrected: f64,
+    /// The tenth of the probability that callers were told: with the [factor](Calibration::factor) of that time.
+    pub tenth: u8,
     /// Calls that the rule accepted, or would have accepted.
     pub calls: u32,
     /// How many agents were seen who were free for them, or who took them; at least.
@@ -151,28 +185,30 @@ impl Calibration {
             before,
         } = at_zero;
         let new = Situation {
-            queue: queue as u32,
             likely,
-            before: before.into(),
-            corrected: likely * self.factor(),
-            calls,
-            bets,
             taken: now.boot.into(),
-            from: (now.boot + terms.lead()).into(),
-            until: terms.until(now).into(),
-            free: None,
+            before: before.into(),
             looked: None,
+            from_ms: terms.lead().as_millis() as u32,
+            until_ms: (terms.lead() + terms.patience()).as_millis() as u32,
+            queue: queue as u32,
+            calls: small(calls),
+            bets: small(bets),
             took: 0,
+            free: 0,
+            shown: 0,
+            is_seen: false,
+            tenth: tenth(likely * self.factor()),
         };
         let has_room = self.open.len() < MAX_OPEN;
         let mut open = self.open.iter_mut().rev();
-        let last = open.find(|one| one.queue as usize == queue);
+        let last = open.find(|one| one.is_of(queue));
         match last.filter(|last| now.boot < last.taken.time() + APART) {
             // The moment of its first call is the one that counts.
             Some(last) if last.calls == 0 && calls > 0 => *last = new,
             Some(last) => {
-                last.calls = last.calls.saturating_add(calls);
-                last.bets = last.bets.saturating_add(bets);
+                last.calls = last.calls.saturating_add(new.calls);
+                last.bets = last.bets.saturating_add(new.bets);
             }
             None if has_room => self.open.push_back(new),
             None => {}
@@ -188,15 +224,13 @@ impl Calibration {
     /// counted on, whom perhaps no look saw free while the call was due. Returns whether it was so; each call explains one such agent.
     pub fn took_call(&mut self, queue: usize, at: Duration) -> bool {
         let ours = |one: &&mut Situation| {
-            one.queue as usize == queue
-                && one.bets > 0
-                && (one.taken..=one.until).contains(&at.into())
+            one.is_of(queue) && one.bets > 0 && (one.taken..=one.until()).contains(&at.into())
         };
         match self.open.iter_mut().find(ours) {
             Some(one) => {
                 one.bets -= 1;
                 one.took += 1;
-                one.free = one.free.or(Some(0));
+                one.is_seen = true;
                 true
             }
             None => false,
@@ -210,34 +244,31 @@ impl Calibration {
 
     /// Records a look at a queue. `free` is called if a situation of the queue waits. Returns the situations that are settled now.
     pub fn look(&mut self, queue: usize, at: Moment, free: impl FnOnce() -> Free) -> Vec<Outcome> {
-        let waits = self.open.iter().any(|one| one.queue as usize == queue);
+        let waits = self.open.iter().any(|one| one.is_of(queue));
         let free = if waits { free() } else { Free::default() };
-        for one in self
-            .open
-            .iter_mut()
-            .filter(|one| one.queue as usize == queue)
-        {
-            if (one.from..=one.until).contains(&at.boot.into()) {
-                one.free = one.free.max(Some(free.left_for(one)));
-                one.looked = Some((at.boot.into(), free.since.len() as u32));
-            } else if at.boot > one.until.time() {
+        for one in self.open.iter_mut().filter(|one| one.is_of(queue)) {
+            let look = Nanos::from(at.boot);
+            if (one.after(one.from_ms)..=one.until()).contains(&look) {
+                one.see(free.left_for(one));
+                one.looked = Some(look);
+                one.shown = small(free.since.len() as u32);
+            } else if look > one.until() && one.is_seen {
                 // Without a look in time, only good outcomes would count.
-                let left = free.left_in_time(one);
-                one.free = one.free.map(|free| free.max(left));
+                one.see(free.left_in_time(one));
             }
         }
         let mut settled = Vec::new();
         self.open.retain(|one| {
-            let until = one.until.time();
+            let until = one.until().time();
             let is_over = at.boot > until && at.boot >= one.taken.time() + APART;
-            let is_settled = is_over && (one.queue as usize == queue || at.boot > until + LATE);
-            if let (true, Some(free)) = (is_settled, one.free) {
+            let is_settled = is_over && (one.is_of(queue) || at.boot > until + LATE);
+            if is_settled && one.is_seen {
                 settled.push(Outcome {
                     queue: one.queue as usize,
                     likely: one.likely,
-                    corrected: one.corrected,
-                    calls: one.calls,
-                    came: free.max(one.took),
+                    tenth: one.tenth,
+                    calls: one.calls.into(),
+                    came: one.free.max(one.took).into(),
                 });
             }
             !is_settled

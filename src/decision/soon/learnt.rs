@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::stay::{AsOf, Passed, Stay};
 use crate::clock::Moment;
 
-/// Stays are counted in steps of a second up to five minutes. Longer ones are not wrap-ups.
-const STEPS: usize = 300;
+/// Stays are counted up to five minutes. Longer ones are not wrap-ups.
+const LONGEST: usize = 300;
+
+/// In steps of a second up to a minute, and then of four seconds: of the longer ones, most last much longer than a lead.
+const FINE: usize = 60;
+const COARSE: usize = 4;
+const STEPS: usize = FINE + (LONGEST - FINE) / COARSE;
 
 /// Each stay multiplies the weight of the older ones by this: after about 350 stays, one counts half.
 const FADING: f64 = 0.998;
@@ -36,7 +41,7 @@ const RETURN_AT_LEAST: f64 = 0.5;
 /// With fewer stays, the assumptions weigh more than the observations, so it is not known whether a status is short.
 pub const MIN_STAYS: u64 = 20;
 
-/// At 1.4 KB each they take 23 KB for each account; accounts have about ten.
+/// At 0.7 KB each they take 11 KB for each account; accounts have about ten.
 pub const MAX_STATUSES: usize = 16;
 
 /// In bytes. Nobody picks a status with a longer name from a list.
@@ -63,7 +68,7 @@ pub struct StoredLearnt {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct StoredStatus {
     name: Arc<str>,
-    /// In thousandths.
+    /// The weights of stays that lasted at least as many seconds as the index, in thousandths.
     reached: Vec<u32>,
     ends: f64,
     returns: f64,
@@ -83,7 +88,7 @@ pub struct Learnt {
 #[derive(Clone, Debug)]
 struct Status {
     name: Arc<str>,
-    /// The weight of stays that lasted at least as many seconds as the index.
+    /// The weight of stays that lasted at least until the [start](start_of) of each step.
     reached: Box<[f32]>,
     /// The weight of all ends, and of those in available.
     ends: f64,
@@ -182,7 +187,7 @@ impl Learnt {
         }
         // Longer than any stay that is counted: the agent has forgotten to change the status, or has left.
         let began = stay.began().unwrap_or(stay.first_seen());
-        if away.saturating_sub(began).as_secs() >= STEPS as u64 {
+        if away.saturating_sub(began).as_secs() >= LONGEST as u64 {
             return 0.0;
         }
         match stay.began() {
@@ -195,7 +200,7 @@ impl Learnt {
     /// moment at which the agent was not.
     pub fn free_by(&self, stay: &Stay, as_of: AsOf) -> Option<Duration> {
         let by = |seconds: usize| as_of.away + Duration::from_secs(seconds as u64);
-        let (mut early, mut late) = (0, STEPS);
+        let (mut early, mut late) = (0, LONGEST);
         while early < late {
             let middle = (early + late) / 2;
             if self.chance_as_of(stay, as_of, by(middle)) < 0.5 {
@@ -253,9 +258,25 @@ impl Learnt {
     }
 }
 
-/// Returns the weight of assumed stays that last at least this many steps.
+/// Returns the second at which a step starts.
+fn start_of(step: usize) -> usize {
+    step + step.saturating_sub(FINE) * (COARSE - 1)
+}
+
+/// Returns the step that a time is in, and which part of it has passed.
+fn step_at(seconds: f64) -> (usize, f64) {
+    let coarse = (seconds - FINE as f64) / COARSE as f64;
+    let steps = if coarse < 0.0 {
+        seconds
+    } else {
+        FINE as f64 + coarse
+    };
+    (steps as usize, steps.fract())
+}
+
+/// Returns the weight of assumed stays that last at least until a step starts.
 fn assumed(step: usize) -> f64 {
-    ASSUMED_STAYS * (-(step as f64) / ASSUMED_MEAN_SECONDS).exp()
+    ASSUMED_STAYS * (-(start_of(step) as f64) / ASSUMED_MEAN_SECONDS).exp()
 }
 
 impl Status {
@@ -272,10 +293,10 @@ impl Status {
     }
 
     fn to_stored(&self) -> StoredStatus {
-        let unit = |weight: &f32| (f64::from(*weight) * STORED_UNITS).round() as u32;
+        let unit = |second: usize| (self.reached(second as f64) * STORED_UNITS).round() as u32;
         StoredStatus {
             name: Arc::clone(&self.name),
-            reached: self.reached.iter().map(unit).collect(),
+            reached: (0..=LONGEST).map(unit).collect(),
             ends: self.ends,
             returns: self.returns,
             seen_returns: self.seen_returns,
@@ -287,7 +308,7 @@ impl Status {
     /// Returns `None` if the data cannot have been written by openseat: results would then not be probabilities.
     fn from_stored(stored: StoredStatus) -> Option<Self> {
         let reached = &stored.reached;
-        let falls = reached.len() == STEPS + 1 && reached.is_sorted_by(|one, next| one >= next);
+        let falls = reached.len() == LONGEST + 1 && reached.is_sorted_by(|one, next| one >= next);
         let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         let are_weights = is_weight(stored.seen_returns) && is_weight(stored.seen_seconds);
         let is_sound = falls
@@ -297,9 +318,8 @@ impl Status {
             && (0.0..=stored.ends).contains(&stored.returns)
             && stored.name.len() <= MAX_NAME;
         is_sound.then(|| Self {
-            reached: reached
-                .iter()
-                .map(|weight| (f64::from(*weight) / STORED_UNITS) as f32)
+            reached: (0..=STEPS)
+                .map(|step| (f64::from(reached[start_of(step)]) / STORED_UNITS) as f32)
                 .collect(),
             name: stored.name,
             ends: stored.ends,
@@ -320,19 +340,24 @@ impl Status {
             return;
         };
         self.stays = self.stays.saturating_add(1);
-        let seconds = usize::try_from(lasted.as_secs()).unwrap_or(STEPS);
-        for (second, weight) in self.reached.iter_mut().enumerate() {
-            *weight = *weight * FADING as f32 + f32::from(u8::from(second <= seconds));
+        let seconds = usize::try_from(lasted.as_secs()).unwrap_or(LONGEST);
+        for (step, weight) in self.reached.iter_mut().enumerate() {
+            let has_reached = start_of(step) <= seconds;
+            *weight = *weight * FADING as f32 + f32::from(u8::from(has_reached));
         }
     }
 
-    /// Returns the share of stays that last at least this long. Between two steps it falls linearly.
+    /// Returns the share of stays that last at least this long.
     fn lasting(&self, seconds: f64) -> f64 {
-        let seconds = seconds.clamp(0.0, STEPS as f64);
-        let step = seconds as usize;
+        self.reached(seconds) / f64::from(self.reached[0])
+    }
+
+    /// Returns the weight of stays that last at least this long. Between two steps it falls linearly.
+    fn reached(&self, seconds: f64) -> f64 {
+        let (step, part) = step_at(seconds.clamp(0.0, LONGEST as f64));
         let reached = |step: usize| f64::from(self.reached[step.min(STEPS)]);
         let (here, next) = (reached(step), reached(step + 1));
-        (here + (next - here) * seconds.fract()) / reached(0)
+        here + (next - here) * part
     }
 
     /// Adds what was learnt since about the same status under another name, without what was assumed there.

@@ -4,6 +4,17 @@ use std::{num::NonZeroU64, time::Duration};
 
 use jiff::Timestamp;
 
+pub(super) const NANOS_PER_SECOND: u64 = 1_000_000_000;
+pub(super) const NANOS_PER_MS: u64 = 1_000_000;
+
+/// Returns a time in nanoseconds. Five hundred years fit; computing more exactly takes decisions longer.
+#[inline]
+pub(super) fn nanos(time: Duration) -> u64 {
+    time.as_secs()
+        .wrapping_mul(NANOS_PER_SECOND)
+        .wrapping_add(u64::from(time.subsec_nanos()))
+}
+
 /// A time in nanoseconds, one of which is added. It takes 8 bytes even if there may be none; a [`Duration`] takes 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Nanos(NonZeroU64);
@@ -13,6 +24,11 @@ impl Nanos {
     pub(super) fn since_1970(date: Timestamp) -> Self {
         let since = Duration::try_from(date.as_duration());
         Self::from(since.unwrap_or_default())
+    }
+
+    /// The same in whole milliseconds.
+    pub(super) fn whole_ms(self) -> u64 {
+        (self.0.get() - 1) / NANOS_PER_MS
     }
 
     /// The time.

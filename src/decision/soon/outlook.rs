@@ -6,7 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    bets::{AgentKey, QueueBets},
+    bets::{AgentKey, Places, QueueBets},
+    nanos::{NANOS_PER_SECOND, nanos},
     rule::{Held, Prediction, Seats, Terms, likely},
 };
 use crate::{
@@ -14,14 +15,35 @@ use crate::{
     model::agent::{Agent, AgentId},
 };
 
-/// How many seconds ahead are computed. Looks come every few seconds; if they do not, the last step stays valid, because it never overstates.
-const STEPS: usize = 32;
+/// How many seconds after it began each step starts. Looks come every few seconds, so they are close together at first. A step never overstates, so it
+/// stays valid for longer, and the last one for as long as the snapshot.
+const STARTS: [u8; STEPS] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16, 20, 25, 31];
+const STEPS: usize = 16;
+
+/// The step of each second.
+const STEP_AT: [u8; SECONDS] = {
+    let (mut steps, mut second, mut step) = ([0; SECONDS], 0, 0);
+    while second < SECONDS {
+        if step + 1 < STEPS && STARTS[step + 1] as usize == second {
+            step += 1;
+        }
+        steps[second] = step as u8;
+        second += 1;
+    }
+    steps
+};
+const SECONDS: usize = STARTS[STEPS - 1] as usize + 1;
 
 /// One more than the calls on their way that may count on agents who are not free yet. In queues of usual size, a fifth one hardly ever could.
 const BETS: usize = 5;
 
 /// The record of a call names at most this many agents. The chance that none of them comes, but a further one, is small.
 const NAMED: usize = 3;
+
+/// Stand for no end, for a step that does not come, and for a time that is not known.
+const NO_END: u64 = u64::MAX;
+const NO_STEP: u8 = u8::MAX;
+const NO_TIME: u16 = u16::MAX;
 
 /// An agent who is expected to be free soon.
 #[derive(Clone, Debug)]
@@ -32,21 +54,39 @@ pub struct Expected {
     pub free_by_ms: Option<i64>,
 }
 
-/// See the [module](self). It is small, because an account may have hundreds of queues.
-#[derive(Debug)]
+/// See the [module](self). It is a part of the snapshot, so that most decisions that reject read nothing else.
+#[derive(Clone, Debug)]
 pub struct Outlook {
-    terms: Terms,
-    begin: Moment,
-    /// In percent, rounded down; by the seconds since `begin`, and by how many calls already count on an agent.
-    likely: [[u8; BETS]; STEPS],
-    /// The first step that accepts, by how many calls already count on an agent.
-    opens: [Option<u8>; BETS],
-    /// How long after `begin` every status that it counts on is young enough; `None` if as long as the snapshot is.
-    lasts: Option<Duration>,
-    /// The likeliest members, in this order.
-    expected: Box<[Expected]>,
-    /// Their keys, close together: decisions read only these.
-    keys: [AgentKey; Self::MAX_EXPECTED],
+    /// Whether the rule accepts at some time. Calls that count on agents only make that less likely.
+    opens: bool,
+    /// Where the bets show calls that count on one of the likeliest members.
+    places: Places,
+    table: Arc<Table>,
+}
+
+/// What the rest of the decisions read, in this order. It is small, because an account may have hundreds of queues, and it keeps no row of an agent
+/// alive: answers are kept for longer than snapshots. Times are in nanoseconds unless they say otherwise.
+#[derive(Clone, Debug)]
+#[repr(C)]
+struct Table {
+    begin_boot: u64,
+    begin_wall: u64,
+    /// How long after that every status that it counts on is young enough; [`NO_END`] if as long as the snapshot is.
+    lasts: u64,
+    /// A prediction of 0.
+    prediction: Prediction,
+    /// The first step that accepts, by how many calls already count on an agent, or [`NO_STEP`].
+    opens: [u8; BETS],
+    /// The number of members below.
+    named: u8,
+    /// In percent, rounded down; by how many calls already count on an agent, and by steps.
+    likely: [[u8; STEPS]; BETS],
+    /// The keys of the likeliest members, in this order: decisions compare only these.
+    keys: [AgentKey; Outlook::MAX_EXPECTED],
+    /// Their places in the snapshot.
+    members: [u16; Outlook::MAX_EXPECTED],
+    /// When each is as likely as not to be free, in hundredths of a second since it began, or [`NO_TIME`]: within five minutes.
+    free_by: [u16; Outlook::MAX_EXPECTED],
 }
 
 /// What the rule says at a moment.
@@ -54,7 +94,7 @@ pub struct Outlook {
 pub enum Verdict {
     /// Accept.
     Accept(Prediction),
-    /// Reject; from this moment on, if there is one, accept, unless a newer snapshot arrives first.
+    /// Reject, or it does not apply; from this moment on, if there is one, accept, unless a newer snapshot arrives first.
     Reject(Option<Moment>),
 }
 
@@ -66,115 +106,184 @@ impl Outlook {
         begin: Moment,
         chances: impl Fn(Duration) -> Vec<f64>,
     ) -> Self {
-        let step = |step: usize| {
-            let now = begin.later(Duration::from_secs(step as u64));
+        let mut likely_by = [[0; STEPS]; BETS];
+        for (step, start) in STARTS.into_iter().enumerate() {
+            let now = begin.later(Duration::from_secs(start.into()));
             let mut chances = chances(terms.until(now));
             chances.sort_by(|one, other| other.total_cmp(one));
-            std::array::from_fn(|bets| {
+            for (bets, steps) in likely_by.iter_mut().enumerate() {
                 let left = chances.iter().skip(bets).copied();
-                Prediction::new(factor * likely(left, 0), terms).percent()
-            })
-        };
-        let likely: [[u8; BETS]; STEPS] = std::array::from_fn(step);
-        let opens = std::array::from_fn(|bets| {
-            let accepts = |step: &[u8; BETS]| Prediction::from_percent(step[bets], terms).accepts();
-            likely.iter().position(accepts).map(|step| step as u8)
-        });
-        Self {
-            terms,
-            begin,
-            likely,
-            opens,
-            lasts: None,
-            expected: Box::default(),
+                steps[step] = Prediction::new(factor * likely(left, 0), terms).percent();
+            }
+        }
+        let accepts = |percent: &u8| Prediction::from_percent(*percent, terms).accepts();
+        let table = Table {
+            begin_boot: nanos(begin.boot),
+            begin_wall: nanos(begin.wall),
+            lasts: NO_END,
+            prediction: Prediction::from_percent(0, terms),
+            opens: likely_by.map(|steps| {
+                let opens = steps.iter().position(accepts);
+                opens.map_or(NO_STEP, |step| step as u8)
+            }),
+            named: 0,
+            likely: likely_by,
             keys: Default::default(),
+            members: Default::default(),
+            free_by: Default::default(),
+        };
+        Self {
+            opens: table.opens_at(0).is_some(),
+            places: Places::default(),
+            table: Arc::new(table),
         }
     }
 
-    /// The most memory that one takes, in bytes. It is shared, with two counters.
+    /// The most memory that one takes, in bytes. The table is shared, with two counters.
     #[cfg(test)]
-    pub const MAX_BYTES: usize =
-        size_of::<Self>() + Self::MAX_EXPECTED * size_of::<Expected>() + 2 * size_of::<usize>();
+    pub const MAX_BYTES: usize = size_of::<Self>() + size_of::<Table>() + 2 * size_of::<usize>();
 
     /// How many of the likeliest members [`naming`](Self::naming) takes.
     pub const MAX_EXPECTED: usize = BETS - 1 + NAMED;
 
     /// Ends it at this moment.
-    pub fn ending(self, end: Option<Moment>) -> Self {
-        let lasts = end.map(|end| end.shortest_since(self.begin));
-        Self { lasts, ..self }
+    pub fn ending(mut self, end: Option<Moment>) -> Self {
+        let table = Arc::make_mut(&mut self.table);
+        table.lasts = end.map_or(NO_END, |end| nanos(end.shortest_since(table.begin())));
+        self.opens = table.opens_at(0).is_some();
+        self
     }
 
     /// Returns the moment after which it does not apply, if that may be earlier than the end of the snapshot.
     pub fn end(&self) -> Option<Moment> {
-        self.lasts.map(|lasts| self.begin.later(lasts))
+        let lasts = Some(self.table.lasts).filter(|lasts| *lasts != NO_END);
+        lasts.map(|lasts| self.table.begin().later(Duration::from_nanos(lasts)))
     }
 
-    /// Adds the likeliest members, in this order.
-    pub fn naming(self, expected: Box<[Expected]>) -> Self {
-        let mut keys = self.keys;
-        for (key, one) in keys.iter_mut().zip(&expected) {
-            *key = AgentKey::of(&one.agent.id);
+    /// Adds the likeliest of these members, in this order: their places among the `agents` of the snapshot, and the boot time by which each is as
+    /// likely as not to be free.
+    pub fn naming(
+        mut self,
+        agents: &[Arc<Agent>],
+        likeliest: impl IntoIterator<Item = (usize, Option<Duration>)>,
+    ) -> Self {
+        let table = Arc::make_mut(&mut self.table);
+        let begin = table.begin().boot;
+        let hundredths = |ahead: Duration| (ahead.as_millis() / 10).min(u128::from(NO_TIME)) as u16;
+        let likeliest = likeliest.into_iter().take(Self::MAX_EXPECTED);
+        for (place, (member, free_by)) in likeliest.enumerate() {
+            // No queue has more members than that.
+            let Ok(number) = u16::try_from(member) else {
+                break;
+            };
+            let ahead = free_by.map(|by| hundredths(by.saturating_sub(begin)));
+            table.keys[place] = AgentKey::of(&agents[member].id);
+            table.members[place] = number;
+            table.free_by[place] = ahead.unwrap_or(NO_TIME);
+            table.named = place as u8 + 1;
         }
-        Self {
-            expected,
-            keys,
-            ..self
-        }
+        self.places = Places::of(table.keys());
+        self
     }
 
-    /// Returns the agents that a call counts on, likeliest first: at most three. Earlier calls count on those who are taken, and on as many in
-    /// total as the prediction left out.
+    /// Returns the agents that a call counts on, likeliest first: at most three of the `agents` of the snapshot. Earlier calls count on those who are
+    /// taken, and on as many in total as the prediction left out.
     pub fn expected(
         &self,
+        agents: &[Arc<Agent>],
         prediction: Prediction,
         is_taken: impl Fn(&AgentId) -> bool,
-    ) -> Vec<&Expected> {
+    ) -> Vec<Expected> {
         let mut others = usize::from(prediction.taken);
-        let mut is_left = |one: &&Expected| {
+        let mut is_left = |one: &Expected| {
             let is_left_out = others > 0 && is_taken(&one.agent.id);
             others -= usize::from(is_left_out);
             !is_left_out
         };
-        let left: Vec<_> = self.expected.iter().filter(|one| is_left(one)).collect();
+        let all = self.table.expected(agents);
+        let left: Vec<_> = all.filter(|one| is_left(one)).collect();
         // Calls that name no agent take the likeliest.
         left.into_iter().skip(others).take(NAMED).collect()
     }
 
-    /// Returns the likeliest agent that no call counts on.
-    pub fn next_agent(&self, held: Held<'_>, now: Moment) -> Option<&AgentId> {
+    /// Returns the likeliest of the `agents` of the snapshot that no call counts on.
+    pub fn next_agent(
+        &self,
+        agents: &[Arc<Agent>],
+        held: Held<'_>,
+        now: Moment,
+    ) -> Option<AgentId> {
         let is_taken = |id: &AgentId| held.counted_on.is_some_and(|bets| bets.is_taken(id, now));
-        let mut agents = self.expected.iter().map(|one| &one.agent.id);
-        agents.find(|id| !is_taken(id))
+        let mut ids = self.table.expected(agents).map(|one| one.agent.id.clone());
+        ids.find(|id| !is_taken(id))
     }
 
-    /// Returns what the rule says; `None` if it does not apply.
+    /// Returns what the rule says.
     ///
     /// A call of another queue may count on one of the named agents. Then it takes the likeliest one away, which is at least as much. An agent who is
     /// not named counts little: at least seven others are likelier.
-    pub fn look(&self, seats: Seats<'_>, now: Moment) -> Option<Verdict> {
-        let own = seats.bets_at_threshold()?;
-        if self
-            .lasts
-            .is_some_and(|lasts| now.longest_since(self.begin) > lasts)
-        {
-            return None;
-        }
-        let named = self.expected.len().min(self.keys.len());
-        let elsewhere = |counted_on: &QueueBets| counted_on.elsewhere(&self.keys[..named], now);
+    #[inline]
+    pub fn look(&self, seats: Seats<'_>, now: Moment) -> Verdict {
+        let own = self.opens.then(|| seats.bets_at_threshold());
+        let Some(own) = own.flatten() else {
+            return Verdict::Reject(None);
+        };
+        let elsewhere =
+            |counted_on: &QueueBets| counted_on.elsewhere(self.places, || self.table.keys(), now);
         let bets = own + seats.held.counted_on.map_or(0, elsewhere);
-        let step = now.boot.saturating_sub(self.begin.boot).as_secs();
-        let step = step.min(STEPS as u64 - 1) as usize;
-        Some(match self.opens.get(bets).copied().flatten() {
-            Some(opens) if step >= usize::from(opens) => Verdict::Accept(Prediction {
-                taken: bets as u8,
-                ..Prediction::from_percent(self.likely[step][bets], self.terms)
-            }),
-            opens => {
-                let opens = opens.map(|step| Duration::from_secs(step.into()));
-                let opens = opens.filter(|opens| self.lasts.is_none_or(|lasts| *opens <= lasts));
-                Verdict::Reject(opens.map(|opens| self.begin.later(opens)))
-            }
+        self.table.look(bets, now)
+    }
+}
+
+impl Table {
+    fn begin(&self) -> Moment {
+        Moment {
+            boot: Duration::from_nanos(self.begin_boot),
+            wall: Duration::from_nanos(self.begin_wall),
+        }
+    }
+
+    fn keys(&self) -> &[AgentKey] {
+        &self.keys[..usize::from(self.named)]
+    }
+
+    fn expected(&self, agents: &[Arc<Agent>]) -> impl Iterator<Item = Expected> {
+        let begin_ms = self.begin().wall.as_millis() as i64;
+        let expected = move |place: usize| {
+            let ahead = Some(self.free_by[place]).filter(|ahead| *ahead != NO_TIME);
+            Some(Expected {
+                agent: Arc::clone(agents.get(usize::from(self.members[place]))?),
+                free_by_ms: ahead.map(|ahead| begin_ms + 10 * i64::from(ahead)),
+            })
+        };
+        (0..usize::from(self.named)).filter_map(expected)
+    }
+
+    /// Returns when the rule begins to accept if so many calls count on an agent, unless its end comes first.
+    fn opens_at(&self, bets: usize) -> Option<Moment> {
+        let step = *self.opens.get(bets)?;
+        // There is no such step if it is `NO_STEP`.
+        let start = *STARTS.get(usize::from(step))?;
+        let opens = Duration::from_secs(start.into());
+        (nanos(opens) <= self.lasts).then(|| self.begin().later(opens))
+    }
+
+    fn look(&self, bets: usize, now: Moment) -> Verdict {
+        let (boot, wall) = (nanos(now.boot), nanos(now.wall));
+        let passed = boot.saturating_sub(self.begin_boot);
+        let longest = passed.max(wall.saturating_sub(self.begin_wall));
+        if bets >= BETS || longest > self.lasts {
+            return Verdict::Reject(None);
+        }
+        let second = (passed / NANOS_PER_SECOND).min(SECONDS as u64 - 1);
+        let step = usize::from(STEP_AT[second as usize]);
+        if step < usize::from(self.opens[bets]) {
+            return Verdict::Reject(self.opens_at(bets));
+        }
+        Verdict::Accept(Prediction {
+            percent: self.likely[bets][step],
+            taken: bets as u8,
+            ..self.prediction
         })
     }
 }

@@ -29,17 +29,6 @@ pub struct Terms {
     needed: f64,
 }
 
-/// From 0 to 1. Decisions look them up: dividing takes longer.
-const HUNDREDTHS: [f64; 101] = {
-    let mut hundredths = [0.0; 101];
-    let mut n = 0;
-    while n <= 100 {
-        hundredths[n] = n as f64 / 100.0;
-        n += 1;
-    }
-    hundredths
-};
-
 /// A cost that the rule cannot work with.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
@@ -140,17 +129,17 @@ impl Held<'_> {
     }
 }
 
-/// The rule's prediction at zero seats.
+/// The rule's prediction at zero seats. It is small, because each decision may have one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prediction {
-    /// The probability that somebody will be free.
-    pub likely: f64,
     /// The probability above which the rule accepts.
     pub needed: f64,
+    /// The call gives up after this time; 0 if it was read from a file or another node. In milliseconds.
+    pub(super) within_ms: u32,
+    /// The probability that somebody will be free, in percent.
+    pub(super) percent: u8,
     /// Calls on their way count on this many of the likeliest members, and this call on the others.
     pub taken: u8,
-    /// The call gives up after this time; 0 if it was read from a file or another node. In milliseconds, so that a decision stays as small as without it.
-    pub(super) within_ms: u32,
 }
 
 impl Default for Terms {
@@ -214,6 +203,7 @@ impl Terms {
 impl Seats<'_> {
     /// The rule applies only if one more agent would do: there are exactly as many as the threshold, without its fraction, and the held seats need.
     /// Then returns how many calls on their way count on agents who are not free yet; each of these calls takes the likeliest agent.
+    #[inline]
     pub fn bets_at_threshold(self) -> Option<usize> {
         let missing = self.threshold + f64::from(self.held.all) - self.count;
         // Agents are whole: with a threshold of 0.5, one is enough, so that none is missing beside that one.
@@ -233,26 +223,26 @@ impl Prediction {
     /// The same from a number of hundredths.
     pub fn from_percent(likely: u8, terms: Terms) -> Self {
         Self {
-            likely: HUNDREDTHS[usize::from(likely.min(100))],
             needed: terms.needed(),
-            taken: 0,
             within_ms: terms.lead_ms + terms.patience_ms,
+            percent: likely.min(100),
+            taken: 0,
         }
     }
 
     /// Returns what is stored and sent to other nodes of a cluster: the probability in percent, and the one that was needed.
     pub fn figures(self) -> (u8, f64) {
-        (self.percent(), self.needed)
+        (self.percent, self.needed)
     }
 
     /// Returns the prediction that had these [figures](Self::figures); `None` if none can have had them.
     pub fn from_figures((percent, needed): (u8, f64)) -> Option<Self> {
         let is_sound = percent <= 100 && (0.0..=1.0).contains(&needed);
-        is_sound.then(|| Self {
-            likely: HUNDREDTHS[usize::from(percent)],
+        is_sound.then_some(Self {
             needed,
-            taken: 0,
             within_ms: 0,
+            percent,
+            taken: 0,
         })
     }
 
@@ -261,14 +251,19 @@ impl Prediction {
         Duration::from_millis(self.within_ms.into())
     }
 
-    /// Returns the probability in percent.
+    /// Returns the probability that somebody will be free.
+    pub fn likely(self) -> f64 {
+        f64::from(self.percent) / 100.0
+    }
+
+    /// The same in percent.
     pub fn percent(self) -> u8 {
-        (self.likely * 100.0).round() as u8
+        self.percent
     }
 
     /// Whether the rule accepts.
     pub fn accepts(self) -> bool {
-        self.likely > self.needed
+        self.likely() > self.needed
     }
 }
 

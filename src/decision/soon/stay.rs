@@ -2,13 +2,16 @@
 //!
 //! CallTools dates each change of status. Without a date, a change is taken to be in the middle between the two looks around it. Looks also
 //! limit the dates: a clock that jumps cannot make a stay longer or shorter than the looks allow.
+//!
+//! An account keeps one [`Packed`] stay for each agent, of whom there may be thousands.
+
+mod packed;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-
+pub use self::packed::{Packed, Statuses};
 use super::nanos::Nanos;
-use crate::{clock::Moment, model::known::Presence};
+use crate::model::known::Presence;
 
 /// A stay without dates is not used if its length is less certain than this. Wrap-ups are about this long.
 const MAX_DOUBT: Duration = Duration::from_secs(15);
@@ -20,21 +23,18 @@ pub struct Stay {
     available: bool,
     /// The date that CallTools gave.
     since: Option<Nanos>,
-    began: Option<Began>,
-    /// The boot times of the first look that showed it, and of the newest.
-    first: Nanos,
+    /// When it began, as boot time: by the date of the first look, or else in the middle between two looks. This and the next two are in whole
+    /// milliseconds.
+    began_ms: Option<u64>,
+    /// The boot times of the last look before it began, and of the first one that showed it.
+    before_ms: Option<u64>,
+    first_ms: u64,
+    /// The boot time of the newest look.
     seen: Nanos,
-    /// The boot time of the last look before it began.
-    before: Option<Nanos>,
+    /// Whether the first look had a date.
+    is_dated: bool,
     stored: bool,
     had_call: bool,
-}
-
-/// When a stay began, as boot time, and by how much that may be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Began {
-    at: Nanos,
-    doubt: Nanos,
 }
 
 /// As of when an agent's stay is known. Both are boot times, and later than the look at the agent's row if lists without the agent show more.
@@ -79,12 +79,12 @@ impl Stay {
 
     /// When it began, as boot time, if known.
     pub fn began(&self) -> Option<Duration> {
-        self.began.map(|began| began.at.time())
+        self.began_ms.map(Duration::from_millis)
     }
 
     /// The boot time of the first look that showed it.
     pub fn first_seen(&self) -> Duration {
-        self.first.time()
+        Duration::from_millis(self.first_ms)
     }
 
     /// The boot time of the newest look.
@@ -122,21 +122,17 @@ impl Stay {
         }
     }
 
-    /// Gives the status its new name.
-    pub fn rename(&mut self, is: &Arc<str>) {
-        self.status = Arc::clone(is);
-    }
-
     /// Begins with a first look, or with the look after `before`.
     fn new(look: &Presence, before: Option<Duration>) -> Self {
         Self {
             status: look.status.clone().unwrap_or_default(),
             available: look.available,
             since: look.since.map(Nanos::since_1970),
-            began: Began::new(look.since, look.at, before),
-            first: look.at.boot.into(),
+            began_ms: began(look, before).map(whole_ms),
+            before_ms: before.map(whole_ms),
+            first_ms: whole_ms(look.at.boot),
             seen: look.at.boot.into(),
-            before: before.map(Nanos::from),
+            is_dated: look.since.is_some(),
             stored: look.stored,
             had_call: false,
         }
@@ -159,6 +155,15 @@ impl Stay {
         matches!((shown, self.since), (Some(shown), Some(since)) if shown < since)
     }
 
+    /// Returns by how much its beginning may be wrong; `None` if nothing is known about that.
+    fn doubt(&self) -> Option<Duration> {
+        if self.is_dated {
+            return Some(Duration::ZERO);
+        }
+        let between = self.first_ms.saturating_sub(self.before_ms?);
+        Some(Duration::from_millis(between) / 2)
+    }
+
     /// Returns how long it lasted, if `next` followed it.
     fn lasted(&self, next: &Stay) -> Option<Duration> {
         let dated = || {
@@ -166,41 +171,32 @@ impl Stay {
             ended.checked_sub(began)
         };
         let looked = || {
-            let (began, ended) = (self.began?, next.began?);
-            let doubt = began.doubt.time() + ended.doubt.time();
-            (doubt <= MAX_DOUBT).then(|| ended.at.time().saturating_sub(began.at.time()))
+            let doubt = self.doubt()? + next.doubt()?;
+            let (began, ended) = (self.began()?, next.began()?);
+            (doubt <= MAX_DOUBT).then(|| ended.saturating_sub(began))
         };
         let lasted = dated().or_else(looked)?;
         let least = self.seen() - self.first_seen();
-        let most = self.before.map_or(Duration::MAX, |before| {
-            next.first_seen().saturating_sub(before.time())
+        let most = self.before_ms.map_or(Duration::MAX, |before| {
+            Duration::from_millis(next.first_ms.saturating_sub(before))
         });
         Some(lasted.max(least).min(most))
     }
 }
 
-impl Began {
-    fn new(since: Option<Timestamp>, look: Moment, before: Option<Duration>) -> Option<Self> {
-        let earliest = before.unwrap_or_default();
-        match (since, before) {
-            (Some(since), _) => {
-                let lasting = Duration::try_from(look.timestamp().duration_since(since));
-                let at = look.boot.saturating_sub(lasting.unwrap_or_default());
-                Some(Self {
-                    at: at.max(earliest).into(),
-                    doubt: Duration::ZERO.into(),
-                })
-            }
-            (None, Some(before)) => {
-                let doubt = look.boot.saturating_sub(before) / 2;
-                Some(Self {
-                    at: (before + doubt).into(),
-                    doubt: doubt.into(),
-                })
-            }
-            (None, None) => None,
-        }
+fn whole_ms(time: Duration) -> u64 {
+    Nanos::from(time).whole_ms()
+}
+
+/// Returns when a stay began that this look shows first, after the one at `before`.
+fn began(look: &Presence, before: Option<Duration>) -> Option<Duration> {
+    let (at, earliest) = (look.at, before.unwrap_or_default());
+    if let Some(since) = look.since {
+        let lasting = Duration::try_from(at.timestamp().duration_since(since));
+        let began = at.boot.saturating_sub(lasting.unwrap_or_default());
+        return Some(began.max(earliest));
     }
+    before.map(|before| before + at.boot.saturating_sub(before) / 2)
 }
 
 /// Applies a look at an agent. Returns the time that passed in the previous status, if that is one without calls.

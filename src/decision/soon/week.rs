@@ -9,8 +9,9 @@ use crate::clock::Moment;
 
 /// How many days are summed up: each day of the week is included once.
 pub const DAYS: usize = 7;
+const WEEK: u32 = DAYS as u32;
 
-/// The most queues whose calls are counted, with 160 bytes each: 15 KB for each account.
+/// The most queues whose calls are counted, with 88 bytes each: 8 KB for each account.
 pub const MAX_QUEUES: usize = 96;
 
 const DAY_SECONDS: u64 = 86_400;
@@ -44,26 +45,56 @@ impl Add for Calls {
     }
 }
 
-impl AddAssign for Calls {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
+/// The calls of one day. More than 65,535 count as that many: counted once in four seconds, there are hardly ever so many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Calls", into = "Calls")]
+struct CallsOfDay {
+    came: u16,
+    accepted: u16,
+    would: u16,
+    judged: u16,
+    found: u16,
+}
+
+impl From<Calls> for CallsOfDay {
+    fn from(calls: Calls) -> Self {
+        let most = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+        Self {
+            came: most(calls.came),
+            accepted: most(calls.accepted),
+            would: most(calls.would),
+            judged: most(calls.judged),
+            found: most(calls.found),
+        }
+    }
+}
+
+impl From<CallsOfDay> for Calls {
+    fn from(calls: CallsOfDay) -> Self {
+        Self {
+            came: calls.came.into(),
+            accepted: calls.accepted.into(),
+            would: calls.would.into(),
+            judged: calls.judged.into(),
+            found: calls.found.into(),
+        }
+    }
+}
+
+impl AddAssign<Calls> for CallsOfDay {
+    fn add_assign(&mut self, calls: Calls) {
+        *self = (Calls::from(*self) + calls).into();
     }
 }
 
 /// Situations of an account by predicted probability, in tenths: without a seat later, and with one.
 pub type Tenths = [[u32; 2]; 10];
 
-/// Returns the tenth that a probability belongs to.
-pub fn tenth(likely: f64) -> usize {
-    // A cast of a number below zero gives 0.
-    ((likely * 10.0) as usize).min(9)
-}
-
 /// Something counted for each of the last days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Week<T> {
     /// The newest day, counted since 1970.
-    newest: u64,
+    newest: u32,
     /// Each at its day number modulo the length.
     days: [T; DAYS],
 }
@@ -71,7 +102,7 @@ struct Week<T> {
 impl<T: Copy + Default> Week<T> {
     /// Returns the count of a day. Days that were skipped begin empty. After a wall clock was set back, the newest day keeps counting. If that is
     /// more than a week ahead, the clock was wrong then, and counting begins anew.
-    fn on(&mut self, day: u64) -> &mut T {
+    fn on(&mut self, day: u32) -> &mut T {
         if self.is_ahead(day) {
             *self = Self::default();
         }
@@ -83,33 +114,35 @@ impl<T: Copy + Default> Week<T> {
         &mut self.days[day as usize % DAYS]
     }
 
-    fn until(&self, day: u64) -> impl Iterator<Item = T> {
+    fn until(&self, day: u32) -> impl Iterator<Item = T> {
         // What was counted on days that are yet to come says nothing about the last ones.
         let newest = if self.is_ahead(day) { 0 } else { self.newest };
-        let counted = (0..DAYS as u64).filter_map(move |back| newest.checked_sub(back));
-        let recent = counted.filter(move |one| one + DAYS as u64 > day);
+        let counted = (0..WEEK).filter_map(move |back| newest.checked_sub(back));
+        let recent = counted.filter(move |one| one + WEEK > day);
         recent.map(|one| self.days[one as usize % DAYS])
     }
 
-    fn is_ahead(&self, day: u64) -> bool {
-        self.newest > day + DAYS as u64
+    fn is_ahead(&self, day: u32) -> bool {
+        self.newest > day + WEEK
     }
 
-    fn is_over(&self, day: u64) -> bool {
-        self.newest + DAYS as u64 <= day
+    fn is_over(&self, day: u32) -> bool {
+        self.newest.saturating_add(WEEK) <= day
     }
 }
 
 /// The most memory that a queue's calls, and an account's situations, take, in bytes.
 #[cfg(test)]
-pub const RECORD_BYTES: (usize, usize) =
-    (size_of::<(u64, Week<Calls>)>(), size_of::<Week<Tenths>>());
+pub const RECORD_BYTES: (usize, usize) = (
+    size_of::<(u64, Week<CallsOfDay>)>(),
+    size_of::<Week<Tenths>>(),
+);
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// By CallTools' id of the queue.
-    queues: Vec<(u64, Week<Calls>)>,
+    queues: Vec<(u64, Week<CallsOfDay>)>,
     tenths: Week<Tenths>,
 }
 
@@ -125,7 +158,8 @@ impl Record {
     /// Counts a settled situation of this queue.
     pub fn settled(&mut self, queue: Option<u64>, outcome: &Outcome, now: Moment) {
         let day = day(now);
-        let count = &mut self.tenths.on(day)[tenth(outcome.corrected)][usize::from(outcome.seen())];
+        let count =
+            &mut self.tenths.on(day)[usize::from(outcome.tenth)][usize::from(outcome.seen())];
         *count = count.saturating_add(1);
         let Some(queue) = queue else { return };
         if outcome.calls > 0 {
@@ -141,12 +175,13 @@ impl Record {
     /// Returns the calls of the last seven days; `None` if the queue is not counted because there is no room.
     pub fn calls(&self, queue: u64, now: Moment) -> Option<Calls> {
         let found = self.queues.iter().find(|(id, _)| *id == queue);
-        let in_use = |(_, week): &&(u64, Week<Calls>)| !week.is_over(day(now));
+        let in_use = |(_, week): &&(u64, Week<CallsOfDay>)| !week.is_over(day(now));
         if found.is_none() && self.queues.iter().filter(in_use).count() >= MAX_QUEUES {
             return None;
         }
         let days = found.map(|(_, week)| week.until(day(now)));
-        Some(days.into_iter().flatten().fold(Calls::default(), Add::add))
+        let days = days.into_iter().flatten().map(Calls::from);
+        Some(days.fold(Calls::default(), Add::add))
     }
 
     /// Returns the situations of the last seven days.
@@ -166,7 +201,7 @@ impl Record {
     }
 
     /// Returns the week of a queue. If there is no room, queues without calls for seven days make room; if there are none, returns `None`.
-    fn week_mut(&mut self, queue: u64, day: u64) -> Option<&mut Week<Calls>> {
+    fn week_mut(&mut self, queue: u64, day: u32) -> Option<&mut Week<CallsOfDay>> {
         let known = self.queues.iter().position(|(id, _)| *id == queue);
         let place = match known {
             Some(place) => place,
@@ -185,6 +220,7 @@ impl Record {
     }
 }
 
-fn day(now: Moment) -> u64 {
-    now.wall.as_secs() / DAY_SECONDS
+fn day(now: Moment) -> u32 {
+    // Some million years fit.
+    (now.wall.as_secs() / DAY_SECONDS) as u32
 }

@@ -91,7 +91,7 @@ impl<'a> DecisionJson<'a> {
             membership_age_ms: decision.membership_age.map(whole_ms),
             valid_until: decision.usable_until(),
             capacity: decision.capacity,
-            likely: decision.prediction.map(|prediction| prediction.likely),
+            likely: decision.prediction.map(|prediction| prediction.likely()),
             needed: decision
                 .prediction
                 .map(|prediction| hundredths(prediction.needed)),

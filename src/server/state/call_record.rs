@@ -75,13 +75,15 @@ impl App {
     ) -> Option<Forecast> {
         let prediction = decision.prediction?;
         let snapshot = self.state(queue).snapshot.clone();
-        let outlook = snapshot.as_ref().and_then(|one| one.outlook.as_deref());
         let (own, now) = (
             seat.and_then(|seat| seat.counts_on.as_ref()),
             self.clock.now(),
         );
         let is_taken = |id: &AgentId| own != Some(id) && queue.holds.bets().is_taken(id, now);
-        let expected = outlook.map(|outlook| outlook.expected(prediction, is_taken));
+        let expected = snapshot.and_then(|snapshot| {
+            let outlook = snapshot.outlook.as_ref()?;
+            Some(outlook.expected(&snapshot.agents, prediction, is_taken))
+        });
         Some(Forecast::new(prediction, &expected.unwrap_or_default()))
     }
 

@@ -13,9 +13,8 @@ use crate::{
     decision::{
         Reason, decide_with,
         reservations::Reserved,
-        snapshot::Snapshot,
         soon::{
-            outlook::{Expected, Outlook},
+            outlook::Outlook,
             report::{AccountReport, QueueReport, State},
             rule::{Off, Terms},
             week::{Calls, Tenths},
@@ -40,16 +39,20 @@ fn publish(board: &Board, queue: &str, now: crate::clock::Moment, chances: &[f64
             .map(|chance| (chance + more).min(1.0))
             .collect()
     };
-    let expected = (1..=chances.len()).map(|n| Expected {
-        agent: agent(&format!("agent-{n}"), &format!("Agent {n}"), "Post Call").into(),
-        free_by_ms: (n < 3).then(|| now.wall.as_millis() as i64 + 1_000 * n as i64),
+    let mut agents = vec![agent("ann", "Ann", "Post Call")];
+    let expected = 1..=chances.len();
+    agents.extend(
+        expected
+            .clone()
+            .map(|n| agent(&format!("agent-{n}"), &format!("Agent {n}"), "Post Call")),
+    );
+    let likeliest = expected.map(|n| {
+        let free_by = now.boot + Duration::from_secs(n as u64);
+        (n, (n < 3).then_some(free_by))
     });
-    let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, grown).naming(expected.collect());
-    let agents = vec![agent("ann", "Ann", "Post Call")];
-    let snapshot = Snapshot {
-        outlook: Some(Arc::new(outlook)),
-        ..snapshot(now, agents)
-    };
+    let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, grown);
+    let mut snapshot = snapshot(now, agents);
+    snapshot.outlook = Some(outlook.naming(&snapshot.agents, likeliest));
     board.publish(&key(queue), snapshot, now);
 }
 
@@ -178,7 +181,7 @@ async fn of_several_queues_one_with_a_seat_is_the_best() {
 #[tokio::test]
 async fn the_fast_path_answers_as_the_router_does_while_time_passes() {
     let world = World::with(&["main/sales"]);
-    world.soon("main/sales", &[0.5]);
+    world.soon("main/sales", &[0.54]);
     let server = world.serve().await;
     let mut caller = Caller(server.connect().await);
     let mut answers = Vec::new();
@@ -193,10 +196,10 @@ async fn the_fast_path_answers_as_the_router_does_while_time_passes() {
         }
         server.clock.pass(Duration::from_secs(1));
     }
-    // From 0.50, the hundredth above two thirds is 0.67.
+    // From 0.54, the hundredth above two thirds is 0.67.
     let first = answers.iter().position(|(reason, _)| reason == "soon");
-    assert_eq!(first, Some(17));
-    let opens = crate::clock::Moment::rfc3339(server.clock.now().earlier(Duration::from_secs(83)));
+    assert_eq!(first, Some(13));
+    let opens = crate::clock::Moment::rfc3339(server.clock.now().earlier(Duration::from_secs(87)));
     assert_eq!(
         answers[3].1, opens,
         "a rejection is valid until the rule accepts"
@@ -524,7 +527,11 @@ async fn lists_counts_and_metrics_stay_the_plain_truth() {
             .identify(&key("main/sales"), 5450, Some("sales".into()));
         match is_on {
             true => world.soon("main/sales", &[0.83]),
-            false => world.publish("main/sales", vec![agent("ann", "Ann", "Post Call")]),
+            false => {
+                let agents = [("ann", "Ann"), ("agent-1", "Agent 1")];
+                let agents = agents.map(|(id, name)| agent(id, name, "Post Call"));
+                world.publish("main/sales", agents.into());
+            }
         }
         let server = world.serve().await;
         let token = format!("Authorization: Token {TOKEN}\r\n");
@@ -617,7 +624,7 @@ async fn a_call_that_asks_again_on_a_follower_keeps_its_seat_and_its_reason() {
     let others = queue.holds.held_beside(&found, now);
     let decision = decide_with(&state, &queue.rules.policy, others, now);
     let decision = decision.held(found.prediction, found.expires());
-    let likely = decision.prediction.map(|one| one.likely);
+    let likely = decision.prediction.map(|one| one.likely());
     assert_eq!(
         (decision.accept, decision.reason, likely),
         (true, Reason::Soon, Some(0.83))

@@ -125,15 +125,15 @@ impl Answer {
 
 impl Forecast {
     /// Creates the forecast of a decision, with the agents that it counts on.
-    pub fn new(prediction: Prediction, expected: &[&Expected]) -> Self {
-        let agent = |one: &&Expected| ExpectedAgent {
+    pub fn new(prediction: Prediction, expected: &[Expected]) -> Self {
+        let agent = |one: &Expected| ExpectedAgent {
             id: (&*one.agent.id.0).into(),
             name: Arc::clone(&one.agent.name),
             status: one.agent.status.clone().unwrap_or_default(),
             free_by_ms: one.free_by_ms,
         };
         Self {
-            likely: prediction.likely,
+            likely: prediction.likely(),
             needed: prediction.needed,
             expected: expected.iter().map(agent).collect(),
         }

@@ -5,7 +5,7 @@ use crate::{
     decision::{
         Choice, choose,
         reservations::{Reservation, Reserved},
-        soon::outlook::{Expected, Outlook},
+        soon::outlook::Outlook,
     },
     fixtures::{agent, snapshot},
 };
@@ -35,13 +35,11 @@ fn bob() -> AgentId {
 /// A queue without a seat, in which Ann and Bob will probably be free in time.
 fn ann_and_bob(fixture: &Fixture) -> QueueState {
     let now = fixture.clock.now();
-    let expected = ["ann", "bob"].map(|id| Expected {
-        agent: agent(id, "", "Post Call").into(),
-        free_by_ms: None,
-    });
+    let agents = ["ann", "bob"].map(|id| agent(id, "", "Post Call"));
     let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, |_| vec![0.9, 0.8]);
-    let mut snapshot = snapshot(now, Vec::new());
-    snapshot.outlook = Some(Arc::new(outlook.naming(expected.into())));
+    let mut snapshot = snapshot(now, agents.into());
+    let likeliest = [(0, None), (1, None)];
+    snapshot.outlook = Some(outlook.naming(&snapshot.agents, likeliest));
     QueueState {
         snapshot: Some(Arc::new(snapshot)),
         planned_max_age: MINUTE,

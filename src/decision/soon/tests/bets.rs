@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use super::{
-    deciding::{POLICY, queue, steady},
+    deciding::{POLICY, steady},
     *,
 };
 use crate::{
@@ -12,10 +12,7 @@ use crate::{
         board::{QueueKey, QueueState},
         choose, decide_with,
         reservations::{Holds, Reservation, Reservations, Reserved},
-        soon::{
-            bets::{AgentKey, QueueBets},
-            outlook::Expected,
-        },
+        soon::bets::{AgentKey, Places, QueueBets},
     },
     fixtures,
     model::agent::AgentId,
@@ -35,11 +32,16 @@ fn id(agent: &str) -> AgentId {
 /// A queue without a seat, whose agents will be free in time with these probabilities, the likeliest first.
 fn without_seats(agents: &[(&str, f64)]) -> QueueState {
     let chances: Vec<_> = agents.iter().map(|(_, chance)| *chance).collect();
-    let expected = agents.iter().map(|(id, _)| Expected {
-        agent: fixtures::agent(id, "", "Wrap-up").into(),
-        free_by_ms: None,
-    });
-    queue(0, steady(&chances).naming(expected.collect()))
+    let agents = agents
+        .iter()
+        .map(|(id, _)| fixtures::agent(id, "", "Wrap-up"));
+    let mut snapshot = fixtures::snapshot(moment(0.0), agents.collect());
+    let likeliest = (0..chances.len()).map(|place| (place, None));
+    snapshot.outlook = Some(steady(&chances).naming(&snapshot.agents, likeliest));
+    QueueState {
+        snapshot: Some(Arc::new(snapshot)),
+        ..QueueState::default()
+    }
 }
 
 fn reserve(holds: &Holds, state: &QueueState, call: &str, at: f64) -> Reserved {
@@ -300,7 +302,7 @@ proptest! {
                 let mut others = others.iter();
                 others.any(|(other, ttl)| other == *agent && *ttl > Duration::from_secs(at))
             };
-            prop_assert_eq!(bets.elsewhere(&keys, now), asked.iter().filter(is_taken).count());
+            prop_assert_eq!(bets.elsewhere(Places::of(&keys), || &keys, now), asked.iter().filter(is_taken).count());
             let mut all = asked.iter();
             prop_assert!(all.all(|agent| bets.is_taken_elsewhere(agent, now) == is_taken(&agent)));
         }
@@ -361,13 +363,14 @@ fn queues_of_an_account_that_is_renamed_know_each_others_calls() {
 fn agents_whom_other_calls_count_on_are_not_named_again() {
     let state = without_seats(&[("ann", 0.9), ("bob", 0.8), ("cid", 0.7), ("dan", 0.6)]);
     let snapshot = state.snapshot.expect("a snapshot");
-    let outlook = snapshot.outlook.as_deref().expect("an outlook");
+    let outlook = snapshot.outlook.as_ref().expect("an outlook");
     let names = |taken: u8, by_name: &[&str]| -> Vec<String> {
         let prediction = Prediction {
             taken,
             ..Prediction::from_percent(90, terms(5.0, 5.0))
         };
-        let expected = outlook.expected(prediction, |id| by_name.contains(&&*id.0));
+        let is_taken = |id: &AgentId| by_name.contains(&&*id.0);
+        let expected = outlook.expected(&snapshot.agents, prediction, is_taken);
         expected
             .iter()
             .map(|one| one.agent.id.to_string())

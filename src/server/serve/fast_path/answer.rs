@@ -19,7 +19,7 @@ pub struct CachedAnswer {
     /// The version of the queue's state behind the rest.
     version: u64,
     input: DecisionInput,
-    outlook: Option<Arc<Outlook>>,
+    outlook: Option<Outlook>,
     text: AnswerText,
     /// Whether the text contains a countdown, so that it changes each second.
     has_countdown: bool,
@@ -58,7 +58,7 @@ impl CachedAnswer {
         let input = DecisionInput::new(&state, &queue.rules.policy, now);
         let snapshot = state.snapshot.as_deref();
         let outlook = snapshot.and_then(|snapshot| snapshot.outlook.clone());
-        let decision = input.decide(outlook.as_deref(), queue.holds.held(now), now);
+        let decision = input.decide(outlook.as_ref(), queue.holds.held(now), now);
         let view = DecisionJson::new(&queue.key, &queue.rules.policy, &state, &decision, now);
         let text = AnswerText::new(&view, &decision);
         let fault = state
@@ -95,7 +95,7 @@ impl CachedAnswer {
 
     fn decide(&mut self, app: &App, now: Moment) -> Decision {
         if self.queue.version.number() == self.version {
-            let (outlook, held) = (self.outlook.as_deref(), self.queue.holds.held(now));
+            let (outlook, held) = (self.outlook.as_ref(), self.queue.holds.held(now));
             let decision = self.input.decide(outlook, held, now);
             if self.text.matches(&decision) && !self.has_countdown {
                 return decision;
