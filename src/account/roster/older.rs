@@ -7,7 +7,7 @@
 //! - looks have shown it for longer than copies lag, and none has shown the later date again.
 //! - it is one of many rows whose dates have gone back by the same time, although their statuses are the same: see [`Roster::step_back`].
 //!
-//! Until then the agent's row stays, but is [known](Contradiction::known) only as of when it was contradicted: lists do not confirm it by omission.
+//! Until then the agent's row stays, but is known only as of when it was contradicted: lists do not confirm it by omission.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Listed, MAX_CLOCKS_APART, Roster, earlier,
     membership::has_all,
-    person::{MAX_LAG, Person},
+    person::{Contradiction, MAX_LAG, Person},
 };
 use crate::{
     account::newest::{Newest, OF_MANY, STRAY},
@@ -34,18 +34,6 @@ const LATER_CHANGES: usize = 3;
 
 /// As many dates must have gone back by the same time, and more than have stayed: a few agents may bear wrong dates.
 const DATES_OF_A_STEP: usize = 5;
-
-/// What later looks show of an agent: an older date than the newest row has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Contradiction {
-    /// The date that the first of these looks has shown, …
-    date: Timestamp,
-    /// … its boot time, and that of the last.
-    first: Duration,
-    last: Duration,
-    /// As of when the newest row was known before.
-    pub(super) known: Moment,
-}
 
 impl Roster {
     /// Weighs the rows of one list against what is known, before the roster takes them: decides which rows with older dates are believed. Returns the

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::older::Contradiction;
 use crate::{
     clock::Moment,
     decision::soon::stay::Packed,
@@ -44,6 +43,18 @@ impl Mark {
             _ => self.at.boot >= known.at.boot,
         }
     }
+}
+
+/// What later looks show of an agent: an older date than the newest row has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contradiction {
+    /// The date that the first of these looks has shown, …
+    pub(super) date: Timestamp,
+    /// … its boot time, and that of the last.
+    pub(super) first: Duration,
+    pub(super) last: Duration,
+    /// As of when the newest row was known before.
+    pub(super) known: Moment,
 }
 
 /// A queue whose last poll lists a person.
