@@ -3,8 +3,9 @@
 //! Such a row comes from a copy of CallTools' data that lags, or the later date was wrong: it was in the future, or CallTools' clock was set back. It is
 //! believed once that is certain:
 //!
-//! - its page also shows several changes that are later than the later date. So the page has everything up to that date.
-//! - looks have shown it for longer than copies lag, and none has shown the later date again.
+//! - its page also shows several changes that are later than the later date, so the page has everything up to that date. If the later date is in the
+//!   future, changes suffice that are later than everything that was known when the row was first contradicted: no copy lags that shows those.
+//! - nothing has shown the later date for ten minutes. No copy lags for so long.
 //! - it is one of many rows whose dates have gone back by the same time, although their statuses are the same: see [`Roster::step_back`].
 //!
 //! Until then the agent's row stays, but is known only as of when it was contradicted: lists do not confirm it by omission.
@@ -25,9 +26,9 @@ use crate::{
     model::agent::{Agent, AgentId},
 };
 
-/// Copies of CallTools' data lag by seconds. If looks that are so much later than the last one at a date show an older date, it is no lag. It is less
-/// than any default `max_age`, so that answers stay known meanwhile.
-const LONGER_THAN_LAG: Duration = Duration::from_secs(30);
+/// A row that is contradicted for so long gets a poll, which makes certain which row is right. Copies of CallTools' data mostly lag for less. It is half
+/// of the shortest default `max_age`.
+const LONG: Duration = Duration::from_secs(30);
 
 /// This many later changes on a page show that it has everything up to a date. One or two dates may be wrong.
 const LATER_CHANGES: usize = 3;
@@ -79,13 +80,15 @@ impl Roster {
             let beyond = beyond.filter(|beyond| *beyond > MAX_CLOCKS_APART && *beyond <= STRAY);
             beyond.take(LATER_CHANGES).count() == LATER_CHANGES
         };
-        let stray = self.stray_dates();
+        let known = Newest::<OF_MANY>::of(self.people.values().filter_map(|person| person.latest));
+        // If dates so far beyond all others are right, nobody else has changed since, and the other rows of a list that lags behind are not outdated.
+        let stray = known.before_gap();
         let is_stray = |date: Timestamp| stray.is_some_and(|least| date >= least);
         let is_certain = |(agent, at): &(&Agent, Moment)| self.is_certain(agent, *at, has_later);
         let (certain, unclear): (Vec<_>, Vec<_>) = older.into_iter().partition(is_certain);
         let mut lag: Option<Moment> = None;
         for (agent, at) in unclear {
-            let Some((look, latest)) = self.contradict(agent, at) else {
+            let Some((look, latest)) = self.contradict(agent, at, known.likely()) else {
                 continue;
             };
             let is_lag = at.boot <= look.boot + MAX_LAG;
@@ -97,7 +100,7 @@ impl Roster {
             // If the list counts as old for another reason, the row would not be taken.
             match lag.is_none() && !self.is_outdated(agent, at) {
                 true => self.believe(agent),
-                false => drop(self.contradict(agent, at)),
+                false => drop(self.contradict(agent, at, known.likely())),
             }
         }
         lag
@@ -121,22 +124,25 @@ impl Roster {
         if newest.is_some_and(|newest| at.boot > newest.at.boot + MAX_LAG) {
             return true;
         }
-        let before = person.contradicted.filter(|one| {
-            let is_shown_again = one.first < at.boot && Some(one.date) <= agent.status_since;
-            is_shown_again && at.boot >= shown + LONGER_THAN_LAG
-        });
-        at.boot > shown && (before.is_some() || has_later(latest, at))
+        let then = person.contradicted.and_then(|one| one.newest);
+        at.boot > shown && has_later(then.map_or(latest, |then| latest.min(then)), at)
     }
 
-    /// Records that a row with an older date contradicts the newest row. Returns when that was seen, and its date.
-    fn contradict(&mut self, agent: &Agent, at: Moment) -> Option<(Moment, Timestamp)> {
-        let (id, date) = (&agent.id, agent.status_since?);
+    /// Records that a row with an older date contradicts the newest row. `date` is the newest date of all agents that is likely right. Returns when the
+    /// newest row was seen, and its date.
+    fn contradict(
+        &mut self,
+        agent: &Agent,
+        at: Moment,
+        date: Option<Timestamp>,
+    ) -> Option<(Moment, Timestamp)> {
+        let id = &agent.id;
         let person = self.people.get(id)?;
         let (newest, latest) = (person.newest.as_ref()?, person.latest?);
         let seen = (newest.at, latest);
         if at.boot > person.last_shown()? {
             let begins = || Contradiction {
-                date,
+                newest: date,
                 first: at.boot,
                 last: at.boot,
                 known: self.known_as_of(newest),
@@ -212,7 +218,7 @@ impl Roster {
     pub fn long_contradicted(&self, now: Moment) -> impl Iterator<Item = &AgentId> {
         let long = self
             .contradictions()
-            .filter(move |(.., one)| now.boot >= one.first + LONGER_THAN_LAG);
+            .filter(move |(.., one)| now.boot >= one.first + LONG);
         long.map(|(id, ..)| id)
     }
 
@@ -220,13 +226,6 @@ impl Roster {
     pub(super) fn contradicted_as_of(&self) -> Option<Moment> {
         let known = self.contradictions().map(|(.., one)| one.known);
         known.min_by_key(|known| known.boot)
-    }
-
-    /// Returns the earliest of the latest dates of agents that are so far beyond all others that they must be wrong. If they are right, nobody else has
-    /// changed since, so that the other rows of a list that lags behind them are not outdated.
-    fn stray_dates(&self) -> Option<Timestamp> {
-        let newest = Newest::<OF_MANY>::of(self.people.values().filter_map(|person| person.latest));
-        newest.before_gap()
     }
 
     /// Returns by how much CallTools' dates have gone back, if rows of a list show that: many agents have the same status, and all their dates have

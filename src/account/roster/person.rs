@@ -48,9 +48,9 @@ impl Mark {
 /// What later looks show of an agent: an older date than the newest row has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contradiction {
-    /// The date that the first of these looks has shown, …
-    pub(super) date: Timestamp,
-    /// … its boot time, and that of the last.
+    /// The newest date of all agents that was known then, and is likely right.
+    pub(super) newest: Option<Timestamp>,
+    /// The boot time of the first of these looks, and that of the last.
     pub(super) first: Duration,
     pub(super) last: Duration,
     /// As of when the newest row was known before.

@@ -60,16 +60,36 @@ fn nothing_confirms_a_row_that_a_later_look_contradicts() {
     roster.confirm_changes(at(10), at(40));
     assert_eq!(known(&roster, "ann"), 40);
     assert_eq!(roster.join(0).unwrap().as_of, at(40));
-    // Shown again and again, the older date is right.
+    // Shown again and again, it may still be from a copy that lags, …
     again = since("ann", "On a Call", 50);
-    for seconds in [52, 60] {
+    for seconds in [52, 60, 90] {
         see(&mut roster, seconds, vec![again.clone()]);
         assert_eq!(known(&roster, "ann"), 40);
     }
-    see(&mut roster, 61, vec![again]);
+    // … but no such copy shows changes that are later than everything that was known then.
+    let mut page = crowd(&["b", "c", "d"], "Lunch", 60);
+    page.push(again);
+    see(&mut roster, 91, page);
     assert_eq!(status(&roster, "ann"), Some("On a Call"));
-    roster.confirm_changes(at(10), at(70));
-    assert_eq!(known(&roster, "ann"), 70);
+    roster.confirm_changes(at(10), at(100));
+    assert_eq!(known(&roster, "ann"), 100);
+}
+
+#[test]
+fn a_copy_that_lags_for_minutes_is_not_believed_however_often_it_is_read() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut roster = Roster::new(1);
+    let mut page = crowd(&names, "Lunch", 0);
+    page.push(since("ann", "Available", 3));
+    see(&mut roster, 10, page.clone());
+    let mut current = crowd(&names, "On a Call", 60);
+    current.push(since("ann", "On a Call", 68));
+    see(&mut roster, 70, current);
+    for seconds in (75..500).step_by(5) {
+        see(&mut roster, seconds, page.clone());
+        assert_eq!(status(&roster, "ann"), Some("On a Call"), "{seconds}");
+        assert_eq!(known(&roster, "ann"), 70, "{seconds}");
+    }
 }
 
 #[test]
