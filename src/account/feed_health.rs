@@ -1,5 +1,8 @@
 //! Compares requests for statuses with all other requests: a list whose requests fail while CallTools answers others is useless.
 
+use std::time::Duration;
+
+use super::{feeds::FAILURE_LASTS, schedule::TRUST_AGAIN};
 use crate::clock::Moment;
 
 /// After this many failures in a row, a list that replaces the full list rests. One request in a hundred may fail by accident.
@@ -20,6 +23,8 @@ pub(super) struct FeedHealth {
     answered_at: Option<Moment>,
     /// Readings of the full list in a row that found fewer rows than it says.
     cut_short: u32,
+    /// When the full list last began to rest because of its failures.
+    rested: Option<Moment>,
 }
 
 impl FeedHealth {
@@ -32,11 +37,28 @@ impl FeedHealth {
 
     /// Restarts the count, because statuses were read or their list was suspended.
     pub fn recovered(&mut self) {
-        let cut_short = self.cut_short;
+        let (cut_short, rested) = (self.cut_short, self.rested);
         *self = Self {
             cut_short,
+            rested,
             ..Self::default()
         };
+    }
+
+    /// Restarts all counts, because sweeps were suspended.
+    pub fn suspended(&mut self) {
+        self.cut_short = 0;
+        self.recovered();
+    }
+
+    /// Returns how long the full list rests from now on, because its requests fail. If it has done so within the last hour, they keep failing
+    /// now and then: then it rests for an hour, so that it does not come and go.
+    pub fn rests(&mut self, now: Moment) -> Duration {
+        let before = self.rested.replace(now);
+        match before.is_some_and(|before| now.boot_since(before) < TRUST_AGAIN) {
+            true => TRUST_AGAIN,
+            false => FAILURE_LASTS,
+        }
     }
 
     /// Records that a full list was read to its end.
@@ -81,6 +103,15 @@ mod tests {
             let last = 10 * (failures - 1);
             assert!(health.failed(is_sweep, at(last), at(last + 1)));
         }
+    }
+
+    #[test]
+    fn a_full_list_that_fails_again_within_an_hour_rests_for_an_hour() {
+        let mut health = FeedHealth::default();
+        assert_eq!(health.rests(at(0)), FAILURE_LASTS);
+        health.suspended();
+        assert_eq!(health.rests(at(3_599)), TRUST_AGAIN);
+        assert_eq!(health.rests(at(2 * 3_600)), FAILURE_LASTS);
     }
 
     #[test]

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Account,
-    feeds::{
-        DeltaPage, FAILURE_LASTS, Feed, FilteredPage, GivenUp, ReadyStatus, Standing, Taken, Trust,
-    },
+    feeds::{DeltaPage, Feed, FilteredPage, GivenUp, ReadyStatus, Standing, Taken, Trust},
 };
 use crate::{
     account::schedule::Job,
@@ -236,11 +234,14 @@ impl Account {
         match (feed_beside_sweeps(job), job) {
             (Some(feed), _) => self.feed_unanswered(feed),
             (None, Job::Whole) => self.whole_failed(fault, false),
-            _ => self.suspend_sweeps(
-                "the account's list of agents cannot be read, but other lists can",
-                Standing::Resting,
-                FAILURE_LASTS,
-            ),
+            _ => {
+                let lasts = self.feed_health.rests(now);
+                self.suspend_sweeps(
+                    "the account's list of agents cannot be read, but other lists can",
+                    Standing::Resting,
+                    lasts,
+                );
+            }
         }
     }
 

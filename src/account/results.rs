@@ -5,7 +5,6 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use super::{
     Account, Emptied, RefreshError,
     failures::{asked, concerns_a_list_of_statuses},
-    feed_health::FeedHealth,
     headcount::News,
     job::{Done, Outcome},
 };
@@ -396,7 +395,7 @@ impl Account {
 
     /// Suspends sweeps, whose results so far remain true. Queues are polled one by one.
     pub(super) fn suspend_sweeps(&mut self, why: &str, standing: Standing, lasts: Duration) {
-        self.feed_health = FeedHealth::default();
+        self.feed_health.suspended();
         self.schedule.suspend(self.now(), lasts);
         self.set_sweeps_trusted(false);
         self.faults.forget_feed();
