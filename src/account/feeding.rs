@@ -271,9 +271,7 @@ impl Account {
             Taken::GivenUp(feed, why) => self.give_up_feed(feed, why),
         }
         let now = self.deps.clock.now();
-        let unclear = self.roster.long_contradicted(now);
-        let missing = self.feeds.absent().chain(unclear);
-        let missing = self.looking.for_missing(missing, now);
+        let missing = self.looking.for_missing(self.feeds.absent(), now);
         for place in self.queues_of(missing.iter()) {
             self.schedule.look_for_missing(place);
         }

@@ -24,11 +24,7 @@ use super::{
     page::FilteredPage,
 };
 use crate::{
-    account::{
-        newest::{Newest, OF_FEW},
-        roster::Roster,
-        slipped::slipped,
-    },
+    account::{newest::Newest, roster::Roster, slipped::slipped},
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
@@ -319,7 +315,7 @@ impl Reading {
         }
         if self.pages == 0 {
             let dates = page.rows.iter().filter_map(|row| row.status_since);
-            self.high = Newest::<OF_FEW>::of(dates).reach();
+            self.high = Newest::of(dates).reach();
         }
         self.pages += 1;
         self.skipped += page.skipped;
@@ -350,6 +346,7 @@ impl Reading {
             let place = self.places.get(&row.id);
             place.is_some_and(|place| {
                 (place.status, place.page + 1) == (self.status, self.page)
+                    && place.since.is_some()
                     && place.since == row.status_since
             })
         };

@@ -114,6 +114,19 @@ impl Choice {
         }
     }
 
+    /// Falls back to sweeps, which are suspended for a while. Other feeds keep their rests.
+    pub fn suspended(&mut self) {
+        let rests = |trust| match trust {
+            Trust::Untried | Trust::Trusted => Trust::Untried,
+            Trust::Resting(_) | Trust::Distrusted(..) => trust,
+        };
+        *self = Self {
+            delta: rests(self.delta),
+            available: rests(self.available),
+            ..Self::default()
+        };
+    }
+
     /// Returns whether a feed will be used if it stays better than the one in use.
     pub fn is_candidate(&self, feed: Feed) -> bool {
         self.better.is_some_and(|(better, _)| better == feed)

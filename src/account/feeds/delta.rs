@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     account::{
-        newest::{Newest, OF_FEW, Strays},
+        newest::{Newest, Strays},
         roster::{Roster, earlier, later},
     },
     clock::Moment,
@@ -58,9 +58,6 @@ const DATES_TO_PROVE: usize = 8;
 
 /// The maximum of readings without enough dates to prove the order. A list that does not change proves nothing.
 const MAX_UNPROVEN: u32 = 10;
-
-/// A list with so many changes that are not known yet is not older than what is known: a later date there was wrong.
-const MIN_NEWS: usize = 3;
 
 /// The maximum of answers in a row that are older than what is already known.
 const MAX_LAGGING: u32 = 3;
@@ -115,13 +112,13 @@ impl Delta {
     pub fn begin<'a>(&mut self, at: Moment, rows: impl Iterator<Item = &'a Agent>) {
         self.reading = None;
         self.proved = false;
-        let newest = Newest::<OF_FEW>::of(rows.filter_map(|row| row.status_since));
+        let newest = Newest::of(rows.filter_map(|row| row.status_since));
         self.chain = Some(Chain {
             base: at,
             as_of: at,
             known: at,
             high: newest.sure(),
-            // A page of the full list has few new dates, so this one may be minutes old.
+            // A page of the full list has few new dates, so the third may be minutes old.
             reach: newest.sure(),
             strays: newest.strays(),
         });
@@ -137,7 +134,7 @@ impl Delta {
         if is_beside_others {
             chain.reach = chain.reach.map(earlier);
         }
-        let seen = Newest::<OF_FEW>::of(rows.filter_map(|row| row.status_since)).sure();
+        let seen = Newest::of(rows.filter_map(|row| row.status_since)).sure();
         chain.reach = chain.reach.max(seen.map(earlier));
     }
 
@@ -284,7 +281,6 @@ impl Delta {
             return Step::Distrusted(doubt);
         }
         self.learn_lateness(page, roster);
-        self.count_news(page, roster);
         let ends = page.last || is_rest_undated;
         self.advance(page.page, oldest, ends, most)
     }
@@ -344,8 +340,7 @@ impl Delta {
             reach: None,
             strays: Strays::default(),
         });
-        let is_before = reading.newest.newest_but(&chain.strays) < chain.high;
-        if (reading.is_lagging || is_before) && reading.news < MIN_NEWS {
+        if reading.is_lagging || reading.newest.newest_but(&chain.strays) < chain.high {
             return self.lags();
         }
         if reading.skipped > 0 {

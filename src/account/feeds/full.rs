@@ -1,6 +1,8 @@
 //! Follows the full list, which the other feeds depend on.
 
-use super::{Choice, Feed, Feeds, Standing, WholeList};
+use jiff::SignedDuration;
+
+use super::{Feed, Feeds, Standing, WholeList};
 use crate::{
     account::roster::Roster,
     clock::Moment,
@@ -102,9 +104,15 @@ impl Feeds {
         self.unfinished = None;
         self.delta.end();
         self.available.end();
-        self.choice = Choice::default();
+        self.choice.suspended();
         self.recalled = None;
         self.kept.clear();
         (self.known_available, self.counted_at) = (0, None);
+    }
+
+    /// Continues after CallTools' dates have gone back by this time.
+    pub fn stepped_back(&mut self, step: SignedDuration) {
+        self.delta.stepped_back(step);
+        self.available.stepped_back();
     }
 }

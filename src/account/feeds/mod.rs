@@ -30,8 +30,6 @@ mod whole;
 
 use std::{borrow::Cow, time::Duration};
 
-use jiff::SignedDuration;
-
 use self::{available::Available, delta::Delta};
 pub use self::{
     available::ReadyStatus,
@@ -328,12 +326,6 @@ impl Feeds {
         self.unfinished = None;
         self.delta.interrupted();
         self.available.interrupted();
-    }
-
-    /// Continues after CallTools' dates have gone back by this time.
-    pub fn stepped_back(&mut self, step: SignedDuration) {
-        self.delta.stepped_back(step);
-        self.available.stepped_back();
     }
 
     /// Gives up a feed that CallTools refuses.

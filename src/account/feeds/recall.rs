@@ -3,7 +3,7 @@
 
 use super::{CHANGES_FORGOTTEN, Feeds, Taken, delta::CROSSING};
 use crate::{
-    account::{newest::OF_FEW, roster::Roster},
+    account::{newest::KEPT, roster::Roster},
     clock::Moment,
     model::known::Sighting,
 };
@@ -29,7 +29,7 @@ impl Feeds {
         let rows = known.iter().filter(|row| row.at.boot <= begin.boot);
         let dated: Vec<_> = rows.filter(is_dated).map(|row| &*row.agent).collect();
         // Of fewer dates, all may be wrong ones in the future.
-        if dated.len() >= OF_FEW {
+        if dated.len() >= KEPT {
             self.delta.begin(begin, dated.into_iter());
             self.recalled = Some(newest);
         }

@@ -31,7 +31,7 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -88,7 +88,7 @@ pub struct Roster {
     /// The agents whom the last list of available agents may have hidden between two pages.
     slipped: Vec<AgentId>,
     /// The agents whose newest row later looks contradict, and perhaps some who were forgotten.
-    contradicted: Vec<AgentId>,
+    contradicted: HashSet<AgentId>,
     /// The time of the newest row that was recalled with that of a confirmation, perhaps. Until later looks, rows may be older than such times.
     recalled: Option<Moment>,
     /// What rows share memory with that come from an earlier task, or from another node.
@@ -113,7 +113,7 @@ impl Roster {
             tidied: None,
             omissions: Omissions::default(),
             slipped: Vec::new(),
-            contradicted: Vec::new(),
+            contradicted: HashSet::new(),
             recalled: None,
             pattern: Pattern::default(),
             differs: Differs::default(),

@@ -10,7 +10,7 @@
 //!
 //! Until then the agent's row stays, but is known only as of when it was contradicted: lists do not confirm it by omission.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,20 +20,16 @@ use super::{
     person::{Contradiction, MAX_LAG, Person},
 };
 use crate::{
-    account::newest::{Newest, OF_MANY, STRAY},
+    account::newest::STRAY,
     calltools::PAGE_SIZE,
     clock::Moment,
     model::agent::{Agent, AgentId},
 };
 
-/// A row that is contradicted for so long gets a poll, which makes certain which row is right. Copies of CallTools' data mostly lag for less. It is half
-/// of the shortest default `max_age`.
-const LONG: Duration = Duration::from_secs(30);
-
 /// This many later changes on a page show that it has everything up to a date. One or two dates may be wrong.
 const LATER_CHANGES: usize = 3;
 
-/// As many dates must have gone back by the same time, and more than have stayed: a few agents may bear wrong dates.
+/// As many different dates must have gone back by the same time, and more than have stayed: a few agents may bear wrong dates.
 const DATES_OF_A_STEP: usize = 5;
 
 impl Roster {
@@ -46,53 +42,62 @@ impl Roster {
         &mut self,
         agents: impl Iterator<Item = (&'a Agent, Moment)> + Clone,
     ) -> Option<Moment> {
-        let mut older = Vec::new();
+        let (mut older, mut settled) = (Vec::new(), Vec::new());
         for (agent, at) in agents.clone() {
-            let Some(person) = self.people.get_mut(&agent.id) else {
+            let person = self.people.get_mut(&agent.id);
+            let (Some(person), Some(date)) = (person, agent.status_since) else {
                 continue;
             };
-            if person.newest.is_some()
-                && person.latest > agent.status_since
-                && agent.status_since.is_some()
-            {
+            if person.newest.is_some() && person.latest > Some(date) {
                 older.push((agent, at));
                 continue;
             }
             person.looked = person.looked.max(at.boot);
             if person.contradicted.is_some_and(|one| one.last <= at.boot) {
-                self.set_contradicted(&agent.id, None);
+                settled.push(&agent.id);
             }
         }
-        if older.is_empty() {
-            return None;
+        let lag = match older.is_empty() {
+            true => None,
+            false => self.weigh_older(older, agents),
+        };
+        // A copy that lags may show the later date although it was wrong.
+        for id in settled.iter().filter(|_| lag.is_none()) {
+            self.set_contradicted(id, None);
         }
+        lag
+    }
+
+    /// The same for the rows with older dates.
+    fn weigh_older<'a>(
+        &mut self,
+        older: Vec<(&'a Agent, Moment)>,
+        agents: impl Iterator<Item = (&'a Agent, Moment)> + Clone,
+    ) -> Option<Moment> {
+        let (known, stray) = self.newest_dates();
         let dates = || {
             agents
                 .clone()
                 .filter_map(|(agent, at)| Some((agent.status_since?, at)))
+                .filter(|(date, _)| stray != Some(*date))
         };
         let newest = dates().map(|(date, _)| date).max();
         // Pages of a longer list may come from different copies.
         let is_page = dates().count() <= PAGE_SIZE as usize;
         let has_later = |by: Timestamp, at: Moment| {
-            let later = dates().filter(|(_, seen)| is_page && seen.boot == at.boot);
-            let beyond = later.map(|(date, _)| date.duration_since(by));
-            let beyond = beyond.filter(|beyond| *beyond > MAX_CLOCKS_APART && *beyond <= STRAY);
-            beyond.take(LATER_CHANGES).count() == LATER_CHANGES
+            let page = dates().filter(|(_, seen)| is_page && seen.boot == at.boot);
+            let later = page.filter(|(date, _)| date.duration_since(by) > MAX_CLOCKS_APART);
+            later.take(LATER_CHANGES).count() == LATER_CHANGES
         };
-        let known = Newest::<OF_MANY>::of(self.people.values().filter_map(|person| person.latest));
-        // If dates so far beyond all others are right, nobody else has changed since, and the other rows of a list that lags behind are not outdated.
-        let stray = known.before_gap();
-        let is_stray = |date: Timestamp| stray.is_some_and(|least| date >= least);
         let is_certain = |(agent, at): &(&Agent, Moment)| self.is_certain(agent, *at, has_later);
         let (certain, unclear): (Vec<_>, Vec<_>) = older.into_iter().partition(is_certain);
         let mut lag: Option<Moment> = None;
         for (agent, at) in unclear {
-            let Some((look, latest)) = self.contradict(agent, at, known.likely()) else {
+            let Some((look, latest)) = self.contradict(agent, at, known) else {
                 continue;
             };
             let is_lag = at.boot <= look.boot + MAX_LAG;
-            if is_lag && !has_all(newest, Some(latest)) && !is_stray(latest) {
+            if is_lag && !has_all(newest, Some(latest)) && stray != Some(latest) {
                 lag = Some(earlier(look, lag));
             }
         }
@@ -100,7 +105,7 @@ impl Roster {
             // If the list counts as old for another reason, the row would not be taken.
             match lag.is_none() && !self.is_outdated(agent, at) {
                 true => self.believe(agent),
-                false => drop(self.contradict(agent, at, known.likely())),
+                false => drop(self.contradict(agent, at, known)),
             }
         }
         lag
@@ -128,24 +133,23 @@ impl Roster {
         at.boot > shown && has_later(then.map_or(latest, |then| latest.min(then)), at)
     }
 
-    /// Records that a row with an older date contradicts the newest row. `date` is the newest date of all agents that is likely right. Returns when the
-    /// newest row was seen, and its date.
+    /// Records that a row with an older date contradicts the newest row. `newest` is the newest date of all agents. Returns when the newest row was
+    /// seen, and its date.
     fn contradict(
         &mut self,
         agent: &Agent,
         at: Moment,
-        date: Option<Timestamp>,
+        newest: Option<Timestamp>,
     ) -> Option<(Moment, Timestamp)> {
         let id = &agent.id;
         let person = self.people.get(id)?;
-        let (newest, latest) = (person.newest.as_ref()?, person.latest?);
-        let seen = (newest.at, latest);
+        let (known, latest) = (person.newest.as_ref()?, person.latest?);
+        let seen = (known.at, latest);
         if at.boot > person.last_shown()? {
             let begins = || Contradiction {
-                newest: date,
-                first: at.boot,
+                newest,
                 last: at.boot,
-                known: self.known_as_of(newest),
+                known: self.known_as_of(known),
             };
             let now = match person.contradicted {
                 Some(before) => Contradiction {
@@ -163,6 +167,9 @@ impl Roster {
     pub(super) fn believe(&mut self, agent: &Agent) {
         if let Some(person) = self.people.get_mut(&agent.id) {
             person.latest = person.latest.min(agent.status_since);
+            if let (Some(stay), Some(date)) = (&mut person.stay, agent.status_since) {
+                stay.set_before(date);
+            }
             if let Some(presence) = &mut person.presence {
                 presence.since = presence.since.min(agent.status_since);
             }
@@ -184,13 +191,10 @@ impl Roster {
                 membership.set_contradicted(*row, known);
             }
         }
-        let people = &self.people;
-        let is_contradicted =
-            |id: &AgentId| people.get(id).is_some_and(|one| one.contradicted.is_some());
-        self.contradicted.retain(is_contradicted);
-        if to.is_some() {
-            self.contradicted.push(id.clone());
-        }
+        match to {
+            Some(_) => self.contradicted.insert(id.clone()),
+            None => self.contradicted.remove(id),
+        };
     }
 
     /// Returns the agents whose newest row later looks contradict.
@@ -214,24 +218,35 @@ impl Roster {
         }
     }
 
-    /// Returns agents whose newest row is contradicted for so long that another look would make certain which row is right.
-    pub fn long_contradicted(&self, now: Moment) -> impl Iterator<Item = &AgentId> {
-        let long = self
-            .contradictions()
-            .filter(move |(.., one)| now.boot >= one.first + LONG);
-        long.map(|(id, ..)| id)
-    }
-
     /// Returns as of when the row of an agent is known that is known least, if looks contradict any.
     pub(super) fn contradicted_as_of(&self) -> Option<Moment> {
         let known = self.contradictions().map(|(.., one)| one.known);
         known.min_by_key(|known| known.boot)
     }
 
+    /// Returns the newest date of all agents, and then a date that is so far beyond it that it must be wrong, if there is one. If that is right, nobody
+    /// else has changed since, and the other rows of a list that lags behind it are not outdated.
+    fn newest_dates(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let (mut first, mut second) = (None, None);
+        for date in self.people.values().map(|person| person.latest) {
+            if date > first {
+                (first, second) = (date, first);
+            } else {
+                second = second.max(date);
+            }
+        }
+        let is_stray =
+            |first: &Timestamp| second.is_some_and(|second| first.duration_since(second) > STRAY);
+        match first.filter(is_stray) {
+            Some(stray) => (second, Some(stray)),
+            None => (first, None),
+        }
+    }
+
     /// Returns by how much CallTools' dates have gone back, if rows of a list show that: many agents have the same status, and all their dates have
     /// gone back by the same time. No lag does that. It happens if dates are in local time, when summer time ends, or if CallTools' clock was set back.
     pub fn step_back(&self, rows: &[Agent]) -> Option<SignedDuration> {
-        let mut steps: HashMap<SignedDuration, usize> = HashMap::new();
+        let mut steps: HashMap<SignedDuration, HashSet<Timestamp>> = HashMap::new();
         for row in rows {
             let person = self.people.get(&row.id);
             let known = person.and_then(|person| Some((person.newest.as_ref()?, person.latest?)));
@@ -239,12 +254,16 @@ impl Roster {
                 && (row.status.is_some() && row.status == newest.agent.status)
                 && (date == latest || latest.duration_since(date) > STRAY)
             {
-                *steps.entry(date.duration_since(latest)).or_default() += 1;
+                // Agents whose statuses were set at once have the same dates, and may have had the same before.
+                steps
+                    .entry(date.duration_since(latest))
+                    .or_default()
+                    .insert(latest);
             }
         }
         let stay = steps.remove(&SignedDuration::ZERO).unwrap_or_default();
-        let (step, count) = steps.into_iter().max_by_key(|(_, count)| *count)?;
-        (count >= DATES_OF_A_STEP && count > stay).then_some(step)
+        let (step, dates) = steps.into_iter().max_by_key(|(_, dates)| dates.len())?;
+        (dates.len() >= DATES_OF_A_STEP && dates.len() > stay.len()).then_some(step)
     }
 
     /// Records that CallTools' dates have gone back by this time.
@@ -254,6 +273,9 @@ impl Roster {
         };
         for person in self.people.values_mut() {
             stepped(&mut person.latest);
+            if let Some(stay) = &mut person.stay {
+                stay.step_back(step.unsigned_abs());
+            }
             if let Some(presence) = &mut person.presence {
                 stepped(&mut presence.since);
             }

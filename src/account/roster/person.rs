@@ -50,8 +50,7 @@ impl Mark {
 pub(super) struct Contradiction {
     /// The newest date of all agents that was known then, and is likely right.
     pub(super) newest: Option<Timestamp>,
-    /// The boot time of the first of these looks, and that of the last.
-    pub(super) first: Duration,
+    /// The boot time of the last of these looks.
     pub(super) last: Duration,
     /// As of when the newest row was known before.
     pub(super) known: Moment,

@@ -7,11 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::{
-    account::newest::{Newest, OF_FEW},
-    clock::Moment,
-    model::agent::Agent,
-};
+use crate::{account::newest::Newest, clock::Moment, model::agent::Agent};
 
 /// Half of the time for which a date counts. Local time is set back once a year, and statuses change within seconds in an account at work.
 const HALF: Duration = Duration::from_secs(300);
@@ -39,7 +35,7 @@ impl Present {
         self.forget(as_of);
         let dates = rows.iter().filter_map(|row| row.status_since);
         // A wrong date in the future is not the present.
-        let latest = Newest::<OF_FEW>::of(dates).sure();
+        let latest = Newest::of(dates).sure();
         let ahead = latest.map(|date| date.as_duration().min(wall) - boot);
         self.most = self.most.max(ahead);
     }

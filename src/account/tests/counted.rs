@@ -338,6 +338,8 @@ async fn a_queue_whose_own_polls_fail_predicts_nothing_from_a_feed_in_doubt() {
     sleep(TRUST_AGAIN).await;
     assert!(!has_outlook(0) && others_have(false));
     fixture.fail(|_| false, Fault::NoPermission);
+    // They failed twice, so they rest for an hour.
+    sleep(TRUST_AGAIN).await;
     fixture
         .until("sweeps are trusted again", |fixture| {
             fixture.health.borrow().sweeps

@@ -152,7 +152,7 @@ async fn odd_dates_do_not_end_the_trust_in_changes() {
     }
 }
 
-/// Gives a few agents a date hours ahead while they are available.
+/// Gives an agent a date an hour ahead while they are available.
 fn date_far_ahead(path: &str, answer: &mut Result<Reply, Fault>) {
     const DATE: &str = "agent_status_modified_on";
     let date = |row: &Value| -> Option<Timestamp> { row[DATE].as_str()?.parse().ok() };
@@ -161,13 +161,9 @@ fn date_far_ahead(path: &str, answer: &mut Result<Reply, Fault>) {
     }
     edit(answer, |body| {
         let rows = body["results"].as_array_mut().unwrap();
-        for row in rows.iter_mut().filter(|row| row["status"] == "Available") {
-            let extension = row["extension"]
-                .as_str()
-                .and_then(|one| one.parse::<i64>().ok());
-            let hours = extension.unwrap_or_default() - 1_000;
-            if let (1..6, Some(date)) = (hours, date(row)) {
-                row[DATE] = json!((date + SignedDuration::from_hours(hours)).to_string());
+        for row in rows.iter_mut().filter(|row| row["extension"] == "1001") {
+            if let (true, Some(date)) = (row["status"] == "Available", date(row)) {
+                row[DATE] = json!((date + SignedDuration::from_hours(1)).to_string());
             }
         }
         if is_of_changes(path) {
@@ -190,11 +186,8 @@ async fn dates_that_go_back_or_are_far_ahead_make_no_status_wrong_or_unknown() {
             ..HONEST
         },
         Case {
-            // At times, a reading of the list of changes takes a page more because of them.
-            name: "five agents have dates far ahead",
+            name: "an agent has dates far ahead",
             lie: Some(date_far_ahead),
-            feed: Feed::Available,
-            lines: 2,
             ..HONEST
         },
         Case {

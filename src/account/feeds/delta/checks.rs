@@ -115,17 +115,6 @@ impl Delta {
         }
     }
 
-    /// Counts the changes that are not known yet.
-    pub(super) fn count_news(&mut self, page: DeltaPage<'_>, roster: &Roster) {
-        if let Some(reading) = &mut self.reading {
-            let is_news = |row: &&Agent| {
-                let latest = roster.latest(&row.id);
-                latest.is_some() && row.status_since > latest
-            };
-            reading.news += page.rows.iter().filter(is_news).count();
-        }
-    }
-
     /// Learns delays of commits from new rows whose dates are older than the last reading.
     pub(super) fn learn_lateness(&mut self, page: DeltaPage<'_>, roster: &Roster) {
         let Some(Chain {

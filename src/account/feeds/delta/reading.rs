@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    account::newest::{Newest, OF_FEW, Strays},
+    account::newest::{Newest, Strays},
     clock::Moment,
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Chain {
     /// The date of the last complete reading that the next one has to reach back to. Wrong dates in the future do not raise it.
     pub reach: Option<Timestamp>,
     /// The dates of the last complete reading that are likely wrong. They do not show that the next one is no older.
-    pub strays: Strays<OF_FEW>,
+    pub strays: Strays,
 }
 
 /// An unfinished reading.
@@ -34,13 +34,11 @@ pub(super) struct Reading {
     /// The number of pages of undated rows.
     pub undated_pages: u32,
     /// The newest dates.
-    pub newest: Newest<OF_FEW>,
+    pub newest: Newest,
     /// The number of distinct dates.
     pub dates: usize,
-    /// Whether it lacks changes that are known, …
+    /// Whether it lacks changes that are known.
     pub is_lagging: bool,
-    /// … and how many it has that are not known yet.
-    pub news: usize,
     /// The number of rows that could not be read: any of them may show a change.
     pub skipped: usize,
 }
@@ -54,7 +52,6 @@ impl Reading {
             newest: Newest::default(),
             dates: 0,
             is_lagging: false,
-            news: 0,
             skipped: 0,
         }
     }

@@ -52,8 +52,6 @@ fn nothing_confirms_a_row_that_a_later_look_contradicts() {
     assert_eq!((known(&roster, "ann"), known(&roster, "bob")), (20, 30));
     let joined = roster.join(0).unwrap();
     assert_eq!((joined.as_of, joined.everybody_as_of), (at(20), at(20)));
-    assert_eq!(roster.long_contradicted(at(54)).count(), 0);
-    assert_eq!(roster.long_contradicted(at(55)).count(), 1);
     // The later date is shown again, so the other row was from a copy that lags.
     let mut again = roster.newest(&id("ann")).unwrap().agent.apart();
     see(&mut roster, 31, vec![again.clone()]);
@@ -90,6 +88,52 @@ fn a_copy_that_lags_for_minutes_is_not_believed_however_often_it_is_read() {
         assert_eq!(status(&roster, "ann"), Some("On a Call"), "{seconds}");
         assert_eq!(known(&roster, "ann"), 70, "{seconds}");
     }
+}
+
+#[test]
+fn in_a_quiet_account_the_changes_of_the_last_hour_do_not_show_that_a_copy_does_not_lag() {
+    let mut roster = Roster::new(1);
+    let changes = [("b", 840), ("c", 800), ("d", 700), ("e", 250), ("f", 50)];
+    let others = || changes.map(|(name, date)| since(name, "Lunch", date));
+    let mut page = others().to_vec();
+    page.push(since("ann", "On a Call", 999));
+    see(&mut roster, 1_000, page);
+    let mut lagging = others().to_vec();
+    lagging.push(since("ann", "Available", -1_000));
+    for seconds in [1_004, 1_008, 1_012] {
+        see(&mut roster, seconds, lagging.clone());
+        assert_eq!(status(&roster, "ann"), Some("On a Call"));
+        assert_eq!(known(&roster, "b"), 1_000, "the whole list lags");
+    }
+}
+
+#[test]
+fn a_stay_goes_on_after_dates_have_gone_back() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let hour = 3_600;
+    let mut roster = Roster::new(1);
+    see(&mut roster, 10, crowd(&names, "Post Call", 0));
+    let page = crowd(&names, "Post Call", -hour);
+    let step = roster.step_back(&page).unwrap();
+    roster.stepped_back(step);
+    see(&mut roster, 15, page);
+    see(&mut roster, 20, vec![since("a", "Available", 17 - hour)]);
+    see(&mut roster, 30, vec![since("a", "Post Call", 28 - hour)]);
+    let stay = roster.stay(&id("a")).unwrap().stay;
+    assert!(stay.began() >= Some(at(20).boot), "it is the second one");
+    // A single date that was wrong.
+    see(&mut roster, 40, vec![since("b", "Available", 100_000)]);
+    let mut page = crowd(&["c", "d", "e", "f"], "Lunch", 50 - hour);
+    page.push(since("b", "Post Call", 45 - hour));
+    see(&mut roster, 60, page.clone());
+    for row in &mut page {
+        row.status_since = row
+            .status_since
+            .map(|date| date + SignedDuration::from_secs(30));
+    }
+    see(&mut roster, 90, page);
+    let stay = roster.stay(&id("b")).unwrap().stay;
+    assert_eq!(stay.status(), "Post Call");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! How stays are kept: small, because there is one for each agent.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
 
 use super::{Nanos, Stay};
 
@@ -67,6 +69,19 @@ impl Stay {
 }
 
 impl Packed {
+    /// Lets the date be earlier than this one, which the next look shows: a later one was wrong.
+    pub fn set_before(&mut self, date: Timestamp) {
+        let before = Nanos::since_1970(date).time();
+        let before = Nanos::from(before.saturating_sub(Duration::from_nanos(1)));
+        self.since = self.since.map(|since| since.min(before));
+    }
+
+    /// Moves the date back by this time, as all dates.
+    pub fn step_back(&mut self, by: Duration) {
+        let stepped = |since: Nanos| Nanos::from(since.time().saturating_sub(by));
+        self.since = self.since.map(stepped);
+    }
+
     /// Returns the stay. The statuses are those that it was packed with.
     pub fn unpacked(&self, statuses: &Statuses) -> Stay {
         let seen = self.seen.whole_ms();
