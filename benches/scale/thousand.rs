@@ -34,7 +34,7 @@ pub struct Size {
 }
 
 pub async fn accounts(scale: Scale, size: Size) -> Vec<Row> {
-    // Each account has a connection or two at either end.
+    // At the start, each account may have several connections.
     let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit {
         current: limits.maximum,

@@ -19,7 +19,7 @@ use super::{
     one_line,
     resolver::{Resolver, WithTimeout},
 };
-use crate::process::{authorities::Trust, tls::client_builder};
+use crate::process::tls::client_builder;
 
 /// How long an idle connection is kept. Load balancers and web servers close theirs after 60 to 75 s; a request at that moment fails and still
 /// costs a permit. An account's polls are seconds apart, so a shorter time loses nothing.
@@ -38,13 +38,12 @@ const NAMES_SHARE: f32 = 0.75;
 static SHARED: Mutex<Vec<(Terms, Weak<Client>)>> = Mutex::new(Vec::new());
 
 /// What a client is made from. Accounts with equal terms share one.
-#[derive(PartialEq)]
 struct Terms {
     origin: Origin,
     connect_timeout: Duration,
     timeout: Duration,
     proxy: Option<Url>,
-    trust: Option<Trust>,
+    trust: Option<Weak<ClientConfig>>,
 }
 
 impl Terms {
@@ -54,8 +53,22 @@ impl Terms {
             connect_timeout: settings.connect_timeout,
             timeout: settings.timeout,
             proxy: settings.proxy.clone(),
-            trust: settings.trust.clone(),
+            trust: settings
+                .trust
+                .as_ref()
+                .map(|trust| Arc::downgrade(trust.config())),
         }
+    }
+
+    /// Returns whether both are the same. Clients that trust the same authorities have the same configuration.
+    fn equal(&self, other: &Self) -> bool {
+        let trust_the_same = match (&self.trust, &other.trust) {
+            (Some(one), Some(other)) => one.ptr_eq(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        trust_the_same
+            && (&self.origin, &self.proxy) == (&other.origin, &other.proxy)
+            && (self.connect_timeout, self.timeout) == (other.connect_timeout, other.timeout)
     }
 }
 
@@ -66,7 +79,7 @@ impl Terms {
 pub(super) fn shared(settings: &HttpSettings) -> Result<Arc<Client>, SetupError> {
     let terms = Terms::new(settings);
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = shared.iter().find(|(known, _)| *known == terms);
+    let known = shared.iter().find(|(known, _)| known.equal(&terms));
     if let Some(client) = known.and_then(|(_, client)| client.upgrade()) {
         return Ok(client);
     }

@@ -298,7 +298,11 @@ async fn accounts_of_the_same_calltools_share_connections_but_no_token() {
     let further: Vec<_> = further.lock().unwrap().iter().map(of_whom).collect();
     assert_eq!(further, [true, false]);
     // Its requests have another limit, so it has connections of its own.
-    server.hurried().get("queues/").await.unwrap();
+    let patient = transport(HttpSettings {
+        timeout: 2 * PLENTY,
+        ..settings(&server.url())
+    });
+    patient.unwrap().get("queues/").await.unwrap();
     assert_eq!(server.heads().len(), 2);
 }
 

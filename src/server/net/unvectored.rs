@@ -1,7 +1,7 @@
-//! A stream that is written one buffer at a time.
+//! A stream that writes a single buffer as such.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
@@ -12,8 +12,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A TCP stream below TLS. rustls passes a list of records to be written, nearly always one. The kernel takes longer to read such a list (`writev`)
-/// than one buffer (`send`).
+/// A TCP stream below TLS. rustls passes a list of records to be written, which for most answers is a list of one. The kernel takes longer to read a
+/// list (`writev`) than one buffer (`send`).
 #[derive(Debug)]
 pub(crate) struct Unvectored(pub TcpStream);
 
@@ -33,7 +33,6 @@ impl AsyncRead for Unvectored {
     }
 }
 
-/// By default, a list of buffers is written by writing the first one.
 impl AsyncWrite for Unvectored {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -41,6 +40,21 @@ impl AsyncWrite for Unvectored {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match slices {
+            [only] => Pin::new(&mut self.0).poll_write(cx, only),
+            several => Pin::new(&mut self.0).poll_write_vectored(cx, several),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
