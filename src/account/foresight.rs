@@ -105,8 +105,7 @@ impl Foresight {
             } = stored;
             let learnt = Learnt::from_stored(learnt, now)?;
             let calibration = Calibration::from_sums(sums, now)?;
-            let is_sound = record.is_sound();
-            is_sound.then_some(((learnt, calibration, record), busy_hours))
+            Some(((learnt, calibration, record.sound()?), busy_hours))
         });
         let (knowledge, busy_hours) = read?;
         (self.learnt, self.calibration, self.record) = knowledge;
@@ -275,6 +274,7 @@ impl Foresight {
     /// the lead.
     pub fn arrived(&mut self, place: usize, after: Duration, terms: Terms) -> Option<Duration> {
         if self.measured_at(place).is_none() && self.measured.len() < MAX_MEASURED {
+            self.measured.reserve_exact(1);
             self.measured.push(Measured {
                 place: place as u32,
                 arrivals: Arrivals::default(),

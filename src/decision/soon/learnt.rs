@@ -4,15 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::stay::{AsOf, Passed, Stay};
+use super::stay::{AsOf, MAX_NAME, Passed, Stay};
 use crate::clock::Moment;
 
 /// Stays are counted up to five minutes. Longer ones are not wrap-ups.
 const LONGEST: usize = 300;
 
-/// In steps of a second up to a minute, and then of four seconds: of the longer ones, most last much longer than a lead.
-const FINE: usize = 60;
-const COARSE: usize = 4;
+/// In steps of a second up to two minutes, as most stays in a [short](SHORT_SECONDS) status are. Then in longer ones, which are read so that no
+/// chance is overstated.
+const FINE: usize = 120;
+const COARSE: usize = 20;
 const STEPS: usize = FINE + (LONGEST - FINE) / COARSE;
 
 /// Each stay multiplies the weight of the older ones by this: after about 350 stays, one counts half.
@@ -43,9 +44,6 @@ pub const MIN_STAYS: u64 = 20;
 
 /// At 0.7 KB each they take 11 KB for each account; accounts have about ten.
 pub const MAX_STATUSES: usize = 16;
-
-/// In bytes. Nobody picks a status with a longer name from a list.
-pub const MAX_NAME: usize = 96;
 
 /// The most memory that a status takes, in bytes; a text that is shared has two counters.
 #[cfg(test)]
@@ -228,11 +226,13 @@ impl Learnt {
         stored.statuses.sort_by_key(by_stays);
         stored.statuses.truncate(MAX_STATUSES);
         let statuses = stored.statuses.into_iter().map(Status::from_stored);
+        let mut statuses: Vec<_> = statuses.collect::<Option<_>>()?;
+        statuses.shrink_to_fit();
         Some(Self {
             since: now.earlier(Duration::from_secs(
                 stored.lasted_seconds.min(MAX_LASTED_SECONDS),
             )),
-            statuses: statuses.collect::<Option<_>>()?,
+            statuses,
         })
     }
 
@@ -251,10 +251,14 @@ impl Learnt {
                 let least = (0..self.statuses.len()).min_by_key(|n| self.statuses[*n].stays);
                 self.statuses.swap_remove(least.unwrap_or_default());
             }
+            self.statuses.reserve_exact(1);
             self.statuses.push(Status::new(Arc::clone(name)));
             self.statuses.len() - 1
         });
-        self.statuses.get_mut(place)
+        let status = self.statuses.get_mut(place)?;
+        // The same text as that of the current stays, so that it is not kept twice after a restart.
+        status.name = Arc::clone(name);
+        Some(status)
     }
 }
 
@@ -293,7 +297,7 @@ impl Status {
     }
 
     fn to_stored(&self) -> StoredStatus {
-        let unit = |second: usize| (self.reached(second as f64) * STORED_UNITS).round() as u32;
+        let unit = |second: usize| (self.reached(second as f64).1 * STORED_UNITS).round() as u32;
         StoredStatus {
             name: Arc::clone(&self.name),
             reached: (0..=LONGEST).map(unit).collect(),
@@ -347,17 +351,23 @@ impl Status {
         }
     }
 
-    /// Returns the share of stays that last at least this long.
-    fn lasting(&self, seconds: f64) -> f64 {
-        self.reached(seconds) / f64::from(self.reached[0])
+    /// Returns the share of stays that last at least this long: between these two.
+    fn lasting(&self, seconds: f64) -> (f64, f64) {
+        let ((least, most), all) = (self.reached(seconds), f64::from(self.reached[0]));
+        (least / all, most / all)
     }
 
-    /// Returns the weight of stays that last at least this long. Between two steps it falls linearly.
-    fn reached(&self, seconds: f64) -> f64 {
+    /// Returns the weight of stays that last at least this long: between these two. Within a second it falls linearly. In a longer step, all of its stays
+    /// may have ended by then, or none.
+    fn reached(&self, seconds: f64) -> (f64, f64) {
         let (step, part) = step_at(seconds.clamp(0.0, LONGEST as f64));
         let reached = |step: usize| f64::from(self.reached[step.min(STEPS)]);
         let (here, next) = (reached(step), reached(step + 1));
-        here + (next - here) * part
+        if step < FINE {
+            let between = here + (next - here) * part;
+            return (between, between);
+        }
+        (if part > 0.0 { next } else { here }, here)
     }
 
     /// Adds what was learnt since about the same status under another name, without what was assumed there.
@@ -383,7 +393,7 @@ impl Status {
 
     fn is_short(&self) -> bool {
         self.stays >= MIN_STAYS
-            && self.lasting(SHORT_SECONDS) <= STAY_ON_AT_MOST
+            && self.lasting(SHORT_SECONDS).1 <= STAY_ON_AT_MOST
             && self.returns >= RETURN_AT_LEAST * self.ends
     }
 
@@ -393,16 +403,16 @@ impl Status {
     /// not come, the likelier that is.
     fn ending(&self, began: Duration, as_of: AsOf, until: Duration) -> f64 {
         let lasting = |moment: Duration| self.lasting(moment.saturating_sub(began).as_secs_f64());
-        let still_there = lasting(as_of.lasted);
+        let (_, still_there) = lasting(as_of.lasted);
         if still_there < RARE {
             let ahead = until.saturating_sub(as_of.away).as_secs_f64();
             return 1.0 - (-ahead / OVERDUE_SECONDS).exp();
         }
         let returns = self.returns / self.ends;
-        let (not_ended, left) = (lasting(as_of.away), lasting(until.max(as_of.away)));
+        let ((not_ended, _), (_, left)) = (lasting(as_of.away), lasting(until.max(as_of.away)));
         let not_come = (1.0 - returns) * still_there + returns * not_ended;
         // If every stay returns and none lasts so long, nothing is known.
-        (returns * (not_ended - left) / not_come.max(f64::MIN_POSITIVE)).min(1.0)
+        (returns * (not_ended - left) / not_come.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)
     }
 
     /// Returns how likely an agent in this status becomes available within this time, whenever the stay began.

@@ -9,9 +9,14 @@ mod packed;
 
 use std::{sync::Arc, time::Duration};
 
+#[cfg(test)]
+pub use self::packed::NAME_BYTES;
 pub use self::packed::{Packed, Statuses};
 use super::nanos::Nanos;
 use crate::model::known::Presence;
+
+/// In bytes. Nobody picks a status with a longer name from a list, so stays in such a one are not followed.
+pub const MAX_NAME: usize = 96;
 
 /// A stay without dates is not used if its length is less certain than this. Wrap-ups are about this long.
 const MAX_DOUBT: Duration = Duration::from_secs(15);
@@ -216,7 +221,10 @@ pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
         stay.seen = look.at.boot.into();
         stay.since = stay.since.or(look.since.map(Nanos::since_1970));
         stay.available = look.available;
-        stay.status = look.status.clone().unwrap_or_default();
+        // Otherwise the text stays the one that others share.
+        if !stay.has_status_of(look) {
+            stay.status = look.status.clone().unwrap_or_default();
+        }
         let counts = !stay.available && !stay.stored && !look.stored;
         return counts.then(|| Passed {
             status: Arc::clone(&stay.status),

@@ -2,6 +2,7 @@
 
 mod bets;
 mod deciding;
+mod lengths;
 mod words;
 
 use std::{sync::Arc, time::Duration};
@@ -11,9 +12,9 @@ use proptest::prelude::*;
 
 use super::{
     calibration::{AtZero, Calibration, Free, tenth},
-    learnt::{Learnt, MAX_NAME, MAX_STATUSES},
+    learnt::{Learnt, MAX_STATUSES},
     rule::{BadCost, Held, HeldSince, Off, Prediction, Seats, Terms, likely, may_act},
-    stay::{AsOf, Ended, Passed, Stay, follow},
+    stay::{AsOf, Ended, MAX_NAME, Passed, Stay, follow},
     week::Calls,
 };
 use crate::{clock::Moment, model::known::Presence};
@@ -316,22 +317,6 @@ fn an_agent_is_expected_when_half_of_such_stays_have_ended() {
     let by = by.abs_diff(moment(20.5).boot);
     assert!(by <= seconds(0.5), "{by:?}");
     assert_eq!(free_by(&stay("Never seen", 0.0, 10.0)), None);
-}
-
-#[test]
-fn stays_of_more_than_a_minute_are_predicted_too_also_from_a_file() {
-    let lengths: Vec<_> = (0..2_000).map(|n| 100.0 + f64::from(n % 20)).collect();
-    let learnt = learnt(&lengths);
-    let stored = learnt.to_stored(moment(0.0));
-    let read = Learnt::from_stored(stored, moment(0.0)).expect("it is sound");
-    for learnt in [&learnt, &read] {
-        // In wrap-up for 90 s. Half of the wrap-ups end in the middle of these 20 s.
-        let stay = stay("Wrap-up", -90.0, 0.0);
-        for (ahead, expected) in [(8.0, 0.0), (20.0, 0.5), (25.0, 0.75), (31.0, 1.0)] {
-            let chance = learnt.chance(&stay, moment(ahead).boot);
-            assert!((chance - expected).abs() < 0.05, "{ahead}: {chance}");
-        }
-    }
 }
 
 #[test]

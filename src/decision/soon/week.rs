@@ -195,9 +195,16 @@ impl Record {
         sum
     }
 
-    /// Whether a record that was read from a file respects the limits.
-    pub fn is_sound(&self) -> bool {
-        self.queues.len() <= MAX_QUEUES
+    /// Returns a record that was read from a file, without spare room; `None` if it exceeds the limits.
+    pub fn sound(mut self) -> Option<Self> {
+        self.queues.shrink_to_fit();
+        (self.queues.len() <= MAX_QUEUES).then_some(self)
+    }
+
+    /// Returns for how many queues there is memory.
+    #[cfg(test)]
+    pub fn room(&self) -> usize {
+        self.queues.capacity()
     }
 
     /// Returns the week of a queue. If there is no room, queues without calls for seven days make room; if there are none, returns `None`.
@@ -212,6 +219,8 @@ impl Record {
                 if self.queues.len() >= MAX_QUEUES {
                     return None;
                 }
+                // A list that grows on its own has room for twice as many.
+                self.queues.reserve_exact(1);
                 self.queues.push((queue, Week::default()));
                 self.queues.len() - 1
             }

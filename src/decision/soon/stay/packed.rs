@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Nanos, Stay};
+use super::{MAX_NAME, Nanos, Stay};
 
 /// Stands for a time that is not known.
 const UNKNOWN: u32 = u32::MAX;
@@ -22,7 +22,11 @@ pub struct Packed {
     flags: u8,
 }
 
-/// The names of an account's statuses, by number. An account has a few dozen; stays in further ones are not followed.
+/// The most names that are kept: as many as there are numbers.
+const MAX_NAMES: usize = u8::MAX as usize + 1;
+
+/// The names of an account's statuses, by number. An account has a few dozen. After 256 that were seen since the start, stays in further ones are not
+/// followed. Names are never removed, because an agent's stay may have the number for as long as the agent is known.
 #[derive(Debug, Default)]
 pub struct Statuses(Vec<Arc<str>>);
 
@@ -38,17 +42,29 @@ impl Statuses {
 
     fn number(&mut self, name: &Arc<str>) -> Option<u8> {
         let is_it = |one: &Arc<str>| Arc::ptr_eq(one, name) || one == name;
-        let known = self.0.iter().position(is_it);
-        let number = u8::try_from(known.unwrap_or(self.0.len())).ok()?;
-        if known.is_none() {
-            self.0.push(Arc::clone(name));
+        if let Some(known) = self.0.iter().position(is_it) {
+            return u8::try_from(known).ok();
+        }
+        let number = u8::try_from(self.0.len()).ok();
+        let number = number.filter(|_| name.len() <= MAX_NAME)?;
+        // A list that grows on its own has room for twice as many.
+        self.0.reserve_exact(1);
+        self.0.push(Arc::clone(name));
+        if self.0.len() == MAX_NAMES {
+            tracing::warn!(
+                "agents were seen in {MAX_NAMES} different statuses; `soon` does not follow them in further ones until a restart"
+            );
         }
         Some(number)
     }
 }
 
+/// The memory that a name takes, in bytes. Its text is shared with what was learnt about the status.
+#[cfg(test)]
+pub const NAME_BYTES: usize = size_of::<Arc<str>>();
+
 impl Stay {
-    /// Returns the stay as it is kept; `None` if the account has too many statuses.
+    /// Returns the stay as it is kept; `None` if the account has too many statuses, or this one too long a name.
     pub fn packed(&self, statuses: &mut Statuses) -> Option<Packed> {
         let seen = self.seen.whole_ms();
         let ago = |at: u64| u32::try_from(seen.saturating_sub(at)).unwrap_or(UNKNOWN - 1);
