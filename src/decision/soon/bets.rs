@@ -243,8 +243,11 @@ impl QueueBets {
 
     /// Returns whether a call of another queue counts on this agent.
     pub fn is_taken_elsewhere(&self, agent: &AgentId, now: Moment) -> bool {
-        let keys = [AgentKey::of(agent)];
-        self.elsewhere(Places::of(&keys), || &keys, now) > 0
+        // Each publication asks for every member who is not available, so without a bet no key is computed.
+        self.has_any() && {
+            let keys = [AgentKey::of(agent)];
+            self.elsewhere(Places::of(&keys), || &keys, now) > 0
+        }
     }
 
     /// Returns whether a call of any queue counts on this agent.
