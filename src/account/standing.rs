@@ -64,7 +64,7 @@ impl Account {
                 queues,
                 "`soon` acts: calls are accepted at zero seats if an agent will likely be free"
             ),
-            Err(why) if why.may_pass_by_learning() => tracing::info!(
+            Err(why) if why.may_pass_by_learning() && !change.has_acted => tracing::info!(
                 account,
                 queues,
                 %why,
@@ -84,6 +84,8 @@ impl Account {
 #[derive(Debug, PartialEq)]
 struct Change {
     may: Result<(), Off>,
+    /// Whether it acted in these queues until now.
+    has_acted: bool,
     queues: Vec<Arc<str>>,
 }
 
@@ -117,11 +119,13 @@ fn changes(told: Option<&AccountReport>, report: &AccountReport) -> Vec<Change> 
         if !is_news(was, may) {
             continue;
         }
-        let known = changes.iter_mut().find(|one| is_alike(one.may, may));
-        match known {
+        let has_acted = was == Some(Ok(()));
+        let is_same = |one: &&mut Change| is_alike(one.may, may) && one.has_acted == has_acted;
+        match changes.iter_mut().find(is_same) {
             Some(known) => known.queues.push(Arc::clone(&queue.queue)),
             None => changes.push(Change {
                 may,
+                has_acted,
                 queues: vec![Arc::clone(&queue.queue)],
             }),
         }
@@ -130,13 +134,15 @@ fn changes(told: Option<&AccountReport>, report: &AccountReport) -> Vec<Change> 
 }
 
 /// Returns whether the log says that the rule may act in a queue, or why not. `was` is `None` in the first report since the rule was turned on: it is
-/// expected to act then, or to be too new. After an hour it could act, so then the log says once what is still to be learnt.
+/// expected to act then, or to be too new. After an hour it could act, so then the log says once what is still to be learnt, also if the hour ended
+/// while the queue's list could not be read.
 fn is_news(was: Option<Result<(), Off>>, may: Result<(), Off>) -> bool {
     match (was, may) {
         (Some(was), may) if is_alike(was, may) => false,
         (None, Ok(())) => false,
         (None, Err(off)) => !off.is_usual_at_first(),
-        (Some(Err(Off::TooNew(_))), Err(_)) => true,
+        (Some(Err(Off::QueueUnread)), Err(Off::TooNew(_))) => false,
+        (Some(Err(Off::TooNew(_) | Off::QueueUnread)), Err(_)) => true,
         (Some(Err(_)), Err(off)) => !off.is_usual_at_first() && !off.may_pass_by_learning(),
         (Some(_), _) => true,
     }
@@ -215,6 +221,18 @@ mod tests {
                 held_back(Off::FeedNotProven),
                 None,
             ),
+            // The list cannot be read when the hour ends.
+            (
+                Some(held_back(NEW)),
+                held_back(Off::QueueUnread),
+                Some(Err(Off::QueueUnread)),
+            ),
+            (Some(held_back(Off::QueueUnread)), held_back(NEW), None),
+            (
+                Some(held_back(Off::QueueUnread)),
+                held_back(Off::FewStays(30)),
+                Some(Err(Off::FewStays(30))),
+            ),
             // An earlier process has learnt for an hour.
             (
                 None,
@@ -278,5 +296,16 @@ mod tests {
         moved.queues.reverse();
         assert_eq!(lines(&moved), expected);
         assert_eq!(lines(&now), []);
+    }
+
+    #[test]
+    fn only_a_rule_that_did_not_act_before_does_not_act_yet() {
+        let was = report(&[ACTS, held_back(NEW), ACTS]);
+        let changes = changes(Some(&was), &report(&[held_back(Off::FewStays(30)); 3]));
+        let changes = changes.iter().map(|one| (one.has_acted, one.names()));
+        assert!(changes.eq([
+            (true, "queue-0, queue-2".to_owned()),
+            (false, "queue-1".to_owned())
+        ]));
     }
 }
