@@ -19,10 +19,13 @@ const TRUST_LASTS: Duration = Duration::from_secs(3600);
 impl Account {
     /// Takes over an earlier task's knowledge, with its age, before the first request. The poll of a queue is not shown until it is certain which
     /// queue its name means.
-    pub(super) fn take_over(&mut self, known: Known) {
+    pub(super) fn take_over(&mut self, mut known: Known) {
+        known.undate_refuted();
         self.naming.handed = known.queues.into_iter().collect();
         self.naming.failing = known.failing.into_iter().collect();
-        self.naming.swept_before = self.trust_again(&known.agents);
+        self.naming.swept_before = self.trust_again(&known.agents, known.looked);
+        self.roster
+            .looked_at(known.looked.unwrap_or_else(|| self.deps.clock.now()));
         for row in known.agents {
             match known.are_looks {
                 true => self.roster.recall_look(row),
@@ -57,7 +60,7 @@ impl Account {
 
     /// Trusts sweeps again if they were trusted recently. Rows of distrusted sweeps are removed, so rows that are still stored were trusted.
     /// Returns the earliest time of the last whole sweep.
-    fn trust_again(&mut self, swept: &[Sighting]) -> Option<Moment> {
+    fn trust_again(&mut self, swept: &[Sighting], looked: Option<Moment>) -> Option<Moment> {
         let now = self.deps.clock.now();
         let is_recent = |sighting: &Sighting| {
             sighting.by_sweep && now.longest_since(sighting.at) <= TRUST_LASTS
@@ -66,7 +69,7 @@ impl Account {
             return None;
         }
         let pages = (swept.len() as u32).div_ceil(PAGE_SIZE);
-        self.feeds.begin_again(swept, pages, now);
+        self.feeds.begin_again(swept, looked, pages, now);
         self.sweep.trust();
         self.schedule.trusted_before(pages);
         self.set_sweeps_trusted(true);
@@ -95,6 +98,7 @@ impl Account {
             queues: queues.collect(),
             agents: self.roster.known_beside_polls(),
             are_looks: self.roster.has_only_looks(),
+            looked: self.roster.last_look(),
             confirmed: self.roster.confirmed(),
             failing: failing.collect(),
             names_read: self.names_read(),
@@ -145,6 +149,9 @@ impl Account {
         let Some(store) = &self.deps.store else {
             return;
         };
+        if self.roster.seems_to_lag() {
+            return; // In the file, the time of the latest row is when the last row was read.
+        }
         let mut known = self.roster.unpassed(&mut self.kept_up_to);
         known.retain(|sighting| sighting.by_sweep);
         self.kept = Some(now);

@@ -55,6 +55,9 @@ impl Account {
         self.take_failing(news);
         let has_rows = !(news.polls.is_empty() && news.seen.is_empty());
         let confirms = news.unchanged.is_some() || news.confirmed.is_some();
+        if has_rows {
+            self.roster.looked_at(self.deps.clock.now());
+        }
         if forgets || has_rows || confirms {
             (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));
             self.keep_statuses_now_and_then();

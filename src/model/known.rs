@@ -2,7 +2,7 @@
 //!
 //! Everything keeps the time of CallTools' data, so passing it on makes nothing fresher.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -33,6 +33,8 @@ pub struct Known {
     pub agents: Vec<Sighting>,
     /// Whether each of these rows was read at its time. Otherwise a list of changes may have confirmed some of them then.
     pub are_looks: bool,
+    /// When the last of all rows may have been read; `None` if nothing tells. Rows of lists that seem to lag have earlier times.
+    pub looked: Option<Moment>,
     /// What lists confirm beyond these rows, unless a file was in between: it may lack some of them.
     pub confirmed: Confirmed,
     /// The queues, by CallTools' id, whose own polls fail. They may be gone, so that newer rows from other lists do not renew them.
@@ -44,6 +46,28 @@ pub struct Known {
     /// What was learnt about how long agents stay in each status, and how busy the last week was, in its stored form; `None` if it must be read from
     /// the store.
     pub learnt: Option<String>,
+}
+
+impl Known {
+    /// Removes the dates of polled rows that were refuted since: the earlier task believed a row that is as new and has an earlier date. With its
+    /// wrong date, the polled row would be the newest again.
+    pub fn undate_refuted(&mut self) {
+        let believed = self.agents.iter().map(|row| (&row.agent.id, row));
+        let believed: HashMap<_, _> = believed.collect();
+        for (_, poll) in &mut self.queues {
+            for polled in &mut poll.agents {
+                let is_refuted = believed.get(&polled.id).is_some_and(|row| {
+                    row.at.boot >= poll.as_of.boot && row.agent.is_older_than(polled)
+                });
+                if is_refuted {
+                    *polled = Arc::new(Agent {
+                        status_since: None,
+                        ..Agent::clone(polled)
+                    });
+                }
+            }
+        }
+    }
 }
 
 /// What lists confirm about agents whom they do not show.

@@ -108,18 +108,33 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// Begins a chain at `at`: a look at the full list showed these rows then, or an earlier task knew them.
+    /// Begins a chain at `at`: a look at the full list showed these rows then.
     pub fn begin<'a>(&mut self, at: Moment, rows: impl Iterator<Item = &'a Agent>) {
+        let newest = Newest::of(rows.filter_map(|row| row.status_since));
+        // A page of the full list has few new dates, so the third may be minutes old.
+        self.begin_with(at, &newest, newest.sure());
+    }
+
+    /// Begins a chain at `at`: an earlier task has read rows with these dates by `looked`.
+    ///
+    /// Some may be dates of changes since `at`: a row is known only as of an earlier moment than it was read if its list seems to lag. So the third
+    /// newest date only proves that CallTools' clock showed no less at `looked`.
+    pub fn begin_again(&mut self, at: Moment, dates: &Newest, looked: Moment) {
+        let since =
+            SignedDuration::try_from(looked.longest_since(at)).unwrap_or(SignedDuration::MAX);
+        let reach = dates.reach().and_then(|date| date.checked_sub(since).ok());
+        self.begin_with(at, dates, reach);
+    }
+
+    fn begin_with(&mut self, at: Moment, newest: &Newest, reach: Option<Timestamp>) {
         self.reading = None;
         self.proved = false;
-        let newest = Newest::of(rows.filter_map(|row| row.status_since));
         self.chain = Some(Chain {
             base: at,
             as_of: at,
             known: at,
             high: newest.sure(),
-            // A page of the full list has few new dates, so the third may be minutes old.
-            reach: newest.sure(),
+            reach,
             strays: newest.strays(),
         });
     }

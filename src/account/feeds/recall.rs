@@ -3,18 +3,24 @@
 
 use super::{CHANGES_FORGOTTEN, Feeds, Taken, delta::CROSSING};
 use crate::{
-    account::{newest::KEPT, roster::Roster},
+    account::{newest::Newest, roster::Roster},
     clock::Moment,
     model::known::Sighting,
 };
 
 impl Feeds {
     /// Begins the list of changes at what an earlier task knew of the whole account: `known` has the rows of trusted lists, each with the moment as
-    /// of which it is known. `pages` is the length of the full list, as far as known.
+    /// of which it is known. `looked` is when the last of them may have been read, if that is known; `pages` is the length
+    /// of the full list, as far as known.
     ///
-    /// The chain begins at the earliest of these moments, unless some rows are older than any chain may be; it does not confirm these. Changes
-    /// since then are later than the dates of that moment, so a reading has to reach back to these.
-    pub fn begin_again(&mut self, known: &[Sighting], pages: u32, now: Moment) {
+    /// The chain begins at the earliest of these moments, unless some rows are older than any chain may be; it does not confirm these.
+    pub fn begin_again(
+        &mut self,
+        known: &[Sighting],
+        looked: Option<Moment>,
+        pages: u32,
+        now: Moment,
+    ) {
         self.sweep_pages = self.sweep_pages.max(pages);
         let is_new = |at: &Moment| now.longest_since(*at) < CHANGES_FORGOTTEN;
         let looks = || {
@@ -25,12 +31,10 @@ impl Feeds {
         let (Some(begin), Some(newest)) = (begin, looks().max_by_key(|at| at.boot)) else {
             return;
         };
-        let is_dated = |row: &&Sighting| row.agent.status_since.is_some();
-        let rows = known.iter().filter(|row| row.at.boot <= begin.boot);
-        let dated: Vec<_> = rows.filter(is_dated).map(|row| &*row.agent).collect();
+        let dates = Newest::of(known.iter().filter_map(|row| row.agent.status_since));
         // Of fewer dates, all may be wrong ones in the future.
-        if dated.len() >= KEPT {
-            self.delta.begin(begin, dated.into_iter());
+        if dates.sure().is_some() {
+            self.delta.begin_again(begin, &dates, looked.unwrap_or(now));
             self.recalled = Some(newest);
         }
     }

@@ -147,10 +147,11 @@ impl Roster {
     /// Applies a row that another node has told.
     pub fn recall_told(&mut self, row: Sighting, is_look: bool, is_covered: bool) {
         let told = Arc::clone(&row.agent);
-        // The leader has decided which row is the newest.
-        let known = self.newest(&told.id);
-        let is_later = known.is_some_and(|known| row.at.boot >= known.at.boot);
-        if is_later && told.status_since.is_some() {
+        // The leader has decided which row is the newest, and as of when it is known: perhaps as of an earlier moment than another row.
+        if let Some(known) = &mut self.people.meet(&told.id).1.newest {
+            known.at = earlier(known.at, Some(row.at));
+        }
+        if told.status_since.is_some() {
             self.believe(&told);
         }
         let is_newest = match is_look {

@@ -115,6 +115,21 @@ impl Membership {
         }
     }
 
+    /// Replaces the rows of the poll, each by another of the same agent.
+    pub(super) fn change_polled(&mut self, change: impl FnMut(&Arc<Agent>) -> Arc<Agent>) {
+        let poll = Poll {
+            as_of: self.as_of,
+            took: self.took,
+            complete: self.complete,
+            agents: self.polled.iter().map(change).collect(),
+        };
+        let mut members = std::mem::take(&mut self.members);
+        members
+            .iter_mut()
+            .for_each(|member| member.is_outdated = true);
+        *self = Self::new(poll, members);
+    }
+
     /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date, and no much later date.
     /// Then the other's membership does not count.
     pub(super) fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>], people: &People) -> bool {

@@ -91,6 +91,10 @@ pub struct Roster {
     contradicted: HashSet<AgentId>,
     /// The time of the newest row that was recalled with that of a confirmation, perhaps. Until later looks, rows may be older than such times.
     recalled: Option<Moment>,
+    /// When the last row was read, regardless of lags.
+    looked: Option<Moment>,
+    /// Whether the last list seemed to lag.
+    lags: bool,
     /// What rows share memory with that come from an earlier task, or from another node.
     pattern: Pattern,
     differs: Differs,
@@ -115,6 +119,8 @@ impl Roster {
             slipped: Vec::new(),
             contradicted: HashSet::new(),
             recalled: None,
+            looked: None,
+            lags: false,
             pattern: Pattern::default(),
             differs: Differs::default(),
             saw_available: false,
@@ -156,11 +162,20 @@ impl Roster {
             .iter()
             .map(|sighting| (&*sighting.agent, sighting.at));
         let lag = self.weigh(agents);
+        let last = sightings.iter().map(|sighting| sighting.at);
+        if let Some(last) = last.max_by_key(|at| at.boot) {
+            self.looked_at(last);
+        }
         for sighting in sightings {
             let at = earlier(sighting.at, lag);
             self.take_row(Sighting { at, ..sighting }, Source::Look);
         }
         lag
+    }
+
+    /// Records that rows may have been read as late as this.
+    pub fn looked_at(&mut self, at: Moment) {
+        self.looked = Some(self.looked.map_or(at, |known| later(known, at)));
     }
 
     /// Applies a row from an earlier task or process. A list may have confirmed its status since it was read. Returns whether no newer one is known.
@@ -260,6 +275,7 @@ impl Roster {
         };
         let rows = poll.agents.iter().map(|agent| (&**agent, as_of));
         let lag = self.weigh(rows);
+        self.looked_at(as_of);
         let as_of = earlier(as_of, lag);
         self.take(place, Poll { as_of, ..poll }, Source::Look);
         self.forget_strangers(as_of);
@@ -276,6 +292,14 @@ impl Roster {
             known.is_some_and(|known| known.overtakes(poll.as_of, &poll.agents, &self.people));
         for agent in &mut poll.agents {
             self.share_memory(agent);
+            let newest = self.newest(&agent.id);
+            let is_known = |newest: &Sighting| {
+                newest.at.boot >= poll.as_of.boot && !newest.agent.is_older_than(agent)
+            };
+            // An earlier task had both rows. If they have the same moment, it has decided which one is newer.
+            if source == Source::Memory && newest.is_some_and(is_known) {
+                continue;
+            }
             let sighting = Sighting {
                 agent: Arc::clone(agent),
                 at: poll.as_of,
@@ -322,17 +346,6 @@ impl Roster {
     pub fn has_members(&self, place: usize) -> bool {
         let membership = self.queues[place].as_ref();
         membership.is_some_and(|membership| !membership.polled.is_empty())
-    }
-
-    /// Returns a queue's last poll, for a handover.
-    pub fn last_poll(&self, place: usize) -> Option<Poll> {
-        let membership = self.queues[place].as_ref()?;
-        Some(Poll {
-            as_of: membership.as_of,
-            took: membership.took,
-            complete: membership.complete,
-            agents: membership.polled.to_vec(),
-        })
     }
 
     /// Returns the newest row of an agent.

@@ -10,7 +10,10 @@
 //!
 //! Until then the agent's row stays, but is known only as of when it was contradicted: lists do not confirm it by omission.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -61,6 +64,7 @@ impl Roster {
             true => None,
             false => self.weigh_older(older, agents),
         };
+        self.lags = lag.is_some();
         // A copy that lags may show the later date although it was wrong.
         for id in settled.iter().filter(|_| lag.is_none()) {
             self.set_contradicted(id, None);
@@ -266,23 +270,39 @@ impl Roster {
         (dates.len() >= DATES_OF_A_STEP && dates.len() > stay.len()).then_some(step)
     }
 
-    /// Records that CallTools' dates have gone back by this time.
+    /// Records that CallTools' dates have gone back by this time. All known rows get the dates that they have now: with the old ones, they would look
+    /// like the newest to the next task.
     pub fn stepped_back(&mut self, step: SignedDuration) {
-        let stepped = |date: &mut Option<Timestamp>| {
-            *date = date.and_then(|date| date.checked_add(step).ok())
+        let stepped = |date: Option<Timestamp>| date.and_then(|date| date.checked_add(step).ok());
+        // A row of a poll may also be the newest one, and stays the same row in both places.
+        let mut known = HashMap::new();
+        let mut stepped_row = |row: &Arc<Agent>| {
+            let stepped_row = known.entry(Arc::as_ptr(row)).or_insert_with(|| {
+                // The old row must live on: another one in its place would have its address.
+                let now = Agent {
+                    status_since: stepped(row.status_since),
+                    ..Agent::clone(row)
+                };
+                (Arc::clone(row), Arc::new(now))
+            });
+            Arc::clone(&stepped_row.1)
         };
         for person in self.people.values_mut() {
-            stepped(&mut person.latest);
+            person.latest = stepped(person.latest);
+            if let Some(newest) = &mut person.newest {
+                newest.agent = stepped_row(&newest.agent);
+            }
             if let Some(stay) = &mut person.stay {
                 stay.step_back(step.unsigned_abs());
             }
             if let Some(presence) = &mut person.presence {
-                stepped(&mut presence.since);
+                presence.since = stepped(presence.since);
             }
             person.contradicted = None;
         }
         for membership in self.queues.iter_mut().flatten() {
             membership.settle_contradictions();
+            membership.change_polled(&mut stepped_row);
         }
         self.contradicted.clear();
     }

@@ -7,7 +7,7 @@ use crate::{
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
-        known::Sighting,
+        known::{Poll, Sighting},
     },
 };
 
@@ -72,6 +72,33 @@ impl Roster {
     /// lost on the way would look as new as the others.
     pub fn known_beside_polls(&self) -> Vec<Sighting> {
         self.unpassed(&mut Passed::default())
+    }
+
+    /// Returns a queue's last poll, for a handover. It counts as older if some members have another row that is known only as of an earlier moment: the
+    /// polled row must not replace it.
+    pub fn last_poll(&self, place: usize) -> Option<Poll> {
+        let membership = self.queues[place].as_ref()?;
+        let rows = membership.members.iter().zip(&*membership.polled);
+        let beside = rows.filter_map(|(member, polled)| {
+            let newest = self.people.at(member.who)?.newest.as_ref()?;
+            (!Arc::ptr_eq(&newest.agent, polled)).then_some(newest.at)
+        });
+        Some(Poll {
+            as_of: earlier(membership.as_of, beside.min_by_key(|at| at.boot)),
+            took: membership.took,
+            complete: membership.complete,
+            agents: membership.polled.to_vec(),
+        })
+    }
+
+    /// Returns when the last row may have been read.
+    pub fn last_look(&self) -> Option<Moment> {
+        self.looked
+    }
+
+    /// Returns whether the last list seemed to lag. Its rows are known only as of an earlier moment than they were read.
+    pub fn seems_to_lag(&self) -> bool {
+        self.lags
     }
 
     /// Returns whether each row was read at its time, and no list of changes has confirmed it since.

@@ -11,7 +11,10 @@ use serde_json::{Map, Value};
 use super::{strangers::MAX_STRANGERS, *};
 use crate::{
     fixtures::{agent, at},
-    model::{known::Sighting, names::Names},
+    model::{
+        known::{Known, Sighting},
+        names::Names,
+    },
 };
 
 mod older;
@@ -68,14 +71,19 @@ fn departures(roster: &mut Roster) -> Vec<(String, Vec<usize>, Moment)> {
 
 /// Returns the roster of the next task or, if `stored`, of the next process.
 fn successor(roster: &Roster, queues: usize, stored: bool) -> Roster {
+    let poll = |place| Some((place as u64, roster.last_poll(place)?));
+    let mut known = Known {
+        queues: (0..queues).filter_map(poll).collect(),
+        agents: roster.known_beside_polls(),
+        ..Known::default()
+    };
+    known.undate_refuted();
     let mut next = Roster::new(queues);
-    for place in 0..queues {
-        if let Some(poll) = roster.last_poll(place) {
-            next.recall_poll(place, poll);
-        }
-    }
-    for sighting in roster.known_beside_polls() {
+    for sighting in known.agents {
         next.recall(sighting);
+    }
+    for (place, poll) in known.queues {
+        next.recall_poll(place as usize, poll);
     }
     if !stored {
         for (id, presence) in roster.presences() {

@@ -50,7 +50,8 @@ fn lists() -> [List; 4] {
             },
             has: is_sweep,
             instead: Feed::Queues,
-            within: 2 * MINUTE,
+            // Four tries, with waits of up to a minute in between, which differ at random.
+            within: 3 * MINUTE,
         },
         // In one piece. The pages of the list can still be read, and take more requests than the list of changes.
         List {

@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Moment, stored_time::StoredTime},
     model::{
         agent::Agent,
-        known::{Confirmed, Known, Poll, Sighting},
+        known::{Known, Poll, Sighting},
         names::Names,
     },
     sqlite::rows_codec,
@@ -49,15 +49,13 @@ impl Store {
     /// `names` gives the rows their meaning.
     pub fn known(&self, owner: &BudgetOwner, names: &Names) -> Known {
         let read = self.with(|connection| {
+            let agents = sightings(connection, owner, names, self.clock.as_ref())?;
+            let looks = agents.iter().map(|row| row.at);
             Ok(Known {
                 queues: polled(connection, owner, names, self.clock.as_ref())?,
-                agents: sightings(connection, owner, names, self.clock.as_ref())?,
-                presences: Vec::new(),
-                learnt: None,
-                are_looks: false,
-                confirmed: Confirmed::default(),
-                failing: Vec::new(),
-                names_read: None,
+                looked: looks.max_by_key(|at| at.boot),
+                agents,
+                ..Known::default()
             })
         });
         read.unwrap_or_default()

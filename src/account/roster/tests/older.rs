@@ -74,6 +74,32 @@ fn nothing_confirms_a_row_that_a_later_look_contradicts() {
 }
 
 #[test]
+fn a_refuted_date_stays_refuted_in_the_next_task() {
+    let mut roster = Roster::new(1);
+    let rows = vec![since("ann", "Lunch", 100_000), since("bob", "Lunch", 5)];
+    poll(&mut roster, 0, 10, rows);
+    let again = since("ann", "Available", 50);
+    see(&mut roster, 52, vec![again.clone()]);
+    // Only as of the poll: its row may still be the newest.
+    let next = successor(&roster, 1, true);
+    assert_eq!(
+        (status(&next, "ann"), known(&next, "ann")),
+        (Some("Lunch"), 10)
+    );
+    let mut page = crowd(&["b", "c", "d"], "Lunch", 60);
+    page.push(again);
+    see(&mut roster, 91, page);
+    assert_eq!(status(&roster, "ann"), Some("Available"));
+    for stored in [true, false] {
+        let mut next = successor(&roster, 1, stored);
+        let told = (status(&next, "ann"), known(&next, "ann"));
+        assert_eq!(told, (Some("Available"), 91), "stored: {stored}");
+        let joined = next.join(0).unwrap();
+        assert_eq!(available(&joined)[0], ("ann", Some(true), true));
+    }
+}
+
+#[test]
 fn a_copy_that_lags_for_minutes_is_not_believed_however_often_it_is_read() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let mut roster = Roster::new(1);
@@ -105,6 +131,32 @@ fn in_a_quiet_account_the_changes_of_the_last_hour_do_not_show_that_a_copy_does_
         assert_eq!(status(&roster, "ann"), Some("On a Call"));
         assert_eq!(known(&roster, "b"), 1_000, "the whole list lags");
     }
+}
+
+#[test]
+fn dates_that_have_gone_back_do_not_return_with_the_next_task() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let hour = 3_600;
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 10, crowd(&names, "Available", 0));
+    let mut page = crowd(&names, "Available", -hour);
+    roster.stepped_back(roster.step_back(&page).unwrap());
+    let dates = |agents: &[Arc<Agent>]| agents.iter().map(|agent| agent.status_since).collect();
+    let shown: Vec<_> = dates(&roster.join(0).unwrap().agents);
+    assert_eq!(
+        shown,
+        page.iter()
+            .map(|agent| agent.status_since)
+            .collect::<Vec<_>>()
+    );
+    let mut next = successor(&roster, 1, true);
+    page[0] = since("a", "On a Call", 12 - hour);
+    see(&mut next, 20, page);
+    assert_eq!(
+        (status(&next, "a"), known(&next, "a")),
+        (Some("On a Call"), 20)
+    );
+    assert_eq!(next.join(0).unwrap().as_of, at(20));
 }
 
 #[test]

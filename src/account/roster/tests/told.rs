@@ -259,3 +259,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_of_a_list_that_lags_is_the_newest_on_all_nodes_and_in_the_next_task() {
+    let mut pair = Pair::new(2);
+    pair.poll(0, 20, vec![since("ann", "Lunch", 18)]);
+    pair.poll(1, 30, vec![since("bob", "Available", 0)]);
+    // It shows an earlier status of one agent, so it is no younger than the look at the other one.
+    let lagging = [since("ann", "Available", 5), since("bob", "Available", 28)];
+    see(&mut pair.leader, 40, lagging.to_vec());
+    let bob = AgentId("bob".into());
+    pair.leader.confirm_gone(at(25), std::slice::from_ref(&bob));
+    pair.tell();
+    let next = successor(&pair.leader, 2, false);
+    for (who, roster) in [
+        ("leader", pair.leader),
+        ("other", pair.other),
+        ("next", next),
+    ] {
+        let available = roster.newest(&bob).unwrap().agent.available;
+        assert_eq!(available, Some(false), "{who}");
+        assert_eq!(Pair::known(&roster, &bob), (None, at(25)), "{who}");
+    }
+}
