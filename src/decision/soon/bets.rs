@@ -26,7 +26,7 @@ const NONE: u64 = 0;
 const SEVERAL: u64 = u64::MAX;
 
 /// Stands for an agent where a comparison of texts takes too long. Another agent may have the same key, in one of millions of accounts with a dozen
-/// bets; then the rule is a little more careful.
+/// bets; then the rule is a little more careful. The default is the key of nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AgentKey(u32);
 
@@ -37,7 +37,8 @@ pub struct Places(u64);
 impl Places {
     /// Returns those of the agents with these keys.
     pub fn of(keys: &[AgentKey]) -> Self {
-        let bits = keys.iter().map(|key| 1 << key.place());
+        let agents = keys.iter().filter(|key| **key != AgentKey::default());
+        let bits = agents.map(|key| 1 << key.place());
         Self(bits.fold(0, |all, one: u64| all | one))
     }
 }
@@ -47,7 +48,7 @@ impl AgentKey {
     pub fn of(agent: &AgentId) -> Self {
         let mut hasher = DefaultHasher::new();
         agent.hash(&mut hasher);
-        Self(hasher.finish() as u32)
+        Self((hasher.finish() as u32).max(1))
     }
 
     fn place(self) -> usize {
@@ -122,10 +123,11 @@ impl Bets {
 
     /// Returns how many of the agents with these keys, who have these places, calls of other queues than this one count on; `None` if only the bets
     /// themselves tell.
-    fn shown_elsewhere(
+    #[inline]
+    fn shown_elsewhere<const N: usize>(
         &self,
         mut places: Places,
-        keys: &[AgentKey],
+        keys: &[AgentKey; N],
         queue: u32,
         now: Moment,
     ) -> Option<usize> {
@@ -143,7 +145,11 @@ impl Bets {
                 shown if shown as u32 == queue => {}
                 shown => {
                     let key = AgentKey((shown >> 32) as u32);
-                    elsewhere += keys.iter().filter(|one| **one == key).count();
+                    // All of a fixed number, without a branch for each.
+                    elsewhere += keys
+                        .iter()
+                        .map(|one| usize::from(*one == key))
+                        .sum::<usize>();
                 }
             }
         }
@@ -216,10 +222,10 @@ impl QueueBets {
 
     /// Returns how many of the agents with these keys, who have these places, calls of other queues count on.
     #[inline]
-    pub fn elsewhere<'k>(
+    pub fn elsewhere<'k, const N: usize>(
         &self,
         places: Places,
-        keys: impl FnOnce() -> &'k [AgentKey],
+        keys: impl FnOnce() -> &'k [AgentKey; N],
         now: Moment,
     ) -> usize {
         let shared = Places(self.account.occupied.load(Ordering::Acquire) & places.0);

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     bets::{AgentKey, Places, QueueBets},
-    nanos::{NANOS_PER_SECOND, nanos},
+    nanos::{NANOS_PER_MS, NANOS_PER_SECOND, nanos},
     rule::{Held, Prediction, Seats, Terms, likely},
 };
 use crate::{
@@ -41,7 +41,7 @@ const BETS: usize = 5;
 const NAMED: usize = 3;
 
 /// Stand for no end, for a step that does not come, and for a time that is not known.
-const NO_END: u64 = u64::MAX;
+const NO_END: u32 = u32::MAX;
 const NO_STEP: u8 = u8::MAX;
 const NO_TIME: u16 = u16::MAX;
 
@@ -54,33 +54,41 @@ pub struct Expected {
     pub free_by_ms: Option<i64>,
 }
 
-/// See the [module](self). It is a part of the snapshot, so that most decisions that reject read nothing else.
+/// See the [module](self). It is a part of the snapshot, with all that a decision reads as long as no call counts on an agent: what is elsewhere in
+/// memory takes longer to read than all the rest.
 #[derive(Clone, Debug)]
 pub struct Outlook {
-    /// Whether the rule accepts at some time. Calls that count on agents only make that less likely.
-    opens: bool,
+    /// In nanoseconds.
+    begin_boot: u64,
+    begin_wall: u64,
+    /// How many milliseconds after that every status that it counts on is young enough; [`NO_END`] if as long as the snapshot is.
+    lasts_ms: u32,
+    /// See [`Prediction`].
+    within_ms: u32,
+    needed: f64,
+    alone: Steps,
     /// Where the bets show calls that count on one of the likeliest members.
     places: Places,
     table: Arc<Table>,
 }
 
-/// What the rest of the decisions read, in this order. It is small, because an account may have hundreds of queues, and it keeps no row of an agent
-/// alive: answers are kept for longer than snapshots. Times are in nanoseconds unless they say otherwise.
+/// What the rule says as time passes, if so many calls already count on an agent.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    /// The first step that accepts, or [`NO_STEP`]. More calls only make that later.
+    opens: u8,
+    /// In percent, rounded down.
+    likely: [u8; STEPS],
+}
+
+/// What other decisions read. It is small, because an account may have hundreds of queues, and it keeps no row of an agent alive: answers are kept for
+/// longer than snapshots.
 #[derive(Clone, Debug)]
-#[repr(C)]
 struct Table {
-    begin_boot: u64,
-    begin_wall: u64,
-    /// How long after that every status that it counts on is young enough; [`NO_END`] if as long as the snapshot is.
-    lasts: u64,
-    /// A prediction of 0.
-    prediction: Prediction,
-    /// The first step that accepts, by how many calls already count on an agent, or [`NO_STEP`].
-    opens: [u8; BETS],
+    /// By how many calls already count on an agent, from one on.
+    beside: [Steps; BETS - 1],
     /// The number of members below.
     named: u8,
-    /// In percent, rounded down; by how many calls already count on an agent, and by steps.
-    likely: [[u8; STEPS]; BETS],
     /// The keys of the likeliest members, in this order: decisions compare only these.
     keys: [AgentKey; Outlook::MAX_EXPECTED],
     /// Their places in the snapshot.
@@ -117,25 +125,27 @@ impl Outlook {
             }
         }
         let accepts = |percent: &u8| Prediction::from_percent(*percent, terms).accepts();
-        let table = Table {
+        let [alone, beside @ ..] = likely_by.map(|likely| {
+            let opens = likely.iter().position(accepts);
+            let opens = opens.map_or(NO_STEP, |step| step as u8);
+            Steps { opens, likely }
+        });
+        let none = Prediction::from_percent(0, terms);
+        Self {
             begin_boot: nanos(begin.boot),
             begin_wall: nanos(begin.wall),
-            lasts: NO_END,
-            prediction: Prediction::from_percent(0, terms),
-            opens: likely_by.map(|steps| {
-                let opens = steps.iter().position(accepts);
-                opens.map_or(NO_STEP, |step| step as u8)
-            }),
-            named: 0,
-            likely: likely_by,
-            keys: Default::default(),
-            members: Default::default(),
-            free_by: Default::default(),
-        };
-        Self {
-            opens: table.opens_at(0).is_some(),
+            lasts_ms: NO_END,
+            within_ms: none.within_ms,
+            needed: none.needed,
+            alone,
             places: Places::default(),
-            table: Arc::new(table),
+            table: Arc::new(Table {
+                beside,
+                named: 0,
+                keys: Default::default(),
+                members: Default::default(),
+                free_by: Default::default(),
+            }),
         }
     }
 
@@ -148,16 +158,27 @@ impl Outlook {
 
     /// Ends it at this moment.
     pub fn ending(mut self, end: Option<Moment>) -> Self {
-        let table = Arc::make_mut(&mut self.table);
-        table.lasts = end.map_or(NO_END, |end| nanos(end.shortest_since(table.begin())));
-        self.opens = table.opens_at(0).is_some();
+        if let Some(end) = end {
+            let lasts = end.shortest_since(self.begin());
+            self.lasts_ms = u32::try_from(lasts.as_millis()).unwrap_or(NO_END);
+            if self.alone.opens().is_none_or(|opens| opens > lasts) {
+                self.alone.opens = NO_STEP;
+            }
+        }
         self
     }
 
     /// Returns the moment after which it does not apply, if that may be earlier than the end of the snapshot.
     pub fn end(&self) -> Option<Moment> {
-        let lasts = Some(self.table.lasts).filter(|lasts| *lasts != NO_END);
-        lasts.map(|lasts| self.table.begin().later(Duration::from_nanos(lasts)))
+        let lasts = Some(self.lasts_ms).filter(|lasts| *lasts != NO_END);
+        lasts.map(|lasts| self.begin().later(Duration::from_millis(lasts.into())))
+    }
+
+    fn begin(&self) -> Moment {
+        Moment {
+            boot: Duration::from_nanos(self.begin_boot),
+            wall: Duration::from_nanos(self.begin_wall),
+        }
     }
 
     /// Adds the likeliest of these members, in this order: their places among the `agents` of the snapshot, and the boot time by which each is as
@@ -167,8 +188,8 @@ impl Outlook {
         agents: &[Arc<Agent>],
         likeliest: impl IntoIterator<Item = (usize, Option<Duration>)>,
     ) -> Self {
+        let begin = self.begin().boot;
         let table = Arc::make_mut(&mut self.table);
-        let begin = table.begin().boot;
         let hundredths = |ahead: Duration| (ahead.as_millis() / 10).min(u128::from(NO_TIME)) as u16;
         let likeliest = likeliest.into_iter().take(Self::MAX_EXPECTED);
         for (place, (member, free_by)) in likeliest.enumerate() {
@@ -182,7 +203,7 @@ impl Outlook {
             table.free_by[place] = ahead.unwrap_or(NO_TIME);
             table.named = place as u8 + 1;
         }
-        self.places = Places::of(table.keys());
+        self.places = Places::of(&table.keys);
         self
     }
 
@@ -200,7 +221,7 @@ impl Outlook {
             others -= usize::from(is_left_out);
             !is_left_out
         };
-        let all = self.table.expected(agents);
+        let all = self.all_expected(agents);
         let left: Vec<_> = all.filter(|one| is_left(one)).collect();
         // Calls that name no agent take the likeliest.
         left.into_iter().skip(others).take(NAMED).collect()
@@ -214,7 +235,7 @@ impl Outlook {
         now: Moment,
     ) -> Option<AgentId> {
         let is_taken = |id: &AgentId| held.counted_on.is_some_and(|bets| bets.is_taken(id, now));
-        let mut ids = self.table.expected(agents).map(|one| one.agent.id.clone());
+        let mut ids = self.all_expected(agents).map(|one| one.agent.id.clone());
         ids.find(|id| !is_taken(id))
     }
 
@@ -224,66 +245,75 @@ impl Outlook {
     /// not named counts little: at least seven others are likelier.
     #[inline]
     pub fn look(&self, seats: Seats<'_>, now: Moment) -> Verdict {
-        let own = self.opens.then(|| seats.bets_at_threshold());
-        let Some(own) = own.flatten() else {
+        // Calls that count on agents only make it less likely that the rule accepts.
+        let opens = self.alone.opens != NO_STEP;
+        let Some(own) = opens.then(|| seats.bets_at_threshold()).flatten() else {
             return Verdict::Reject(None);
         };
         let elsewhere =
-            |counted_on: &QueueBets| counted_on.elsewhere(self.places, || self.table.keys(), now);
+            |counted_on: &QueueBets| counted_on.elsewhere(self.places, || &self.table.keys, now);
         let bets = own + seats.held.counted_on.map_or(0, elsewhere);
-        self.table.look(bets, now)
-    }
-}
-
-impl Table {
-    fn begin(&self) -> Moment {
-        Moment {
-            boot: Duration::from_nanos(self.begin_boot),
-            wall: Duration::from_nanos(self.begin_wall),
+        let steps = match bets.checked_sub(1) {
+            None => Some(&self.alone),
+            Some(more) => self.table.beside.get(more),
+        };
+        match steps {
+            Some(steps) => self.look_at(steps, bets as u8, now),
+            None => Verdict::Reject(None),
         }
     }
 
-    fn keys(&self) -> &[AgentKey] {
-        &self.keys[..usize::from(self.named)]
-    }
-
-    fn expected(&self, agents: &[Arc<Agent>]) -> impl Iterator<Item = Expected> {
-        let begin_ms = self.begin().wall.as_millis() as i64;
-        let expected = move |place: usize| {
-            let ahead = Some(self.free_by[place]).filter(|ahead| *ahead != NO_TIME);
-            Some(Expected {
-                agent: Arc::clone(agents.get(usize::from(self.members[place]))?),
-                free_by_ms: ahead.map(|ahead| begin_ms + 10 * i64::from(ahead)),
-            })
-        };
-        (0..usize::from(self.named)).filter_map(expected)
-    }
-
-    /// Returns when the rule begins to accept if so many calls count on an agent, unless its end comes first.
-    fn opens_at(&self, bets: usize) -> Option<Moment> {
-        let step = *self.opens.get(bets)?;
-        // There is no such step if it is `NO_STEP`.
-        let start = *STARTS.get(usize::from(step))?;
-        let opens = Duration::from_secs(start.into());
-        (nanos(opens) <= self.lasts).then(|| self.begin().later(opens))
-    }
-
-    fn look(&self, bets: usize, now: Moment) -> Verdict {
+    #[inline]
+    fn look_at(&self, steps: &Steps, bets: u8, now: Moment) -> Verdict {
         let (boot, wall) = (nanos(now.boot), nanos(now.wall));
         let passed = boot.saturating_sub(self.begin_boot);
         let longest = passed.max(wall.saturating_sub(self.begin_wall));
-        if bets >= BETS || longest > self.lasts {
+        let has_ended = longest > u64::from(self.lasts_ms) * NANOS_PER_MS;
+        if has_ended && self.lasts_ms != NO_END {
             return Verdict::Reject(None);
         }
         let second = (passed / NANOS_PER_SECOND).min(SECONDS as u64 - 1);
-        let step = usize::from(STEP_AT[second as usize]);
-        if step < usize::from(self.opens[bets]) {
-            return Verdict::Reject(self.opens_at(bets));
+        let step = STEP_AT[second as usize];
+        if step < steps.opens {
+            return Verdict::Reject(self.opens_at(steps));
         }
         Verdict::Accept(Prediction {
-            percent: self.likely[bets][step],
-            taken: bets as u8,
-            ..self.prediction
+            needed: self.needed,
+            within_ms: self.within_ms,
+            percent: steps.likely[usize::from(step)],
+            taken: bets,
         })
+    }
+
+    /// Returns when the rule begins to accept, unless its end comes first.
+    fn opens_at(&self, steps: &Steps) -> Option<Moment> {
+        let lasts = Duration::from_millis(self.lasts_ms.into());
+        let opens = steps
+            .opens()
+            .filter(|opens| self.lasts_ms == NO_END || *opens <= lasts);
+        opens.map(|opens| self.begin().later(opens))
+    }
+
+    /// Returns the likeliest members.
+    fn all_expected(&self, agents: &[Arc<Agent>]) -> impl Iterator<Item = Expected> {
+        let begin_ms = self.begin().wall.as_millis() as i64;
+        let table = &self.table;
+        let expected = move |place: usize| {
+            let ahead = Some(table.free_by[place]).filter(|ahead| *ahead != NO_TIME);
+            Some(Expected {
+                agent: Arc::clone(agents.get(usize::from(table.members[place]))?),
+                free_by_ms: ahead.map(|ahead| begin_ms + 10 * i64::from(ahead)),
+            })
+        };
+        (0..usize::from(table.named)).filter_map(expected)
+    }
+}
+
+impl Steps {
+    /// Returns how long after the beginning the rule begins to accept, if it does.
+    fn opens(&self) -> Option<Duration> {
+        // There is no such step if it is `NO_STEP`.
+        let start = STARTS.get(usize::from(self.opens))?;
+        Some(Duration::from_secs((*start).into()))
     }
 }

@@ -12,7 +12,10 @@ use crate::{
         board::{QueueKey, QueueState},
         choose, decide_with,
         reservations::{Holds, Reservation, Reservations, Reserved},
-        soon::bets::{AgentKey, Places, QueueBets},
+        soon::{
+            bets::{AgentKey, Places, QueueBets},
+            outlook::Outlook,
+        },
     },
     fixtures,
     model::agent::AgentId,
@@ -280,7 +283,7 @@ proptest! {
     #[test]
     fn decisions_see_every_bet_of_other_queues_and_no_other(
         steps in prop::collection::vec((0..3_usize, prop::collection::vec((0..150_u32, 1..40_u64), 0..40)), 1..8),
-        asked in prop::collection::vec(0..150_u32, 0..8),
+        asked in prop::collection::vec(0..150_u32, 0..=Outlook::MAX_EXPECTED),
         at in 0..50_u64,
     ) {
         let account = Arc::default();
@@ -294,7 +297,10 @@ proptest! {
         }
         let now = moment(at as f64);
         let asked: Vec<_> = asked.iter().map(|agent| id(&agent.to_string())).collect();
-        let keys: Vec<_> = asked.iter().map(AgentKey::of).collect();
+        let mut keys = [AgentKey::default(); Outlook::MAX_EXPECTED];
+        for (key, agent) in keys.iter_mut().zip(&asked) {
+            *key = AgentKey::of(agent);
+        }
         for (queue, bets) in queues.iter().enumerate() {
             let others = (0..3).filter(|other| *other != queue);
             let others: Vec<_> = others.flat_map(|other| &made[other]).collect();
