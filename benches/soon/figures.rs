@@ -1,5 +1,7 @@
 //! What happened to calls.
 
+use std::array;
+
 use openseat::decision::soon::week::Tenths;
 
 /// What happened to the calls under one rule.
@@ -53,6 +55,13 @@ impl Outcome {
     }
 }
 
+/// What a reference knows at zero seats beside what openseat does.
+pub const REFERENCES: [&str; 3] = [
+    "true lengths",
+    "true lengths, current statuses",
+    "the future",
+];
+
 /// The result.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -61,6 +70,8 @@ pub struct Figures {
     pub today: Outcome,
     /// With `soon`, at a cost of 1 and of 2.
     pub soon: [Outcome; 2],
+    /// With more knowledge at zero seats than `soon` has, in the order of [`REFERENCES`], at both costs.
+    pub references: [[Outcome; 2]; REFERENCES.len()],
     pub tenths: Tenths,
     /// The most requests in any sliding hour.
     pub worst_hour: usize,
@@ -74,7 +85,12 @@ impl Figures {
 
     /// The loss with `soon`, relative to the loss without it.
     pub fn relative_loss(&self, cost: u32) -> f64 {
-        self.loss(cost) / self.today.loss(cost).max(1.0)
+        self.relative(&self.soon, cost)
+    }
+
+    /// The loss of any rule, relative to the loss without `soon`.
+    pub fn relative(&self, rule: &[Outcome; 2], cost: u32) -> f64 {
+        rule[cost as usize - 1].loss(cost) / self.today.loss(cost).max(1.0)
     }
 
     pub fn plus(mut self, other: Self) -> Self {
@@ -89,11 +105,16 @@ impl Figures {
         Self {
             calls: self.calls + other.calls,
             today: self.today.plus(other.today),
-            soon: [0, 1].map(|cost| self.soon[cost].plus(other.soon[cost])),
+            soon: sums(self.soon, other.soon),
+            references: array::from_fn(|one| sums(self.references[one], other.references[one])),
             worst_hour: self.worst_hour.max(other.worst_hour),
             ..self
         }
     }
+}
+
+fn sums(some: [Outcome; 2], others: [Outcome; 2]) -> [Outcome; 2] {
+    array::from_fn(|cost| some[cost].plus(others[cost]))
 }
 
 /// The results with several seeds: worlds of the same kind.

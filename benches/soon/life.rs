@@ -7,12 +7,15 @@ use std::{cell::RefCell, f64::consts::TAU, rc::Rc, time::Duration};
 
 use openseat::{
     account::Health,
-    clock::Clock,
+    clock::{Clock, Moment},
     config::Soon,
     decision::{
-        Decision, DecisionInput, Reason, decide_with,
+        Decision, DecisionInput, Reason,
+        board::QueueState,
+        decide_with,
         reservations::{DEFAULT_TTL, Reserved},
-        soon::rule::{Held, Prediction, Terms},
+        snapshot::Snapshot,
+        soon::rule::{Held, Prediction, Seats, Terms},
     },
     simulator::{Ordering, WorldSettings},
 };
@@ -22,7 +25,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::figures::{Figures, Outcome};
+use super::{
+    figures::{Figures, Outcome},
+    reference::{Doing, Reference},
+    world::World,
+};
 use setup::{POLICY, Setup, in_virtual_time};
 
 /// How long a caller lets it ring before hanging up.
@@ -30,93 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a waiting call checks for a free agent.
 const STEP: Duration = Duration::from_millis(500);
-
-/// How agents behave. Wrap-ups take 45 s on average.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum World {
-    /// Wrap-ups have similar lengths: the standard deviation is half the mean.
-    Alike,
-    /// The standard deviation is a quarter of the mean.
-    Regular,
-    /// All wrap-ups have the same length.
-    Exact,
-    /// Wrap-ups have no memory: their lengths are distributed exponentially.
-    Random,
-    /// Agents have no wrap-ups.
-    NoWrapUp,
-    /// As `Alike`, but agents end half of the wrap-ups by hand, the mean lengths of calls and wrap-ups drift over hours, and calls that no router
-    /// sent take agents.
-    Hard,
-    /// As `Regular`, but CallTools does not order lists. In a large account, statuses then come from the lists of available agents, and openseat rarely
-    /// sees who is in wrap-up.
-    Unordered,
-    /// As `Alike`, but agents take only the accepted calls.
-    Closed,
-    /// As `Regular`, but agents take only the accepted calls.
-    ClosedRegular,
-}
-
-impl World {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Alike => "wrap-ups alike",
-            Self::Regular => "wrap-ups regular",
-            Self::Exact => "wrap-ups exact",
-            Self::Random => "wrap-ups random",
-            Self::NoWrapUp => "no wrap-ups",
-            Self::Hard => "hard",
-            Self::Unordered => "no order",
-            Self::Closed => "closed",
-            Self::ClosedRegular => "closed, wrap-ups regular",
-        }
-    }
-
-    /// Whether agents take only the accepted calls.
-    pub fn is_closed(self) -> bool {
-        matches!(self, Self::Closed | Self::ClosedRegular)
-    }
-
-    fn people(self, setting: Setting, seed: u64) -> WorldSettings {
-        let alike = WorldSettings {
-            seed,
-            queues: setting.queues,
-            agents: setting.agents,
-            wrap_up_parts: 4,
-            ..WorldSettings::study()
-        };
-        let regular = WorldSettings {
-            wrap_up_parts: 16,
-            ..alike.clone()
-        };
-        let closed = |open| WorldSettings {
-            // Longer than the benchmark, so that no call comes by itself.
-            mean_idle: Duration::from_secs(100 * 86_400),
-            ..open
-        };
-        match self {
-            Self::Alike => alike,
-            Self::Regular | Self::Unordered => regular,
-            Self::Exact => WorldSettings {
-                wrap_up_parts: 0,
-                ..alike
-            },
-            Self::Random => WorldSettings {
-                wrap_up_parts: 1,
-                ..alike
-            },
-            Self::NoWrapUp => WorldSettings {
-                mean_wrap_up: Duration::from_millis(1),
-                ..alike
-            },
-            Self::Hard => WorldSettings {
-                wrap_ups_by_hand: 50,
-                ..alike
-            },
-            Self::Closed => closed(alike),
-            Self::ClosedRegular => closed(regular),
-        }
-    }
-}
 
 /// In the hard world the lengths of calls and wrap-ups drift between this many times the usual length and one over it, once per period.
 const DRIFT: f64 = 1.4;
@@ -136,6 +56,14 @@ pub struct Setting {
     /// The lead that the rule assumes.
     pub assumed: Duration,
     pub world: World,
+    /// Whether rules that know more decide, too.
+    pub references: bool,
+}
+
+impl Setting {
+    fn people(self, seed: u64) -> WorldSettings {
+        self.world.people((self.queues, self.agents), seed)
+    }
 }
 
 /// Simulates `warm_up`, then counts calls for `measured`.
@@ -151,7 +79,14 @@ pub fn live(setting: Setting, seed: u64, warm_up: Duration, measured: Duration) 
     }
     let today = live(Drives::Today);
     let [one, two] = [1, 2].map(|cost| live(Drives::Soon { cost }));
+    let mut references = two.references;
+    if setting.references {
+        for (which, reference) in references.iter_mut().enumerate().take(2) {
+            *reference = [1, 2].map(|cost| live(Drives::Reference { cost, which }).today);
+        }
+    }
     Figures {
+        references,
         today: today.today,
         soon: [one.soon[0], two.soon[1]],
         worst_hour: today.worst_hour.max(one.worst_hour).max(two.worst_hour),
@@ -168,6 +103,11 @@ enum Drives {
     Soon {
         cost: u8,
     },
+    /// The first or the second of the references. The first decides only where the rule applies, as `soon` does.
+    Reference {
+        cost: u8,
+        which: usize,
+    },
 }
 
 struct Life {
@@ -175,11 +115,19 @@ struct Life {
     setting: Setting,
     drives: Drives,
     health: watch::Receiver<Health>,
+    reference: Option<Reference>,
+    /// How many accepted calls of each queue have not ended yet.
+    under_way: RefCell<Vec<usize>>,
 }
 
 impl Life {
     fn begin(setting: Setting, seed: u64, drives: Drives) -> Rc<Self> {
-        let setup = Setup::new(setting.world.people(setting, seed));
+        let people = setting.people(seed);
+        let reference = setting
+            .references
+            .then(|| Reference::new(&people, PATIENCE));
+        let setup = Setup::new(people);
+        let under_way = RefCell::new(vec![0; setup.queues.len()]);
         if setting.world == World::Unordered {
             setup
                 .simulator
@@ -191,7 +139,7 @@ impl Life {
             _ => 1.0,
         };
         let soon = Soon {
-            is_on: drives != Drives::Today,
+            is_on: matches!(drives, Drives::Nothing | Drives::Soon { .. }),
             terms: Terms::new(setting.assumed, PATIENCE, cost).expect("a cost of 1 or 2 is fine"),
         };
         let (health_sender, health) = watch::channel(Health::default());
@@ -202,6 +150,8 @@ impl Life {
             setting,
             drives,
             health,
+            reference,
+            under_way,
         });
         if setting.world == World::Hard {
             tokio::task::spawn_local(Rc::clone(&life).drift());
@@ -212,7 +162,7 @@ impl Life {
 
     /// Changes the mean lengths of calls and wrap-ups over time.
     async fn drift(self: Rc<Self>) {
-        let usual = self.setting.world.people(self.setting, 0);
+        let usual = self.setting.people(0);
         let start = Instant::now();
         loop {
             sleep(Duration::from_secs(60)).await;
@@ -284,7 +234,7 @@ impl Life {
     async fn call(&self, place: usize, call_id: &str) -> Figures {
         match self.drives {
             Drives::Nothing => self.call_that_changes_nothing(place).await,
-            Drives::Today | Drives::Soon { .. } => self.call_that_is_sent(place, call_id).await,
+            _ => self.call_that_is_sent(place, call_id).await,
         }
     }
 
@@ -301,11 +251,23 @@ impl Life {
         // Only the decision without `soon` is counted: calls do not change this world, so none may count as on its way.
         self.count(place, &today);
         let likely = soon.prediction.map_or(0.0, Prediction::likely);
+        let known = self.reference.as_ref().zip(snapshot);
+        let known = known.filter(|_| today.reason == Reason::BelowThreshold);
+        let known = known.map(|(reference, known)| self.likely(reference, place, (known, 0), now));
         let meets = self.meets(|| self.is_anybody_free(place)).await;
         let mut figures = Figures {
             calls: 1,
             ..Figures::default()
         };
+        let [by_rows, by_statuses] = known.unwrap_or_default();
+        let by_future = f64::from(u8::from(known.is_some() && meets));
+        let likely_by = [by_rows, by_statuses, by_future];
+        for (outcomes, likely) in figures.references.iter_mut().zip(likely_by) {
+            for (outcome, needed) in outcomes.iter_mut().zip([1.0 / 2.0, 2.0 / 3.0]) {
+                let accepts = today.accept || likely > needed;
+                outcome.take(accepts, (accepts && !today.accept).then_some(likely), meets);
+            }
+        }
         figures.today.take(today.accept, None, meets);
         let accepts = [soon.accept, today.accept || likely > 2.0 / 3.0];
         for (outcome, accepts) in figures.soon.iter_mut().zip(accepts) {
@@ -315,18 +277,75 @@ impl Life {
         figures
     }
 
+    /// How likely a call meets an agent, by what openseat knows of statuses and calls, and by what is true now.
+    fn likely(
+        &self,
+        reference: &Reference,
+        place: usize,
+        (known, held): (&Snapshot, u32),
+        now: Moment,
+    ) -> [f64; 2] {
+        let as_of = known.as_of.timestamp();
+        let rows = known.agents.iter().filter(|agent| agent.queue_logged_in);
+        let rows = rows.filter_map(|agent| {
+            let lasted = as_of.duration_since(agent.status_since?);
+            let lasted = Duration::try_from(lasted).unwrap_or_default();
+            Some(Doing::new(agent.status.as_deref()?, lasted))
+        });
+        let (lead, age) = (self.setting.lead, now.longest_since(known.as_of));
+        let by_rows = reference.likely(rows, lead + age, held as usize);
+        let taken = self.under_way.borrow()[place];
+        let queue = self.setup.queues[place].id;
+        let by_statuses = self.setup.simulator.world(|world| {
+            let statuses = world.statuses_in(queue);
+            let doing = statuses.map(|(status, lasted)| Doing::new(status, lasted));
+            reference.likely(doing, lead, taken)
+        });
+        [by_rows, by_statuses]
+    }
+
+    /// Decides as the rule does that drives the world.
+    fn decide(&self, place: usize, state: &QueueState, held: Held<'_>, now: Moment) -> Decision {
+        let today = decide_with(state, &POLICY, held, now);
+        let is_at_zero = matches!(today.reason, Reason::BelowThreshold | Reason::Reserved);
+        let Drives::Reference { cost, which } = self.drives else {
+            return today;
+        };
+        let known = self.reference.as_ref().zip(state.snapshot.as_deref());
+        let known = known.filter(|(_, known)| is_at_zero && (which > 0 || applies(known, held)));
+        let likely = known
+            .map(|(reference, known)| self.likely(reference, place, (known, held.all), now)[which]);
+        let likely = likely.unwrap_or_default();
+        let needed = f64::from(cost) / f64::from(1 + cost);
+        if likely <= needed {
+            return today;
+        }
+        Decision {
+            accept: true,
+            capacity: 1,
+            reason: Reason::Soon,
+            prediction: Prediction::from_figures(((100.0 * likely) as u8, needed)),
+            ..today
+        }
+    }
+
     /// A call that holds a seat and takes an agent, if the rule accepts it.
     async fn call_that_is_sent(&self, place: usize, call_id: &str) -> Figures {
         let queue = &self.setup.queues[place];
         let state = self.setup.board.get(&queue.key).expect("on the board");
         let now = self.setup.clock.now();
         let holds = self.setup.reservations.queue(&queue.key);
-        let decide = |held: Held<'_>| decide_with(&state, &POLICY, held, now);
+        let decide = |held: Held<'_>| self.decide(place, &state, held, now);
         let reserved = holds.reserve(call_id, DEFAULT_TTL, now, decide);
         let decision = *reserved.decision().expect("no two calls share an id");
         self.count(place, &decision);
         let meets = match &reserved {
-            Reserved::Made(..) => self.meets(|| self.offer(place)).await,
+            Reserved::Made(..) => {
+                self.under_way.borrow_mut()[place] += 1;
+                let meets = self.meets(|| self.offer(place)).await;
+                self.under_way.borrow_mut()[place] -= 1;
+                meets
+            }
             _ => self.meets(|| self.is_anybody_free(place)).await,
         };
         let mut outcome = Outcome::default();
@@ -363,6 +382,16 @@ impl Life {
             sleep(STEP).await;
         }
     }
+}
+
+/// Whether no more agents are missing than calls under way that count on one.
+fn applies(known: &Snapshot, held: Held<'_>) -> bool {
+    let seats = known.measured.as_ref().map(|measured| Seats {
+        count: measured.count.get(),
+        threshold: 0.0,
+        held,
+    });
+    seats.is_ok_and(|seats| seats.bets_at_threshold().is_some())
 }
 
 /// The time until the next of several independent events.

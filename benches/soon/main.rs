@@ -2,7 +2,8 @@
 //! compared with those made without `soon` on the same data, from the same requests, for the same calls.
 //!
 //! `cargo bench --bench soon` prints two tables; `-- 20x60` prints the rows of one size, `-- --seeds 4` adds up more worlds, and `-- --wrong-leads`
-//! prints only the second table: what a wrong lead costs. Losses above their aim are marked as missed; `-- --check` then also exits with 1.
+//! prints only the second table: what a wrong lead costs. `-- --reference` prints instead what rules gain that know more: the true lengths of
+//! wrap-ups, then also what each agent does now, then the future. Losses above their aim are marked as missed; `-- --check` then also exits with 1.
 //! `-- --test` simulates some minutes of the smallest account, to show that the benchmark works.
 //!
 //! An accepted call arrives after the lead time and waits as long as its caller's patience. It is lost if no agent of the queue is free in that
@@ -16,14 +17,17 @@
 
 mod figures;
 mod life;
+mod reference;
+mod world;
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use openseat::decision::soon::week::Tenths;
 
-use figures::{Outcome, Runs};
-use life::{Setting, World};
+use figures::{Outcome, REFERENCES, Runs};
+use life::Setting;
+use world::World;
 
 /// Queues, agents, and calls per hour.
 type Size = (usize, usize, u32);
@@ -82,6 +86,9 @@ struct Options {
     /// Run only the table of wrong leads
     #[arg(long)]
     wrong_leads: bool,
+    /// Print instead what rules gain that know more
+    #[arg(long)]
+    reference: bool,
     /// Exit with 1 if a loss is above its aim
     #[arg(long)]
     check: bool,
@@ -119,6 +126,10 @@ fn main() -> ExitCode {
         "Seeds: {}. In brackets: the lowest and the highest loss of one seed.\n",
         options.seeds
     );
+    if options.reference {
+        references(&options);
+        return ExitCode::SUCCESS;
+    }
     let missed = if options.wrong_leads {
         0
     } else {
@@ -137,7 +148,11 @@ fn main() -> ExitCode {
 fn trial() {
     let minutes = Duration::from_secs(300);
     for world in [World::Alike, World::Hard, World::Closed] {
-        let figures = life::live(setting(SIZES[0], LEADS[1], world), 1, minutes, minutes);
+        let setting = Setting {
+            references: true,
+            ..setting(SIZES[0], LEADS[1], world)
+        };
+        let figures = life::live(setting, 1, minutes, minutes);
         assert!(
             figures.calls > 0 && figures.worst_hour <= 1000,
             "{figures:?}"
@@ -154,6 +169,7 @@ fn setting((queues, agents, calls): Size, lead: Duration, world: World) -> Setti
         lead,
         assumed: lead,
         world,
+        references: false,
     }
 }
 
@@ -250,6 +266,51 @@ fn row(setting: Setting, runs: &Runs) -> usize {
     missed
 }
 
+/// Prints the losses of rules that know more at zero seats, for the same calls. In the last column is a check of the second one: of the calls that
+/// it accepts at zero seats with a cost of 2, which share it predicts to meet an agent, and which share does.
+fn references(options: &Options) {
+    let names = REFERENCES.join(" | ");
+    println!(
+        "| account | world | lead | aims | soon | {names} | by current statuses: predicted → met |"
+    );
+    println!(
+        "|---|---|---|---|---|{}---|",
+        "---|".repeat(REFERENCES.len())
+    );
+    let (short, long) = (LEADS[1], LEADS[2]);
+    let open = |size| {
+        [World::Alike, World::Regular].map(|world| [short, long].map(|lead| (size, world, lead)))
+    };
+    let open = SIZES.into_iter().flat_map(open).flatten();
+    let closed = [World::Closed, World::ClosedRegular].map(|world| (CLOSED, world, long));
+    for (size, world, lead) in open.chain(closed).filter(|(size, ..)| options.wants(*size)) {
+        let setting = Setting {
+            references: true,
+            ..setting(size, lead, world)
+        };
+        let sum = options.live(setting).sum();
+        let losses = |rule: &[Outcome; 2]| {
+            let [one, two] = [1, 2].map(|cost| sum.relative(rule, cost));
+            match rule[0].served {
+                0 => "".to_owned(),
+                _ => format!("{one:.2}, {two:.2}"),
+            }
+        };
+        let rules = std::iter::once(&sum.soon).chain(&sum.references);
+        let rules: Vec<_> = rules.map(losses).collect();
+        let [one, two] = aims(lead, world).unwrap_or_default();
+        println!(
+            "| {}/{} | {} | {} s | {one:.2}, {two:.2} | {} | {} |",
+            size.0,
+            size.1,
+            world.name(),
+            lead.as_secs(),
+            rules.join(" | "),
+            reliability(&sum.references[1][1])
+        );
+    }
+}
+
 /// Predicted probabilities, and how often openseat's own looks showed an agent.
 fn plot(tenths: &Tenths) -> String {
     let tenths = tenths.iter().enumerate();
@@ -281,20 +342,25 @@ fn wrong_leads(options: &Options) {
     }
 }
 
+/// Of the calls that a rule accepts at zero seats, which share should meet an agent, and which share does.
+fn reliability(rule: &Outcome) -> String {
+    let shares = rule.reliability();
+    let shares = shares.map(|(likely, met)| format!("{likely:.2} → {met:.2}"));
+    shares.unwrap_or_default()
+}
+
 fn lead_row(lead: Duration, assumed: Duration, runs: &Runs, right: &Runs) {
     let (sum, right) = (runs.sum(), right.sum());
     let [one, two] = [1, 2].map(|cost| runs.relative_loss(cost));
     let [than_one, than_two] = [1, 2].map(|cost| sum.loss(cost) / right.loss(cost).max(1.0));
     let (queues, agents, _) = WRONG;
-    let reliability = sum.soon[1].reliability();
-    let reliability = reliability.map(|(likely, met)| format!("{likely:.2} → {met:.2}"));
     println!(
         "| {queues}/{agents} | {} s | {:.1} s | {one} | {two} | {than_one:.2} | {than_two:.2} | {} of {} | {} | {} |",
         lead.as_secs(),
         assumed.as_secs_f64(),
         sum.soon[1].by_soon,
         sum.calls,
-        reliability.unwrap_or_default(),
+        reliability(&sum.soon[1]),
         plot(&sum.tenths),
     );
 }

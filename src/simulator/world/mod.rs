@@ -276,6 +276,17 @@ impl World {
             .collect()
     }
 
+    /// Returns the status of each agent who is logged in to a queue, by its name, and how long it has lasted.
+    pub fn statuses_in(&self, queue: u64) -> impl Iterator<Item = (&str, Duration)> {
+        let members = self.members(queue);
+        let present = members.filter(move |person| person.logged_in_to(queue));
+        present.map(|person| {
+            let status = &self.statuses[person.status];
+            let lasted = self.now - person.status_since;
+            (&*status.name, lasted.unsigned_abs())
+        })
+    }
+
     /// Returns the truth about one agent.
     pub fn agent(&self, id: &AgentId) -> Option<AgentTruth> {
         let person = &self.people[self.place(id)?];

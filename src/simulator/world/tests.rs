@@ -197,6 +197,13 @@ fn seats_are_available_and_logged_in() {
     let lunch = world.status_named("Lunch").expect("a custom status");
     assert!(world.set_status(&bob, lunch));
     assert_eq!((world.seats(sales), world.seats(support)), (0, 1));
+    world.advance_to(Duration::from_secs(20));
+    let statuses: Vec<_> = world.statuses_in(sales).collect();
+    assert_eq!(
+        statuses,
+        [("Lunch", Duration::from_secs(20))],
+        "Ada is not logged in"
+    );
     assert_eq!(world.offer_call(support), Some(ada.clone()));
     assert_eq!(world.offer_call(support), None);
     assert_eq!(world.agent(&ada).expect("exists").status, "On a Call");
