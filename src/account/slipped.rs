@@ -8,24 +8,28 @@ use std::collections::HashSet;
 use crate::model::agent::AgentId;
 
 /// Returns the agents of the last reading, in its `order`, who are not on this one and would be between two of its pages. `place` returns where an
-/// agent is on this one, and `is_edge` whether a page ends between two places.
+/// agent is on this one, `ends` are its first and its last place, and `is_edge` says whether a page ends between two places.
 pub(super) fn slipped<P: Copy>(
     order: &[AgentId],
     place: impl Fn(&AgentId) -> Option<P>,
+    ends: [P; 2],
     is_edge: impl Fn(P, P) -> bool,
 ) -> HashSet<AgentId> {
     let (mut slipped, mut absent) = (HashSet::new(), Vec::new());
-    let mut before: Option<P> = None;
+    let [mut before, end] = ends;
     for id in order {
         let Some(place) = place(id) else {
             absent.push(id.clone());
             continue;
         };
-        match before.is_some_and(|before| is_edge(before, place)) {
+        match is_edge(before, place) {
             true => slipped.extend(absent.drain(..)),
             false => absent.clear(),
         }
-        before = Some(place);
+        before = place;
+    }
+    if is_edge(before, end) {
+        slipped.extend(absent);
     }
     slipped
 }

@@ -7,7 +7,8 @@
 //!
 //! Pages overlap, and an agent who is on two pages shows that nobody was hidden between them. If all rows of the overlap have moved, an agent whose
 //! place in the last reading would be between the two pages may have [slipped](crate::account::slipped) to the one that was read already. The same is
-//! true of an agent who has become available since the last reading, wherever their place is. They are gone only if the next reading lacks them, too.
+//! true of an agent who has become available since the last reading, wherever their place is. And if an agent has just become available, pages that
+//! overlap show nothing, because the later may come from a copy of CallTools' data that lags. They are gone only if the next reading lacks them, too.
 //! Pure.
 
 use std::{
@@ -20,7 +21,7 @@ use jiff::Timestamp;
 use super::{
     doubt::Doubt,
     lag::Lag,
-    listed::{LastListed, Listed},
+    listed::{LastListed, Listed, SETTLED},
     page::FilteredPage,
 };
 use crate::{
@@ -66,6 +67,8 @@ pub enum Step {
         gone: Vec<AgentId>,
         /// The agents who may have slipped between two pages.
         slipped: Vec<AgentId>,
+        /// Whether anybody may have: pages did not overlap.
+        has_edges: bool,
     },
     /// The list does not fit the known statuses, or some row cannot be read. It says nothing about agents who are not on it.
     Misfit,
@@ -259,27 +262,27 @@ impl Available {
             listed,
             gone,
             slipped,
+            has_edges: reading.edges > 0,
         }
     }
 
     /// Returns which of the agents who are `absent` from a reading may have been hidden between two of its pages.
     fn slipped(&self, reading: &Reading, absent: &[&Sighting]) -> HashSet<AgentId> {
-        if reading.edges == 0 {
+        if reading.pages == 1 {
             return HashSet::new();
         }
-        let is_edge = |before: Place, place: Place| {
-            before.status == place.status && before.stretch != place.stretch
-        };
-        let place = |id: &AgentId| reading.places.get(id).copied();
-        let mut slipped = slipped(&self.order, place, is_edge);
+        let stretch = |id: &AgentId| Some(reading.places.get(id)?.stretch);
+        let is_edge = |before, stretch| before != stretch;
+        let mut slipped = slipped(&self.order, stretch, [0, reading.edges], is_edge);
         let placed: HashSet<_> = self.order.iter().collect();
         // Of those who were seen before the last reading, it omitted them, too.
-        let is_new = |row: &&&Sighting| {
-            let is_later = self.read.is_none_or(|read| row.at.boot >= read.boot);
-            is_later && !placed.contains(&row.agent.id)
+        let is_later = |row: &Sighting| self.read.is_none_or(|read| row.at.boot >= read.boot);
+        let is_hidden = |row: &&&Sighting| {
+            let is_new = reading.edges > 0 && !placed.contains(&row.agent.id);
+            is_later(row) && (is_new || reading.may_lack(row.agent.status_since))
         };
-        let new = absent.iter().filter(is_new);
-        slipped.extend(new.map(|row| row.agent.id.clone()));
+        let hidden = absent.iter().filter(is_hidden);
+        slipped.extend(hidden.map(|row| row.agent.id.clone()));
         slipped
     }
 
@@ -337,6 +340,14 @@ impl Reading {
             true => (self.status + 1, 1),
             false => (self.status, page.page + 1),
         };
+    }
+
+    /// Returns whether a copy of CallTools' data may have lacked a change to this date when it gave a page.
+    fn may_lack(&self, date: Option<Timestamp>) -> bool {
+        let (Some(date), Some(high)) = (date, self.high) else {
+            return true;
+        };
+        date > high - SETTLED
     }
 
     /// Returns whether the next page shares an agent with the page before it: agents keep their order while they keep their status, so everybody who

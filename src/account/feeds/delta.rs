@@ -17,7 +17,6 @@ use std::{collections::HashMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(super) use self::checks::CROSSING;
 use self::reading::{Chain, Reading};
 use super::{
     dates::{Dates, distinct},
@@ -31,7 +30,7 @@ use super::{
 use crate::{
     account::{
         newest::{Newest, Strays},
-        roster::{Roster, earlier, later},
+        roster::{MAX_CLOCKS_APART, Roster, earlier, later},
     },
     clock::Moment,
     model::agent::{Agent, AgentId},
@@ -39,6 +38,10 @@ use crate::{
 
 /// A reading ends after this many pages of dated rows. For a list that changes faster, another feed is better.
 pub(super) const MAX_PAGES: u32 = 3;
+
+/// A reading that looks for an agent whose change was missed may take this many pages. They cost less than the hour without the list that a wrong
+/// suspicion would.
+const MAX_PAGES_TO_LOOK: u32 = 8;
 
 /// How many pages of undated rows one reading skips; the next reading begins behind them. A thousand agents without a date are more than an account
 /// has besides its active ones, and a trial of the list should cost little.
@@ -241,7 +244,7 @@ impl Delta {
 
     /// Continues the chain after CallTools' dates have gone back by this time.
     pub fn stepped_back(&mut self, step: SignedDuration) {
-        self.reading = None;
+        (self.reading, self.omitted) = (None, Omitted::default());
         if let Some(chain) = &mut self.chain {
             let dates = [&mut chain.high, &mut chain.reach].into_iter();
             for date in dates.chain(&mut chain.strays) {
@@ -289,6 +292,7 @@ impl Delta {
             return self.take_undated(page);
         };
         reading.pages += 1;
+        reading.oldest = Some(oldest);
         reading.dates += distinct(&dated);
         let is_first_dated = reading.newest.newest().is_none();
         reading.newest.add(dated.iter().copied());
@@ -327,15 +331,26 @@ impl Delta {
     fn advance(&mut self, page: u32, oldest: Timestamp, ends: bool, most: u32) -> Step {
         let reach = self.chain.and_then(|chain| chain.reach);
         let reaches_back = reach.is_some_and(|reach| oldest <= reach - self.overlap());
-        let pages = self.reading.as_ref().map_or(0, |reading| reading.pages);
-        if ends || reaches_back {
+        let Some(reading) = &mut self.reading else {
+            return Step::Failed;
+        };
+        let pages = reading.pages;
+        if reaches_back {
+            reading.length.get_or_insert(pages);
+        }
+        let missed = self.omitted.reach(reading.as_of);
+        let shows_missed = missed.is_none_or(|date| oldest < date) || pages >= MAX_PAGES_TO_LOOK;
+        if ends {
+            reading.oldest = None;
+        }
+        if ends || reaches_back && shows_missed {
             return self.complete();
         }
         if reach.is_none() {
             self.chain = None; // Nothing tells how far back it must reach, so a chain begins here.
             return self.complete();
         }
-        if pages >= most {
+        if pages >= most && !reaches_back {
             self.reading = None;
             return Step::Failed;
         }
@@ -346,7 +361,9 @@ impl Delta {
         let Some(reading) = self.reading.take() else {
             return Step::Failed;
         };
-        self.lengths.add(reading.pages, reading.as_of);
+        let length = reading.length.unwrap_or(reading.pages);
+        self.lengths.add(length, reading.as_of);
+        let apart = self.overlap().max(MAX_CLOCKS_APART);
         let chain = self.chain.get_or_insert(Chain {
             base: reading.as_of,
             as_of: reading.as_of,
@@ -366,6 +383,11 @@ impl Delta {
             };
         }
         (self.lagging, self.unreadable) = (0, 0);
+        let settled = reading.newest.likely().map(|newest| newest - apart);
+        let oldest = reading.oldest.unwrap_or(Timestamp::MIN);
+        if settled.is_some_and(|settled| self.omitted.read(reading.as_of, oldest, settled)) {
+            return Step::Distrusted(Doubt::LeftOut);
+        }
         chain.high = reading.newest.likely();
         chain.reach = reading.newest.reach();
         chain.strays = reading.newest.strays();

@@ -239,6 +239,7 @@ impl Feeds {
                 listed,
                 gone,
                 slipped,
+                has_edges,
             } => {
                 self.choice.proved(Feed::Available);
                 (self.known_available, self.counted_at) = (listed, Some(now));
@@ -246,6 +247,7 @@ impl Feeds {
                     as_of,
                     gone,
                     slipped,
+                    has_edges,
                 }
             }
             available::Step::Failed => self.give_up(Feed::Available, GivenUp::Failed, roster, now),
@@ -276,11 +278,14 @@ impl Feeds {
                 as_of,
                 gone,
                 slipped,
+                has_edges,
             } => {
                 let as_of = earlier(*as_of, lag);
                 roster.confirm_gone(as_of, gone);
                 roster.confirm_available(as_of, slipped.clone());
-                roster.settle_absent(as_of);
+                if !has_edges {
+                    roster.settle_absent(as_of);
+                }
             }
             Taken::GivenUp(Feed::Delta, GivenUp::Doubted(doubt))
                 if doubt.concerns_earlier_readings() =>

@@ -1,24 +1,57 @@
-//! Agents whose last change only other lists have shown. One change may be missed by accident, but not two in a row of the same agent.
+//! Agents whose last change only other lists have shown.
+//!
+//! One change may be missed by accident: it was committed late, or hidden between two pages. So the next reading reaches back to it, if it can, and if
+//! that and the reading after it lack the agent, the list omits them. Two missed changes in a row of the same agent show that as well. Pure.
 
 use std::{collections::HashMap, time::Duration};
+
+use jiff::Timestamp;
 
 use crate::{
     clock::Moment,
     model::agent::{Agent, AgentId},
 };
 
+/// Two requests under way at the same time may be answered in the other order, so their looks must be at least this far apart to be compared.
+pub(super) const CROSSING: Duration = Duration::from_secs(10);
+
 /// How long a missed change is remembered. In a large account, hours can pass until other lists show the agent again.
 const MISS_LASTS: Duration = Duration::from_secs(3 * 3600);
 
-/// The agents, and when another list showed their change.
+/// A missed change.
+#[derive(Clone, Copy, Debug)]
+struct Miss {
+    /// When another list showed it.
+    at: Moment,
+    date: Timestamp,
+    check: Check,
+}
+
+/// Whether the list itself was asked about a change that it has missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// The next reading shall reach back to it.
+    Due,
+    /// A reading that reaches back to it lacked the agent. They may have moved to its first page while it was read.
+    Lacked,
+    /// Too much has changed since to reach back to it.
+    TooFar,
+}
+
+/// The agents.
 #[derive(Debug, Default)]
-pub(super) struct Omitted(HashMap<AgentId, Moment>);
+pub(super) struct Omitted(HashMap<AgentId, Miss>);
 
 impl Omitted {
-    /// Adds an agent whose change was missed. Returns whether the change before was missed as well.
-    pub fn add(&mut self, agent: &AgentId, as_of: Moment) -> bool {
-        let before = self.0.insert(agent.clone(), as_of);
-        before.is_some_and(|at| as_of.longest_since(at) < MISS_LASTS)
+    /// Adds an agent whose change to this date was missed. Returns whether the change before was missed as well.
+    pub fn add(&mut self, agent: &AgentId, date: Timestamp, at: Moment) -> bool {
+        let miss = Miss {
+            at,
+            date,
+            check: Check::Due,
+        };
+        let before = self.0.insert(agent.clone(), miss);
+        before.is_some_and(|before| at.longest_since(before.at) < MISS_LASTS)
     }
 
     /// Removes the agents on a page.
@@ -28,5 +61,33 @@ impl Omitted {
                 self.0.remove(&row.id);
             }
         }
+    }
+
+    /// Returns the oldest of the dates that a reading which began at `as_of` shall reach back to.
+    pub fn reach(&self, as_of: Moment) -> Option<Timestamp> {
+        let due = self.0.values().filter(|miss| miss.is_due(as_of));
+        due.map(|miss| miss.date).min()
+    }
+
+    /// Records a complete reading, which has everybody with a date between `oldest` and `settled`; its pages were [listed](Self::listed). Returns
+    /// whether it omits an agent for certain.
+    pub fn read(&mut self, as_of: Moment, oldest: Timestamp, settled: Timestamp) -> bool {
+        let lacked_before = |miss: &Miss| miss.check == Check::Lacked;
+        let is_omitted = self.0.values().any(lacked_before);
+        for miss in self.0.values_mut() {
+            if miss.is_due(as_of) && miss.date <= settled {
+                miss.check = match miss.date > oldest {
+                    true => Check::Lacked,
+                    false => Check::TooFar,
+                };
+            }
+        }
+        is_omitted
+    }
+}
+
+impl Miss {
+    fn is_due(&self, as_of: Moment) -> bool {
+        self.check == Check::Due && self.at.boot + CROSSING <= as_of.boot
     }
 }

@@ -1,7 +1,7 @@
 //! Continues the list of changes of an earlier task, which may have been the leader on another machine: a list of 10,000 agents is read for minutes
 //! before it can begin anew.
 
-use super::{CHANGES_FORGOTTEN, Feeds, Taken, delta::CROSSING};
+use super::{CHANGES_FORGOTTEN, Feeds, Taken, omitted::CROSSING};
 use crate::{
     account::{newest::Newest, roster::Roster},
     clock::Moment,

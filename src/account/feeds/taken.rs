@@ -21,6 +21,8 @@ pub enum Taken {
         gone: Vec<AgentId>,
         /// The agents who may have slipped between two pages. They are known as of their last rows.
         slipped: Vec<AgentId>,
+        /// Whether anybody else may have.
+        has_edges: bool,
     },
     /// The feed is given up for a while.
     GivenUp(Feed, GivenUp),

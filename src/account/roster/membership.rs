@@ -13,6 +13,7 @@ use super::{
     published::Published,
 };
 use crate::{
+    account::newest::STRAY,
     clock::Moment,
     decision::criteria::Tally,
     model::{agent::Agent, known::Poll},
@@ -130,8 +131,8 @@ impl Membership {
         *self = Self::new(poll, members);
     }
 
-    /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date, and no much later date.
-    /// Then the other's membership does not count.
+    /// Returns whether this poll is newer than another: its look was later, or the other shows an agent with an older date, and no much later date
+    /// that is likely right. Then the other's membership does not count.
     pub(super) fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>], people: &People) -> bool {
         if self.as_of.boot > as_of.boot {
             return true;
@@ -141,14 +142,18 @@ impl Membership {
         }
         let polled = self.polled.iter().map(|agent| (&agent.id, agent));
         let polled: HashMap<_, _> = polled.collect();
-        let newest = agents.iter().filter_map(|agent| agent.status_since).max();
-        agents.iter().any(|agent| {
-            let known = polled.get(&agent.id);
-            let known = known.filter(|known| agent.is_older_than(known));
+        let contradicted = agents.iter().filter_map(|agent| {
+            let known = polled.get(&agent.id)?;
             // Otherwise the older date is believed.
-            let known = known.filter(|_| people.latest(&agent.id) > agent.status_since);
-            known.is_some_and(|known| !has_all(newest, known.status_since))
-        })
+            let is_contradicted = people.latest(&agent.id) > agent.status_since;
+            (agent.is_older_than(known) && is_contradicted).then_some(known.status_since)
+        });
+        let Some(latest) = contradicted.max() else {
+            return false;
+        };
+        let (known, _) = people.newest_dates();
+        let dates = agents.iter().filter_map(|agent| agent.status_since);
+        !has_all(newest_likely(dates, known), latest)
     }
 
     /// Records what a newer row has changed about the member in this row of the poll.
@@ -256,6 +261,16 @@ impl Membership {
         self.joined.replace(changed);
         Arc::clone(self.joined.rows())
     }
+}
+
+/// Returns the newest of a list's dates that is likely right, if `known` is the newest such date of all agents.
+pub(super) fn newest_likely(
+    dates: impl Iterator<Item = Timestamp>,
+    known: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let is_likely =
+        |date: &Timestamp| known.is_none_or(|known| date.duration_since(known) <= STRAY);
+    dates.filter(is_likely).max()
 }
 
 /// Returns whether a list with this newest date has every change up to the other date.

@@ -33,7 +33,7 @@ mod tests;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use self::{
     confirmed::Omissions,
@@ -59,7 +59,7 @@ use crate::{
 
 /// The clocks of CallTools' servers may be six seconds apart, and a change may be written five seconds late. So a list with a change that is later
 /// than another by more than this has the other, too.
-pub(super) const MAX_CLOCKS_APART: SignedDuration = SignedDuration::from_secs(11);
+pub(in crate::account) const MAX_CLOCKS_APART: SignedDuration = SignedDuration::from_secs(11);
 
 /// Whether rows come from CallTools now, or from an earlier task or process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -351,11 +351,6 @@ impl Roster {
     /// Returns the newest row of an agent.
     pub fn newest(&self, id: &AgentId) -> Option<&Sighting> {
         self.people.get(id)?.newest.as_ref()
-    }
-
-    /// Returns the latest date of an agent's status.
-    pub fn latest(&self, id: &AgentId) -> Option<Timestamp> {
-        self.people.latest(id)
     }
 
     /// Returns when a queue was last polled.

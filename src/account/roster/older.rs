@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Listed, MAX_CLOCKS_APART, Roster, earlier,
-    membership::has_all,
+    membership::{has_all, newest_likely},
     person::{Contradiction, MAX_LAG, Person},
 };
 use crate::{
@@ -78,14 +78,14 @@ impl Roster {
         older: Vec<(&'a Agent, Moment)>,
         agents: impl Iterator<Item = (&'a Agent, Moment)> + Clone,
     ) -> Option<Moment> {
-        let (known, stray) = self.newest_dates();
+        let (known, stray) = self.people.newest_dates();
         let dates = || {
             agents
                 .clone()
                 .filter_map(|(agent, at)| Some((agent.status_since?, at)))
                 .filter(|(date, _)| stray != Some(*date))
         };
-        let newest = dates().map(|(date, _)| date).max();
+        let newest = newest_likely(dates().map(|(date, _)| date), known);
         // Pages of a longer list may come from different copies.
         let is_page = dates().count() <= PAGE_SIZE as usize;
         let has_later = |by: Timestamp, at: Moment| {
@@ -226,25 +226,6 @@ impl Roster {
     pub(super) fn contradicted_as_of(&self) -> Option<Moment> {
         let known = self.contradictions().map(|(.., one)| one.known);
         known.min_by_key(|known| known.boot)
-    }
-
-    /// Returns the newest date of all agents, and then a date that is so far beyond it that it must be wrong, if there is one. If that is right, nobody
-    /// else has changed since, and the other rows of a list that lags behind it are not outdated.
-    fn newest_dates(&self) -> (Option<Timestamp>, Option<Timestamp>) {
-        let (mut first, mut second) = (None, None);
-        for date in self.people.values().map(|person| person.latest) {
-            if date > first {
-                (first, second) = (date, first);
-            } else {
-                second = second.max(date);
-            }
-        }
-        let is_stray =
-            |first: &Timestamp| second.is_some_and(|second| first.duration_since(second) > STRAY);
-        match first.filter(is_stray) {
-            Some(stray) => (second, Some(stray)),
-            None => (first, None),
-        }
     }
 
     /// Returns by how much CallTools' dates have gone back, if rows of a list show that: many agents have the same status, and all their dates have

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use slab::Slab;
 
 use super::person::Person;
-use crate::model::agent::AgentId;
+use crate::{account::newest::STRAY, model::agent::AgentId};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -38,6 +38,25 @@ impl People {
     /// Returns the latest date of a person's status.
     pub(super) fn latest(&self, id: &AgentId) -> Option<Timestamp> {
         self.get(id)?.latest
+    }
+
+    /// Returns the newest date of all agents, and then a date that is so far beyond it that it must be wrong, if there is one. If that is right, nobody
+    /// else has changed since, and the other rows of a list that lags behind it are not outdated.
+    pub(super) fn newest_dates(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let (mut first, mut second) = (None, None);
+        for date in self.values().map(|person| person.latest) {
+            if date > first {
+                (first, second) = (date, first);
+            } else {
+                second = second.max(date);
+            }
+        }
+        let is_stray =
+            |first: &Timestamp| second.is_some_and(|second| first.duration_since(second) > STRAY);
+        match first.filter(is_stray) {
+            Some(stray) => (second, Some(stray)),
+            None => (first, None),
+        }
     }
 
     pub(super) fn get_mut(&mut self, id: &AgentId) -> Option<&mut Person> {

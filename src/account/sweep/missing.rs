@@ -100,7 +100,8 @@ impl Missing {
             return false;
         }
         let page = |id: &AgentId| self.pages.get(id).copied();
-        let slipped = slipped(&self.last, page, |before, page| before + 1 == page);
+        let is_edge = |before, page| before + 1 == page;
+        let slipped = slipped(&self.last, page, [1, pages], is_edge);
         let placed: HashSet<&AgentId> = self.last.iter().collect();
         let is_hidden = |id: &AgentId| slipped.contains(id) || !placed.contains(id);
         if there().any(|(id, missed)| missed.sweeps >= MAX_SWEEPS || !is_hidden(id)) {

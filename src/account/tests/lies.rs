@@ -389,14 +389,7 @@ async fn agents_who_are_missing_from_the_list_of_changes_are_noticed() {
     for case in [
         Case {
             name: "one agent is omitted for ever",
-            lie: Some(|path, answer| {
-                if is_of_changes(path) {
-                    edit(answer, |body| {
-                        let rows = body["results"].as_array_mut().unwrap();
-                        rows.retain(|row| row["extension"] != "1007");
-                    });
-                }
-            }),
+            lie: Some(omit_one),
             each_minute: |fixture, minute| {
                 let name = ["Available", "Not Available"][minute as usize % 2];
                 let status = fixture.status(name);
@@ -409,7 +402,7 @@ async fn agents_who_are_missing_from_the_list_of_changes_are_noticed() {
                     .simulator
                     .world(|world| world.set_status(&omitted(world), status));
             },
-            found_within: 10 * MINUTE,
+            found_within: 5 * MINUTE,
             feed: Feed::Available,
             lines: 3,
             ..HONEST
@@ -425,6 +418,78 @@ async fn agents_who_are_missing_from_the_list_of_changes_are_noticed() {
         },
     ] {
         lived(&case, 25).await;
+    }
+}
+
+/// Omits one agent from the list of changes.
+fn omit_one(path: &str, answer: &mut Result<Reply, Fault>) {
+    if is_of_changes(path) {
+        edit(answer, |body| {
+            let rows = body["results"].as_array_mut().unwrap();
+            rows.retain(|row| row["extension"] != "1007");
+        });
+    }
+}
+
+/// Changes the omitted agent's status every five minutes. Returns for how long the list of changes was used after the board had shown a change that
+/// it had missed. A page has this many rows.
+async fn used_after_a_miss(seed: u64, rows: usize) -> Duration {
+    let (logged, _guard) = listen();
+    let mut setting = large(seed);
+    setting.page_limit = NonZeroUsize::new(rows);
+    setting.world.mean_idle = 40 * SECOND;
+    let fixture = setting.start();
+    lie(&fixture, Some(omit_one));
+    let omitted = fixture.simulator.world(|world| {
+        let mut agents = world.agents().into_iter();
+        agents.find(|id| world.agent(id).unwrap().number == 31_007)
+    });
+    let omitted = omitted.unwrap();
+    let (mut known, mut missed_at, mut was_used) = (None, None, false);
+    for second in 0..30 * 60 {
+        if second % 300 == 0 {
+            let name = ["Available", "Not Available"][(second / 300) as usize % 2];
+            let status = fixture.status(name);
+            fixture
+                .simulator
+                .world(|world| world.set_status(&omitted, status));
+        }
+        sleep(SECOND).await;
+        let (is_used, now) = (feed(&fixture) == Feed::Delta, fixture.clock.now());
+        if was_used && !is_used {
+            let lines = feed_lines(&logged);
+            let is_why = |line: &String| line.contains("omits agents");
+            assert!(lines.iter().any(is_why), "{lines:?}");
+            return missed_at.map_or(Duration::ZERO, |at| now.longest_since(at));
+        }
+        let snapshots = fixture
+            .places()
+            .filter_map(|place| fixture.state(place).snapshot.clone());
+        let agents = snapshots.flat_map(|snapshot| snapshot.agents.to_vec());
+        let row = agents.into_iter().find(|row| row.id == omitted);
+        let date = row.and_then(|row| row.status_since);
+        // The list may still show what has changed just now.
+        let is_due = |date: Timestamp| {
+            let since = now.timestamp().duration_since(date);
+            since > SignedDuration::from_secs(15)
+        };
+        if was_used && date > known && date.is_some_and(is_due) {
+            missed_at.get_or_insert(now);
+        }
+        (known, was_used) = (date, is_used);
+    }
+    panic!("seed {seed}: {missed_at:?}, {:?}", feed_lines(&logged));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_of_changes_is_given_up_within_three_minutes_of_a_change_that_it_was_seen_to_miss()
+{
+    // Eight pages reach back by 200 or 80 s.
+    for (rows, seeds) in [(50, [27, 31, 32]), (20, [27, 30, 31])] {
+        for seed in seeds {
+            let used = used_after_a_miss(seed, rows).await;
+            assert!(used < 3 * MINUTE, "{rows} rows, seed {seed}: {used:?}");
+        }
     }
 }
 

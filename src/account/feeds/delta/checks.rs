@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{
-        feeds::{doubt::Doubt, page::DeltaPage},
+        feeds::{doubt::Doubt, omitted::CROSSING, page::DeltaPage},
         newest::STRAY,
         roster::Roster,
     },
@@ -23,9 +23,6 @@ const LATENESS_LASTS: Duration = Duration::from_secs(3600);
 
 /// The list is distrusted if a page omits this many agents at once. Single ones may have been deleted.
 const MAX_ABSENT: usize = 3;
-
-/// Two requests under way at the same time may be answered in the other order, so their looks must be at least this far apart to be compared.
-pub(in crate::account::feeds) const CROSSING: Duration = Duration::from_secs(10);
 
 /// How long an omitted agent is watched.
 const ABSENCE_LASTS: Duration = Duration::from_secs(600);
@@ -54,7 +51,9 @@ impl Delta {
                 || row.status != known.agent.status || row.available != known.agent.available;
             let is_missed = was_due && (date > was || date == was && differs());
             missed += u32::from(is_missed);
-            left_out |= is_missed && date > was && self.omitted.add(&row.id, as_of);
+            if let (true, Some(date)) = (is_missed && date > was, date) {
+                left_out |= self.omitted.add(&row.id, date, as_of);
+            }
         }
         let misses = self.misses.add(compared, missed);
         match left_out {

@@ -33,8 +33,12 @@ pub(super) struct Reading {
     pub pages: u32,
     /// The number of pages of undated rows.
     pub undated_pages: u32,
+    /// How many of these it took to reach back to the last reading. The others look for agents who were missed.
+    pub length: Option<u32>,
     /// The newest dates.
     pub newest: Newest,
+    /// The oldest date; `None` if it has all dates.
+    pub oldest: Option<Timestamp>,
     /// The number of distinct dates.
     pub dates: usize,
     /// Whether it lacks changes that are known.
@@ -49,7 +53,9 @@ impl Reading {
             as_of,
             pages: 0,
             undated_pages: 0,
+            length: None,
             newest: Newest::default(),
+            oldest: None,
             dates: 0,
             is_lagging: false,
             skipped: 0,

@@ -320,6 +320,60 @@ fn an_agent_whose_changes_are_missed_twice_in_a_row_ends_its_trust() {
     }
 }
 
+/// Lets another list show a change to this date that a list missed, and reads that list three times. It shows the agent in one of the readings, on
+/// this page, or never. Returns the pages of each reading, and its result.
+fn look_again_for(since: i64, listed: Option<(u64, u32)>) -> Vec<(u32, Step)> {
+    let omitted = |since| Agent {
+        id: AgentId("omitted".into()),
+        ..rows(0, &[Some(since)]).remove(0)
+    };
+    let mut delta = begun(0);
+    let first = rows(0, &newest_first(30));
+    delta.take(page(1, 31, true, &first), &Roster::new(1), MAX_PAGES);
+    let mut board = roster(31, vec![omitted(-500)]);
+    assert_eq!(delta.compare(&[omitted(since)], at(40), &board), None);
+    see(&mut board, 40, vec![omitted(since)]);
+    let mut read = |sent: u64| {
+        for number in 1.. {
+            let newest = sent as i64 - 20 * i64::from(number - 1);
+            let first = 1000 * sent as usize + 20 * number as usize;
+            let mut rows = rows(first, &newest_first(newest));
+            if listed == Some((sent, number)) {
+                rows[10].id = AgentId("omitted".into());
+            }
+            let page = page(number, sent, false, &rows);
+            match delta.take(page, &board, MAX_PAGES) {
+                Step::ReadOn(_) => {}
+                step => return (number, step),
+            }
+        }
+        unreachable!()
+    };
+    let readings = [45, 50, 55].map(&mut read).to_vec();
+    assert_eq!(delta.pages(), 1.0, "it took no longer to reach back");
+    readings
+}
+
+#[test]
+fn a_reading_reaches_back_to_a_change_that_only_other_lists_have_shown() {
+    let left_out = Step::Distrusted(Doubt::LeftOut);
+    for (since, listed, pages, last) in [
+        (20, None, 2, left_out),
+        (20, Some((50, 1)), 1, complete(55)),
+        (20, Some((50, 2)), 2, complete(55)),
+        // The agent moved to the first page while the second was read.
+        (20, Some((55, 1)), 2, complete(55)),
+        (-100, None, 8, left_out),
+        // It is too long ago.
+        (-120, None, 8, complete(55)),
+    ] {
+        // The look may have crossed with the first reading.
+        let readings = [(1, complete(45)), (pages, complete(50)), (1, last)];
+        let told = format!("{since} {listed:?}");
+        assert_eq!(look_again_for(since, listed), readings, "{told}");
+    }
+}
+
 #[test]
 fn the_length_of_readings_is_forgotten_after_an_hour_or_a_failure() {
     let read = || {

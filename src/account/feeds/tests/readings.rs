@@ -64,6 +64,30 @@ fn only_an_agent_who_may_have_slipped_is_known_no_better_after_a_reading() {
 }
 
 #[test]
+fn only_pages_that_overlap_confirm_that_an_agent_is_away_whom_another_look_shows_available() {
+    for (overlap, expected) in [(0, moment(0)), (4, moment(PERIOD))] {
+        let (mut feeds, mut roster, rows) = within_a_reading();
+        let since = |seconds: i64, status: &str| Agent {
+            status_since: Some(Timestamp::from_second(1_795_341_580 + seconds).unwrap()),
+            ..agent("busy", "Busy", status)
+        };
+        for (time, row) in [(0, since(9, STATUSES[1])), (1_000, since(0, STATUSES[0]))] {
+            roster.see(vec![Sighting {
+                agent: Arc::new(row),
+                at: moment(time),
+                by_sweep: true,
+            }]);
+        }
+        let page = filtered_page(1, 2, &rows[250 - overlap..]);
+        let taken = feeds.take_available(page, &roster, moment(PERIOD + WAY));
+        feeds.confirm(&taken, None, &mut roster);
+        let busy = roster.newest(&AgentId("busy".into())).unwrap();
+        assert_eq!(busy.agent.available, Some(false));
+        assert_eq!(roster.known_as_of(busy), expected, "{overlap}");
+    }
+}
+
+#[test]
 fn changes_are_read_on_until_they_replace_another_feed() {
     let (mut feeds, mut roster, rows) = (Feeds::default(), Roster::new(1), changes(250));
     feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
