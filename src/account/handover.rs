@@ -92,8 +92,8 @@ impl Account {
         let failing = (0..self.queues.len()).filter(|place| self.is_failing(*place));
         let failing = failing.filter_map(|place| self.queues[place].id);
         let queues = self.queues.iter().enumerate();
-        let queues =
-            queues.filter_map(|(place, queue)| Some((queue.id?, self.roster.last_poll(place)?)));
+        let queues = queues
+            .filter_map(|(place, queue)| Some((queue.id?, self.roster.poll_to_hand_over(place)?)));
         Known {
             queues: queues.collect(),
             agents: self.roster.known_beside_polls(),
@@ -150,7 +150,7 @@ impl Account {
             return;
         };
         if self.roster.seems_to_lag() {
-            return; // In the file, the time of the latest row is when the last row was read.
+            return; // A restart takes the latest time in the file for the last look, and these rows have earlier times.
         }
         let mut known = self.roster.unpassed(&mut self.kept_up_to);
         known.retain(|sighting| sighting.by_sweep);

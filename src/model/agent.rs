@@ -69,6 +69,15 @@ impl Agent {
         }
     }
 
+    /// Returns the same row without its date, which was found wrong.
+    #[must_use]
+    pub fn undated(&self) -> Agent {
+        Agent {
+            status_since: None,
+            ..self.clone()
+        }
+    }
+
     /// Returns the same row, but [renewed](RawRow::renew) on its own.
     #[must_use]
     pub fn apart(&self) -> Agent {

@@ -60,10 +60,7 @@ impl Known {
                     row.at.boot >= poll.as_of.boot && row.agent.is_older_than(polled)
                 });
                 if is_refuted {
-                    *polled = Arc::new(Agent {
-                        status_since: None,
-                        ..Agent::clone(polled)
-                    });
+                    *polled = Arc::new(polled.undated());
                 }
             }
         }

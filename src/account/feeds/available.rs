@@ -7,8 +7,7 @@
 //!
 //! Pages overlap, and an agent who is on two pages shows that nobody was hidden between them. If all rows of the overlap have moved, an agent whose
 //! place in the last reading would be between the two pages may have [slipped](crate::account::slipped) to the one that was read already. The same is
-//! true of an agent who has become available since the last reading, wherever their place is. And if an agent has just become available, pages that
-//! overlap show nothing, because the later may come from a copy of CallTools' data that lags. They are gone only if the next reading lacks them, too.
+//! true of an agent who has become available since the last reading, wherever their place is. They are gone only if the next reading lacks them, too.
 //! Pure.
 
 use std::{
@@ -21,7 +20,7 @@ use jiff::Timestamp;
 use super::{
     doubt::Doubt,
     lag::Lag,
-    listed::{LastListed, Listed, SETTLED},
+    listed::{LastListed, Listed},
     page::FilteredPage,
 };
 use crate::{
@@ -268,7 +267,7 @@ impl Available {
 
     /// Returns which of the agents who are `absent` from a reading may have been hidden between two of its pages.
     fn slipped(&self, reading: &Reading, absent: &[&Sighting]) -> HashSet<AgentId> {
-        if reading.pages == 1 {
+        if reading.edges == 0 {
             return HashSet::new();
         }
         let stretch = |id: &AgentId| Some(reading.places.get(id)?.stretch);
@@ -277,12 +276,9 @@ impl Available {
         let placed: HashSet<_> = self.order.iter().collect();
         // Of those who were seen before the last reading, it omitted them, too.
         let is_later = |row: &Sighting| self.read.is_none_or(|read| row.at.boot >= read.boot);
-        let is_hidden = |row: &&&Sighting| {
-            let is_new = reading.edges > 0 && !placed.contains(&row.agent.id);
-            is_later(row) && (is_new || reading.may_lack(row.agent.status_since))
-        };
-        let hidden = absent.iter().filter(is_hidden);
-        slipped.extend(hidden.map(|row| row.agent.id.clone()));
+        let is_new = |row: &&&Sighting| is_later(row) && !placed.contains(&row.agent.id);
+        let new = absent.iter().filter(is_new);
+        slipped.extend(new.map(|row| row.agent.id.clone()));
         slipped
     }
 
@@ -340,14 +336,6 @@ impl Reading {
             true => (self.status + 1, 1),
             false => (self.status, page.page + 1),
         };
-    }
-
-    /// Returns whether a copy of CallTools' data may have lacked a change to this date when it gave a page.
-    fn may_lack(&self, date: Option<Timestamp>) -> bool {
-        let (Some(date), Some(high)) = (date, self.high) else {
-            return true;
-        };
-        date > high - SETTLED
     }
 
     /// Returns whether the next page shares an agent with the page before it: agents keep their order while they keep their status, so everybody who

@@ -39,10 +39,6 @@ use crate::{
 /// A reading ends after this many pages of dated rows. For a list that changes faster, another feed is better.
 pub(super) const MAX_PAGES: u32 = 3;
 
-/// A reading that looks for an agent whose change was missed may take this many pages. They cost less than the hour without the list that a wrong
-/// suspicion would.
-const MAX_PAGES_TO_LOOK: u32 = 8;
-
 /// How many pages of undated rows one reading skips; the next reading begins behind them. A thousand agents without a date are more than an account
 /// has besides its active ones, and a trial of the list should cost little.
 const MAX_UNDATED_PAGES: u32 = 4;
@@ -239,6 +235,14 @@ impl Delta {
 
     /// Restarts the reading after a page that was not answered.
     pub fn interrupted(&mut self) {
+        if let Some(Reading {
+            as_of,
+            length: Some(_),
+            ..
+        }) = self.reading
+        {
+            self.omitted.cannot_reach(as_of); // It was read only for these.
+        }
         self.reading = None;
     }
 
@@ -284,7 +288,9 @@ impl Delta {
         if page.as_of.boot < reading.as_of.boot {
             reading.as_of = page.as_of; // A cache had kept it.
         }
-        reading.skipped += page.skipped;
+        if reading.length.is_none() {
+            reading.skipped += page.skipped;
+        }
         if reading.pages == 0 {
             self.undated = (page.page as usize - 1) * self.page_size + undated;
         }
@@ -339,7 +345,13 @@ impl Delta {
             reading.length.get_or_insert(pages);
         }
         let missed = self.omitted.reach(reading.as_of);
-        let shows_missed = missed.is_none_or(|date| oldest < date) || pages >= MAX_PAGES_TO_LOOK;
+        // On further pages as long as these, it would be too far.
+        let is_too_far = |date: Timestamp| {
+            let newest = reading.newest.likely().unwrap_or(oldest);
+            let (shown, left) = (newest.duration_since(oldest), oldest.duration_since(date));
+            left * pages as i32 > shown * MAX_PAGES.saturating_sub(pages) as i32
+        };
+        let shows_missed = missed.is_none_or(|date| oldest < date || is_too_far(date));
         if ends {
             reading.oldest = None;
         }

@@ -1,7 +1,7 @@
 //! Agents whose last change only other lists have shown.
 //!
-//! One change may be missed by accident: it was committed late, or hidden between two pages. So the next reading reaches back to it, if it can, and if
-//! that and the reading after it lack the agent, the list omits them. Two missed changes in a row of the same agent show that as well. Pure.
+//! One change may be missed by accident: it was committed late, or hidden between two pages. So the next reading reaches back to it, if it can, and
+//! another a little later. If both lack the agent, the list omits them. Two missed changes in a row of the same agent show that as well. Pure.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -21,7 +21,7 @@ const MISS_LASTS: Duration = Duration::from_secs(3 * 3600);
 /// A missed change.
 #[derive(Clone, Copy, Debug)]
 struct Miss {
-    /// When another list showed it.
+    /// When another list showed it, or the list itself lacked it.
     at: Moment,
     date: Timestamp,
     check: Check,
@@ -32,7 +32,7 @@ struct Miss {
 enum Check {
     /// The next reading shall reach back to it.
     Due,
-    /// A reading that reaches back to it lacked the agent. They may have moved to its first page while it was read.
+    /// A reading that reached back to it lacked the agent: they may have been between two of its pages. Another one shall reach back.
     Lacked,
     /// Too much has changed since to reach back to it.
     TooFar,
@@ -72,22 +72,35 @@ impl Omitted {
     /// Records a complete reading, which has everybody with a date between `oldest` and `settled`; its pages were [listed](Self::listed). Returns
     /// whether it omits an agent for certain.
     pub fn read(&mut self, as_of: Moment, oldest: Timestamp, settled: Timestamp) -> bool {
-        let lacked_before = |miss: &Miss| miss.check == Check::Lacked;
-        let is_omitted = self.0.values().any(lacked_before);
+        self.0
+            .retain(|_, miss| as_of.longest_since(miss.at) < MISS_LASTS);
+        let mut is_omitted = false;
         for miss in self.0.values_mut() {
-            if miss.is_due(as_of) && miss.date <= settled {
-                miss.check = match miss.date > oldest {
-                    true => Check::Lacked,
-                    false => Check::TooFar,
-                };
+            if !miss.is_due(as_of) || miss.date > settled {
+                continue;
             }
+            let is_lacking = miss.date > oldest;
+            is_omitted |= is_lacking && miss.check == Check::Lacked;
+            (miss.at, miss.check) = match is_lacking {
+                true => (as_of, Check::Lacked),
+                false => (miss.at, Check::TooFar),
+            };
         }
         is_omitted
+    }
+
+    /// Gives up reaching back to the changes that are due: the pages cannot be read, or are too many.
+    pub fn cannot_reach(&mut self, as_of: Moment) {
+        for miss in self.0.values_mut() {
+            if miss.is_due(as_of) {
+                miss.check = Check::TooFar;
+            }
+        }
     }
 }
 
 impl Miss {
     fn is_due(&self, as_of: Moment) -> bool {
-        self.check == Check::Due && self.at.boot + CROSSING <= as_of.boot
+        self.check != Check::TooFar && self.at.boot + CROSSING <= as_of.boot
     }
 }

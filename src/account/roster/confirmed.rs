@@ -147,8 +147,14 @@ impl Roster {
     /// Applies a row that another node has told.
     pub fn recall_told(&mut self, row: Sighting, is_look: bool, is_covered: bool) {
         let told = Arc::clone(&row.agent);
+        let is_same = |row: &Sighting| {
+            let known = &row.agent;
+            (&known.status, known.status_since) == (&told.status, told.status_since)
+        };
         // The leader has decided which row is the newest, and as of when it is known: perhaps as of an earlier moment than another row.
-        if let Some(known) = &mut self.people.meet(&told.id).1.newest {
+        if let Some(known) = &mut self.people.meet(&told.id).1.newest
+            && !is_same(known)
+        {
             known.at = earlier(known.at, Some(row.at));
         }
         if told.status_since.is_some() {
@@ -159,10 +165,6 @@ impl Roster {
             false => self.recall(row),
         };
         let (_, person) = self.people.meet(&told.id);
-        let is_same = |row: &Sighting| {
-            let known = &row.agent;
-            (&known.status, known.status_since) == (&told.status, told.status_since)
-        };
         // If another row is newer here, it is not the one that the list covers.
         person.is_covered =
             is_covered && (is_newest || person.newest.as_ref().is_some_and(is_same));

@@ -93,7 +93,7 @@ pub struct Roster {
     recalled: Option<Moment>,
     /// When the last row was read, regardless of lags.
     looked: Option<Moment>,
-    /// Whether the last list seemed to lag.
+    /// Whether any list seemed to lag since the last list of statuses that did not.
     lags: bool,
     /// What rows share memory with that come from an earlier task, or from another node.
     pattern: Pattern,
@@ -165,6 +165,7 @@ impl Roster {
         let last = sightings.iter().map(|sighting| sighting.at);
         if let Some(last) = last.max_by_key(|at| at.boot) {
             self.looked_at(last);
+            self.lags = lag.is_some();
         }
         for sighting in sightings {
             let at = earlier(sighting.at, lag);

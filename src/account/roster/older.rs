@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Listed, MAX_CLOCKS_APART, Roster, earlier,
     membership::{has_all, newest_likely},
-    person::{Contradiction, MAX_LAG, Person},
+    person::{Contradiction, MAX_LAG, Mark, Person},
 };
 use crate::{
     account::newest::STRAY,
@@ -62,12 +62,20 @@ impl Roster {
         }
         let lag = match older.is_empty() {
             true => None,
-            false => self.weigh_older(older, agents),
+            false => self.weigh_older(older, agents.clone()),
         };
-        self.lags = lag.is_some();
+        self.lags |= lag.is_some();
         // A copy that lags may show the later date although it was wrong.
         for id in settled.iter().filter(|_| lag.is_none()) {
             self.set_contradicted(id, None);
+        }
+        if let Some(lag) = lag {
+            for (agent, at) in agents {
+                if self.shows_change(agent, at) && !self.shows_change(agent, earlier(at, Some(lag)))
+                {
+                    self.doubt(&agent.id, at);
+                }
+            }
         }
         lag
     }
@@ -179,6 +187,35 @@ impl Roster {
             }
         }
         self.set_contradicted(&agent.id, None);
+    }
+
+    /// Returns whether the roster takes another status or date of an agent that is shown at `at`.
+    fn shows_change(&self, agent: &Agent, at: Moment) -> bool {
+        let person = self.people.get(&agent.id);
+        let known = person.and_then(|person| Some((person.newest.as_ref()?, person.latest)));
+        known.is_some_and(|(newest, latest)| {
+            let was = &newest.agent;
+            let mark = Mark::new(agent, at);
+            (&was.status, was.status_since) != (&agent.status, agent.status_since)
+                && mark.replaces(Mark::new(was, newest.at), latest)
+                && !self.is_outdated(agent, at)
+        })
+    }
+
+    /// Lets the newest row of an agent be known no later than now, until it is shown again or replaced. The roster does not take another row that it was
+    /// shown at `at`, because the list seems to lag; if the list does not, nothing else shows that change.
+    fn doubt(&mut self, id: &AgentId, at: Moment) {
+        let person = self.people.get(id);
+        let newest = person.and_then(|person| person.newest.as_ref());
+        let Some(known) = newest.map(|newest| self.known_as_of(newest)) else {
+            return;
+        };
+        let doubt = Contradiction {
+            newest: None,
+            last: at.boot,
+            known,
+        };
+        self.set_contradicted(id, Some(doubt));
     }
 
     fn set_contradicted(&mut self, id: &AgentId, to: Option<Contradiction>) {

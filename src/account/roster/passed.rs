@@ -74,21 +74,36 @@ impl Roster {
         self.unpassed(&mut Passed::default())
     }
 
-    /// Returns a queue's last poll, for a handover. It counts as older if some members have another row that is known only as of an earlier moment: the
-    /// polled row must not replace it.
+    /// Returns a queue's last poll.
     pub fn last_poll(&self, place: usize) -> Option<Poll> {
         let membership = self.queues[place].as_ref()?;
-        let rows = membership.members.iter().zip(&*membership.polled);
-        let beside = rows.filter_map(|(member, polled)| {
-            let newest = self.people.at(member.who)?.newest.as_ref()?;
-            (!Arc::ptr_eq(&newest.agent, polled)).then_some(newest.at)
-        });
         Some(Poll {
-            as_of: earlier(membership.as_of, beside.min_by_key(|at| at.boot)),
+            as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,
             agents: membership.polled.to_vec(),
         })
+    }
+
+    /// Returns a queue's last poll for the next task, in which no row replaces the newest one. The poll counts as older if that is known only as of an
+    /// earlier moment, and dates that were found wrong are removed.
+    pub fn poll_to_hand_over(&self, place: usize) -> Option<Poll> {
+        let membership = self.queues[place].as_ref()?;
+        let mut poll = self.last_poll(place)?;
+        for (member, polled) in membership.members.iter().zip(&mut poll.agents) {
+            let Some(person) = self.people.at(member.who) else {
+                continue;
+            };
+            if let Some(newest) = &person.newest
+                && !Arc::ptr_eq(&newest.agent, polled)
+            {
+                poll.as_of = earlier(poll.as_of, Some(newest.at));
+            }
+            if polled.status_since > person.latest {
+                *polled = Arc::new(polled.undated());
+            }
+        }
+        Some(poll)
     }
 
     /// Returns when the last row may have been read.
@@ -96,9 +111,14 @@ impl Roster {
         self.looked
     }
 
-    /// Returns whether the last list seemed to lag. Its rows are known only as of an earlier moment than they were read.
+    /// Returns whether all rows of lists of statuses may be known only as of an earlier moment than they were read: the last list seemed to lag.
     pub fn seems_to_lag(&self) -> bool {
         self.lags
+    }
+
+    /// Records that rows come from another node from now on.
+    pub fn is_told(&mut self) {
+        self.lags = false;
     }
 
     /// Returns whether each row was read at its time, and no list of changes has confirmed it since.

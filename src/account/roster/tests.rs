@@ -71,7 +71,7 @@ fn departures(roster: &mut Roster) -> Vec<(String, Vec<usize>, Moment)> {
 
 /// Returns the roster of the next task or, if `stored`, of the next process.
 fn successor(roster: &Roster, queues: usize, stored: bool) -> Roster {
-    let poll = |place| Some((place as u64, roster.last_poll(place)?));
+    let poll = |place| Some((place as u64, roster.poll_to_hand_over(place)?));
     let mut known = Known {
         queues: (0..queues).filter_map(poll).collect(),
         agents: roster.known_beside_polls(),

@@ -436,6 +436,8 @@ fn omit_one(path: &str, answer: &mut Result<Reply, Fault>) {
 async fn used_after_a_miss(seed: u64) -> Duration {
     let (logged, _guard) = listen();
     let mut setting = large(seed);
+    // Three of them reach back by some two minutes.
+    setting.page_limit = NonZeroUsize::new(100);
     setting.world.mean_idle = 40 * SECOND;
     let fixture = setting.start();
     lie(&fixture, Some(omit_one));

@@ -33,7 +33,7 @@ pub(super) struct Reading {
     pub pages: u32,
     /// The number of pages of undated rows.
     pub undated_pages: u32,
-    /// How many of these it took to reach back to the last reading. The others look for agents who were missed.
+    /// How many pages of dated rows it took to reach back to the last reading. The others look for agents who were missed.
     pub length: Option<u32>,
     /// The newest dates.
     pub newest: Newest,

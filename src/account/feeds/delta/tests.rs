@@ -349,28 +349,64 @@ fn look_again_for(since: i64, listed: Option<(u64, u32)>) -> Vec<(u32, Step)> {
         }
         unreachable!()
     };
-    let readings = [45, 50, 55].map(&mut read).to_vec();
+    let readings = [45, 50, 60].map(&mut read).to_vec();
     assert_eq!(delta.pages(), 1.0, "it took no longer to reach back");
     readings
 }
 
 #[test]
 fn a_reading_reaches_back_to_a_change_that_only_other_lists_have_shown() {
-    let left_out = Step::Distrusted(Doubt::LeftOut);
-    for (since, listed, pages, last) in [
-        (20, None, 2, left_out),
-        (20, Some((50, 1)), 1, complete(55)),
-        (20, Some((50, 2)), 2, complete(55)),
-        // The agent moved to the first page while the second was read.
-        (20, Some((55, 1)), 2, complete(55)),
-        (-100, None, 8, left_out),
+    let (left_out, whole) = (Step::Distrusted(Doubt::LeftOut), complete(60));
+    // The look may have crossed with the first reading.
+    for (since, listed, second, third) in [
+        (20, None, 2, (3, left_out)),
+        (20, Some((50, 1)), 1, (1, whole)),
+        (20, Some((50, 2)), 2, (1, whole)),
+        // The agent was between two pages, or moved to the first one while the second was read.
+        (20, Some((60, 3)), 2, (3, whole)),
+        (20, Some((60, 1)), 2, (1, whole)),
         // It is too long ago.
-        (-120, None, 8, complete(55)),
+        (-100, None, 1, (1, whole)),
     ] {
-        // The look may have crossed with the first reading.
-        let readings = [(1, complete(45)), (pages, complete(50)), (1, last)];
+        let readings = [(1, complete(45)), (second, complete(50)), third];
         let told = format!("{since} {listed:?}");
         assert_eq!(look_again_for(since, listed), readings, "{told}");
+    }
+}
+
+#[test]
+fn a_reading_that_cannot_reach_back_to_a_missed_change_serves_as_any_other() {
+    let omitted = |since| Agent {
+        id: AgentId("omitted".into()),
+        ..rows(0, &[Some(since)]).remove(0)
+    };
+    for is_answered in [true, false] {
+        let mut delta = begun(0);
+        let first = rows(0, &newest_first(30));
+        delta.take(page(1, 31, true, &first), &Roster::new(1), MAX_PAGES);
+        let board = roster(31, vec![omitted(-500)]);
+        assert_eq!(delta.compare(&[omitted(20)], at(33), &board), None);
+        let next = rows(100, &newest_first(45));
+        let step = delta.take(page(1, 45, false, &next), &board, MAX_PAGES);
+        assert_eq!(step, Step::ReadOn(2));
+        match is_answered {
+            // A row of the second page cannot be read. The reading needs none of its rows.
+            true => {
+                let second = rows(200, &newest_first(25));
+                let page = DeltaPage {
+                    skipped: 1,
+                    ..page(2, 45, false, &second)
+                };
+                assert_eq!(delta.take(page, &board, MAX_PAGES), complete(45));
+            }
+            // The next one does not ask for it again.
+            false => {
+                delta.interrupted();
+                let next = rows(300, &newest_first(45));
+                let step = delta.take(page(1, 50, false, &next), &board, MAX_PAGES);
+                assert_eq!(step, complete(50));
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ impl World {
 
     /// Goes on with these rows, which may be looks or confirmed later.
     fn go_on(&mut self, rows: Vec<Sighting>, are_looks: bool, after: u64) {
-        let poll = |place| Some((place, self.roster.last_poll(place as usize)?));
+        let poll = |place| Some((place, self.roster.poll_to_hand_over(place as usize)?));
         let mut known = Known {
             queues: (0..4).filter_map(poll).collect(),
             agents: rows,

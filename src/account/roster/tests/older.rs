@@ -100,6 +100,47 @@ fn a_refuted_date_stays_refuted_in_the_next_task() {
 }
 
 #[test]
+fn a_date_that_another_queues_poll_refuted_stays_refuted_in_the_next_task() {
+    let mut roster = Roster::new(2);
+    let rows = vec![since("ann", "Lunch", 100_000), since("bob", "Lunch", 5)];
+    poll(&mut roster, 0, 10, rows);
+    let again = since("ann", "Available", 50);
+    see(&mut roster, 52, vec![again.clone()]);
+    let mut page = crowd(&["b", "c", "d"], "Lunch", 60);
+    page.push(again);
+    poll(&mut roster, 1, 91, page);
+    assert_eq!(status(&roster, "ann"), Some("Available"));
+    let next = successor(&roster, 2, false);
+    let told = (status(&next, "ann"), known(&next, "ann"));
+    assert_eq!(told, (Some("Available"), 91));
+}
+
+#[test]
+fn a_change_that_is_not_taken_from_a_list_that_seems_to_lag_leaves_its_agent_in_doubt() {
+    let mut roster = Roster::new(1);
+    // The date is ahead by some minutes, so the next lists seem to lag.
+    let ahead = since("ann", "Lunch", 300);
+    poll(
+        &mut roster,
+        0,
+        10,
+        vec![ahead, since("bob", "On a Call", 5)],
+    );
+    roster.confirm_available(at(20), Vec::new());
+    let rows = [since("ann", "Available", 28), since("bob", "Available", 27)];
+    see(&mut roster, 30, rows.to_vec());
+    roster.confirm_changes(at(10), at(40));
+    let told = (status(&roster, "bob"), known(&roster, "bob"));
+    assert_eq!(told, (Some("On a Call"), 20));
+    // A list that does not lag shows it.
+    let mut page = crowd(&["b", "c", "d"], "Lunch", 310);
+    page.push(since("bob", "Available", 27));
+    see(&mut roster, 320, page);
+    let told = (status(&roster, "bob"), known(&roster, "bob"));
+    assert_eq!(told, (Some("Available"), 320));
+}
+
+#[test]
 fn a_copy_that_lags_for_minutes_is_not_believed_however_often_it_is_read() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let mut roster = Roster::new(1);
