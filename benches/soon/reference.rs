@@ -1,7 +1,7 @@
 //! How likely an agent is free while a call waits, for somebody who knows how people in the simulator behave.
 //!
-//! They act independently of each other, and this follows everything that they may do. So as long as calls do not change the world, no rule
-//! that is told the same statuses loses less, on average. In closed worlds it does not know of other queues' calls.
+//! They act independently of each other, and this follows everything that they may do. It takes all statuses to be as old as the answer says, though
+//! openseat knows some of them later, and in closed worlds it does not know of other queues' calls.
 
 use std::time::Duration;
 

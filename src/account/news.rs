@@ -57,7 +57,7 @@ impl Account {
         let confirms = news.unchanged.is_some() || news.confirmed.is_some();
         if has_rows {
             self.roster.looked_at(self.deps.clock.now());
-            self.roster.is_told();
+            self.roster.forget_lag();
         }
         if forgets || has_rows || confirms {
             (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));

@@ -14,7 +14,8 @@ use crate::{
     model::agent::{Agent, AgentId},
 };
 
-/// Changes that are this much older than the newest on a list must be on it, however the servers' clocks differ. Two readings that are this far apart do not omit the same agent by accident.
+/// Changes that are this much older than the newest on a list must be on it, however the servers' clocks differ. Two readings that are this far apart
+/// do not omit the same agent by accident.
 const SETTLED: SignedDuration = SignedDuration::from_secs(30);
 
 /// A complete reading.

@@ -293,12 +293,11 @@ impl Roster {
             known.is_some_and(|known| known.overtakes(poll.as_of, &poll.agents, &self.people));
         for agent in &mut poll.agents {
             self.share_memory(agent);
-            let newest = self.newest(&agent.id);
             let is_known = |newest: &Sighting| {
                 newest.at.boot >= poll.as_of.boot && !newest.agent.is_older_than(agent)
             };
             // An earlier task had both rows. If they have the same moment, it has decided which one is newer.
-            if source == Source::Memory && newest.is_some_and(is_known) {
+            if source == Source::Memory && self.newest(&agent.id).is_some_and(is_known) {
                 continue;
             }
             let sighting = Sighting {

@@ -116,8 +116,8 @@ impl Roster {
         self.lags
     }
 
-    /// Records that rows come from another node from now on.
-    pub fn is_told(&mut self) {
+    /// Forgets that lists seemed to lag: rows come from another node from now on.
+    pub fn forget_lag(&mut self) {
         self.lags = false;
     }
 
