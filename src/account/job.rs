@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     account::{Account, roster::Joined, schedule::Job},
-    budget::{Permit, Purpose},
+    budget::{Admission, Permit, Purpose, Refusal},
     calltools::{AgentList, Client, Everyone, RequestError, RosterPage, joined_response},
     clock::Moment,
     config::Rule,
@@ -52,8 +52,19 @@ pub(super) struct Done {
 }
 
 impl Work {
+    /// Says that the list was not read, because the first request was refused.
+    fn refused(self, refusal: Refusal) -> Outcome {
+        let error = RequestError::Refused(refusal);
+        match self {
+            Work::Queues => Outcome::Queues(Err(error)),
+            Work::Statuses => Outcome::Statuses(Err(error)),
+            Work::Agents(id) => Outcome::Agents(id, Err(error)),
+            Work::RosterPage(list, page) => Outcome::RosterPage(list, page, Err(error)),
+        }
+    }
+
     /// Reads the list. `permit` is for the first request.
-    pub async fn perform(
+    async fn perform(
         self,
         client: &Client,
         names: &Names,
@@ -150,12 +161,14 @@ fn measure(joined: &Joined, rule: &Rule) -> Result<Measured, Mismatch> {
 }
 
 impl Account {
+    /// Starts a job in a task of its own. That also waits until its first request is stored, so a slow disk, or a cluster that is slow to agree, holds up
+    /// no answer that comes meanwhile.
     pub(super) fn spawn(
         &mut self,
         jobs: &mut JoinSet<Done>,
         job: Job,
         purpose: Purpose,
-        permit: Permit,
+        admission: Admission,
     ) {
         self.token_sent = self.deps.token.as_ref().and_then(|token| token.digest());
         if let Job::Poll(queue) = job {
@@ -180,7 +193,7 @@ impl Account {
             self.deps.client.clone(),
             Arc::clone(&self.deps.names.borrow()),
         );
-        let begun = self.deps.clock.now();
+        let clock = Arc::clone(&self.deps.clock);
         tracing::debug!(
             account = &*self.name,
             list = self.list_of(job),
@@ -192,7 +205,12 @@ impl Account {
             _ => None,
         };
         jobs.spawn(async move {
-            let outcome = work.perform(&client, &names, purpose, permit).await;
+            let stored = admission.stored().await;
+            let begun = clock.now();
+            let outcome = match stored {
+                Ok(permit) => work.perform(&client, &names, purpose, permit).await,
+                Err(refusal) => work.refused(refusal),
+            };
             Done {
                 job,
                 number,

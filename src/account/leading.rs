@@ -297,7 +297,7 @@ impl Account {
             What::Refresh { queue } => {
                 let (queue, said) = (self.key(&queue), Said::UnderWay);
                 member.answer(asker, Answer { id, said }).await;
-                return self.refresh(&queue, Waiter::Remote(remote), jobs).await;
+                return self.refresh(&queue, Waiter::Remote(remote), jobs);
             }
             What::Freshen {
                 queue,
@@ -312,7 +312,7 @@ impl Account {
                     },
                 );
                 let waiter = Waiter::Remote(remote);
-                return self.freshen(&queue, staleness, waiter, jobs).await;
+                return self.freshen(&queue, staleness, waiter, jobs);
             }
             What::Release { id } => self.release(&member, &ReservationId::from_text(&id)).await,
             reserve @ What::Reserve { .. } => self.reserve(&member, &asker, reserve).await,

@@ -294,7 +294,7 @@ impl Account {
                 self.publish_news().await;
             }
             self.foresee();
-            let wait = self.start_what_is_due(&mut jobs).await;
+            let wait = self.start_what_is_due(&mut jobs);
             tokio::select! {
                 () = stop.cancelled() => {
                     self.keep_statuses(self.deps.clock.now());
@@ -318,7 +318,7 @@ impl Account {
                     self.ended(done?);
                     self.has_news = true;
                 }
-                Some(ask) = self.deps.asks.recv() => self.asked(ask, &mut jobs).await,
+                Some(ask) = self.deps.asks.recv() => self.asked(ask, &mut jobs),
                 () = tokio::time::sleep(wait.min(LISTEN)) => {}
             }
         }
@@ -342,7 +342,7 @@ impl Account {
     }
 
     /// Starts all jobs that are due. Returns how long to wait for the next job.
-    async fn start_what_is_due(&mut self, jobs: &mut JoinSet<Done>) -> Duration {
+    fn start_what_is_due(&mut self, jobs: &mut JoinSet<Done>) -> Duration {
         self.count_questions();
         self.show_idle(self.schedule.idle_stretch(self.now()));
         loop {
@@ -356,12 +356,12 @@ impl Account {
                 Next::Start { job, cold: true } => (job, Purpose::Unpaced),
                 Next::Start { job, cold: false } => (job, Purpose::Poll),
             };
-            match self.deps.budget.permit(purpose).await {
-                Ok(permit) => {
+            match self.deps.budget.admit(purpose) {
+                Ok(admission) => {
                     self.permitted();
                     self.schedule
                         .started(job, self.now(), self.deps.budget.period());
-                    self.spawn(jobs, job, purpose, permit);
+                    self.spawn(jobs, job, purpose, admission);
                 }
                 Err(refusal) => {
                     self.refused(refusal);

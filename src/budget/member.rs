@@ -1,17 +1,23 @@
 //! A budget's place in the book, under the account's name and identity.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use super::{
-    Budget,
+    Budget, Cause, Refusal,
     book::Book,
     ledger::Ledger,
     owner::{BudgetOwner, OwnerId},
 };
 use crate::clock::Clock;
+
+/// When a node that may not send asks again: a lease changes hands within seconds.
+const LOOK_FOR_LEASE: Duration = Duration::from_secs(1);
 
 /// An owner's entry in the book. Dropping it leaves the book.
 #[derive(Debug)]
@@ -39,6 +45,29 @@ impl Member {
 
     pub fn with<T>(&self, work: impl FnOnce(&mut Book) -> T) -> T {
         self.ledger.with(self.clock.as_ref(), work)
+    }
+
+    /// Refuses while CallTools asks for a pause.
+    pub fn refuse_in_silence(&self, book: &mut Book) -> Result<(), Refusal> {
+        let now = book.now();
+        let throttle = book.hour(self.owner()).throttle;
+        let throttled = throttle.silence(now).map(|until| (until, Cause::Throttled));
+        let paused = throttle.pause_end(now).map(|until| (until, Cause::Paused));
+        match throttled.or(paused) {
+            None => Ok(()),
+            Some((until, cause)) => Err(Refusal {
+                until: book.moment(until),
+                cause,
+            }),
+        }
+    }
+
+    /// Refuses because another node sends the account's requests.
+    pub fn not_leading(&self) -> Refusal {
+        Refusal {
+            until: self.clock.now().later(LOOK_FOR_LEASE),
+            cause: Cause::NotLeading,
+        }
     }
 }
 

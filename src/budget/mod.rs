@@ -35,7 +35,7 @@ use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 pub use ledger::{Holder, Ledger, LedgerError};
 pub use owner::{BudgetOwner, SharedBudget, origin};
-pub use permit::Permit;
+pub use permit::{Admission, Permit};
 pub use throttle::MAX_SILENCE;
 pub use window::Mark;
 pub use witness::{Admitted, Mirrored, Witness};
@@ -235,12 +235,20 @@ impl Budget {
     /// # Errors
     /// [`Refusal`] if it is too early, the window is full or CallTools asked for a pause.
     pub async fn permit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
+        self.admit(purpose)?.stored().await
+    }
+
+    /// Spends a request now. It may be sent once it is [stored](Admission::stored), which can take as long as the disk takes.
+    ///
+    /// # Errors
+    /// As [`permit`](Self::permit).
+    pub fn admit(&self, purpose: Purpose) -> Result<Admission, Refusal> {
         // Read first: a window that becomes complete later did not decide.
         let decided = self
             .witness
             .as_ref()
             .is_some_and(|witness| witness.decides());
-        let mut permit = self.admit(purpose)?;
+        let mut permit = self.spend(purpose)?;
         if let Some(witness) = &self.witness {
             let admitted = Admitted {
                 number: permit.number,
@@ -248,33 +256,21 @@ impl Budget {
                 at: self.member.clock.now(),
                 decided,
             };
-            let (announced, ()) = tokio::join!(
-                witness.admitted(admitted),
-                self.member.ledger.written(permit.number)
-            );
-            if !announced {
-                permit.withdraw();
-                return Err(self.not_leading());
-            }
             permit.witness = Some((Arc::clone(witness), admitted));
-        } else {
-            self.member.ledger.written(permit.number).await;
         }
-        // Another request may have met a 429 meanwhile, and its pause applies to this one too.
-        self.member.with(|book| self.refuse_in_silence(book))?;
-        Ok(permit)
+        Ok(Admission { permit })
     }
 
-    /// Returns a permit that is not stored yet.
-    fn admit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
+    /// Returns a permit that is not stored yet, and of which no other node knows.
+    fn spend(&self, purpose: Purpose) -> Result<Permit, Refusal> {
         let owner = self.member.owner();
         let witness = self.witness.as_deref();
         if witness.is_some_and(|witness| !witness.leads()) {
-            return Err(self.not_leading());
+            return Err(self.member.not_leading());
         }
         let process = witness.map(Witness::process);
         let (number, others_stopped) = self.member.with(|book| {
-            self.refuse_in_silence(book)?;
+            self.member.refuse_in_silence(book)?;
             let paced =
                 purpose == Purpose::Poll || purpose == Purpose::Unpaced && book.is_cautious();
             if paced && let Err(wait) = self.pace.take() {
@@ -305,20 +301,6 @@ impl Budget {
             polling: purpose.is_polling(),
             witness: None,
         })
-    }
-
-    fn refuse_in_silence(&self, book: &mut Book) -> Result<(), Refusal> {
-        let now = book.now();
-        let throttle = book.hour(self.member.owner()).throttle;
-        let throttled = throttle.silence(now).map(|until| (until, Cause::Throttled));
-        let paused = throttle.pause_end(now).map(|until| (until, Cause::Paused));
-        match throttled.or(paused) {
-            None => Ok(()),
-            Some((until, cause)) => Err(Refusal {
-                until: book.moment(until),
-                cause,
-            }),
-        }
     }
 
     fn fit_pace(&self, book: &mut Book) {

@@ -3,9 +3,42 @@
 use std::sync::Arc;
 
 use super::{
+    Refusal,
     member::Member,
     witness::{Admitted, Witness},
 };
+
+/// A request that is spent, but neither stored nor known to other nodes. Dropping it gives nothing back.
+#[derive(Debug)]
+#[must_use = "an admission is a spent request"]
+pub struct Admission {
+    pub(super) permit: Permit,
+}
+
+impl Admission {
+    /// Returns the permit once the request is stored, unless the disk fails, and other nodes of a cluster know of it.
+    ///
+    /// # Errors
+    /// [`Refusal`] if this node no longer leads, or if CallTools has asked for a pause meanwhile.
+    pub async fn stored(self) -> Result<Permit, Refusal> {
+        let Self { permit } = self;
+        let member = Arc::clone(&permit.member);
+        let written = member.ledger.written(permit.number);
+        let is_announced = match &permit.witness {
+            Some((witness, admitted)) => tokio::join!(witness.admitted(*admitted), written).0,
+            None => {
+                written.await;
+                true
+            }
+        };
+        if !is_announced {
+            permit.withdraw();
+            return Err(member.not_leading());
+        }
+        member.with(|book| member.refuse_in_silence(book))?;
+        Ok(permit)
+    }
+}
 
 /// The right to send one request. It is already spent: dropping it unused gives nothing back.
 #[derive(Debug)]

@@ -5,13 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 
 use super::{
-    Budget, Cause, Mark, Refusal,
+    Budget, Mark,
     window::{STAYS, STAYS_MIRRORED},
 };
 use crate::clock::Moment;
-
-/// When a node that may not send asks again: a lease changes hands within seconds.
-const LOOK_FOR_LEASE: Duration = Duration::from_secs(1);
 
 /// A request that this node admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,13 +114,6 @@ impl Budget {
         }
     }
 
-    pub(super) fn not_leading(&self) -> Refusal {
-        Refusal {
-            until: self.member.clock.now().later(LOOK_FOR_LEASE),
-            cause: Cause::NotLeading,
-        }
-    }
-
     /// Counts requests that other nodes have sent.
     pub fn mirror(&self, requests: &[Mirrored]) {
         let owner = self.member.owner();
@@ -137,7 +127,7 @@ impl Budget {
     pub fn admit_mirrored(&self, request: &Mirrored) -> bool {
         let (owner, allowance) = (self.member.owner(), self.allowance());
         self.member.with(|book| {
-            let may = self.refuse_in_silence(book).is_ok();
+            let may = self.member.refuse_in_silence(book).is_ok();
             let admitted = may && book.admit_mirrored(owner, allowance, request);
             self.fit_pace(book);
             admitted

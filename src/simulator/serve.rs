@@ -86,6 +86,8 @@ async fn accept(listener: TcpListener, accounts: Arc<[Simulator]>) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
+                // Otherwise the last packet of a long list may wait 40 ms for the others to be acknowledged.
+                let _ = stream.set_nodelay(true);
                 let accounts = Arc::clone(&accounts);
                 connections.spawn(async move {
                     connection(stream, accounts).await;

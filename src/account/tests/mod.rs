@@ -49,6 +49,7 @@ mod opening;
 mod outages;
 mod pace;
 mod reload;
+mod slow_to_store;
 mod start;
 mod steps;
 mod sweeps;

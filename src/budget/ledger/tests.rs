@@ -56,7 +56,7 @@ impl TestFolder {
 /// Spends up to `wanted` requests, each written before the next. Returns how many.
 fn spend(budget: &Budget, keeper: &mut Keeper, wanted: u32) -> u32 {
     let admitted = (0..wanted).map_while(|_| {
-        let permit = budget.admit(Purpose::OnDemand).ok()?;
+        let permit = budget.spend(Purpose::OnDemand).ok()?;
         keeper.write();
         permit.answered();
         Some(())

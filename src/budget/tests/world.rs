@@ -337,7 +337,7 @@ impl World {
 
     /// Returns a permit, after the ledger was written.
     fn admit(&mut self, purpose: Purpose) -> Option<Permit> {
-        let permit = self.process.as_ref()?.budget.admit(purpose).ok()?;
+        let permit = self.process.as_ref()?.budget.spend(purpose).ok()?;
         self.write();
         Some(permit)
     }

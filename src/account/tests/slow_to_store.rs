@@ -1,0 +1,115 @@
+//! Tests what happens while requests are slow to be stored, by a disk or by the other nodes of a cluster.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::*;
+use crate::budget::{Admitted, Witness};
+
+/// How long a request takes to be stored on a bad day.
+const STORED_IN: Duration = Duration::from_secs(20);
+
+/// Stores requests slowly, or refuses them after that time.
+#[derive(Debug, Default)]
+struct Slow {
+    is_slow: AtomicBool,
+    refuses: AtomicBool,
+}
+
+impl Witness for Slow {
+    fn leads(&self) -> bool {
+        true
+    }
+
+    fn process(&self) -> u64 {
+        1
+    }
+
+    fn admitted(&self, _: Admitted) -> BoxFuture<'_, bool> {
+        Box::pin(async {
+            if self.is_slow.load(Relaxed) {
+                sleep(STORED_IN).await;
+            }
+            !self.refuses.load(Relaxed)
+        })
+    }
+
+    fn may_send(&self, _: &Admitted) -> bool {
+        true
+    }
+
+    fn answered(&self, _: &Admitted) {}
+
+    fn goes_on_as(&self, _: &str) {}
+
+    fn silenced(&self, _: bool, _: Option<Duration>) {}
+}
+
+/// Starts an account with such a witness, and waits until all of its queues are known.
+async fn start() -> (Fixture, Arc<Slow>) {
+    let slow = Arc::<Slow>::default();
+    let mut fixture = still(3, 6).start();
+    let limit = NonZeroU32::new(1000).unwrap();
+    let budget = Budget::in_memory(limit, 50, fixture.clock.clone());
+    fixture.budget = Arc::new(budget.with_witness(slow.clone()));
+    fixture.start_task(Known::default());
+    let is_known = |fixture: &Fixture| (0..3).all(|place| fixture.state(place).snapshot.is_some());
+    fixture.until("all queues are known", is_known).await;
+    fixture.watch(MINUTE, |_| ()).await;
+    (fixture, slow)
+}
+
+/// Waits until a queue is polled, whose answer then takes some seconds. Returns its place.
+async fn poll(fixture: &Fixture) -> usize {
+    *fixture.wire.polls_take.lock().unwrap() = 8 * SECOND;
+    fixture.sent();
+    for _ in 0..600 {
+        sleep(SECOND / 10).await;
+        let sent = fixture.sent();
+        let is_of = |id: &u64| {
+            sent.iter()
+                .any(|path| path.contains(&format!("queue={id}&")))
+        };
+        if let Some(place) = fixture.ids.iter().position(is_of) {
+            return place;
+        }
+    }
+    panic!("no queue was polled within a minute")
+}
+
+fn members_as_of(fixture: &Fixture, place: usize) -> Duration {
+    let state = fixture.state(place);
+    state.snapshot.as_ref().unwrap().members_as_of.boot
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_applied_while_the_next_request_is_being_stored() {
+    let (fixture, slow) = start().await;
+    let place = poll(&fixture).await;
+    let before = members_as_of(&fixture, place);
+    slow.is_slow.store(true, Relaxed);
+    // The next request is admitted within four seconds, before this answer comes, and not stored before it has come.
+    sleep(9 * SECOND).await;
+    assert!(members_as_of(&fixture, place) > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_while_it_is_stored_is_tried_again() {
+    let (fixture, slow) = start().await;
+    slow.is_slow.store(true, Relaxed);
+    slow.refuses.store(true, Relaxed);
+    fixture.sent();
+    let used = fixture.budget.usage().used;
+    fixture.watch(2 * MINUTE, |_| ()).await;
+    let during = fixture.sent();
+    // Those that were admitted before.
+    assert!(during.len() <= 1, "{during:?}");
+    // None was sent, so none counts, but those that are being stored.
+    let waiting = fixture.budget.usage().used - used;
+    assert!(waiting <= 8, "{waiting}");
+    slow.is_slow.store(false, Relaxed);
+    slow.refuses.store(false, Relaxed);
+    fixture.watch(MINUTE, |_| ()).await;
+    let after = fixture.sent();
+    assert!(after.len() >= 12, "the usual pace: {after:?}");
+    assert!(fixture.state(0).fault.is_none());
+}
