@@ -104,6 +104,10 @@ pub struct Delta {
     pub lag: Lag,
     /// The lengths of complete readings.
     pub lengths: Lengths,
+    /// Whether rows of earlier readings are kept until the full list is trusted. Then the roster does not show which rows of a page are news.
+    pub keeps_rows: bool,
+    /// Whether the next reading has to reach back further than others, so that its length says nothing about theirs.
+    is_long: bool,
 }
 
 impl Delta {
@@ -127,7 +131,7 @@ impl Delta {
 
     fn begin_with(&mut self, at: Moment, newest: &Newest, reach: Option<Timestamp>) {
         self.reading = None;
-        self.proved = false;
+        (self.proved, self.is_long) = (false, false);
         self.chain = Some(Chain {
             base: at,
             as_of: at,
@@ -145,6 +149,7 @@ impl Delta {
     pub fn saw<'a>(&mut self, rows: impl Iterator<Item = &'a Agent>, is_beside_others: bool) {
         let Some(chain) = &mut self.chain else { return };
         let earlier = |date: Timestamp| date - MAX_OVERLAP;
+        self.is_long = is_beside_others;
         if is_beside_others {
             chain.reach = chain.reach.map(earlier);
         }
@@ -305,7 +310,9 @@ impl Delta {
         if is_first_dated && let Err(doubt) = self.look_for_absent(page, oldest, roster) {
             return Step::Distrusted(doubt);
         }
-        self.learn_lateness(page, roster);
+        if !self.keeps_rows {
+            self.learn_lateness(page, roster);
+        }
         let ends = page.last || is_rest_undated;
         self.advance(page.page, oldest, ends, most)
     }
@@ -374,7 +381,9 @@ impl Delta {
             return Step::Failed;
         };
         let length = reading.length.unwrap_or(reading.pages);
-        self.lengths.add(length, reading.as_of);
+        if !std::mem::take(&mut self.is_long) {
+            self.lengths.add(length, reading.as_of);
+        }
         let apart = self.overlap().max(MAX_CLOCKS_APART);
         let chain = self.chain.get_or_insert(Chain {
             base: reading.as_of,

@@ -186,6 +186,7 @@ impl Feeds {
         if !self.may_use(Feed::Delta, now) {
             return Taken::Rows; // It lost trust while the page was under way.
         }
+        self.delta.keeps_rows = !self.kept.is_empty();
         let step = self.delta.take(page, roster, self.most_pages());
         let taken = match step {
             delta::Step::ReadOn(page) => {

@@ -1,7 +1,7 @@
 //! Tests questions that wait for a fresher answer.
 
 use super::*;
-use crate::{account::feeds::Feed, simulator::Ordering as SimulatedOrdering};
+use crate::{account::feeds::Feed, decision::Patience, simulator::Ordering as SimulatedOrdering};
 
 const PRESSING: Staleness = Staleness {
     chance: 1.0,
@@ -156,4 +156,29 @@ async fn callers_do_not_wait_if_statuses_take_several_requests() {
     // The background may have sent one meanwhile.
     let sent = fixture.sent();
     assert!(sent.len() <= 1, "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_wait_from_the_start_do_not_keep_the_list_of_changes_from_use() {
+    // A fifth of an account with 2,000 agents, on pages with a fifth of the rows.
+    let mut setting = feeds::large(1);
+    (setting.world.queues, setting.world.agents) = (100, 400);
+    let fixture = setting.start();
+    let asked = Patience {
+        fresh: SECOND / 3,
+        ..Patience::USUAL
+    };
+    let begun = fixture.clock.now();
+    let mut places = fixture.places().cycle();
+    while fixture.clock.now().longest_since(begun) < 15 * MINUTE {
+        for place in places.by_ref().step_by(37).take(5) {
+            let decision = fixture.question(place);
+            if let Some(staleness) = asked.staleness(&decision, &fixture.state(place)) {
+                fixture.wait(place, staleness, SECOND / 3).await;
+            }
+        }
+        sleep(SECOND).await;
+    }
+    let feeds = fixture.health.borrow().feeds.clone();
+    assert_eq!(feeds::feed(&fixture), Feed::Delta, "{feeds:?}");
 }

@@ -200,24 +200,23 @@ fn changes_replace_no_feed_that_was_given_up_before_they_cover_everybody() {
     }
 }
 
-#[test]
-fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
-    /// Changes a second.
-    const RATE: u64 = 20;
+/// Lets the list of changes begin on a floor with `rate` changes a second, while lists of this many available agents are in use. Returns when it
+/// replaces them.
+fn replaced_at(rate: u64, available: usize) -> Duration {
     /// One of four requests polls a queue.
     const NEXT: u64 = PERIOD * 4 / 3;
     let (mut feeds, mut roster) = (Feeds::default(), Roster::new(1));
     feeds.set_ready_statuses(vec![ready(1)], &mut roster, moment(0));
-    (feeds.sweep_pages, feeds.known_available) = (40, 2_000);
+    (feeds.sweep_pages, feeds.known_available) = (40, available);
     feeds.choice.proved(Feed::Available);
     assert!(feeds.choose(&roster, moment(0)));
     let row = |n: u64| Agent {
-        status_since: Some(Timestamp::from_millisecond((n * 1_000 / RATE) as i64).unwrap()),
+        status_since: Some(Timestamp::from_millisecond((n * 1_000 / rate) as i64).unwrap()),
         ..agent(&format!("agent-{}", n % 10_000), "", STATUSES[0])
     };
     // The list at a time, without the rows before a place.
     let list = |time: u64, place: u64| -> Vec<Agent> {
-        let newest = 10_000 + time * RATE / 1_000 - place;
+        let newest = 10_000 + time * rate / 1_000 - place;
         (newest - 249..=newest).rev().map(row).collect()
     };
     let seen = |agent: Agent| Sighting {
@@ -230,7 +229,6 @@ fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
     let mut time = 0;
     while feeds.in_use() == Feed::Available {
         time += NEXT;
-        assert!(time < 100 * NEXT, "changes are never used");
         match feeds.next(moment(time)).0 {
             Request::Delta(number) => {
                 let rows = list(time, u64::from(number - 1) * 250);
@@ -243,10 +241,10 @@ fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
             }
             Request::Available { .. } => {
                 roster.confirm_available(moment(time), Vec::new());
-                time += 7 * NEXT;
+                time += (u64::from(feeds.pages()) - 1) * NEXT;
                 feeds.sent(Feed::Available);
             }
-            other => panic!("{other:?}"),
+            other => panic!("{other:?} at {time}: changes are never used"),
         }
         let trust = feeds.trust(Feed::Delta);
         assert!(!matches!(trust, Trust::Resting(_)), "at {time}");
@@ -255,6 +253,18 @@ fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
         }
     }
     assert_eq!(feeds.in_use(), Feed::Delta);
+    Duration::from_millis(time)
+}
+
+#[test]
+fn a_busy_floors_changes_replace_lists_that_take_eight_pages() {
+    replaced_at(20, 2_000);
+}
+
+#[test]
+fn changes_replace_lists_that_take_two_pages_although_the_first_reading_takes_as_many() {
+    let replaced = replaced_at(13, 400);
+    assert!(replaced < Duration::from_secs(60), "{replaced:?}");
 }
 
 #[test]
@@ -318,6 +328,31 @@ fn changes_that_are_kept_until_sweeps_are_trusted_are_no_misses() {
     // Without these rows, the list would have missed the changes.
     feeds.take_kept();
     assert!(feeds.compare(changed, now, &roster, now).is_some());
+}
+
+#[test]
+fn changes_that_are_kept_until_sweeps_are_trusted_are_not_late() {
+    let (mut feeds, mut roster, rows) = (Feeds::default(), Roster::new(1), changes(300));
+    feeds.full_page(1, Some(2), moment(0), &rows[50..], &roster);
+    let hour = jiff::SignedDuration::from_hours(1);
+    let before = Agent {
+        status_since: rows[40].status_since.map(|date| date - hour),
+        ..rows[40].clone()
+    };
+    roster.poll(0, moment(PERIOD), Duration::ZERO, true, vec![before]);
+    // The first page shows the agent's change, and so does the second, to which it is not new. The third reaches back by a few seconds, which is enough.
+    for (reading, listed) in [(2, 30..280), (3, 20..270), (4, 0..30)] {
+        let as_of = moment(reading * PERIOD);
+        let page = changes_page(reading * PERIOD, &rows[listed.clone()]);
+        let taken = feeds.take_delta(page, &roster, as_of);
+        assert_eq!(taken, Taken::Changes { as_of }, "{reading}");
+        let seen = |agent: &Agent| Sighting {
+            agent: Arc::new(agent.clone()),
+            at: as_of,
+            by_sweep: true,
+        };
+        feeds.keep(rows[listed].iter().map(seen).collect());
+    }
 }
 
 #[test]
