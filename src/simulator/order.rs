@@ -56,6 +56,10 @@ impl SortOrder {
                 field: SortField::LoggedInSince,
                 ..first
             }),
+            Ordering::ByNumber => Some(Self {
+                field: SortField::Pk,
+                ..first
+            }),
         }
     }
 }

@@ -122,6 +122,9 @@ pub enum Ordering {
     AscendingOnly,
     /// It sorts by `logged_in_since`, regardless of what was requested.
     WrongField,
+    /// It sorts by the agents' numbers, regardless of what was requested. No option asks for this: reports of accounts whose order is unknown do.
+    #[value(skip)]
+    ByNumber,
 }
 
 /// Where rows without a date come in an ordered list.

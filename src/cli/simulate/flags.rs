@@ -206,7 +206,11 @@ impl Flags {
             lag_varies,
             lag_spares,
             late_commits,
-            cache,
+            // A report knows only how long a cache keeps answers at least.
+            cache: match cache.is_zero() {
+                true => reported.cache,
+                false => cache,
+            },
             still_dates_percent,
             ..reported
         };

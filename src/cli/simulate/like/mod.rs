@@ -4,7 +4,7 @@ mod bounds;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, time::Duration};
+use std::{num::NonZeroUsize, path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use jiff::SignedDuration;
@@ -98,8 +98,6 @@ fn calls_without_status(found: &Findings) -> u8 {
 }
 
 fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
-    let is_renamed = ordering_field != ORDERING_FIELD;
-    let sorts = found.ordering == Some(Ordering::NewestFirst);
     let (dates_ahead, clocks_apart) = ahead(found);
     Quirks {
         agent_status: status_form(found.agent_status),
@@ -118,14 +116,12 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
         },
         links_origin: (found.links == Some(Links::Elsewhere))
             .then(|| "https://links.invalid".to_owned()),
-        ordering: ordering(found.ordering.as_ref()),
-        ordering_name: (is_renamed && sorts).then(|| ordering_field.to_owned()),
-        nulls: match found.undated_first {
-            Some(false) => simulator::NullOrder::Smallest,
-            _ => simulator::NullOrder::Largest,
-        },
+        ordering: ordering(found.ordering.as_ref(), ordering_field),
+        ordering_name: ordering_name(found.ordering.as_ref(), ordering_field),
+        nulls: nulls(found),
         undated_percent: found.undated_percent.unwrap_or_default().min(100),
         endless_pages: found.past_the_end == Some(PastTheEnd::BeginsAgain),
+        page_limit: other_size(found.largest_page),
         page_size_max: match found.page_size_max {
             Some(PageSizeMax::Whole) => simulator::PageSizeMax::Whole,
             Some(PageSizeMax::Ignored) => simulator::PageSizeMax::Ignored,
@@ -133,6 +129,10 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
         },
         dates_ahead,
         clocks_apart,
+        // The oldest answer may have left the cache a second later.
+        cache: found.cached_seconds.map_or(Duration::ZERO, |seconds| {
+            Duration::from_secs(seconds.saturating_add(1))
+        }),
         ..Quirks::default()
     }
 }
@@ -146,8 +146,9 @@ fn ahead(found: &Findings) -> (SignedDuration, Duration) {
     if zone.saturating_sub(ahead) < NEWEST_CHANGE && zone >= FURTHEST_WEST {
         return (SignedDuration::from_secs(zone), Duration::ZERO);
     }
-    // A difference below a minute is the newest change, which is not as old as our clock says.
-    let apart = u64::try_from(ahead).unwrap_or(0) / 60 * 60;
+    // A second is the difference between a date and the clock in whole seconds that it is compared with. The newest change is some seconds old.
+    let apart = u64::try_from(ahead).ok().filter(|ahead| *ahead > 1);
+    let apart = apart.map_or(0, |ahead| ahead.saturating_add(1));
     (SignedDuration::ZERO, Duration::from_secs(apart))
 }
 
@@ -205,15 +206,45 @@ fn sweep(found: &Findings) -> simulator::SweepQuirk {
     }
 }
 
-fn ordering(ordering: Option<&Ordering>) -> simulator::Ordering {
+fn ordering(ordering: Option<&Ordering>, asked: &str) -> simulator::Ordering {
     match ordering {
         Some(Ordering::OldestFirst) => simulator::Ordering::AscendingOnly,
+        Some(Ordering::ByOther(date)) if is_as_asked(*date, asked) => simulator::Ordering::On,
         Some(Ordering::ByOther(_)) => simulator::Ordering::WrongField,
-        Some(Ordering::Ignored | Ordering::Unsorted | Ordering::Refused) => {
-            simulator::Ordering::Off
-        }
+        Some(Ordering::Unsorted) => simulator::Ordering::ByNumber,
+        Some(Ordering::Ignored | Ordering::Refused) => simulator::Ordering::Off,
         Some(Ordering::NewestFirst) | None => simulator::Ordering::On,
     }
+}
+
+/// Returns the name that has an effect in `ordering=`, if it is not the usual one.
+fn ordering_name(ordering: Option<&Ordering>, asked: &str) -> Option<String> {
+    let has_effect = match ordering? {
+        Ordering::ByOther(date) => !is_as_asked(*date, asked),
+        Ordering::NewestFirst | Ordering::OldestFirst | Ordering::Unsorted => true,
+        Ordering::Ignored | Ordering::Refused => false,
+    };
+    (has_effect && asked != ORDERING_FIELD).then(|| asked.to_owned())
+}
+
+/// Whether a list is sorted by another date because that was asked for. Of these dates, the simulator can sort by this one.
+fn is_as_asked(date: OtherDate, asked: &str) -> bool {
+    date == OtherDate::LoggedInSince && asked == <&str>::from(date)
+}
+
+/// Nulls come first if they count as the largest and the order descends, or the other way round.
+fn nulls(found: &Findings) -> simulator::NullOrder {
+    let ascends = found.ordering == Some(Ordering::OldestFirst);
+    match found.undated_first {
+        Some(first) if first == ascends => simulator::NullOrder::Smallest,
+        _ => simulator::NullOrder::Largest,
+    }
+}
+
+/// Returns the largest page, if it is not the usual one.
+fn other_size(largest: Option<u64>) -> Option<NonZeroUsize> {
+    let other = largest.filter(|size| *size != u64::from(PAGE_SIZE))?;
+    NonZeroUsize::new(usize::try_from(other).ok()?)
 }
 
 /// Lists what the report says and the simulator cannot do.
@@ -224,14 +255,17 @@ fn not_imitated(found: &Findings) -> Vec<&'static str> {
     cases.map(|(_, what)| what).collect()
 }
 
-fn lists_not_imitated(found: &Findings) -> [(bool, &'static str); 11] {
+fn lists_not_imitated(found: &Findings) -> [(bool, &'static str); 10] {
     let is_other = |list: Option<Access>, known: &[Access]| {
         list.is_some_and(|access| access != Access::Readable && !known.contains(&access))
     };
-    let is_not = |size: Option<u64>, usual: u32| size.is_some_and(|size| size != u64::from(usual));
+    let default_size = found.largest_page.map_or(25, |largest| largest.min(25));
+    let other_size = found
+        .default_page_size
+        .is_some_and(|size| size != default_size);
     let other_order = matches!(
         found.ordering,
-        Some(Ordering::Unsorted | Ordering::Refused)
+        Some(Ordering::Refused)
             | Some(Ordering::ByOther(
                 OtherDate::ReadySince | OtherDate::WebPhoneRegisteredOn
             ))
@@ -256,12 +290,11 @@ fn lists_not_imitated(found: &Findings) -> [(bool, &'static str); 11] {
         (found.count == Some(Count::Absent), "no count"),
         (ends_empty, "an empty page after the last"),
         (max_is_refused, "page_size=max is refused"),
-        (is_not(found.default_page_size, 25), "the default page size"),
-        (is_not(found.largest_page, PAGE_SIZE), "the largest page"),
+        (other_size, "the default page size"),
     ]
 }
 
-fn rows_not_imitated(found: &Findings) -> [(bool, &'static str); 5] {
+fn rows_not_imitated(found: &Findings) -> [(bool, &'static str); 4] {
     let logins = [
         found.queue_logged_in_with_queue,
         found.queue_logged_in_without_queue,
@@ -285,10 +318,6 @@ fn rows_not_imitated(found: &Findings) -> [(bool, &'static str); 5] {
         (
             people.available_not_ready > 0,
             "people who are available and not ready",
-        ),
-        (
-            found.cached_seconds.is_some(),
-            "a cache on the way, see --cache",
         ),
     ]
 }

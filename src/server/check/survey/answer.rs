@@ -126,12 +126,13 @@ impl Answer {
         is_of_agents && list.is_some_and(|list| list.agents().next().is_none())
     }
 
-    /// Whether the end of the list was seen, so that it has all rows.
-    pub fn is_whole(&self) -> bool {
+    /// Whether the end of the list was seen, so that it has all rows. If lists are endless, there is a next page even then, and only a page that is
+    /// not full is the last.
+    pub fn is_whole(&self, lists_are_endless: bool) -> bool {
         let size = self.question.page_size();
         self.list.as_ref().is_some_and(|list| {
             let fits = size.is_some_and(|size| (list.rows.len() as u32) < size.min(PAGE_SIZE));
-            list.is_bare || list.next.is_none() || fits
+            list.is_bare || list.next.is_none() || lists_are_endless && fits
         })
     }
 

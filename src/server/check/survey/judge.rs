@@ -68,7 +68,7 @@ impl Judge<'_> {
             Some(Count::OffBy(off)) => off,
             _ => 0,
         };
-        Some(match answer.is_whole() {
+        Some(match self.is_whole(answer) {
             true => list.rows.len() as u64,
             false => list.total().saturating_add_signed(-off),
         })
@@ -111,7 +111,8 @@ impl Judge<'_> {
 
     fn largest_page(&self) -> Option<u64> {
         let list = self.pages(Question::Ordered)?;
-        let is_long = list.total() > u64::from(PAGE_SIZE);
+        let is_cut = list.next.is_some() && !self.lists_are_endless();
+        let is_long = is_cut || list.total() > u64::from(PAGE_SIZE);
         is_long.then_some(list.rows.len() as u64)
     }
 
@@ -123,7 +124,7 @@ impl Judge<'_> {
         }
         let list = self.pages(Question::Largest)?;
         let rows = list.rows.len() as u64;
-        let page = u64::from(PAGE_SIZE);
+        let page = self.largest_page().unwrap_or(u64::from(PAGE_SIZE));
         if rows < page && rows < all && list.next.is_some() {
             return Some(PageSizeMax::Ignored);
         }
@@ -145,7 +146,7 @@ impl Judge<'_> {
         let mut answers = questions
             .into_iter()
             .filter_map(|one| self.answers.get(one));
-        let answer = answers.find(|answer| answer.is_whole())?;
+        let answer = answers.find(|answer| self.is_whole(answer))?;
         let list = answer.list.as_ref().filter(|list| !list.is_bare)?;
         Some(match list.count {
             None => Count::Absent,
@@ -154,6 +155,14 @@ impl Judge<'_> {
                 off => Count::OffBy(off),
             },
         })
+    }
+
+    fn is_whole(&self, answer: &Answer) -> bool {
+        answer.is_whole(self.lists_are_endless())
+    }
+
+    fn lists_are_endless(&self) -> bool {
+        self.past_the_end() == Some(PastTheEnd::BeginsAgain)
     }
 
     fn past_the_end(&self) -> Option<PastTheEnd> {
@@ -250,7 +259,7 @@ impl Judge<'_> {
         let mut whole = [Question::Everybody, Question::Largest]
             .into_iter()
             .filter_map(|one| self.answers.get(one))
-            .filter(|answer| answer.is_whole());
+            .filter(|answer| self.is_whole(answer));
         let whole = whole.next().and_then(|answer| answer.list.as_ref());
         let all = whole.or(self.answers.list(Question::Everybody))?;
         let find = |id| all.agents().find(|agent| agent.id == id);
@@ -297,7 +306,7 @@ impl Judge<'_> {
     /// Returns the most informative rows of agents: all if they came at once, otherwise a page, otherwise the queue's.
     fn rows(&self) -> Option<&Vec<AnsweredRow>> {
         let all = self.answers.get(Question::Largest);
-        let all = all.filter(|answer| answer.is_whole());
+        let all = all.filter(|answer| self.is_whole(answer));
         let lists = [Question::Everybody, Question::Queue].into_iter();
         let lists = all
             .into_iter()

@@ -28,9 +28,11 @@ pub(super) fn judge(answers: &Answers) -> (Option<Ordering>, Option<bool>) {
         let is_refused = is_readable && matches!(answer.status(), Some(400 | 403 | 404));
         return (is_refused.then_some(Ordering::Refused), None);
     };
-    let ordering = ordering(list, answers.list(Question::Everybody));
+    let usual = answers.list(Question::Everybody);
+    let ordering = ordering(list, usual);
     let undated_first = match ordering {
-        Some(Ordering::NewestFirst) => undated_first(list, answers.list(Question::Everybody)),
+        Some(Ordering::NewestFirst | Ordering::OldestFirst) => undated_first(list, usual),
+        None if only_undated_came(list, usual) => Some(true),
         _ => None,
     };
     (ordering, undated_first)
@@ -91,6 +93,12 @@ fn dates(list: &List, date: impl Fn(&AnsweredRow) -> Option<Timestamp>) -> Vec<T
 fn is_sorted_by(list: &List, field: OtherDate) -> bool {
     let dates = dates(list, |row| calltools::timestamp(row.text(field.into())?));
     dates.len() >= FEW && (dates.is_sorted() || dates.is_sorted_by(|a, b| a >= b))
+}
+
+/// Whether a page has only agents without a date, although others have one. So the list is sorted; which way, only its later pages show.
+fn only_undated_came(list: &List, usual: Option<&List>) -> bool {
+    let dated = |list: &List| dates(list, AnsweredRow::changed).len();
+    !list.rows.is_empty() && dated(list) == 0 && usual.is_some_and(|usual| dated(usual) >= FEW)
 }
 
 fn undated_first(list: &List, usual: Option<&List>) -> Option<bool> {

@@ -125,9 +125,10 @@ fn unknown_id(answers: &Answers) -> u64 {
 /// One more than needed, in case the count is slightly wrong. `None` for a list without pages.
 fn past_the_end(answers: &Answers) -> Option<u64> {
     let everybody = answers.list(Question::Everybody)?;
-    let rows = everybody
-        .count
-        .unwrap_or(0)
-        .max(everybody.rows.len() as u64);
-    (!everybody.is_bare).then(|| rows.div_ceil(u64::from(PAGE_SIZE)) + 2)
+    // Pages may be shorter than was asked for.
+    let page = match (&everybody.next, everybody.rows.len() as u64) {
+        (Some(_), rows @ 1..) => rows,
+        _ => u64::from(PAGE_SIZE),
+    };
+    (!everybody.is_bare).then(|| everybody.total().div_ceil(page) + 2)
 }

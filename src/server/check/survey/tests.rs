@@ -39,6 +39,13 @@ async fn ten_requests_find_out_how_a_large_account_behaves() {
     let report = report.expect("answers");
     assert_eq!((report.requests, simulator.requests()), (10, 10));
     assert_eq!(report.stopped, None);
+    let open = "not judged: everybody and the queue (the list of everybody has more than one page)";
+    assert!(
+        report.said.iter().any(|line| line == open),
+        "{:#?}",
+        report.said
+    );
+    assert!(report.said.iter().all(|line| !line.contains("too small")));
     let Findings {
         people,
         newest_change_ahead_seconds,
@@ -98,7 +105,7 @@ async fn findings_that_a_small_account_cannot_show_are_not_judged() {
 
 type Case = (&'static str, usize, fn(&mut Quirks), fn(&Findings) -> bool);
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 29] = [
     (
         "ordering off",
         LARGE,
@@ -137,6 +144,28 @@ const CASES: [Case; 26] = [
             q.nulls = NullOrder::Smallest;
         },
         |f| f.undated_first == Some(false),
+    ),
+    (
+        "nulls first, oldest first",
+        LARGE,
+        |q| {
+            q.undated_percent = 10;
+            q.nulls = NullOrder::Smallest;
+            q.ordering = simulator::Ordering::AscendingOnly;
+        },
+        |f| f.undated_first == Some(true),
+    ),
+    (
+        "a page of nulls",
+        1_000,
+        |q| q.undated_percent = 60,
+        |f| f.undated_first == Some(true) && f.ordering.is_none(),
+    ),
+    (
+        "short pages",
+        LARGE,
+        |q| q.page_limit = std::num::NonZeroUsize::new(100),
+        |f| f.largest_page == Some(100) && f.agents == Some(300),
     ),
     (
         "the whole list",

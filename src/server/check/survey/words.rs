@@ -4,6 +4,7 @@ use super::findings::{
     Access, Agreement, Count, DateForm, Envelope, Filter, Findings, Form, Links, Ordering,
     PageSizeMax, PastTheEnd, People, Presence, UnknownQueue,
 };
+use crate::calltools::PAGE_SIZE;
 
 /// A subject, and a sentence about it.
 type Line = (&'static str, String);
@@ -18,21 +19,69 @@ pub(super) fn words(found: &Findings, ordering_field: &str) -> Vec<String> {
         people(found.people.as_ref()),
         clocks(found),
     ];
-    let mut open = Vec::new();
+    let mut open: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut sentences = Vec::new();
     for (subject, sentence) in lines.into_iter().flatten() {
-        match sentence.is_empty() {
-            true => open.push(subject),
-            false => sentences.push(format!("{subject}: {sentence}")),
+        if !sentence.is_empty() {
+            sentences.push(format!("{subject}: {sentence}"));
+            continue;
+        }
+        let why = why_open(subject, found);
+        match open.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, subjects)) => subjects.push(subject),
+            None => open.push((why, vec![subject])),
         }
     }
-    if !open.is_empty() {
-        let open = open.join(", ");
-        sentences.push(format!(
-            "not judged: {open} (the account is too small, or an answer is missing)"
-        ));
-    }
+    open.push((FEW_REQUESTS, unseen(found)));
+    let open = open.into_iter();
     sentences
+        .extend(open.map(|(why, subjects)| format!("not judged: {} ({why})", subjects.join(", "))));
+    sentences
+}
+
+/// Says why a finding is open.
+fn why_open(subject: &str, found: &Findings) -> &'static str {
+    let is_large = found
+        .agents
+        .is_some_and(|agents| agents > u64::from(PAGE_SIZE));
+    match subject {
+        _ if found.envelope == Some(Envelope::BareArray) && OF_PAGES.contains(&subject) => {
+            "lists have no pages"
+        }
+        "everybody and the queue" if is_large => "the list of everybody has more than one page",
+        "ordering" if found.undated_first == Some(true) => {
+            "the first page has only agents without a date"
+        }
+        _ if is_large => "an answer is missing, or does not show it",
+        _ => "the account is too small, or an answer is missing",
+    }
+}
+
+/// What lists without pages do not have.
+const OF_PAGES: [&str; 6] = [
+    "default page size",
+    "largest page",
+    "page_size=max",
+    "count",
+    "a page after the last",
+    "links",
+];
+
+const FEW_REQUESTS: &str = "ten requests do not show it; the options of openseat simulate have it";
+
+/// What no survey finds, as opposed to a daemon that reads lists for hours.
+fn unseen(found: &Findings) -> Vec<&'static str> {
+    let mut unseen = vec![
+        "copies that lag",
+        "changes that appear late or keep their date",
+        "the order of equal dates",
+        "rows that move between pages",
+        "Retry-After",
+    ];
+    if found.cached_seconds.is_none() {
+        unseen.push("a cache on the way");
+    }
+    unseen
 }
 
 fn line<T>(subject: &'static str, found: Option<T>, sentence: impl Fn(T) -> String) -> Line {
