@@ -271,7 +271,7 @@ impl Account {
             Taken::GivenUp(feed, why) => self.give_up_feed(feed, why),
         }
         let now = self.deps.clock.now();
-        let missing = self.looking.for_missing(self.feeds.absent(), now);
+        let missing = self.looking.for_missing(self.feeds.absent(now), now);
         for place in self.queues_of(missing.iter()) {
             self.schedule.look_for_missing(place);
         }

@@ -228,8 +228,8 @@ impl Delta {
     }
 
     /// Returns agents that the last readings omitted. Their queues should be polled soon.
-    pub fn absent(&self) -> impl Iterator<Item = &AgentId> {
-        self.absent.keys()
+    pub fn absent(&self, now: Moment) -> impl Iterator<Item = &AgentId> {
+        self.absent.keys().chain(self.omitted.unless_deleted(now))
     }
 
     /// Returns the newest date of the complete readings.
@@ -406,8 +406,8 @@ impl Delta {
         (self.lagging, self.unreadable) = (0, 0);
         let settled = reading.newest.likely().map(|newest| newest - apart);
         let oldest = reading.oldest.unwrap_or(Timestamp::MIN);
-        if settled.is_some_and(|settled| self.omitted.read(reading.as_of, oldest, settled)) {
-            return Step::Distrusted(Doubt::LeftOut);
+        if let Some(settled) = settled {
+            self.omitted.read(reading.as_of, oldest, settled);
         }
         chain.high = reading.newest.likely();
         chain.reach = reading.newest.reach();

@@ -373,8 +373,8 @@ impl Feeds {
     }
 
     /// Returns agents that the delta omitted. Their queues should be polled soon.
-    pub fn absent(&self) -> impl Iterator<Item = &AgentId> {
-        self.delta.absent()
+    pub fn absent(&self, now: Moment) -> impl Iterator<Item = &AgentId> {
+        self.delta.absent(now)
     }
 
     /// Counts the available agents once a minute, for the cost of the filtered lists: the whole roster is read, and the number changes slowly.

@@ -1,7 +1,8 @@
 //! Agents whose last change only other lists have shown.
 //!
 //! One change may be missed by accident: it was committed late, or hidden between two pages. So the next reading reaches back to it, if it can, and
-//! another a little later. If both lack the agent, the list omits them. Two missed changes in a row of the same agent show that as well. Pure.
+//! another a little later. If both lack the agent, the list omits them, unless they were deleted meanwhile: a later look at another list shows that
+//! they were not. Two missed changes in a row of the same agent show that as well. Pure.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -17,6 +18,9 @@ pub(super) const CROSSING: Duration = Duration::from_secs(10);
 
 /// How long a missed change is remembered. In a large account, hours can pass until other lists show the agent again.
 const MISS_LASTS: Duration = Duration::from_secs(3 * 3600);
+
+/// A copy of CallTools' data that lags may show an agent for this long after they were deleted.
+const DELETED_BY_THEN: Duration = Duration::from_secs(30);
 
 /// A missed change.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,8 @@ enum Check {
     Due,
     /// A reading that reached back to it lacked the agent: they may have been between two of its pages. Another one shall reach back.
     Lacked,
+    /// Another one lacked the agent as well. If they still exist, the list omits them.
+    LackedTwice,
     /// Too much has changed since to reach back to it.
     TooFar,
 }
@@ -69,24 +75,35 @@ impl Omitted {
         due.map(|miss| miss.date).min()
     }
 
-    /// Records a complete reading, which has everybody with a date between `oldest` and `settled`; its pages were [listed](Self::listed). Returns
-    /// whether it omits an agent for certain.
-    pub fn read(&mut self, as_of: Moment, oldest: Timestamp, settled: Timestamp) -> bool {
+    /// Records a complete reading, which has everybody with a date between `oldest` and `settled`; its pages were [listed](Self::listed).
+    pub fn read(&mut self, as_of: Moment, oldest: Timestamp, settled: Timestamp) {
         self.0
             .retain(|_, miss| as_of.longest_since(miss.at) < MISS_LASTS);
-        let mut is_omitted = false;
         for miss in self.0.values_mut() {
             if !miss.is_due(as_of) || miss.date > settled {
                 continue;
             }
-            let is_lacking = miss.date > oldest;
-            is_omitted |= is_lacking && miss.check == Check::Lacked;
-            (miss.at, miss.check) = match is_lacking {
-                true => (as_of, Check::Lacked),
-                false => (miss.at, Check::TooFar),
+            (miss.at, miss.check) = match (miss.date > oldest, miss.check) {
+                (true, Check::Lacked) => (as_of, Check::LackedTwice),
+                (true, _) => (as_of, Check::Lacked),
+                (false, _) => (miss.at, Check::TooFar),
             };
         }
-        is_omitted
+    }
+
+    /// Returns whether a row of another list, requested at `as_of`, proves that the list omits its agent: they exist, and have not changed since the
+    /// change that was missed.
+    pub fn is_proved_by(&self, row: &Agent, as_of: Moment) -> bool {
+        let miss = self.0.get(&row.id);
+        miss.is_some_and(|miss| {
+            row.status_since == Some(miss.date) && miss.is_unless_deleted(as_of)
+        })
+    }
+
+    /// Returns the agents whom the list omits unless they were deleted: other lists should be asked for them now.
+    pub fn unless_deleted(&self, now: Moment) -> impl Iterator<Item = &AgentId> {
+        let unsure = self.0.iter();
+        unsure.filter_map(move |(id, miss)| miss.is_unless_deleted(now).then_some(id))
     }
 
     /// Gives up reaching back to the changes that are due: the pages cannot be read, or are too many.
@@ -101,6 +118,10 @@ impl Omitted {
 
 impl Miss {
     fn is_due(&self, as_of: Moment) -> bool {
-        self.check != Check::TooFar && self.at.boot + CROSSING <= as_of.boot
+        matches!(self.check, Check::Due | Check::Lacked) && self.at.boot + CROSSING <= as_of.boot
+    }
+
+    fn is_unless_deleted(&self, as_of: Moment) -> bool {
+        self.check == Check::LackedTwice && self.at.boot + DELETED_BY_THEN <= as_of.boot
     }
 }

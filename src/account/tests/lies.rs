@@ -431,23 +431,24 @@ fn omit_one(path: &str, answer: &mut Result<Reply, Fault>) {
     }
 }
 
-/// Changes the omitted agent's status every five minutes. Returns for how long the list of changes was used after the board had shown a change that
-/// it had missed.
-async fn used_after_a_miss(seed: u64) -> Duration {
-    let (logged, _guard) = listen();
+/// Changes the status of an agent whom the list of changes omits every five minutes, until the board shows a change that the list has missed, or the
+/// list is given up. The list omits the agent after this many seconds. Returns the agent.
+async fn until_a_miss(seed: u64, omits_after: u64) -> (Fixture, AgentId) {
     let mut setting = large(seed);
     // Three of them reach back by some two minutes.
     setting.page_limit = NonZeroUsize::new(100);
     setting.world.mean_idle = 40 * SECOND;
     let fixture = setting.start();
-    lie(&fixture, Some(omit_one));
     let omitted = fixture.simulator.world(|world| {
         let mut agents = world.agents().into_iter();
         agents.find(|id| world.agent(id).unwrap().number == 31_007)
     });
     let omitted = omitted.unwrap();
-    let (mut known, mut missed_at, mut was_used) = (None, None, false);
+    let (mut known, mut was_used) = (None, false);
     for second in 0..30 * 60 {
+        if second == omits_after {
+            lie(&fixture, Some(omit_one));
+        }
         if second % 300 == 0 {
             let name = ["Available", "Not Available"][(second / 300) as usize % 2];
             let status = fixture.status(name);
@@ -456,13 +457,7 @@ async fn used_after_a_miss(seed: u64) -> Duration {
                 .world(|world| world.set_status(&omitted, status));
         }
         sleep(SECOND).await;
-        let (is_used, now) = (feed(&fixture) == Feed::Delta, fixture.clock.now());
-        if was_used && !is_used {
-            let lines = feed_lines(&logged);
-            let is_why = |line: &String| line.contains("omits agents");
-            assert!(lines.iter().any(is_why), "{lines:?}");
-            return missed_at.map_or(Duration::ZERO, |at| now.longest_since(at));
-        }
+        let is_used = feed(&fixture) == Feed::Delta;
         let snapshots = fixture
             .places()
             .filter_map(|place| fixture.state(place).snapshot.clone());
@@ -471,23 +466,49 @@ async fn used_after_a_miss(seed: u64) -> Duration {
         let date = row.and_then(|row| row.status_since);
         // The list may still show what has changed just now.
         let is_due = |date: Timestamp| {
-            let since = now.timestamp().duration_since(date);
+            let since = fixture.clock.now().timestamp().duration_since(date);
             since > SignedDuration::from_secs(15)
         };
-        if was_used && date > known && date.is_some_and(is_due) {
-            missed_at.get_or_insert(now);
+        let is_missed = date > known && date.is_some_and(is_due);
+        if was_used && (is_missed || !is_used) {
+            return (fixture, omitted);
         }
         (known, was_used) = (date, is_used);
     }
-    panic!("seed {seed}: {missed_at:?}, {:?}", feed_lines(&logged));
+    panic!("seed {seed}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_list_of_changes_is_given_up_within_three_minutes_of_a_change_that_it_was_seen_to_miss()
 {
     for seed in [27, 31, 32] {
-        let used = used_after_a_miss(seed).await;
-        assert!(used < 3 * MINUTE, "seed {seed}: {used:?}");
+        let (logged, _guard) = listen();
+        let (fixture, _) = until_a_miss(seed, 0).await;
+        for second in 0.. {
+            if feed(&fixture) != Feed::Delta {
+                break;
+            }
+            assert!(second < 180, "seed {seed}");
+            sleep(SECOND).await;
+        }
+        let lines = feed_lines(&logged);
+        let is_why = |line: &String| line.contains("omits agents");
+        assert!(lines.iter().any(is_why), "{lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_is_deleted_after_a_missed_change_does_not_end_the_trust_in_changes() {
+    for seed in [27, 31, 32] {
+        // The list was right until this change.
+        let (fixture, omitted) = until_a_miss(seed, 600).await;
+        fixture
+            .simulator
+            .world(|world| world.remove_agent(&omitted));
+        for second in 0..300 {
+            assert_eq!(feed(&fixture), Feed::Delta, "seed {seed}, {second} s");
+            sleep(SECOND).await;
+        }
     }
 }
 

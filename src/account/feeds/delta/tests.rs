@@ -240,7 +240,7 @@ fn omitted_agents_are_noticed() {
         complete(60)
     );
     assert!(!delta.is_proved());
-    assert_eq!(delta.absent().count(), 1);
+    assert_eq!(delta.absent(at(60)).count(), 1);
     see(&mut board, 65, left_out(1).split_off(20));
     let step = delta.take(page(1, 80, false, &listed), &board, MAX_PAGES);
     assert_eq!(step, Step::Distrusted(Doubt::LeftOut));
@@ -321,12 +321,8 @@ fn an_agent_whose_changes_are_missed_twice_in_a_row_ends_its_trust() {
 }
 
 /// Lets another list show a change to this date that a list missed, and reads that list three times. It shows the agent in one of the readings, on
-/// this page, or never. Returns the pages of each reading, and its result.
-fn look_again_for(since: i64, listed: Option<(u64, u32)>) -> Vec<(u32, Step)> {
-    let omitted = |since| Agent {
-        id: AgentId("omitted".into()),
-        ..rows(0, &[Some(since)]).remove(0)
-    };
+/// this page, or never. Returns the list, the board, the pages of each reading, and its result.
+fn look_again_for(since: i64, listed: Option<(u64, u32)>) -> (Delta, Roster, Vec<(u32, Step)>) {
     let mut delta = begun(0);
     let first = rows(0, &newest_first(30));
     delta.take(page(1, 31, true, &first), &Roster::new(1), MAX_PAGES);
@@ -351,35 +347,62 @@ fn look_again_for(since: i64, listed: Option<(u64, u32)>) -> Vec<(u32, Step)> {
     };
     let readings = [45, 50, 60].map(&mut read).to_vec();
     assert_eq!(delta.pages(), 1.0, "it took no longer to reach back");
-    readings
+    (delta, board, readings)
+}
+
+/// The row of an agent whom the list omits, with this date.
+fn omitted(since: i64) -> Agent {
+    Agent {
+        id: AgentId("omitted".into()),
+        ..rows(0, &[Some(since)]).remove(0)
+    }
 }
 
 #[test]
 fn a_reading_reaches_back_to_a_change_that_only_other_lists_have_shown() {
-    let (left_out, whole) = (Step::Distrusted(Doubt::LeftOut), complete(60));
     // The look may have crossed with the first reading.
-    for (since, listed, second, third) in [
-        (20, None, 2, (3, left_out)),
-        (20, Some((50, 1)), 1, (1, whole)),
-        (20, Some((50, 2)), 2, (1, whole)),
+    for (since, listed, second, third, doubt) in [
+        (20, None, 2, 3, Some(Doubt::LeftOut)),
+        (20, Some((50, 1)), 1, 1, None),
+        (20, Some((50, 2)), 2, 1, None),
         // The agent was between two pages, or moved to the first one while the second was read.
-        (20, Some((60, 3)), 2, (3, whole)),
-        (20, Some((60, 1)), 2, (1, whole)),
+        (20, Some((60, 3)), 2, 3, None),
+        (20, Some((60, 1)), 2, 1, None),
         // It is too long ago.
-        (-100, None, 1, (1, whole)),
+        (-100, None, 1, 1, None),
     ] {
-        let readings = [(1, complete(45)), (second, complete(50)), third];
+        let expected = [
+            (1, complete(45)),
+            (second, complete(50)),
+            (third, complete(60)),
+        ];
         let told = format!("{since} {listed:?}");
-        assert_eq!(look_again_for(since, listed), readings, "{told}");
+        let (mut delta, board, readings) = look_again_for(since, listed);
+        assert_eq!(readings, expected, "{told}");
+        // They may have been deleted before the second reading, and a copy that lags shows them still.
+        let mut look = |seconds| delta.compare(&[omitted(since)], at(seconds), &board);
+        assert_eq!(look(89), None, "{told}");
+        assert_eq!(look(90), doubt, "{told}");
+    }
+}
+
+#[test]
+fn an_agent_who_was_deleted_after_a_missed_change_does_not_end_the_trust_in_the_list() {
+    let (mut delta, board, readings) = look_again_for(20, None);
+    assert_eq!(readings.last(), Some(&(3, complete(60))));
+    let asked_for = |delta: &Delta, seconds| delta.absent(at(seconds)).count();
+    assert_eq!((asked_for(&delta, 89), asked_for(&delta, 90)), (0, 1));
+    for seconds in [95, 105, 115, 300] {
+        let others = rows(2000, &newest_first(seconds as i64 - 50));
+        assert_eq!(delta.compare(&others, at(seconds), &board), None);
+        let list = rows(3000, &newest_first(seconds as i64));
+        let step = delta.take(page(1, seconds, true, &list), &board, MAX_PAGES);
+        assert_eq!(step, complete(seconds));
     }
 }
 
 #[test]
 fn a_reading_that_cannot_reach_back_to_a_missed_change_serves_as_any_other() {
-    let omitted = |since| Agent {
-        id: AgentId("omitted".into()),
-        ..rows(0, &[Some(since)]).remove(0)
-    };
     for is_answered in [true, false] {
         let mut delta = begun(0);
         let first = rows(0, &newest_first(30));

@@ -1,6 +1,57 @@
 //! Tests which list is read next, and what a reading confirms.
 
 use super::*;
+use crate::account::looking::Looking;
+
+impl World {
+    /// Returns a queue that the account would poll because the list of changes omits one of its agents.
+    fn queue_of_missing(&self, looking: &mut Looking) -> Option<usize> {
+        let now = moment(self.now);
+        let missing = looking.for_missing(self.feeds.absent(now), now);
+        let name = missing.first()?.0.strip_prefix("agent-")?;
+        Some(name.parse::<usize>().ok()? % 4)
+    }
+
+    /// Returns whether the roster shows a change after this time of the agent whom the list of changes omits.
+    fn shows_a_miss(&self, time: u64) -> bool {
+        let row = self.roster.newest(&AgentId("agent-007".into()));
+        let date = row.and_then(|row| row.agent.status_since);
+        date.is_some_and(|date| date.as_millisecond() > 1_795_341_600_000 + time as i64)
+    }
+}
+
+#[test]
+fn a_list_that_misses_changes_is_given_up_within_three_minutes() {
+    let omit = [Lie::LeavesOut, Lie::LeavesOutOne];
+    for lie in omit.into_iter().chain([Lie::DatesStandStill, Lie::Undated]) {
+        for seed in 0..3 {
+            let mut world = World::new(lie, seed);
+            let (mut looking, mut used_since, mut missed_since) = (Looking::default(), None, None);
+            while world.now < 10 * 60_000 {
+                world.live(0);
+                world.ask();
+                if (world.now / 4_500).is_multiple_of(3) {
+                    let turn = world.now as usize / 13_500 % 4;
+                    let queue = world.queue_of_missing(&mut looking);
+                    world.poll(queue.unwrap_or(turn));
+                }
+                world.check();
+                match world.feeds.in_use() {
+                    Feed::Delta => {
+                        let used = *used_since.get_or_insert(world.now);
+                        // That of one agent is noticed only once another list shows it.
+                        if lie != Lie::LeavesOutOne || world.shows_a_miss(used) {
+                            let since = *missed_since.get_or_insert(world.now);
+                            assert!(world.now - since < 180_000, "{lie:?}, seed {seed}");
+                        }
+                    }
+                    _ => (used_since, missed_since) = (None, None),
+                }
+            }
+            assert!(world.delta_is_out(), "{lie:?}, seed {seed}");
+        }
+    }
+}
 
 #[test]
 fn every_thirtieth_request_or_after_two_minutes_a_page_of_the_full_list_is_read() {
