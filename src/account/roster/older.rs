@@ -224,8 +224,8 @@ impl Roster {
         };
         let known = to.map(|one| one.known);
         let was = std::mem::replace(&mut person.contradicted, to);
-        if was.is_some() == to.is_some() {
-            return; // As of when the row is known stays the same, too.
+        if was.map(|one| one.known) == known {
+            return;
         }
         for Listed { queue, row } in &person.queues {
             if let Some(membership) = &mut self.queues[*queue] {

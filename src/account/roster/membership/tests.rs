@@ -369,6 +369,26 @@ fn a_row_that_differs_only_in_a_counter_is_renewed_in_place() {
     assert_eq!(shown(&mut roster), [(3, true), (3, false)]);
 }
 
+#[test]
+fn a_queue_is_as_old_as_a_row_that_is_known_less_and_less() {
+    let mut roster = Roster::new(2);
+    // Both pages show the second agent's status before, and the queue's agent in another one.
+    let page = || Change::Page(vec![(0, 1), (1, 0)]);
+    let changes = [
+        Change::Poll(0, vec![(0, 0, false)]),
+        Change::Dated(8, vec![(2, 0), (1, 0)]),
+        Change::Changes,
+        page(),
+        Change::Changes,
+        page(),
+        Change::Available(0, Vec::new(), Vec::new()),
+    ];
+    for (turn, change) in (0..).zip(changes) {
+        apply(&mut roster, change, at(100 + 7 * turn));
+        assert_joined(&mut roster);
+    }
+}
+
 proptest! {
     #[test]
     fn the_join_equals_the_plain_join_after_any_changes(
