@@ -180,9 +180,10 @@ impl Account {
             (entry.unchanged, self.told.unchanged) = (untold.unchanged, untold.unchanged);
         }
         let confirmed = self.roster.confirmed();
-        // Others drop what lists have confirmed together with the rows that are doubted.
-        if entry.doubted || self.told.confirmed != confirmed {
-            entry.confirmed = Some(confirmed);
+        // Others drop what lists have confirmed together with the rows that are doubted, and with a new row what is less confirmed of its agent.
+        let tells_rows = !entry.seen.is_empty() && !confirmed.but.is_empty();
+        if entry.doubted || tells_rows || self.told.confirmed != confirmed {
+            entry.confirmed = Some(confirmed.clone());
             self.told.confirmed = confirmed;
         }
     }

@@ -127,8 +127,8 @@ impl Account {
         if let Some(unchanged) = news.unchanged {
             self.roster.recall_unchanged(unchanged);
         }
-        if let Some(confirmed) = news.confirmed {
-            self.roster.recall_confirmed(confirmed);
+        if let Some(confirmed) = &news.confirmed {
+            self.roster.recall_confirmed(confirmed.clone());
         }
     }
 

@@ -221,7 +221,7 @@ impl Entry {
         self.polls.extend(polls);
         self.seen.extend(seen);
         self.unchanged = unchanged.or(self.unchanged);
-        self.confirmed = confirmed.or(self.confirmed);
+        self.confirmed = confirmed.or(self.confirmed.take());
         self.shown.extend(shown);
         self.fault = fault.or(self.fault.take());
         self.held.extend(held);
@@ -340,7 +340,9 @@ impl Standing {
             let rows = self.seen.values_mut();
             rows.for_each(|row| row.confirm(unchanged));
         }
-        self.confirmed = entry.confirmed.or(self.confirmed);
+        if let Some(confirmed) = &entry.confirmed {
+            self.confirmed = Some(confirmed.clone());
+        }
         for shown in &entry.shown {
             self.shown.insert(Arc::clone(&shown.queue), shown.clone());
         }
@@ -405,7 +407,7 @@ impl Standing {
             polls: self.polls.clone().into_iter().collect(),
             doubted: false,
             seen: self.seen.values().cloned().collect(),
-            confirmed: self.confirmed.filter(|_| !self.lacks_rows),
+            confirmed: self.confirmed.clone().filter(|_| !self.lacks_rows),
             shown: self.shown.values().cloned().collect(),
             fault: Some(self.fault.clone()),
             held: self.held(),
@@ -514,11 +516,11 @@ mod tests {
             };
             let confirmed = Confirmed {
                 everybody: Some(still.now()),
-                available: None,
+                ..Confirmed::default()
             };
             standing.apply(&Entry {
                 seen: vec![seen],
-                confirmed: Some(confirmed),
+                confirmed: Some(confirmed.clone()),
                 ..Entry::default()
             });
             if number + 1 == most {

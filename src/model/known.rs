@@ -68,12 +68,42 @@ impl Known {
 }
 
 /// What lists confirm about agents whom they do not show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confirmed {
-    /// As of this moment, the status of each of the account's agents is known.
+    /// As of this moment, the status of each of the account's agents is known, …
     pub everybody: Option<Moment>,
-    /// As of this moment, it is known whether each agent is available.
+    /// … and as of this one, whether each is available.
     pub available: Option<Moment>,
+    /// The agents of whom lists confirm less.
+    pub but: Vec<Unconfirmed>,
+}
+
+/// An agent of whom lists confirm less than of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// Who it is.
+    pub agent: AgentId,
+    /// As of when their status is known.
+    pub known: Moment,
+    /// Why: the last list of available agents may have hidden them between two pages. Otherwise, later looks contradict their newest row.
+    pub has_slipped: bool,
+}
+
+impl Confirmed {
+    /// Returns what is confirmed of all agents.
+    pub fn of_all(&self) -> Self {
+        let least = self.but.iter().map(|one| one.known);
+        let least = least.min_by_key(|known| known.boot);
+        let lowered = |at: Moment| match least {
+            Some(least) if least.boot < at.boot => least,
+            _ => at,
+        };
+        Self {
+            everybody: self.everybody.map(lowered),
+            available: self.available.map(lowered),
+            but: Vec::new(),
+        }
+    }
 }
 
 /// A row of an agent, and its time.

@@ -12,9 +12,12 @@ use crate::{
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
-        known::{Confirmed, Sighting},
+        known::{Confirmed, Sighting, Unconfirmed},
     },
 };
+
+/// The maximum of agents of whom the next task and other nodes are told that lists confirm less. If there are more, that counts for all agents.
+const MAX_UNCONFIRMED: usize = 200;
 
 /// What lists have confirmed by omission.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,26 +125,52 @@ impl Roster {
 
     /// Returns what lists confirm beyond the [rows that are passed on](Self::known_beside_polls).
     pub fn confirmed(&self) -> Confirmed {
-        let least = self.contradicted_as_of();
-        let everybody = self
-            .swept
-            .map(|swept| self.omissions.availability_of_all(swept));
-        let available = self.omissions.available.map(|lists| lists.all);
-        Confirmed {
-            everybody: everybody.map(|at| earlier(at, least)),
-            available: available.map(|at| earlier(at, least)),
+        let doubtful = self.contradicted.iter().chain(&self.slipped);
+        let but = doubtful.filter_map(|id| {
+            let person = self.people.get(id)?;
+            Some(Unconfirmed {
+                agent: id.clone(),
+                known: self.known_as_of(person.newest.as_ref()?),
+                has_slipped: person.contradicted.is_none(),
+            })
+        });
+        let mut but: Vec<_> = but.collect();
+        but.sort_by(|one, other| one.agent.cmp(&other.agent));
+        but.dedup();
+        let is_short = but.len() <= MAX_UNCONFIRMED;
+        let settled = self.omissions.available.map(|lists| lists.settled);
+        let confirmed = Confirmed {
+            everybody: self.swept.map(|swept| self.omissions.availability(swept)),
+            available: settled,
+            but,
+        };
+        match is_short {
+            true => confirmed,
+            false => confirmed.of_all(),
         }
     }
 
     /// Applies what an earlier task or another node [knew](Self::confirmed), instead of what was known here.
     pub fn recall_confirmed(&mut self, confirmed: Confirmed) {
-        // It counts all agents as known as of the same moment.
         self.settle_all();
+        self.settle_contradictions();
+        let all = confirmed.of_all().available;
+        let lists = confirmed.available.zip(all);
         self.swept = confirmed.everybody;
         self.omissions = Omissions {
             changes: None,
-            available: confirmed.available.map(|all| Lists { all, settled: all }),
+            available: lists.map(|(settled, all)| Lists { all, settled }),
         };
+        for one in confirmed.but {
+            // The agent's row may follow.
+            self.people.meet(&one.agent);
+            if one.has_slipped {
+                self.set_slipped(&one.agent, true);
+                self.slipped.push(one.agent);
+            } else {
+                self.recall_contradiction(&one.agent, one.known);
+            }
+        }
     }
 
     /// Applies a row that another node has told.

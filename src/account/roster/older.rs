@@ -259,10 +259,21 @@ impl Roster {
         }
     }
 
-    /// Returns as of when the row of an agent is known that is known least, if looks contradict any.
-    pub(super) fn contradicted_as_of(&self) -> Option<Moment> {
-        let known = self.contradictions().map(|(.., one)| one.known);
-        known.min_by_key(|known| known.boot)
+    /// Ends all contradictions.
+    pub(super) fn settle_contradictions(&mut self) {
+        for id in std::mem::take(&mut self.contradicted) {
+            self.set_contradicted(&id, None);
+        }
+    }
+
+    /// Records that looks of an earlier task, or of another node, contradict an agent's newest row, which was known as of this moment before.
+    pub(super) fn recall_contradiction(&mut self, id: &AgentId, known: Moment) {
+        let contradiction = Contradiction {
+            newest: None,
+            last: known.boot,
+            known,
+        };
+        self.set_contradicted(id, Some(contradiction));
     }
 
     /// Returns by how much CallTools' dates have gone back, if rows of a list show that: many agents have the same status, and all their dates have

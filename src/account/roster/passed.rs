@@ -194,7 +194,8 @@ impl Roster {
         }
     }
 
-    /// Returns the newest rows of members that are not just the rows of their queues' last polls, with the moment as of which each is known.
+    /// Returns the newest rows of members that are not just the rows of their queues' last polls, with the moment as of which each is known. Those of whom
+    /// lists [confirm less](Self::confirmed) are among them.
     fn rows_beside_polls(&self) -> impl Iterator<Item = (&Person, Sighting)> {
         let mut polled: HashMap<&AgentId, Vec<&Arc<Agent>>> = HashMap::new();
         let queues = self.queues.iter().flatten();
@@ -210,7 +211,8 @@ impl Roster {
             let at = earlier(self.omissions.status(newest.at), person.known_until());
             // A poll that shows the same row again leaves the row that was known, so a row that no poll has may still come from one.
             let by_sweep = newest.by_sweep || at.boot > newest.at.boot;
-            (by_sweep || !is_polled).then(|| {
+            let is_doubtful = person.contradicted.is_some() || person.has_slipped;
+            (by_sweep || !is_polled || is_doubtful).then(|| {
                 let agent = Arc::clone(&newest.agent);
                 let row = Sighting {
                     agent,

@@ -21,7 +21,9 @@ impl Roster {
         self.swept = Some(begun);
         self.people.retain(|person| {
             let seen = person.last_seen();
-            seen.is_some_and(|at| at.boot >= begun.boot) || person.is_member()
+            let is_seen = seen.is_some_and(|at| at.boot >= begun.boot);
+            // Polls that an earlier task knew may follow.
+            is_seen || person.is_member() || person.contradicted.is_some() || person.has_slipped
         });
     }
 

@@ -146,7 +146,7 @@ async fn a_queue_without_agents_is_as_old_as_what_an_earlier_tasks_lists_have_co
         agents: vec![elsewhere],
         confirmed: Confirmed {
             everybody: Some(now.earlier(MINUTE)),
-            available: None,
+            ..Confirmed::default()
         },
         ..Known::default()
     });

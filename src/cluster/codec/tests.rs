@@ -12,7 +12,11 @@ use crate::{
         soon::rule::Prediction,
     },
     fixtures::available,
-    model::{agent::AgentId, fault::Fault, known::Confirmed},
+    model::{
+        agent::AgentId,
+        fault::Fault,
+        known::{Confirmed, Unconfirmed},
+    },
 };
 
 const fn seconds(seconds: u64) -> Duration {
@@ -84,6 +88,11 @@ fn entry(at: u64) -> Entry {
         confirmed: Some(Confirmed {
             everybody: Some(here(at - 3)),
             available: None,
+            but: vec![Unconfirmed {
+                agent: AgentId("id-1".into()),
+                known: here(at - 9),
+                has_slipped: true,
+            }],
         }),
         shown: vec![Shown {
             queue: "sales".into(),
@@ -146,6 +155,12 @@ fn an_entry_keeps_its_ages_on_another_machine() {
     let confirmed = read.confirmed.unwrap();
     assert!(is_about(confirmed.everybody.unwrap(), there(97)));
     assert_eq!(confirmed.available, None);
+    assert!(is_about(confirmed.but[0].known, there(91)) && confirmed.but[0].has_slipped);
+    assert_eq!(&*confirmed.but[0].agent.0, "id-1");
+    // Earlier versions read only what is confirmed of all.
+    let json = unpack(&data, MAX_UNPACKED).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["confirmed"], serde_json::json!([9_000, null]));
     assert_eq!(read.shown, entry(100).shown);
     assert_eq!(read.fault, entry(100).fault);
     assert_eq!((read.ended.len(), read.silences.len()), (1, 1));

@@ -14,7 +14,12 @@ use crate::{
         reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
         soon::rule::Prediction,
     },
-    model::{agent::AgentId, fault::Fault, known::Confirmed, names::Names},
+    model::{
+        agent::AgentId,
+        fault::Fault,
+        known::{Confirmed, Unconfirmed},
+        names::Names,
+    },
 };
 
 /// The maximum of requests: no window has more.
@@ -50,7 +55,10 @@ pub(super) struct Wire {
     unchanged: Option<u64>,
     /// Everybody's status, and who is available. Earlier versions ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    confirmed: Option<(Option<u64>, Option<u64>)>,
+    confirmed: Option<WireConfirmed>,
+    /// The same of all but some. Earlier versions ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirmed_but: Option<WireConfirmedBut>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shown: Vec<WireShown>,
     /// A list of no or one fault; `None` if the entry does not change it.
@@ -79,6 +87,12 @@ struct WirePolled {
     ids: BTreeSet<u64>,
     names: BTreeSet<String>,
 }
+
+/// The ages of everybody's status, and of who is available.
+type WireConfirmed = (Option<u64>, Option<u64>);
+
+/// The same of all but these: who it is, the age of their status, and whether they have slipped.
+type WireConfirmedBut = (WireConfirmed, Vec<(String, u64, bool)>);
 
 /// Process, number, polling, answered and stay of a request.
 type WireRequest = (u64, u64, bool, bool, u64);
@@ -145,6 +159,29 @@ fn names(names: &Names) -> Box<RawValue> {
         .expect("JSON is JSON")
 }
 
+fn confirmed_ages(confirmed: &Confirmed, now: Moment) -> WireConfirmedBut {
+    let age = |at| age(now, at);
+    let but = |one: &Unconfirmed| (one.agent.to_string(), age(one.known), one.has_slipped);
+    let of_others = (confirmed.everybody.map(age), confirmed.available.map(age));
+    (of_others, confirmed.but.iter().map(but).collect())
+}
+
+fn confirmed_at(wire: WireConfirmedBut, at: impl Fn(u64) -> Moment) -> Confirmed {
+    let ((everybody, available), but) = wire;
+    let but = but
+        .into_iter()
+        .map(|(agent, age, has_slipped)| Unconfirmed {
+            agent: AgentId(agent.into()),
+            known: at(age),
+            has_slipped,
+        });
+    Confirmed {
+        but: but.collect(),
+        everybody: everybody.map(&at),
+        available: available.map(&at),
+    }
+}
+
 /// Returns the requests that still stay.
 fn requests(requests: Vec<WireRequest>, over: Duration) -> Vec<Mirrored> {
     let requests = requests.into_iter();
@@ -183,10 +220,9 @@ impl Wire {
             is_covered: seen.is_covered,
             row: seen.row.json(),
         };
-        let confirmed = |confirmed: &Confirmed| {
-            let age = |at| age(now, at);
-            (confirmed.everybody.map(age), confirmed.available.map(age))
-        };
+        let confirmed = entry.confirmed.as_ref();
+        let confirmed_of_all = confirmed.map(|one| confirmed_ages(&one.of_all(), now).0);
+        let some_but = confirmed.filter(|one| !one.but.is_empty());
         let shown = |shown: &Shown| WireShown {
             queue: shown.queue.to_string(),
             fault: shown
@@ -228,7 +264,8 @@ impl Wire {
             seen: entry.seen.iter().map(seen).collect(),
             uncovered: entry.uncovered,
             unchanged: entry.unchanged.map(|unchanged| age(now, unchanged)),
-            confirmed: entry.confirmed.as_ref().map(confirmed),
+            confirmed: confirmed_of_all,
+            confirmed_but: some_but.map(|one| confirmed_ages(one, now)),
             shown: entry.shown.iter().map(shown).collect(),
             fault: entry.fault.as_ref().map(fault),
             held: entry.held.iter().map(held).collect(),
@@ -270,10 +307,8 @@ impl Wire {
             is_covered: seen.is_covered,
             row: seen.row.into(),
         });
-        let confirmed = self.confirmed.map(|(everybody, available)| Confirmed {
-            everybody: everybody.map(at),
-            available: available.map(at),
-        });
+        let of_all = self.confirmed.map(|all| (all, Vec::new()));
+        let confirmed = self.confirmed_but.or(of_all);
         let shown = self.shown.into_iter().map(|shown| Shown {
             queue: shown.queue.into(),
             fault: shown.fault.map(|fault| Arc::new(fault.fault(reading.now))),
@@ -301,7 +336,7 @@ impl Wire {
             seen: seen.collect(),
             uncovered: self.uncovered,
             unchanged: self.unchanged.map(at),
-            confirmed,
+            confirmed: confirmed.map(|one| confirmed_at(one, at)),
             shown: shown.collect(),
             fault: self.fault.map(fault),
             held: held.collect::<Result<_, _>>()?,

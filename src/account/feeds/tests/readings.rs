@@ -106,8 +106,10 @@ fn only_an_agent_who_may_have_slipped_is_known_no_better_after_a_reading() {
     let busy = roster.newest(&busy.id).unwrap();
     assert_eq!(roster.known_as_of(busy), moment(3 * PERIOD));
     assert_eq!(roster.join(0).unwrap().as_of, moment(PERIOD));
-    // Other nodes and the next task are told one moment for all.
-    assert_eq!(roster.confirmed().available, Some(moment(PERIOD)));
+    // The same is true on other nodes and in the next task.
+    let confirmed = roster.confirmed();
+    assert_eq!(confirmed.available, Some(moment(3 * PERIOD)));
+    assert_eq!(confirmed.of_all().available, Some(moment(PERIOD)));
     // The next reading omits the agent, too.
     take(&mut feeds, &mut roster, 5 * PERIOD, 1, &rows[..250]);
     take(&mut feeds, &mut roster, 5 * PERIOD, 2, &rows[251..]);

@@ -220,11 +220,12 @@ fn a_node_that_follows_again_doubts_nobody_whom_its_leader_knows() {
     );
     roster.confirm_available(at(20), vec![AgentId(NAMES[0].into())]);
     assert_eq!(roster.join(0).unwrap().as_of, at(0));
-    // The other nodes learn of one moment for all.
-    assert_eq!(roster.confirmed().available, Some(at(0)));
+    let confirmed = roster.confirmed();
+    assert_eq!(confirmed.available, Some(at(20)));
+    assert_eq!(confirmed.of_all().available, Some(at(0)));
     roster.recall_confirmed(Confirmed {
-        everybody: None,
         available: Some(at(40)),
+        ..Confirmed::default()
     });
     assert_eq!(roster.join(0).unwrap().as_of, at(40));
 }

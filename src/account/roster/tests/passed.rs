@@ -127,3 +127,42 @@ fn members_whom_the_last_whole_sweep_lacked_do_not_count_as_unknown() {
     assert!(roster.are_members_known_since(at(100), true));
     assert!(!roster.are_members_known_since(at(101), true));
 }
+
+#[test]
+fn an_agent_of_whom_lists_confirm_less_makes_no_other_queue_older_in_the_next_task() {
+    let mut roster = Roster::new(3);
+    poll(&mut roster, 0, 10, vec![since("ann", "Available", 100_000)]);
+    poll(&mut roster, 1, 10, vec![since("bob", "Lunch", 5)]);
+    poll(&mut roster, 2, 10, vec![since("eve", "Available", 5)]);
+    // Ann's date was wrong, and Eve may have slipped between two pages.
+    see(&mut roster, 25, vec![since("ann", "On a Call", 22)]);
+    roster.confirm_available(at(30), vec![AgentId("eve".into())]);
+    let as_of = |roster: &mut Roster| [0, 1, 2].map(|place| roster.join(place).unwrap().as_of);
+    assert_eq!(as_of(&mut roster), [at(10), at(30), at(10)]);
+    let all = roster.confirmed().of_all();
+    assert_eq!(all.available, Some(at(10)), "for earlier versions");
+    for polls_first in [true, false] {
+        let mut next = Roster::new(3);
+        let recall_polls = |next: &mut Roster| {
+            for place in 0..3 {
+                next.recall_poll(place, roster.poll_to_hand_over(place).unwrap());
+            }
+        };
+        if polls_first {
+            recall_polls(&mut next);
+        }
+        for row in roster.known_beside_polls() {
+            next.recall(row);
+        }
+        next.recall_confirmed(roster.confirmed());
+        // The names are read only now, and an empty queue's last sweep is known.
+        next.swept(at(30));
+        next.forget_strangers(at(31));
+        recall_polls(&mut next);
+        assert_eq!(as_of(&mut next), [at(10), at(30), at(10)]);
+        next.confirm_available(at(40), Vec::new());
+        assert_eq!(as_of(&mut next), [at(10), at(40), at(40)]);
+        see(&mut next, 700, vec![since("ann", "On a Call", 22)]);
+        assert_eq!(as_of(&mut next), [at(700), at(40), at(40)]);
+    }
+}

@@ -216,6 +216,7 @@ async fn what_lists_confirm_says_nothing_about_rows_that_cannot_be_read() {
         Some(Confirmed {
             everybody: now,
             available: now,
+            but: Vec::new(),
         })
     };
     let hear = async |task: &mut Task, entry: Entry| {
