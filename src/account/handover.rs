@@ -106,7 +106,7 @@ impl Account {
             presences: self
                 .roster
                 .presences()
-                .map(|(agent, counted)| (agent.clone(), counted.clone()))
+                .map(|(agent, counted)| (agent.clone(), counted))
                 .collect(),
         }
     }

@@ -1,11 +1,12 @@
 use super::*;
 use crate::{
+    account::roster::STAY_BYTES,
     clock::Clock,
     decision::soon::{
         calibration::OPEN_BYTES,
         learnt::{MAX_STATUSES, STATUS_BYTES},
         outlook::Outlook,
-        stay::{Ended, NAME_BYTES, Packed, Passed},
+        stay::{Ended, Passed},
         week::{MAX_QUEUES, RECORD_BYTES},
     },
     fixtures::Still,
@@ -307,19 +308,20 @@ fn what_an_account_keeps_takes_at_most_64_kib() {
     let most = counted(1_000, MAX_STATUSES);
     assert!(most <= 40 * 1024, "{most}");
     // The figures of the documentation, for what depends on the number of agents and queues.
-    let (stay, outlook) = (size_of::<Option<Packed>>(), Outlook::MAX_BYTES);
-    assert!((30..=32).contains(&stay), "{stay}");
+    let outlook = Outlook::MAX_BYTES;
+    assert_eq!(STAY_BYTES, 8);
     assert!((210..=230).contains(&outlook), "{outlook}");
-    // The list of agents grows by doubling. In it, a status is a number; the names have the texts of what was learnt.
+    // The list of agents grows by doubling.
     let all = |queues, agents: usize, statuses| {
-        let of_agents = agents.next_power_of_two() * stay + statuses * NAME_BYTES;
+        let of_agents = agents.next_power_of_two() * STAY_BYTES;
         counted(queues, statuses) + of_agents + queues * outlook
     };
-    let large = all(100, 500, 10);
-    assert!(large <= MAX, "{large}");
-    let (more_statuses, more_agents) = (all(100, 500, MAX_STATUSES), all(100, 2_000, 10));
-    let kib = [more_statuses, more_agents].map(|bytes: usize| bytes.div_ceil(1024));
-    assert_eq!(kib, [68, 112]);
+    for large in [all(100, 500, MAX_STATUSES), all(100, 2_000, 10)] {
+        assert!(large <= MAX, "{large}");
+    }
+    let (more_statuses, larger) = (all(100, 2_000, MAX_STATUSES), all(300, 10_000, 10));
+    let kib = [more_statuses, larger].map(|bytes: usize| bytes.div_ceil(1024));
+    assert_eq!(kib, [68, 219]);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod person;
 mod presence;
 mod published;
 mod revision;
+mod seen;
 mod stays;
 mod strangers;
 #[cfg(test)]
@@ -35,11 +36,14 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 
+#[cfg(test)]
+pub use self::seen::STAY_BYTES;
 use self::{
     confirmed::Omissions,
     membership::Member,
     people::People,
     person::{Differs, Listed},
+    seen::Seen,
 };
 pub use self::{
     membership::{Joined, Membership},
@@ -49,7 +53,6 @@ pub use self::{
 };
 use crate::{
     clock::Moment,
-    decision::soon::stay::Statuses,
     model::{
         agent::{Agent, AgentId},
         known::{Poll, Presence, Sighting},
@@ -80,8 +83,6 @@ pub struct Roster {
     departed: Vec<(AgentId, presence::Gone)>,
     /// Times that agents were seen to spend in a status since they were last taken. Each list adds at most one entry per agent.
     stays: Vec<StayPassed>,
-    /// The names of the statuses of current stays.
-    statuses: Statuses,
     /// When agents who have left were last removed.
     tidied: Option<Moment>,
     omissions: Omissions,
@@ -113,7 +114,6 @@ impl Roster {
             swept: None,
             departed: Vec::new(),
             stays: Vec::new(),
-            statuses: Statuses::default(),
             tidied: None,
             omissions: Omissions::default(),
             slipped: Vec::new(),
@@ -221,15 +221,17 @@ impl Roster {
         let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
             return shown.is_some();
         };
-        let mut stay = person.stay.map(|stay| stay.unpacked(&self.statuses));
+        let mut stay = person.seen.as_ref().and_then(Seen::stay);
+        let mut presence = person.seen.as_ref().map(Seen::presence);
         let passed = stays::follow(&mut stay, &agent, &seen, lasted);
-        person.stay = stay.and_then(|stay| stay.packed(&mut self.statuses));
+        let gone = presence::follow(&mut presence, seen);
+        person.seen = presence.map(|presence| Seen::new(presence, stay));
         if let Some(passed) = passed
             && self.stays.len() < stays::MAX_UNTAKEN
         {
             self.stays.push(passed);
         }
-        if let Some(gone) = presence::follow(&mut person.presence, seen) {
+        if let Some(gone) = gone {
             self.departed.push((id, gone));
         }
         shown.is_some()
@@ -249,13 +251,16 @@ impl Roster {
     /// Applies a presence that an earlier task or process has counted.
     pub fn recall_presence(&mut self, id: AgentId, counted: Presence) {
         let (_, person) = self.people.meet(&id);
-        presence::recall(&mut person.presence, counted);
+        let stay = person.seen.as_ref().and_then(Seen::stay);
+        let mut presence = person.seen.as_ref().map(Seen::presence);
+        presence::recall(&mut presence, counted);
+        person.seen = presence.map(|presence| Seen::new(presence, stay));
     }
 
     /// Returns the last seen presence of each agent, for a handover.
-    pub fn presences(&self) -> impl Iterator<Item = (&AgentId, &Presence)> {
+    pub fn presences(&self) -> impl Iterator<Item = (&AgentId, Presence)> {
         let people = self.people.iter();
-        people.filter_map(|(id, person)| Some((id, person.presence.as_ref()?)))
+        people.filter_map(|(id, person)| Some((id, person.seen.as_ref()?.presence())))
     }
 
     /// Applies a poll of a queue. Its rows count in all queues.

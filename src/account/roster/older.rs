@@ -179,11 +179,8 @@ impl Roster {
     pub(super) fn believe(&mut self, agent: &Agent) {
         if let Some(person) = self.people.get_mut(&agent.id) {
             person.latest = person.latest.min(agent.status_since);
-            if let (Some(stay), Some(date)) = (&mut person.stay, agent.status_since) {
-                stay.set_before(date);
-            }
-            if let Some(presence) = &mut person.presence {
-                presence.since = presence.since.min(agent.status_since);
+            if let (Some(seen), Some(date)) = (&mut person.seen, agent.status_since) {
+                seen.believe(date);
             }
         }
         self.set_contradicted(&agent.id, None);
@@ -321,11 +318,8 @@ impl Roster {
             if let Some(newest) = &mut person.newest {
                 newest.agent = stepped_row(&newest.agent);
             }
-            if let Some(stay) = &mut person.stay {
-                stay.step_back(step.unsigned_abs());
-            }
-            if let Some(presence) = &mut person.presence {
-                presence.since = stepped(presence.since);
+            if let Some(seen) = &mut person.seen {
+                seen.step(step);
             }
             person.contradicted = None;
         }

@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::seen::Seen;
 use crate::{
     clock::Moment,
-    decision::soon::stay::Packed,
-    model::{
-        agent::Agent,
-        known::{Presence, Sighting},
-    },
+    model::{agent::Agent, known::Sighting},
 };
 
 /// The maximum lag of a copy of CallTools' data. If nothing has confirmed a date for longer, it is no lag: CallTools has set the date back, and its
@@ -93,12 +90,10 @@ pub(super) struct Person {
     is_of_poll: bool,
     /// The latest date of a status in any row.
     pub(super) latest: Option<Timestamp>,
-    /// Whether the agent was available at the last look; not taken back with the rows.
-    pub(super) presence: Option<Presence>,
+    /// What the last look showed; not taken back with the rows.
+    pub(super) seen: Option<Seen>,
     /// The queues whose last poll lists the agent, in the order of their places.
     pub(super) queues: Vec<Listed>,
-    /// The agent's current stay in a status; not taken back either.
-    pub(super) stay: Option<Packed>,
     /// Whether another node's list of changes would have shown any change since the newest row was seen.
     pub(super) is_covered: bool,
     /// Whether the last list of available agents may have hidden the agent between two pages.
@@ -177,9 +172,9 @@ impl Person {
     }
 
     pub(super) fn last_seen(&self) -> Option<Moment> {
-        let presence = self.presence.as_ref().map(|presence| presence.at);
+        let seen = self.seen.as_ref().map(Seen::at);
         let newest = self.newest.as_ref().map(|newest| newest.at);
-        presence.into_iter().chain(newest).max_by_key(|at| at.boot)
+        seen.into_iter().chain(newest).max_by_key(|at| at.boot)
     }
 }
 

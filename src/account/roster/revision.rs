@@ -68,8 +68,14 @@ impl Roster {
             }
         };
         for person in self.people.values_mut() {
-            if let Some(newest) = &mut person.newest {
-                again(&mut newest.agent);
+            let Some(newest) = &mut person.newest else {
+                continue;
+            };
+            let was = newest.agent.status.clone();
+            again(&mut newest.agent);
+            let read = Presence::from_agent(&newest.agent, newest.at, false);
+            if let (Some(seen), Some(read)) = (&mut person.seen, read) {
+                seen.read_again(read, was);
             }
         }
         for membership in self.queues.iter_mut().flatten() {
@@ -77,22 +83,6 @@ impl Roster {
                 .iter_mut()
                 .for_each(again);
             membership.look_again(&self.people);
-        }
-        for person in self.people.values_mut() {
-            let Some(newest) = &person.newest else {
-                continue;
-            };
-            let read = Presence::from_agent(&newest.agent, newest.at, false);
-            if let (Some(presence), Some(read)) = (&mut person.presence, read)
-                && presence.at == read.at
-            {
-                if let Some(packed) = &person.stay {
-                    let mut stay = packed.unpacked(&self.statuses);
-                    stay.read_again(&read, presence);
-                    person.stay = stay.packed(&mut self.statuses);
-                }
-                (presence.available, presence.status) = (read.available, read.status);
-            }
         }
     }
 }

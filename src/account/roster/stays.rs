@@ -44,7 +44,8 @@ pub struct KnownStay {
 /// If nothing was known about an agent for longer than this, other statuses may have come in between.
 const MAX_GAP: Duration = Duration::from_secs(60);
 
-/// Applies a row. A row without a status only shows that the agent is not available, and ends no named stay.
+/// Applies a row. A row without a status only shows that the agent is not available, and ends no named stay, unless it has a later date: then the agent
+/// has had no status since.
 ///
 /// Until `lasted`, a boot time, the current stay is known to have lasted. A stay with a call in it is none that could end soon, and is not reported.
 /// Neither is one whose end is not known well enough.
@@ -54,12 +55,19 @@ pub(super) fn follow(
     seen: &Presence,
     lasted: Option<Duration>,
 ) -> Option<StayPassed> {
-    seen.status.as_ref()?;
-    let had_call = known.as_ref().is_some_and(Stay::had_call);
-    let lasted = lasted.max(known.as_ref().map(Stay::seen));
+    let was = known.as_ref();
+    if seen.status.is_none() && was.and_then(Stay::since) >= seen.since {
+        return None;
+    }
+    let had_call = was.is_some_and(Stay::had_call);
+    let had_status = was.is_none_or(|stay| !stay.status().is_empty());
+    let is_newer = was.is_none_or(|stay| stay.is_older_than(seen));
+    let lasted = lasted.max(was.map(Stay::seen));
     let passed = stay::follow(known, seen);
     let stay = known.as_mut()?;
-    if agent.on_call && stay.seen() == seen.at.boot {
+    // From no status, the agent goes onto a call like from the status before.
+    let goes_on = stay.status().is_empty() && (had_call || had_status && passed.is_none());
+    if is_newer && (agent.on_call || goes_on) {
         stay.saw_call();
     }
     // Without a date, the change may be as late as the look.
@@ -88,7 +96,9 @@ impl Roster {
     /// Gives the statuses of current stays the names that CallTools has given them: rows that name their status show them only at the next look.
     /// Read the rows again after that.
     pub fn rename_stays(&mut self, renamed: &[(Arc<str>, Arc<str>)]) {
-        self.statuses.rename(renamed);
+        let people = self.people.values_mut();
+        let seen = people.filter_map(|person| person.seen.as_mut());
+        seen.for_each(|seen| seen.rename(renamed));
     }
 
     /// Returns an agent's stay, and as of when it is known.
@@ -96,7 +106,7 @@ impl Roster {
         let person = self.people.get(id)?;
         let newest = person.newest.as_ref()?;
         Some(KnownStay {
-            stay: person.stay?.unpacked(&self.statuses),
+            stay: person.seen.as_ref()?.stay()?,
             lasted: earlier(self.omissions.status(newest.at), person.known_until()),
             away: self.known_as_of(newest),
         })

@@ -87,7 +87,7 @@ fn successor(roster: &Roster, queues: usize, stored: bool) -> Roster {
     }
     if !stored {
         for (id, presence) in roster.presences() {
-            next.recall_presence(id.clone(), presence.clone());
+            next.recall_presence(id.clone(), presence);
         }
     }
     next

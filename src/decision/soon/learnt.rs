@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::stay::{AsOf, MAX_NAME, Passed, Stay};
+use super::stay::{AsOf, Passed, Stay};
 use crate::clock::Moment;
 
 /// Stays are counted up to five minutes. Longer ones are not wrap-ups.
@@ -52,6 +52,9 @@ pub const STATUS_BYTES: usize =
 
 /// More than an hour of learning is enough, and boot time begins only two days before the boot.
 const MAX_LASTED_SECONDS: u64 = 86_400;
+
+/// In bytes. Nobody picks a status with a longer name from a list, so nothing is learnt about it.
+pub const MAX_NAME: usize = 96;
 
 /// Weights are stored in thousandths: finer steps do not change an answer.
 const STORED_UNITS: f64 = 1_000.0;
@@ -242,7 +245,7 @@ impl Learnt {
 
     /// Returns a status, which is created if necessary. If there are too many, it replaces the one with the fewest stays.
     fn status_mut(&mut self, name: &Arc<str>) -> Option<&mut Status> {
-        if name.len() > MAX_NAME {
+        if name.is_empty() || name.len() > MAX_NAME {
             return None;
         }
         let known = self.statuses.iter().position(|one| one.name == *name);

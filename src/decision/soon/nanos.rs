@@ -1,8 +1,6 @@
-//! Times that are kept for each agent and each call at zero seats.
+//! Times that are kept for each call at zero seats.
 
 use std::{num::NonZeroU64, time::Duration};
-
-use jiff::Timestamp;
 
 pub(super) const NANOS_PER_SECOND: u64 = 1_000_000_000;
 pub(super) const NANOS_PER_MS: u64 = 1_000_000;
@@ -20,17 +18,6 @@ pub(super) fn nanos(time: Duration) -> u64 {
 pub(super) struct Nanos(NonZeroU64);
 
 impl Nanos {
-    /// The time of a date. Dates before 1970 are no dates of a status, and all the same.
-    pub(super) fn since_1970(date: Timestamp) -> Self {
-        let since = Duration::try_from(date.as_duration());
-        Self::from(since.unwrap_or_default())
-    }
-
-    /// The same in whole milliseconds.
-    pub(super) fn whole_ms(self) -> u64 {
-        (self.0.get() - 1) / NANOS_PER_MS
-    }
-
     /// The time.
     pub(super) fn time(self) -> Duration {
         Duration::from_nanos(self.0.get() - 1)

@@ -9,14 +9,11 @@ mod packed;
 
 use std::{sync::Arc, time::Duration};
 
-#[cfg(test)]
-pub use self::packed::NAME_BYTES;
-pub use self::packed::{Packed, Statuses};
-use super::nanos::Nanos;
-use crate::model::known::Presence;
+use jiff::{SignedDuration, Timestamp};
 
-/// In bytes. Nobody picks a status with a longer name from a list, so stays in such a one are not followed.
-pub const MAX_NAME: usize = 96;
+pub use self::packed::Packed;
+use self::packed::{steps, steps_up, time};
+use crate::model::known::Presence;
 
 /// A stay without dates is not used if its length is less certain than this. Wrap-ups are about this long.
 const MAX_DOUBT: Duration = Duration::from_secs(15);
@@ -24,22 +21,34 @@ const MAX_DOUBT: Duration = Duration::from_secs(15);
 /// The status that an agent is in, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stay {
-    status: Arc<str>,
+    /// `None` for an agent without a status.
+    status: Option<Arc<str>>,
     available: bool,
     /// The date that CallTools gave.
-    since: Option<Nanos>,
-    /// When it began, as boot time: by the date of the first look, or else in the middle between two looks. This and the next two are in whole
-    /// milliseconds.
-    began_ms: Option<u64>,
+    since: Option<Timestamp>,
+    /// When it began, as boot time: by the date of the first look, or else in the middle between two looks. This and the next two are in
+    /// [steps](packed::STEP).
+    began: Option<u64>,
     /// The boot times of the last look before it began, and of the first one that showed it.
-    before_ms: Option<u64>,
-    first_ms: u64,
+    before: Option<u64>,
+    first: u64,
     /// The boot time of the newest look.
-    seen: Nanos,
+    seen: Duration,
     /// Whether the first look had a date.
     is_dated: bool,
-    stored: bool,
+    origin: Origin,
     had_call: bool,
+}
+
+/// What is known about a stay's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Looks showed it.
+    Looks,
+    /// It was read from a file, so an earlier process may have counted it.
+    File,
+    /// It may be an earlier one, so it may have been counted, and tells nothing about the next one.
+    Doubt,
 }
 
 /// As of when an agent's stay is known. Both are boot times, and later than the look at the agent's row if lists without the agent show more.
@@ -54,7 +63,7 @@ pub struct AsOf {
 /// Time that an agent was seen to spend in a status without calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
-    /// The status.
+    /// The status; empty for none.
     pub status: Arc<str>,
     /// The time since the previous look.
     pub time: Duration,
@@ -72,9 +81,14 @@ pub struct Ended {
 }
 
 impl Stay {
-    /// The status.
+    /// The status; empty for none.
     pub fn status(&self) -> &str {
-        &self.status
+        self.status.as_deref().unwrap_or_default()
+    }
+
+    /// The status, if there is one.
+    pub fn into_status(self) -> Option<Arc<str>> {
+        self.status
     }
 
     /// Whether the agent is available in it.
@@ -82,19 +96,24 @@ impl Stay {
         self.available
     }
 
+    /// The date that CallTools gave.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
     /// When it began, as boot time, if known.
     pub fn began(&self) -> Option<Duration> {
-        self.began_ms.map(Duration::from_millis)
+        self.began.map(time)
     }
 
     /// The boot time of the first look that showed it.
     pub fn first_seen(&self) -> Duration {
-        Duration::from_millis(self.first_ms)
+        time(self.first)
     }
 
     /// The boot time of the newest look.
     pub fn seen(&self) -> Duration {
-        self.seen.time()
+        self.seen
     }
 
     /// Whether a look showed the agent on a call in it.
@@ -110,35 +129,45 @@ impl Stay {
     /// What the newest look alone shows.
     pub fn as_seen(&self) -> AsOf {
         AsOf {
-            lasted: self.seen(),
-            away: self.seen(),
+            lasted: self.seen,
+            away: self.seen,
         }
     }
 
-    /// Interprets the newest look again, which was `was` before: its status has another meaning or name now. This ends no stay.
-    pub fn read_again(&mut self, look: &Presence, was: &Presence) {
-        let Some(status) = look.status.as_ref().filter(|_| self.seen() == look.at.boot) else {
-            return;
-        };
-        self.available = look.available;
-        // A row that names its status still has the old name.
-        if look.status != was.status {
-            self.status = Arc::clone(status);
+    /// Lets the date be earlier than this one, which the next look shows: a later one was wrong.
+    pub fn set_before(&mut self, date: Timestamp) {
+        self.since = self.since.map(|since| since.min(just_before(date)));
+    }
+
+    /// Moves the date by this time, as all dates.
+    pub fn step(&mut self, by: SignedDuration) {
+        self.since = self.since.and_then(|since| since.checked_add(by).ok());
+    }
+
+    /// Begins with a look that contradicts the looks before it.
+    pub fn doubted(look: &Presence) -> Self {
+        Self {
+            origin: Origin::Doubt,
+            ..Self::new(look, None)
         }
     }
 
     /// Begins with a first look, or with the look after `before`.
     fn new(look: &Presence, before: Option<Duration>) -> Self {
         Self {
-            status: look.status.clone().unwrap_or_default(),
+            status: look.status.clone(),
             available: look.available,
-            since: look.since.map(Nanos::since_1970),
-            began_ms: began(look, before).map(whole_ms),
-            before_ms: before.map(whole_ms),
-            first_ms: whole_ms(look.at.boot),
-            seen: look.at.boot.into(),
+            since: look.since,
+            began: began(look, before).map(steps),
+            // The limits are rounded so that they are no narrower than the looks.
+            before: before.map(steps),
+            first: steps_up(look.at.boot),
+            seen: look.at.boot,
             is_dated: look.since.is_some(),
-            stored: look.stored,
+            origin: match look.stored {
+                true => Origin::File,
+                false => Origin::Looks,
+            },
             had_call: false,
         }
     }
@@ -146,18 +175,26 @@ impl Stay {
     /// Whether the look still shows this stay. With a date, this works even if the status was renamed.
     fn continues_in(&self, look: &Presence) -> bool {
         match (self.since, look.since) {
-            (Some(since), Some(shown)) => since == Nanos::since_1970(shown),
+            (Some(since), Some(shown)) => since == shown,
             _ => self.has_status_of(look),
         }
     }
 
     fn has_status_of(&self, look: &Presence) -> bool {
-        *self.status == *look.status.as_deref().unwrap_or_default()
+        self.status == look.status
     }
 
-    fn is_contradicted_by_date(&self, look: &Presence) -> bool {
-        let shown = look.since.map(Nanos::since_1970);
-        matches!((shown, self.since), (Some(shown), Some(since)) if shown < since)
+    /// Whether the look is newer than what is known: by its date, even if a list that was requested later has overtaken it, or else by its moment.
+    pub fn is_older_than(&self, look: &Presence) -> bool {
+        match (self.since, look.since) {
+            (Some(since), Some(shown)) if since != shown => since < shown,
+            _ => self.seen < look.at.boot,
+        }
+    }
+
+    /// Whether something can be learnt from it if it goes on or ends in this look.
+    fn counts(&self, look: &Presence) -> bool {
+        !self.available && self.origin == Origin::Looks && !look.stored
     }
 
     /// Returns by how much its beginning may be wrong; `None` if nothing is known about that.
@@ -165,32 +202,30 @@ impl Stay {
         if self.is_dated {
             return Some(Duration::ZERO);
         }
-        let between = self.first_ms.saturating_sub(self.before_ms?);
-        Some(Duration::from_millis(between) / 2)
+        Some(time(self.first.saturating_sub(self.before?)) / 2)
     }
 
     /// Returns how long it lasted, if `next` followed it.
     fn lasted(&self, next: &Stay) -> Option<Duration> {
-        let dated = || {
-            let (began, ended) = (self.since?.time(), next.since?.time());
-            ended.checked_sub(began)
-        };
+        let dated = || Duration::try_from(next.since?.duration_since(self.since?)).ok();
         let looked = || {
             let doubt = self.doubt()? + next.doubt()?;
             let (began, ended) = (self.began()?, next.began()?);
             (doubt <= MAX_DOUBT).then(|| ended.saturating_sub(began))
         };
         let lasted = dated().or_else(looked)?;
-        let least = self.seen() - self.first_seen();
-        let most = self.before_ms.map_or(Duration::MAX, |before| {
-            Duration::from_millis(next.first_ms.saturating_sub(before))
-        });
-        Some(lasted.max(least).min(most))
+        let least = self.seen.saturating_sub(self.first_seen());
+        // A look that was overtaken was read at a later moment, which is not known.
+        let before = self.before.filter(|_| next.began.is_some()).map(time);
+        let most = before.map(|before| next.first_seen().saturating_sub(before));
+        Some(lasted.max(least).min(most.unwrap_or(Duration::MAX)))
     }
 }
 
-fn whole_ms(time: Duration) -> u64 {
-    Nanos::from(time).whole_ms()
+/// Returns the latest date before this one.
+pub fn just_before(date: Timestamp) -> Timestamp {
+    let before = date.checked_sub(SignedDuration::from_nanos(1));
+    before.unwrap_or(date)
 }
 
 /// Returns when a stay began that this look shows first, after the one at `before`.
@@ -213,39 +248,50 @@ pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
         *known = Some(Stay::new(look, None));
         return None;
     };
-    if look.at.boot <= stay.seen() || stay.is_contradicted_by_date(look) {
+    if !stay.is_older_than(look) {
         return None;
     }
     if stay.continues_in(look) {
-        let time = look.at.boot - stay.seen();
-        stay.seen = look.at.boot.into();
-        stay.since = stay.since.or(look.since.map(Nanos::since_1970));
+        if stay.began.is_none() && look.since.is_some() {
+            stay.began = began(look, stay.before.map(time)).map(steps);
+            stay.first = steps_up(look.at.boot);
+        }
+        let time = look.at.boot - stay.seen;
+        stay.seen = look.at.boot;
+        stay.since = stay.since.or(look.since);
         stay.available = look.available;
         // Otherwise the text stays the one that others share.
         if !stay.has_status_of(look) {
-            stay.status = look.status.clone().unwrap_or_default();
+            stay.status.clone_from(&look.status);
         }
-        let counts = !stay.available && !stay.stored && !look.stored;
-        return counts.then(|| Passed {
-            status: Arc::clone(&stay.status),
+        let status = stay.status.as_ref().filter(|_| stay.counts(look))?;
+        return Some(Passed {
+            status: Arc::clone(status),
             time,
             ended: None,
         });
     }
-    let next = Stay::new(look, Some(stay.seen()));
+    let before = (stay.origin != Origin::Doubt).then_some(stay.seen);
     // The same status with a later date: another status came in between, and no look saw when.
     let is_seen_ending = !stay.has_status_of(look);
+    let mut next = Stay::new(look, before);
+    if look.at.boot <= stay.seen {
+        // The next look tells when it began.
+        (next.began, next.first, next.seen) = (None, steps_up(stay.seen), stay.seen);
+    }
     let was = std::mem::replace(stay, next);
-    let counts = is_seen_ending && !was.available && !was.stored && !look.stored;
-    counts.then(|| Passed {
+    if !is_seen_ending || !was.counts(look) {
+        return None;
+    }
+    Some(Passed {
         time: stay
             .began()
             .unwrap_or(look.at.boot)
-            .saturating_sub(was.seen()),
+            .saturating_sub(was.seen),
         ended: Some(Ended {
             lasted: was.lasted(stay),
             available: look.available,
         }),
-        status: was.status,
+        status: was.status.unwrap_or_default(),
     })
 }

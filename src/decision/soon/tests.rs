@@ -12,9 +12,9 @@ use proptest::prelude::*;
 
 use super::{
     calibration::{AtZero, Calibration, Free, tenth},
-    learnt::{Learnt, MAX_STATUSES},
+    learnt::{Learnt, MAX_NAME, MAX_STATUSES},
     rule::{BadCost, Held, HeldSince, Off, Prediction, Seats, Terms, likely, may_act},
-    stay::{AsOf, Ended, MAX_NAME, Passed, Stay, follow},
+    stay::{AsOf, Ended, Passed, Stay, follow},
     week::Calls,
 };
 use crate::{clock::Moment, model::known::Presence};

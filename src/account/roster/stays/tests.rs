@@ -1,10 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    account::roster::Roster, clock::Moment, decision::soon::stay::Ended, fixtures::agent,
+    account::roster::{Roster, Source, presence},
+    clock::Moment,
+    decision::soon::stay::Ended,
+    fixtures::agent,
     model::known::Sighting,
 };
 
@@ -152,4 +156,237 @@ fn a_stay_that_ended_unseen_long_after_the_last_look_is_not_learnt() {
     roster.confirm_changes(at(600), at(700));
     list(&mut roster, 720, ann("Available", 715));
     assert_eq!(ends(&mut roster), [(Some(110), true, false)]);
+}
+
+/// Returns a row of Ann without a status, since a date if there is one.
+fn no_status(since: Option<i64>) -> Agent {
+    Agent {
+        status: None,
+        available: Some(false),
+        status_since: since.map(|since| Timestamp::from_second(START + since).unwrap()),
+        on_call: false,
+        ..ann("Available", 0)
+    }
+}
+
+#[test]
+fn a_copy_that_lags_behind_a_list_of_available_agents_changes_nothing_about_the_next_stay() {
+    let mut roster = Roster::new(1);
+    list(&mut roster, 5, ann("Post Call", 0));
+    list(&mut roster, 22, ann("Available", 20));
+    assert_eq!(ends(&mut roster), [(Some(20), true, false)]);
+    roster.confirm_gone(at(30), &[AgentId("ann".into())]);
+    roster.confirm_available(at(30), Vec::new());
+    // It shows the stay that was counted, and then its end.
+    list(&mut roster, 40, ann("Post Call", 0));
+    list(&mut roster, 41, ann("Available", 20));
+    assert_eq!(ends(&mut roster), []);
+    roster.confirm_gone(at(42), &[AgentId("ann".into())]);
+    list(&mut roster, 44, ann("Post Call", 0));
+    // This one has begun before that look, and is seen to end soon after it has ended.
+    list(&mut roster, 46, ann("Post Call", 28));
+    list(&mut roster, 59, ann("Available", 58));
+    assert_eq!(ends(&mut roster), [(Some(30), true, false)]);
+}
+
+#[test]
+fn a_stay_ends_in_a_row_without_a_status_if_that_has_a_later_date() {
+    let mut roster = Roster::new(1);
+    list(&mut roster, 5, ann("Post Call", 0));
+    list(&mut roster, 10, no_status(None));
+    list(&mut roster, 12, no_status(Some(0)));
+    list(&mut roster, 20, ann("Available", 18));
+    assert_eq!(ends(&mut roster), [(Some(18), true, false)]);
+    list(&mut roster, 40, ann("Post Call", 30));
+    list(&mut roster, 60, no_status(Some(55)));
+    list(&mut roster, 65, ann("Post Call", 63));
+    list(&mut roster, 80, ann("Available", 73));
+    let ended = ends(&mut roster);
+    assert_eq!(ended[0], (Some(25), false, false));
+    assert_eq!(ended[ended.len() - 1], (Some(10), true, false));
+}
+
+#[test]
+fn an_agent_goes_from_no_status_onto_a_call_like_from_the_status_before() {
+    for (before, onto_call) in [
+        (Some("Post Call"), true),
+        (Some("Available"), false),
+        (Some("On a Call"), false),
+        (None, false),
+    ] {
+        let mut roster = Roster::new(1);
+        if let Some(before) = before {
+            list(&mut roster, 5, ann(before, 0));
+        }
+        list(&mut roster, 12, no_status(Some(10)));
+        list(&mut roster, 16, no_status(Some(15)));
+        list(&mut roster, 25, ann("On a Call", 20));
+        let calls = ends(&mut roster).into_iter().filter(|end| end.2).count();
+        assert_eq!(calls, usize::from(onto_call), "{before:?}");
+    }
+}
+
+#[test]
+fn a_list_that_was_overtaken_ends_a_stay_if_its_date_is_later() {
+    let mut roster = Roster::new(1);
+    list(&mut roster, 5, ann("Post Call", 0));
+    list(&mut roster, 22, ann("Post Call", 0));
+    // Requested before the last one, and answered after it.
+    list(&mut roster, 21, ann("On a Call", 20));
+    list(&mut roster, 50, ann("Post Call", 40));
+    assert_eq!(ends(&mut roster), [(Some(20), false, true)]);
+    list(&mut roster, 52, ann("Available", 51));
+    assert_eq!(
+        ends(&mut roster),
+        [(Some(11), true, false)],
+        "the call was seen"
+    );
+    // Nor does it tell when the next stay began: its row was read later.
+    list(&mut roster, 70, ann("Available", 51));
+    list(&mut roster, 69, ann("Post Call", 75));
+    list(&mut roster, 80, ann("Post Call", 75));
+    let stay = roster.stay(&AgentId("ann".into())).unwrap().stay;
+    assert_eq!(stay.began(), Some(at(75).boot));
+    list(&mut roster, 85, ann("Available", 84));
+    assert_eq!(ends(&mut roster), [(Some(9), true, false)]);
+    // Nor does it make the stay before shorter than it was.
+    list(&mut roster, 91, ann("Post Call", 87));
+    list(&mut roster, 100, ann("Post Call", 87));
+    list(&mut roster, 99, ann("Available", 105));
+    assert_eq!(ends(&mut roster), [(Some(18), true, false)]);
+}
+
+#[test]
+fn a_stay_keeps_the_new_name_of_its_status_while_its_row_shows_the_old_one() {
+    let mut roster = Roster::new(1);
+    list(&mut roster, 5, ann("Post Call", 0));
+    roster.rename_stays(&[("Post Call".into(), "After call".into())]);
+    roster.read_again(&crate::model::names::Names::default());
+    let status = |roster: &Roster| {
+        let stay = roster.stay(&AgentId("ann".into())).unwrap().stay;
+        stay.status().to_owned()
+    };
+    assert_eq!(status(&roster), "After call");
+    list(&mut roster, 10, ann("After call", 0));
+    list(&mut roster, 22, ann("Available", 20));
+    assert_eq!(ends(&mut roster), [(Some(20), true, false)]);
+}
+
+/// What is wrong with a look at Ann.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    InOrder,
+    /// Requested this many hundredths of a second before the last one.
+    Overtaken(u64),
+    /// From a copy that lags by this many seconds.
+    Lagging(u32),
+    WithoutStatus,
+    FromFile,
+    Gone,
+}
+
+/// Looks, and how many hundredths of a second after the last one they are.
+fn looks() -> impl Strategy<Value = Vec<(u64, Look)>> {
+    let look = prop_oneof![
+        6 => Just(Look::InOrder),
+        1 => (1..200_u64).prop_map(Look::Overtaken),
+        1 => (1..60_u32).prop_map(Look::Lagging),
+        1 => Just(Look::WithoutStatus),
+        1 => Just(Look::FromFile),
+        1 => Just(Look::Gone),
+    ];
+    prop::collection::vec((prop_oneof![1..700_u64, 1..12_000_u64], look), 1..80)
+}
+
+proptest! {
+    /// What is kept for each agent leads to the same stays and departures as if all of it were kept.
+    #[test]
+    fn what_is_shared_with_the_last_look_changes_no_stay(
+        life in prop::collection::vec((0..5_usize, 1..90_u64), 1..30),
+        looks in looks(),
+        is_dated in any::<bool>(),
+    ) {
+        let mut changes = Vec::new();
+        let mut start = 0;
+        for (status, lasts) in life {
+            changes.push((start, ["Available", "Post Call", "On a Call", "Lunch", ""][status]));
+            start += lasts;
+        }
+        let (mut roster, mut exact, mut last) = (Roster::new(1), None, None);
+        let mut all = Vec::new();
+        let mut now = 0;
+        for (passes, look) in looks {
+            now += passes;
+            let (mut seen, mut shown) = (now, now / 100);
+            match look {
+                Look::Overtaken(by) if is_dated => seen = now.saturating_sub(passes + by),
+                Look::Lagging(by) if is_dated => shown = shown.saturating_sub(by.into()),
+                _ => {}
+            }
+            let place = changes.partition_point(|(start, _)| *start <= shown);
+            let (since, status) = changes[place.saturating_sub(1)];
+            let mut row = match status {
+                "" => no_status(Some(since as i64)),
+                status => ann(status, since as i64),
+            };
+            if matches!(look, Look::WithoutStatus) {
+                row = no_status(None);
+            }
+            row.status_since = row.status_since.filter(|_| is_dated);
+            let moment = at(0).later(Duration::from_nanos(seen * 10_000_000 + 7_654_321));
+            let newest = roster.newest(&row.id).cloned();
+            let was_available = newest.as_ref().is_some_and(|row| row.agent.available == Some(true));
+            if matches!(look, Look::Gone) {
+                // Only such agents can be missing from lists of available ones.
+                if was_available {
+                    roster.confirm_gone(moment, &[row.id]);
+                    let gone = Presence::from_agent(&no_status(None), moment, false);
+                    presence::follow(&mut last, gone.unwrap());
+                }
+                continue;
+            }
+            // A copy that lags counts if no date is known that is later than its own, or not for long.
+            let refutes = |row: &Sighting| {
+                row.agent.status_since.is_some() && moment.boot < row.at.boot + Duration::from_secs(600)
+            };
+            let is_refuted = newest.as_ref().is_none_or(refutes);
+            if matches!(look, Look::Lagging(_)) && is_dated && !is_refuted {
+                continue;
+            }
+            let source = match look {
+                Look::FromFile => Source::Memory,
+                _ => Source::Look,
+            };
+            let seen = Presence::from_agent(&row, moment, source == Source::Memory).unwrap();
+            let lasted = newest.map(|newest| newest.at.boot);
+            all.extend(follow(&mut exact, &row, &seen, lasted));
+            presence::follow(&mut last, seen);
+            let agent = Arc::new(row);
+            roster.take_row(Sighting { agent, at: moment, by_sweep: true }, source);
+            prop_assert_eq!(roster.presences().next().map(|(_, seen)| seen), last.clone());
+        }
+        let kept = roster.take_stays();
+        let facts = |stay: &StayPassed| {
+            let ended = stay.passed.ended.map(|ended| (ended.lasted.is_some(), ended.available));
+            (stay.passed.status.clone(), ended, stay.onto_call)
+        };
+        prop_assert_eq!(
+            kept.iter().map(facts).collect::<Vec<_>>(),
+            all.iter().map(facts).collect::<Vec<_>>()
+        );
+        for (kept, exact) in kept.iter().zip(&all) {
+            let lasted = |stay: &StayPassed| stay.passed.ended.and_then(|ended| ended.lasted);
+            // Times from five minutes on are not told apart. Without dates, a change is in the middle of such a time.
+            let lasted = [kept, exact].map(|stay| lasted(stay).unwrap_or_default());
+            let times = [
+                ([kept.passed.time, exact.passed.time], Duration::from_secs(150)),
+                (lasted, Duration::from_secs(300)),
+            ];
+            for ([kept, exact], long) in times {
+                let is_same = kept.abs_diff(exact) < Duration::from_millis(21);
+                let are_long = kept.min(exact) > long;
+                prop_assert!(is_same || are_long, "{:?} {:?}", kept, exact);
+            }
+        }
+    }
 }

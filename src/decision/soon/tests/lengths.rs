@@ -1,7 +1,6 @@
 //! How exactly the lengths of stays are kept, and the names of their statuses.
 
 use super::*;
-use crate::decision::soon::stay::Statuses;
 
 #[test]
 fn stays_of_more_than_a_minute_are_predicted_too_also_from_a_file() {
@@ -34,31 +33,64 @@ fn no_stay_is_taken_to_end_before_it_does() {
 }
 
 #[test]
-fn a_long_name_takes_no_number_and_the_known_ones_stay_when_all_are_taken() {
-    let mut statuses = Statuses::default();
-    let mut is_kept = |name: &str| {
-        let packed = stay(name, 0.0, 10.0).packed(&mut statuses);
-        packed.is_some_and(|packed| packed.unpacked(&statuses).status() == name)
-    };
-    assert!(!is_kept(&"x".repeat(MAX_NAME + 1)));
-    for n in 0..256 {
-        assert!(is_kept(&format!("Status {n}")), "{n}");
+fn nothing_is_learnt_about_no_status_or_a_name_that_is_too_long() {
+    let mut learnt = Learnt::new(moment(0.0));
+    for name in ["", &"x".repeat(MAX_NAME + 1)] {
+        learnt.learn(&passed(name, 20.0, true));
+        assert_eq!(learnt.stays(), 0, "{name}");
     }
-    assert!(!is_kept("Status 256"));
-    assert!(is_kept("Status 0") && is_kept("Status 255"));
+    learnt.learn(&passed(&"x".repeat(MAX_NAME), 20.0, true));
+    assert_eq!(learnt.stays(), 1);
 }
 
 #[test]
 fn what_was_learnt_has_the_text_of_current_stays_also_after_a_restart() {
     let stored = learnt(&[20.0; 100]).to_stored(moment(0.0));
     let mut learnt = Learnt::from_stored(stored, moment(0.0)).expect("it is sound");
-    let mut statuses = Statuses::default();
-    let packed = stay("Wrap-up", 0.0, 10.0).packed(&mut statuses);
-    let kept = packed.expect("a number is left").unpacked(&statuses);
+    let kept = stay("Wrap-up", 0.0, 10.0);
     let passed = follow(&mut Some(kept.clone()), &look("Wrap-up", Some(0.0), 12.0));
     learnt.learn(&passed.expect("time has passed"));
     let name = learnt.short_statuses().next().expect("it is short");
     assert!(std::ptr::eq(name, kept.status()));
+}
+
+/// Returns the stay as it is after it was kept with this moment.
+fn kept(stay: &Stay, at: Duration) -> Stay {
+    let packed = stay.packed(at);
+    packed.unpacked(stay.clone().into_status(), stay.since(), at)
+}
+
+#[test]
+fn a_stay_that_is_kept_from_look_to_look_is_the_same_afterwards_however_long_it_lasts() {
+    for every in [0.0173_f64, 5.003, 61.7] {
+        for is_dated in [true, false] {
+            let mut known = None;
+            let mut see = |status: &str, since: f64, at: f64| {
+                let passed = follow(&mut known, &look(status, is_dated.then_some(since), at));
+                let stay = known.take().expect("a look begins a stay");
+                known = Some(kept(&stay, stay.seen()));
+                passed
+            };
+            see("On call", -40.0, -0.004);
+            let mut last = 0.003;
+            see("Wrap-up", 0.0, last);
+            let mut time = 0.0;
+            while last < 2_000.0 * every.min(1.0) {
+                last += every;
+                time += see("Wrap-up", 0.0, last).map_or(0.0, |passed| passed.time.as_secs_f64());
+            }
+            assert!(
+                (time - (last - 0.003)).abs() < 1e-6,
+                "{every}: {time} {last}"
+            );
+            let ended = see("Available", last + 0.001, last + 0.007);
+            let lasted = ended.and_then(|passed| passed.ended?.lasted);
+            let lasted = lasted.expect("its length is known").as_secs_f64();
+            // Longer ones are not told apart.
+            let is_right = (lasted - last).abs() < 0.011 || lasted.min(last) > 600.0;
+            assert!(is_right, "{every}, {is_dated}: {lasted} {last}");
+        }
+    }
 }
 
 proptest! {
