@@ -223,7 +223,11 @@ impl Roster {
         };
         let mut stay = person.seen.as_ref().and_then(Seen::stay);
         let mut presence = person.seen.as_ref().map(Seen::presence);
-        let passed = stays::follow(&mut stay, &agent, &seen, lasted);
+        // A copy that lags may show a stay again that was counted.
+        let passed = match seen.since < person.latest && seen.since.is_some() {
+            true => None,
+            false => stays::follow(&mut stay, &agent, &seen, lasted),
+        };
         let gone = presence::follow(&mut presence, seen);
         person.seen = presence.map(|presence| Seen::new(presence, stay));
         if let Some(passed) = passed

@@ -62,7 +62,8 @@ pub(super) fn follow(
     let had_call = was.is_some_and(Stay::had_call);
     let had_status = was.is_none_or(|stay| !stay.status().is_empty());
     let is_newer = was.is_none_or(|stay| stay.is_older_than(seen));
-    let lasted = lasted.max(was.map(Stay::seen));
+    let last_look = was.map(Stay::seen);
+    let lasted = lasted.max(last_look);
     let passed = stay::follow(known, seen);
     let stay = known.as_mut()?;
     // From no status, the agent goes onto a call like from the status before.
@@ -70,10 +71,11 @@ pub(super) fn follow(
     if is_newer && (agent.on_call || goes_on) {
         stay.saw_call();
     }
+    let at = stay
+        .began()
+        .unwrap_or_else(|| changed(seen).max(last_look.unwrap_or_default()));
     // Without a date, the change may be as late as the look.
-    let began = stay.began();
-    let end = began.filter(|_| seen.since.is_some());
-    let end = end.unwrap_or(seen.at.boot);
+    let end = seen.since.map_or(seen.at.boot, |_| at);
     let is_known = |passed: &Passed| {
         let gap = end.saturating_sub(lasted.unwrap_or_default());
         !had_call && (passed.ended.is_none() || gap <= MAX_GAP)
@@ -82,9 +84,19 @@ pub(super) fn follow(
     Some(StayPassed {
         agent: agent.id.clone(),
         onto_call: passed.ended.is_some() && agent.on_call && !seen.available,
-        at: began.unwrap_or(seen.at.boot),
+        at,
         passed,
     })
+}
+
+/// Returns when the change was that this look shows, as boot time, if the status before was seen later: a list may count from before its request, so its
+/// dates can be later.
+fn changed(seen: &Presence) -> Duration {
+    let since = seen
+        .since
+        .map(|since| since.duration_since(seen.at.timestamp()));
+    let after = since.and_then(|after| Duration::try_from(after).ok());
+    seen.at.boot.saturating_add(after.unwrap_or_default())
 }
 
 impl Roster {

@@ -148,6 +148,8 @@ impl Stay {
     pub fn doubted(look: &Presence) -> Self {
         Self {
             origin: Origin::Doubt,
+            // Nor does it tell that the agent was not on a call.
+            had_call: true,
             ..Self::new(look, None)
         }
     }
@@ -241,8 +243,8 @@ fn began(look: &Presence, before: Option<Duration>) -> Option<Duration> {
 
 /// Applies a look at an agent. Returns the time that passed in the previous status, if that is one without calls.
 ///
-/// A look that is older than the newest, by its moment or by its date, changes nothing, so polls, sweeps and deltas that show the same
-/// change count it once. A stay that was read from a file does not count, because the earlier process may have counted it.
+/// A look that is older than the newest, by its date or, with the same date or none, by its moment, changes nothing, so polls, sweeps and deltas that
+/// show the same change count it once. A stay that was read from a file does not count, because the earlier process may have counted it.
 pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
     let Some(stay) = known else {
         *known = Some(Stay::new(look, None));

@@ -257,6 +257,47 @@ fn a_list_that_was_overtaken_ends_a_stay_if_its_date_is_later() {
 }
 
 #[test]
+fn a_list_that_was_overtaken_shows_a_change_no_earlier_than_the_last_look_before_it() {
+    for (date, changed) in [(105, 105), (98, 100)] {
+        let mut roster = Roster::new(1);
+        list(&mut roster, 5, ann("Post Call", 0));
+        list(&mut roster, 100, ann("Post Call", 0));
+        roster.take_stays();
+        list(&mut roster, 60, ann("On a Call", date));
+        let ended = roster.take_stays();
+        assert!(ended[0].onto_call);
+        assert_eq!(ended[0].at, at(changed).boot);
+    }
+    let mut roster = Roster::new(1);
+    list(&mut roster, 5, ann("Post Call", 0));
+    list(&mut roster, 100, ann("Post Call", 0));
+    list(&mut roster, 60, ann("Available", 250));
+    assert_eq!(
+        ends(&mut roster),
+        [],
+        "other statuses may have come in between"
+    );
+}
+
+#[test]
+fn a_copy_that_lags_behind_two_changes_ends_no_stay_a_second_time() {
+    let mut roster = Roster::new(1);
+    list(&mut roster, 1, ann("Break", -10));
+    list(&mut roster, 5, ann("Post Call", 0));
+    list(&mut roster, 22, ann("Available", 20));
+    assert_eq!(ends(&mut roster).len(), 2);
+    roster.confirm_gone(at(30), &[AgentId("ann".into())]);
+    list(&mut roster, 30, ann("Break", -10));
+    list(&mut roster, 36, ann("Post Call", 0));
+    list(&mut roster, 56, ann("Available", 20));
+    assert_eq!(ends(&mut roster), []);
+    // The next one counts.
+    list(&mut roster, 70, ann("Post Call", 65));
+    list(&mut roster, 90, ann("Available", 85));
+    assert_eq!(ends(&mut roster), [(Some(20), true, false)]);
+}
+
+#[test]
 fn a_stay_keeps_the_new_name_of_its_status_while_its_row_shows_the_old_one() {
     let mut roster = Roster::new(1);
     list(&mut roster, 5, ann("Post Call", 0));

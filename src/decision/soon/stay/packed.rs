@@ -17,7 +17,8 @@ const LONGEST: u16 = UNKNOWN - 1;
 /// What of a [`Stay`] is kept beside its status and its date, and beside the moment at which its agent was last seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed {
-    /// How much later than that moment its newest look was.
+    /// How much later than that moment its newest look was: at most five minutes, as the other times. More is rare, and then the time spent in the status
+    /// is known less well.
     seen: i16,
     /// How long before its newest look the first one was.
     first: u16,
