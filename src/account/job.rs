@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     account::{Account, roster::Joined, schedule::Job},
-    budget::{Admission, Permit, Purpose, Refusal},
+    budget::{Permit, Purpose},
     calltools::{AgentList, Client, Everyone, RequestError, RosterPage, joined_response},
     clock::Moment,
     config::Rule,
@@ -52,19 +52,8 @@ pub(super) struct Done {
 }
 
 impl Work {
-    /// Says that the list was not read, because the first request was refused.
-    fn refused(self, refusal: Refusal) -> Outcome {
-        let error = RequestError::Refused(refusal);
-        match self {
-            Work::Queues => Outcome::Queues(Err(error)),
-            Work::Statuses => Outcome::Statuses(Err(error)),
-            Work::Agents(id) => Outcome::Agents(id, Err(error)),
-            Work::RosterPage(list, page) => Outcome::RosterPage(list, page, Err(error)),
-        }
-    }
-
     /// Reads the list. `permit` is for the first request.
-    async fn perform(
+    pub async fn perform(
         self,
         client: &Client,
         names: &Names,
@@ -161,14 +150,12 @@ fn measure(joined: &Joined, rule: &Rule) -> Result<Measured, Mismatch> {
 }
 
 impl Account {
-    /// Starts a job in a task of its own. That also waits until its first request is stored, so a slow disk, or a cluster that is slow to agree, holds up
-    /// no answer that comes meanwhile.
     pub(super) fn spawn(
         &mut self,
         jobs: &mut JoinSet<Done>,
         job: Job,
         purpose: Purpose,
-        admission: Admission,
+        permit: Permit,
     ) {
         self.token_sent = self.deps.token.as_ref().and_then(|token| token.digest());
         if let Job::Poll(queue) = job {
@@ -193,7 +180,7 @@ impl Account {
             self.deps.client.clone(),
             Arc::clone(&self.deps.names.borrow()),
         );
-        let clock = Arc::clone(&self.deps.clock);
+        let begun = self.deps.clock.now();
         tracing::debug!(
             account = &*self.name,
             list = self.list_of(job),
@@ -205,12 +192,7 @@ impl Account {
             _ => None,
         };
         jobs.spawn(async move {
-            let stored = admission.stored().await;
-            let begun = clock.now();
-            let outcome = match stored {
-                Ok(permit) => work.perform(&client, &names, purpose, permit).await,
-                Err(refusal) => work.refused(refusal),
-            };
+            let outcome = work.perform(&client, &names, purpose, permit).await;
             Done {
                 job,
                 number,

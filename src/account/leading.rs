@@ -298,7 +298,7 @@ impl Account {
             What::Refresh { queue } => {
                 let (queue, said) = (self.key(&queue), Said::UnderWay);
                 member.answer(asker, Answer { id, said }).await;
-                return self.refresh(&queue, Waiter::Remote(remote), jobs);
+                return self.refresh(&queue, Waiter::Remote(remote), jobs).await;
             }
             What::Freshen {
                 queue,
@@ -313,7 +313,7 @@ impl Account {
                     },
                 );
                 let waiter = Waiter::Remote(remote);
-                return self.freshen(&queue, staleness, waiter, jobs);
+                return self.freshen(&queue, staleness, waiter, jobs).await;
             }
             What::Release { id } => self.release(&member, &ReservationId::from_text(&id)).await,
             reserve @ What::Reserve { .. } => self.reserve(&member, &asker, reserve).await,

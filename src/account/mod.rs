@@ -75,6 +75,7 @@ use self::{
     looking::Looking,
     naming::Naming,
     opening::Opening,
+    permits::{Storing, stored},
     queue::QueueAtWork,
     token::LOOK_EVERY,
 };
@@ -97,7 +98,7 @@ use crate::{
         sweep::Sweep,
         wishes::Wishes,
     },
-    budget::Purpose,
+    budget::{Permit, Purpose, Refusal},
     calltools::Tally,
     clock::Moment,
     model::{digest::Digest, fault::Fault},
@@ -284,6 +285,7 @@ impl Account {
         }
         // Dropping the set cancels running jobs. Their permits stay spent.
         let mut jobs = JoinSet::new();
+        let mut storing = None;
         loop {
             self.deps.heartbeat.beat();
             self.show_faults();
@@ -294,7 +296,7 @@ impl Account {
                 self.publish_news().await;
             }
             self.foresee();
-            let wait = self.start_what_is_due(&mut jobs);
+            let wait = self.spend_on_what_is_due(&mut storing);
             tokio::select! {
                 () = stop.cancelled() => {
                     self.keep_statuses(self.deps.clock.now());
@@ -318,7 +320,8 @@ impl Account {
                     self.ended(done?);
                     self.has_news = true;
                 }
-                Some(ask) = self.deps.asks.recv() => self.asked(ask, &mut jobs),
+                stored = stored(&mut storing) => self.start_what_is_due(stored, &mut jobs),
+                Some(ask) = self.deps.asks.recv() => self.asked(ask, &mut jobs).await,
                 () = tokio::time::sleep(wait.min(LISTEN)) => {}
             }
         }
@@ -341,33 +344,55 @@ impl Account {
         }
     }
 
-    /// Starts all jobs that are due. Returns how long to wait for the next job.
-    fn start_what_is_due(&mut self, jobs: &mut JoinSet<Done>) -> Duration {
+    /// If a job is due, spends a request for it, unless one is being stored. Returns how long to wait for the next job.
+    fn spend_on_what_is_due(&mut self, storing: &mut Storing) -> Duration {
         self.count_questions();
         self.show_idle(self.schedule.idle_stretch(self.now()));
-        loop {
-            let next = self.schedule.next(self.now());
-            tracing::trace!(account = &*self.name, ?next, "the schedule's choice");
-            let (job, purpose) = match next {
-                Next::Wait(wait) => {
-                    self.report_a_slow_pace();
-                    return wait;
-                }
-                Next::Start { job, cold: true } => (job, Purpose::Unpaced),
-                Next::Start { job, cold: false } => (job, Purpose::Poll),
-            };
-            match self.deps.budget.admit(purpose) {
-                Ok(admission) => {
-                    self.permitted();
-                    self.schedule
-                        .started(job, self.now(), self.deps.budget.period());
-                    self.spawn(jobs, job, purpose, admission);
-                }
-                Err(refusal) => {
-                    self.refused(refusal);
-                    return refusal.wait(self.deps.clock.now());
-                }
+        if storing.is_some() {
+            return Duration::MAX;
+        }
+        let purpose = match self.next_job() {
+            Ok((_, purpose)) => purpose,
+            Err(wait) => {
+                self.report_a_slow_pace();
+                return wait;
             }
+        };
+        match self.deps.budget.admit(purpose) {
+            Ok(admission) => {
+                *storing = Some(Box::pin(admission.stored()));
+                Duration::MAX
+            }
+            Err(refusal) => {
+                self.refused(refusal);
+                refusal.wait(self.deps.clock.now())
+            }
+        }
+    }
+
+    /// Starts the job that is due, with the request that is stored now. Answers that came meanwhile may have changed which one that is.
+    fn start_what_is_due(&mut self, stored: Result<Permit, Refusal>, jobs: &mut JoinSet<Done>) {
+        let permit = match stored {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refused(refusal),
+        };
+        self.permitted();
+        let Ok((job, purpose)) = self.next_job() else {
+            return permit.withdraw();
+        };
+        self.schedule
+            .started(job, self.now(), self.deps.budget.period());
+        self.spawn(jobs, job, purpose, permit);
+    }
+
+    /// Returns the job that is due, or how long to wait for one.
+    fn next_job(&self) -> Result<(Job, Purpose), Duration> {
+        let next = self.schedule.next(self.now());
+        tracing::trace!(account = &*self.name, ?next, "the schedule's choice");
+        match next {
+            Next::Wait(wait) => Err(wait),
+            Next::Start { job, cold: true } => Ok((job, Purpose::Unpaced)),
+            Next::Start { job, cold: false } => Ok((job, Purpose::Poll)),
         }
     }
 

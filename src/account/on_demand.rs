@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::{Account, Ask, ask::Waiter, job::Done, schedule::Job};
 use crate::{
-    budget::{Admission, Purpose},
+    budget::{Permit, Purpose},
     decision::{board::QueueKey, staleness::Staleness},
     model::fault::{Down, Fault},
 };
@@ -15,14 +15,19 @@ use crate::{
 const LEFT_ALONE: u32 = 60;
 
 impl Account {
-    pub(super) fn asked(&mut self, ask: Ask, jobs: &mut JoinSet<Done>) {
+    pub(super) async fn asked(&mut self, ask: Ask, jobs: &mut JoinSet<Done>) {
         match ask {
-            Ask::Refresh { queue, reply } => self.refresh(&queue, Waiter::Refresh(reply), jobs),
+            Ask::Refresh { queue, reply } => {
+                self.refresh(&queue, Waiter::Refresh(reply), jobs).await
+            }
             Ask::Fresh {
                 queue,
                 staleness,
                 reply,
-            } => self.freshen(&queue, staleness, Waiter::Fresh(reply), jobs),
+            } => {
+                self.freshen(&queue, staleness, Waiter::Fresh(reply), jobs)
+                    .await
+            }
             Ask::TryToken => self.schedule.try_token(),
             Ask::Known { reply } => drop(reply.send(self.known())),
             Ask::Take(terms) => self.take_terms(*terms),
@@ -61,7 +66,12 @@ impl Account {
     }
 
     /// Polls a queue now, from the reserve. A running poll serves all callers that ask meanwhile.
-    pub(super) fn refresh(&mut self, queue: &QueueKey, waiter: Waiter, jobs: &mut JoinSet<Done>) {
+    pub(super) async fn refresh(
+        &mut self,
+        queue: &QueueKey,
+        waiter: Waiter,
+        jobs: &mut JoinSet<Done>,
+    ) {
         let Some(place) = self.place(queue) else {
             let state = self.deps.board.get(queue);
             let fault = state.and_then(|state| state.fault.as_deref().cloned());
@@ -72,14 +82,14 @@ impl Account {
         if self.schedule.is_under_way(job) {
             return self.wait_for(job, waiter);
         }
-        match self.deps.budget.admit(Purpose::OnDemand) {
-            Ok(admission) => self.begin(job, Purpose::OnDemand, admission, waiter, jobs),
+        match self.deps.budget.permit(Purpose::OnDemand).await {
+            Ok(permit) => self.begin(job, Purpose::OnDemand, permit, waiter, jobs),
             Err(refusal) => self.tell_waiter(waiter, Err(refusal.into())),
         }
     }
 
     /// Gets a fresher answer for a caller that waits, if the answer is worth a permit and one is available. Callers that wait together share it.
-    pub(super) fn freshen(
+    pub(super) async fn freshen(
         &mut self,
         queue: &QueueKey,
         staleness: Staleness,
@@ -95,7 +105,7 @@ impl Account {
             return self.wait_for(poll, waiter);
         }
         if self.schedule.is_on_demand() && self.can_spare_a_poll() {
-            return self.send_for(poll, Purpose::Unpaced, waiter, jobs);
+            return self.send_for(poll, Purpose::Unpaced, waiter, jobs).await;
         }
         if self.schedule.statuses_take_long(now) {
             return; // Waiting callers would use up the requests that renew the statuses of all queues.
@@ -107,17 +117,23 @@ impl Account {
             return self.wait_for(statuses, waiter);
         }
         if let Some(job) = self.schedule.worth(place, staleness, now) {
-            self.send_for(job, Purpose::Poll, waiter, jobs);
+            self.send_for(job, Purpose::Poll, waiter, jobs).await;
         }
     }
 
     /// Sends a request for a caller that waits, if there is a permit.
-    fn send_for(&mut self, job: Job, purpose: Purpose, waiter: Waiter, jobs: &mut JoinSet<Done>) {
+    async fn send_for(
+        &mut self,
+        job: Job,
+        purpose: Purpose,
+        waiter: Waiter,
+        jobs: &mut JoinSet<Done>,
+    ) {
         if !self.schedule.may_ask(job, self.now()) {
             return;
         }
-        match self.deps.budget.admit(purpose) {
-            Ok(admission) => self.begin(job, purpose, admission, waiter, jobs),
+        match self.deps.budget.permit(purpose).await {
+            Ok(permit) => self.begin(job, purpose, permit, waiter, jobs),
             Err(_) => self.schedule.empty_buckets(self.now()),
         }
     }
@@ -131,13 +147,13 @@ impl Account {
         &mut self,
         job: Job,
         purpose: Purpose,
-        admission: Admission,
+        permit: Permit,
         waiter: Waiter,
         jobs: &mut JoinSet<Done>,
     ) {
         self.schedule.begun(job, self.now());
         self.wait_for(job, waiter);
-        self.spawn(jobs, job, purpose, admission);
+        self.spawn(jobs, job, purpose, permit);
     }
 
     fn wait_for(&mut self, job: Job, waiter: Waiter) {

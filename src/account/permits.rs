@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
+
 use super::Account;
 use crate::{
-    budget::{Cause, Refusal},
+    budget::{Cause, Permit, Refusal},
     model::fault::{Down, Fault},
 };
 
@@ -17,6 +19,20 @@ const MUCH_SLOWER: f64 = 1.5;
 
 /// The budget is asked again after at most this time, because its clock may run slower than timers.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A request for the schedule's next job, while it is being stored: a slow disk, or a cluster that is slow to agree, holds up no answer that comes
+/// meanwhile.
+pub(super) type Storing = Option<BoxFuture<'static, Result<Permit, Refusal>>>;
+
+/// Waits until the request is stored or refused; without one, for ever.
+pub(super) async fn stored(storing: &mut Storing) -> Result<Permit, Refusal> {
+    let Some(request) = storing else {
+        return std::future::pending().await;
+    };
+    let stored = request.await;
+    *storing = None;
+    stored
+}
 
 impl Account {
     /// Reports a slow pace: when the hour is nearly spent, answers grow old although no request is refused.

@@ -238,7 +238,7 @@ impl Budget {
         self.admit(purpose)?.stored().await
     }
 
-    /// Spends a request now. It may be sent once it is [stored](Admission::stored), which can take as long as the disk takes.
+    /// Spends a request now. It may be sent once it is [stored](Admission::stored), which takes as long as the disk, and the other nodes of a cluster, take.
     ///
     /// # Errors
     /// As [`permit`](Self::permit).
@@ -258,7 +258,7 @@ impl Budget {
             };
             permit.witness = Some((Arc::clone(witness), admitted));
         }
-        Ok(Admission { permit })
+        Ok(Admission::new(permit))
     }
 
     /// Returns a permit that is not stored yet, and of which no other node knows.

@@ -8,20 +8,22 @@ use super::{
     witness::{Admitted, Witness},
 };
 
-/// A request that is spent, but neither stored nor known to other nodes. Dropping it gives nothing back.
+/// A request that is spent, but neither stored nor known to other nodes. Dropping it withdraws the request.
 #[derive(Debug)]
 #[must_use = "an admission is a spent request"]
-pub struct Admission {
-    pub(super) permit: Permit,
-}
+pub struct Admission(Option<Permit>);
 
 impl Admission {
+    pub(super) fn new(permit: Permit) -> Self {
+        Self(Some(permit))
+    }
+
     /// Returns the permit once the request is stored, unless the disk fails, and other nodes of a cluster know of it.
     ///
     /// # Errors
-    /// [`Refusal`] if this node no longer leads, or if CallTools has asked for a pause meanwhile.
-    pub async fn stored(self) -> Result<Permit, Refusal> {
-        let Self { permit } = self;
+    /// [`Refusal`] if this node no longer leads, or if CallTools has asked for a pause meanwhile. Then the request is withdrawn.
+    pub async fn stored(mut self) -> Result<Permit, Refusal> {
+        let permit = self.0.as_ref().expect("only this method takes it");
         let member = Arc::clone(&permit.member);
         let written = member.ledger.written(permit.number);
         let is_announced = match &permit.witness {
@@ -32,11 +34,18 @@ impl Admission {
             }
         };
         if !is_announced {
-            permit.withdraw();
             return Err(member.not_leading());
         }
         member.with(|book| member.refuse_in_silence(book))?;
-        Ok(permit)
+        Ok(self.0.take().expect("only this method takes it"))
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Some(permit) = self.0.take() {
+            permit.withdraw();
+        }
     }
 }
 
@@ -57,8 +66,8 @@ impl Permit {
         witness.is_none_or(|(witness, admitted)| witness.may_send(admitted))
     }
 
-    /// Withdraws the request, which is not sent and never will be.
-    pub(super) fn withdraw(self) {
+    /// Withdraws the request, which is not sent and never will be. It no longer counts on this node.
+    pub fn withdraw(self) {
         let owner = self.member.owner();
         self.member
             .with(|book| book.withdraw(owner, self.number, self.polling));

@@ -6,7 +6,7 @@ use super::*;
 use crate::budget::{Admitted, Witness};
 
 /// How long a request takes to be stored on a bad day.
-const STORED_IN: Duration = Duration::from_secs(20);
+const STORED_IN: Duration = Duration::from_secs(7);
 
 /// Stores requests slowly, or refuses them after that time.
 #[derive(Debug, Default)]
@@ -103,13 +103,67 @@ async fn a_request_that_is_refused_while_it_is_stored_is_tried_again() {
     let during = fixture.sent();
     // Those that were admitted before.
     assert!(during.len() <= 1, "{during:?}");
-    // None was sent, so none counts, but those that are being stored.
+    // None was sent, so none counts, but the one that is being stored.
     let waiting = fixture.budget.usage().used - used;
-    assert!(waiting <= 8, "{waiting}");
+    assert!(waiting <= 1, "{waiting}");
     slow.is_slow.store(false, Relaxed);
     slow.refuses.store(false, Relaxed);
     fixture.watch(MINUTE, |_| ()).await;
     let after = fixture.sent();
     assert!(after.len() >= 12, "the usual pace: {after:?}");
     assert!(fixture.state(0).fault.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_being_stored_when_polling_stops_does_not_count() {
+    let (fixture, slow) = start().await;
+    slow.is_slow.store(true, Relaxed);
+    let is_storing = |used: u32| fixture.budget.usage().used > used;
+    let used = fixture.budget.usage().used;
+    fixture.sent();
+    for _ in 0..100 {
+        if is_storing(used) {
+            break;
+        }
+        sleep(SECOND / 10).await;
+    }
+    assert!(is_storing(used) && fixture.sent().is_empty());
+    fixture.stop.cancel();
+    sleep(SECOND).await;
+    assert!(fixture.task.is_finished());
+    assert_eq!(fixture.budget.usage().used, used);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_meets_a_pause_while_it_is_stored_does_not_count() {
+    let (fixture, slow) = start().await;
+    slow.is_slow.store(true, Relaxed);
+    let used = fixture.budget.usage().used;
+    while fixture.budget.usage().used == used {
+        sleep(SECOND / 10).await;
+    }
+    fixture.sent();
+    fixture.budget.pause(5 * MINUTE);
+    sleep(STORED_IN + SECOND).await;
+    assert_eq!(fixture.sent(), [""; 0]);
+    assert_eq!(fixture.budget.usage().used, used);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_request_is_withdrawn_if_no_job_is_due_any_more() {
+    let (fixture, slow) = start().await;
+    *fixture.wire.lie.lock().unwrap() = Some(|path, answer| {
+        if path.contains("queue=") {
+            *answer = Err(Fault::BadToken);
+        }
+    });
+    poll(&fixture).await;
+    slow.is_slow.store(true, Relaxed);
+    let used = fixture.budget.usage().used;
+    // The next request is admitted, then the token is refused, and then the request is stored.
+    sleep(7 * SECOND).await;
+    assert_eq!(fixture.budget.usage().used, used + 1);
+    sleep(4 * SECOND).await;
+    assert_eq!(fixture.sent(), [""; 0]);
+    assert_eq!(fixture.budget.usage().used, used);
 }
