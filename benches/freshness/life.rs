@@ -34,11 +34,14 @@ pub struct Size {
     pub agents: usize,
     /// Per hour, over all queues.
     pub questions: u32,
+    /// On a busy floor: how long an available agent waits for the next call, on average.
+    pub busy: Option<Duration>,
 }
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}x{}", self.queues, self.agents)
+        let kind = self.busy.map_or("", |_| "-busy");
+        write!(f, "{}x{}{kind}", self.queues, self.agents)
     }
 }
 
@@ -226,13 +229,15 @@ impl World {
     /// Also returns the other end of `asks`, for the account.
     fn new(size: Size, column: &Column, seed: u64) -> (Self, mpsc::Receiver<Ask>) {
         let api = column.api;
+        let study = WorldSettings::study();
         let mut setup = Setup::new(WorldSettings {
             seed,
             queues: size.queues,
             agents: size.agents,
             shifts: column.shifts,
             calls_without_status: if api == Api::SilentCalls { 10 } else { 0 },
-            ..WorldSettings::study()
+            mean_idle: size.busy.unwrap_or(study.mean_idle),
+            ..study
         });
         setup.simulator.quirks(|quirks| {
             if matches!(api, Api::Unordered | Api::SweepsOnly) {

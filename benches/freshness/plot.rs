@@ -12,7 +12,7 @@ const DRAWN: [(usize, &str); 5] = [
 ];
 
 const WIDTH: f64 = 900.0;
-const HEIGHT: f64 = 330.0;
+const HEIGHT: f64 = 336.0;
 const LEFT: f64 = 46.0;
 const BOTTOM: f64 = 280.0;
 const TOP: f64 = 66.0;
@@ -45,16 +45,16 @@ pub fn bars(heads: &[&str], rows: &[Vec<String>]) -> String {
                 BOTTOM - top,
             );
         }
-        let size: Vec<&str> = row[0].split(" / ").collect();
-        let _ = writeln!(
-            svg,
-            "<text x=\"{0:.1}\" y=\"{1}\" text-anchor=\"middle\">{2}</text><text x=\"{0:.1}\" y=\"{3}\" text-anchor=\"middle\">{4}</text>",
-            x0 + group_width * 0.43,
-            BOTTOM + 16.0,
-            size.first().unwrap_or(&""),
-            BOTTOM + 32.0,
-            size.get(1).unwrap_or(&""),
-        );
+        let (size, kind) = row[0].split_once(", ").unwrap_or((&row[0], ""));
+        let labels = size.split(" / ").take(2).chain([kind]);
+        for (label, line) in labels.zip([16.0, 32.0, 48.0]) {
+            let _ = writeln!(
+                svg,
+                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+                x0 + group_width * 0.43,
+                BOTTOM + line,
+            );
+        }
     }
     let _ = writeln!(
         svg,

@@ -187,8 +187,10 @@ fn row(size: Size) -> String {
         queues,
         agents,
         questions,
+        busy,
     } = size;
-    format!("{queues} / {agents} / {questions}")
+    let kind = busy.map_or("", |_| ", busy");
+    format!("{queues} / {agents} / {questions}{kind}")
 }
 
 /// A row's agents and queues, to sort by.
