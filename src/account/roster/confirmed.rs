@@ -128,9 +128,12 @@ impl Roster {
         let doubtful = self.contradicted.iter().chain(&self.slipped);
         let but = doubtful.filter_map(|id| {
             let person = self.people.get(id)?;
-            Some(Unconfirmed {
+            let newest = person.newest.as_ref()?;
+            let is_doubtful = person.contradicted.is_some() || person.has_slipped;
+            // Nobody needs to know of agents outside the queues: what is known of everybody counts them.
+            (is_doubtful && person.is_member()).then(|| Unconfirmed {
                 agent: id.clone(),
-                known: self.known_as_of(person.newest.as_ref()?),
+                known: self.known_as_of(newest),
                 has_slipped: person.contradicted.is_none(),
             })
         });
@@ -140,7 +143,9 @@ impl Roster {
         let is_short = but.len() <= MAX_UNCONFIRMED;
         let settled = self.omissions.available.map(|lists| lists.settled);
         let confirmed = Confirmed {
-            everybody: self.swept.map(|swept| self.omissions.availability(swept)),
+            everybody: self
+                .swept
+                .map(|swept| self.omissions.availability_of_all(swept)),
             available: settled,
             but,
         };
@@ -155,6 +160,8 @@ impl Roster {
         self.settle_all();
         self.settle_contradictions();
         let all = confirmed.of_all().available;
+        // Agents outside the queues may have slipped.
+        let all = all.map(|all| earlier(all, confirmed.everybody));
         let lists = confirmed.available.zip(all);
         self.swept = confirmed.everybody;
         self.omissions = Omissions {

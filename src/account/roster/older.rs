@@ -18,7 +18,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Listed, MAX_CLOCKS_APART, Roster, earlier,
+    Listed, MAX_CLOCKS_APART, Roster, earlier, later,
     membership::{has_all, newest_likely},
     person::{Contradiction, MAX_LAG, Mark, Person},
 };
@@ -165,6 +165,8 @@ impl Roster {
             };
             let now = match person.contradicted {
                 Some(before) => Contradiction {
+                    // Those of earlier tasks have none.
+                    newest: before.newest.or(newest),
                     last: before.last.max(at.boot),
                     ..before
                 },
@@ -265,9 +267,11 @@ impl Roster {
 
     /// Records that looks of an earlier task, or of another node, contradict an agent's newest row, which was known as of this moment before.
     pub(super) fn recall_contradiction(&mut self, id: &AgentId, known: Moment) {
+        // Only a look after all of theirs can show that they were wrong.
+        let last = self.looked.map_or(known, |looked| later(known, looked));
         let contradiction = Contradiction {
             newest: None,
-            last: known.boot,
+            last: last.boot,
             known,
         };
         self.set_contradicted(id, Some(contradiction));

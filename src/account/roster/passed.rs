@@ -166,7 +166,7 @@ impl Roster {
             let is_same =
                 |was: ToldRow| (was.change, was.is_covered) == (row_now.change, row_now.is_covered);
             if !was.is_some_and(is_same) {
-                let at = newest.at;
+                let at = earlier(newest.at, person.known_until());
                 rows.push(self.to_tell(Sighting { at, ..row }, is_covered));
             }
         }

@@ -36,6 +36,7 @@ impl Roster {
     fn take_back(&mut self, is_wrong: impl Fn(&Sighting) -> bool) {
         // Those who were missing from lists of available agents are marked in such rows.
         self.omissions.available = None;
+        self.contradicted.clear();
         for person in self.people.values_mut() {
             person.newest.take_if(|newest| is_wrong(newest));
             (person.looked, person.contradicted) = (Duration::ZERO, None);

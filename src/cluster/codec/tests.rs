@@ -161,6 +161,11 @@ fn an_entry_keeps_its_ages_on_another_machine() {
     let json = unpack(&data, MAX_UNPACKED).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["confirmed"], serde_json::json!([9_000, null]));
+    let but = serde_json::json!([{"agent": "id-1", "age": 9_000, "slipped": true}]);
+    assert_eq!(
+        json["confirmed_but"],
+        serde_json::json!([[3_000, null], but])
+    );
     assert_eq!(read.shown, entry(100).shown);
     assert_eq!(read.fault, entry(100).fault);
     assert_eq!((read.ended.len(), read.silences.len()), (1, 1));

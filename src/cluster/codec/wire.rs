@@ -91,8 +91,8 @@ struct WirePolled {
 /// The ages of everybody's status, and of who is available.
 type WireConfirmed = (Option<u64>, Option<u64>);
 
-/// The same of all but these: who it is, the age of their status, and whether they have slipped.
-type WireConfirmedBut = (WireConfirmed, Vec<(String, u64, bool)>);
+/// The same of all but these.
+type WireConfirmedBut = (WireConfirmed, Vec<WireUnconfirmed>);
 
 /// Process, number, polling, answered and stay of a request.
 type WireRequest = (u64, u64, bool, bool, u64);
@@ -117,6 +117,13 @@ struct WireSeen {
     #[serde(default, skip_serializing_if = "is_false")]
     is_covered: bool,
     row: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireUnconfirmed {
+    agent: String,
+    age: u64,
+    slipped: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,20 +168,22 @@ fn names(names: &Names) -> Box<RawValue> {
 
 fn confirmed_ages(confirmed: &Confirmed, now: Moment) -> WireConfirmedBut {
     let age = |at| age(now, at);
-    let but = |one: &Unconfirmed| (one.agent.to_string(), age(one.known), one.has_slipped);
+    let but = |one: &Unconfirmed| WireUnconfirmed {
+        agent: one.agent.to_string(),
+        age: age(one.known),
+        slipped: one.has_slipped,
+    };
     let of_others = (confirmed.everybody.map(age), confirmed.available.map(age));
     (of_others, confirmed.but.iter().map(but).collect())
 }
 
 fn confirmed_at(wire: WireConfirmedBut, at: impl Fn(u64) -> Moment) -> Confirmed {
     let ((everybody, available), but) = wire;
-    let but = but
-        .into_iter()
-        .map(|(agent, age, has_slipped)| Unconfirmed {
-            agent: AgentId(agent.into()),
-            known: at(age),
-            has_slipped,
-        });
+    let but = but.into_iter().map(|one| Unconfirmed {
+        agent: AgentId(one.agent.into()),
+        known: at(one.age),
+        has_slipped: one.slipped,
+    });
     Confirmed {
         but: but.collect(),
         everybody: everybody.map(&at),

@@ -100,6 +100,29 @@ fn a_refuted_date_stays_refuted_in_the_next_task() {
 }
 
 #[test]
+fn a_wrong_date_is_refuted_as_soon_if_the_next_task_comes_between() {
+    let mut roster = Roster::new(1);
+    let rows = vec![since("ann", "Available", 100_000), since("bob", "Lunch", 5)];
+    poll(&mut roster, 0, 10, rows);
+    let again = since("ann", "On a Call", 22);
+    see(&mut roster, 25, vec![again.clone()]);
+    let mut next = successor(&roster, 1, false);
+    next.looked_at(roster.last_look().unwrap());
+    next.recall_confirmed(roster.confirmed());
+    // This look was requested before the one that contradicts it.
+    see(&mut next, 20, vec![since("ann", "Available", 100_000)]);
+    next.confirm_available(at(30), Vec::new());
+    assert_eq!(known(&next, "ann"), 10);
+    see(&mut next, 32, vec![again.clone()]);
+    assert_eq!(known(&next, "ann"), 10);
+    let mut page = crowd(&["b", "c", "d"], "Lunch", 37);
+    page.push(again);
+    see(&mut next, 40, page);
+    let told = (status(&next, "ann"), known(&next, "ann"));
+    assert_eq!(told, (Some("On a Call"), 40));
+}
+
+#[test]
 fn a_date_that_another_queues_poll_refuted_stays_refuted_in_the_next_task() {
     let mut roster = Roster::new(2);
     let rows = vec![since("ann", "Lunch", 100_000), since("bob", "Lunch", 5)];

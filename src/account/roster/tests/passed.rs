@@ -130,21 +130,26 @@ fn members_whom_the_last_whole_sweep_lacked_do_not_count_as_unknown() {
 
 #[test]
 fn an_agent_of_whom_lists_confirm_less_makes_no_other_queue_older_in_the_next_task() {
-    let mut roster = Roster::new(3);
+    let mut roster = Roster::new(4);
     poll(&mut roster, 0, 10, vec![since("ann", "Available", 100_000)]);
     poll(&mut roster, 1, 10, vec![since("bob", "Lunch", 5)]);
     poll(&mut roster, 2, 10, vec![since("eve", "Available", 5)]);
+    // Nobody of the last queue is known, so it is as old as what is known of all agents.
+    poll(&mut roster, 3, 10, Vec::new());
+    roster.swept(at(12));
     // Ann's date was wrong, and Eve may have slipped between two pages.
     see(&mut roster, 25, vec![since("ann", "On a Call", 22)]);
     roster.confirm_available(at(30), vec![AgentId("eve".into())]);
-    let as_of = |roster: &mut Roster| [0, 1, 2].map(|place| roster.join(place).unwrap().as_of);
-    assert_eq!(as_of(&mut roster), [at(10), at(30), at(10)]);
+    let as_of = |roster: &mut Roster| [0, 1, 2, 3].map(|place| roster.join(place).unwrap().as_of);
+    let known = [at(10), at(30), at(10), at(12)];
+    assert_eq!(as_of(&mut roster), known);
+    assert_eq!(roster.confirmed().everybody, Some(at(12)));
     let all = roster.confirmed().of_all();
     assert_eq!(all.available, Some(at(10)), "for earlier versions");
     for polls_first in [true, false] {
-        let mut next = Roster::new(3);
+        let mut next = Roster::new(4);
         let recall_polls = |next: &mut Roster| {
-            for place in 0..3 {
+            for place in 0..4 {
                 next.recall_poll(place, roster.poll_to_hand_over(place).unwrap());
             }
         };
@@ -155,14 +160,52 @@ fn an_agent_of_whom_lists_confirm_less_makes_no_other_queue_older_in_the_next_ta
             next.recall(row);
         }
         next.recall_confirmed(roster.confirmed());
-        // The names are read only now, and an empty queue's last sweep is known.
-        next.swept(at(30));
+        // The names are read only now, and the last sweep is known.
+        next.swept(at(12));
         next.forget_strangers(at(31));
         recall_polls(&mut next);
-        assert_eq!(as_of(&mut next), [at(10), at(30), at(10)]);
+        assert_eq!(as_of(&mut next), known);
         next.confirm_available(at(40), Vec::new());
-        assert_eq!(as_of(&mut next), [at(10), at(40), at(40)]);
+        assert_eq!(as_of(&mut next), [at(10), at(40), at(40), at(40)]);
         see(&mut next, 700, vec![since("ann", "On a Call", 22)]);
-        assert_eq!(as_of(&mut next), [at(700), at(40), at(40)]);
+        assert_eq!(as_of(&mut next), [at(700), at(40), at(40), at(40)]);
     }
+}
+
+#[test]
+fn of_agents_outside_the_queues_the_next_task_knows_only_what_is_known_of_all() {
+    let mut roster = Roster::new(2);
+    poll(&mut roster, 0, 10, vec![since("bob", "Lunch", 5)]);
+    poll(&mut roster, 1, 10, Vec::new());
+    let strangers = vec![
+        since("ann", "Available", 100_000),
+        since("eve", "Available", 5),
+    ];
+    sweep(&mut roster, 10, strangers);
+    see(&mut roster, 25, vec![since("ann", "On a Call", 22)]);
+    roster.confirm_available(at(30), vec![AgentId("eve".into())]);
+    let as_of = |roster: &mut Roster| [0, 1].map(|place| roster.join(place).unwrap().as_of);
+    assert_eq!(as_of(&mut roster), [at(30), at(10)]);
+    assert_eq!(roster.confirmed().but, []);
+    let mut next = successor(&roster, 2, false);
+    next.recall_confirmed(roster.confirmed());
+    assert_eq!(as_of(&mut next), [at(30), at(10)]);
+}
+
+#[test]
+fn nobody_is_told_of_doubts_about_rows_that_were_taken_back() {
+    let mut roster = Roster::new(1);
+    let rows = || vec![since("ann", "Available", 100_000)];
+    poll(&mut roster, 0, 10, rows());
+    see(&mut roster, 25, vec![since("ann", "On a Call", 22)]);
+    assert_eq!(roster.confirmed().but.len(), 1);
+    roster.forget_sweeps();
+    poll(&mut roster, 0, 30, rows());
+    assert_eq!(roster.confirmed().but, []);
+    // Nor about agents who were forgotten and have come back.
+    see(&mut roster, 35, vec![since("ann", "On a Call", 22)]);
+    poll(&mut roster, 0, 40, Vec::new());
+    roster.forget_strangers(at(2_000));
+    poll(&mut roster, 0, 2_001, rows());
+    assert_eq!(roster.confirmed().but, []);
 }

@@ -126,6 +126,24 @@ fn a_node_learns_what_the_list_covers_no_more() {
 }
 
 #[test]
+fn a_row_in_doubt_is_told_as_of_when_it_is_known() {
+    let mut pair = Pair::new(1);
+    let ann = || since("ann", "Available", 100_000);
+    pair.poll(0, 10, vec![ann(), since("bob", "Available", 5)]);
+    pair.see(20, vec![since("bob", "Lunch", 18)]);
+    pair.see(25, vec![since("ann", "On a Call", 22)]);
+    // It lags, so its row of the first agent is no proof.
+    pair.see(30, vec![since("bob", "Available", 5), ann()]);
+    let id = AgentId("ann".into());
+    let newest = pair.leader.newest(&id).unwrap();
+    assert_eq!(
+        (newest.at, pair.leader.known_as_of(newest)),
+        (at(20), at(10))
+    );
+    assert_eq!(Pair::known(&pair.other, &id).1, at(10));
+}
+
+#[test]
 fn an_agent_who_left_and_came_back_is_known_as_the_leader_knows_them() {
     let mut pair = Pair::new(1);
     let [ann, bob] = ["a", "b"].map(|id| since(id, "Available", 0));
