@@ -381,7 +381,7 @@ impl Delta {
             return Step::Failed;
         };
         let length = reading.length.unwrap_or(reading.pages);
-        if !std::mem::take(&mut self.is_long) {
+        if !self.is_long {
             self.lengths.add(length, reading.as_of);
         }
         let apart = self.overlap().max(MAX_CLOCKS_APART);
@@ -411,6 +411,7 @@ impl Delta {
         }
         chain.high = reading.newest.likely();
         chain.reach = reading.newest.reach();
+        self.is_long = false;
         chain.strays = reading.newest.strays();
         chain.as_of = reading.as_of;
         if !self.proved {

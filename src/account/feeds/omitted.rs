@@ -91,13 +91,13 @@ impl Omitted {
         }
     }
 
-    /// Returns whether a row of another list, requested at `as_of`, proves that the list omits its agent: they exist, and have not changed since the
-    /// change that was missed.
-    pub fn is_proved_by(&self, row: &Agent, as_of: Moment) -> bool {
-        let miss = self.0.get(&row.id);
-        miss.is_some_and(|miss| {
-            row.status_since == Some(miss.date) && miss.is_unless_deleted(as_of)
-        })
+    /// Returns whether a row of another list, requested at `as_of`, proves that the list omits its agent: they exist, and the list has still not shown
+    /// their last change, which was missed or came later. It must have shown all changes up to `due`.
+    pub fn is_proved_by(&self, row: &Agent, as_of: Moment, due: Timestamp) -> bool {
+        let Some((miss, date)) = self.0.get(&row.id).zip(row.status_since) else {
+            return false;
+        };
+        date >= miss.date && date <= due && miss.is_unless_deleted(as_of)
     }
 
     /// Returns the agents whom the list omits unless they were deleted: other lists should be asked for them now.

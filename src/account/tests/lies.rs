@@ -431,8 +431,8 @@ fn omit_one(path: &str, answer: &mut Result<Reply, Fault>) {
     }
 }
 
-/// Changes the status of an agent whom the list of changes omits every five minutes, until the board shows a change that the list has missed, or the
-/// list is given up. The list omits the agent after this many seconds. Returns the agent.
+/// Changes the status of an agent whom the list of changes omits every five minutes, until the board shows a change that the list has missed. It must
+/// not be given up before. The list omits the agent after this many seconds. Returns the agent.
 async fn until_a_miss(seed: u64, omits_after: u64) -> (Fixture, AgentId) {
     let mut setting = large(seed);
     // Three of them reach back by some two minutes.
@@ -470,9 +470,10 @@ async fn until_a_miss(seed: u64, omits_after: u64) -> (Fixture, AgentId) {
             since > SignedDuration::from_secs(15)
         };
         let is_missed = date > known && date.is_some_and(is_due);
-        if was_used && (is_missed || !is_used) {
+        if was_used && is_missed {
             return (fixture, omitted);
         }
+        assert!(is_used || !was_used, "seed {seed}, {second} s");
         (known, was_used) = (date, is_used);
     }
     panic!("seed {seed}");

@@ -34,7 +34,7 @@ impl Delta {
         let due = chain.reach? - self.overlap();
         let (mut compared, mut missed, mut left_out) = (0, 0, false);
         for row in rows {
-            left_out |= self.omitted.is_proved_by(row, as_of);
+            left_out |= self.omitted.is_proved_by(row, as_of, due);
             let Some(known) = roster.newest(&row.id) else {
                 continue;
             };

@@ -8,6 +8,8 @@ use crate::{
     model::known::Sighting,
 };
 
+mod omitted;
+
 /// Returns rows with these dates, named by their places from `first` on.
 fn rows(first: usize, dates: &[Option<i64>]) -> Vec<Agent> {
     let row = |(place, since): (usize, &Option<i64>)| Agent {
@@ -320,119 +322,6 @@ fn an_agent_whose_changes_are_missed_twice_in_a_row_ends_its_trust() {
     }
 }
 
-/// Lets another list show a change to this date that a list missed, and reads that list three times. It shows the agent in one of the readings, on
-/// this page, or never. Returns the list, the board, the pages of each reading, and its result.
-fn look_again_for(since: i64, listed: Option<(u64, u32)>) -> (Delta, Roster, Vec<(u32, Step)>) {
-    let mut delta = begun(0);
-    let first = rows(0, &newest_first(30));
-    delta.take(page(1, 31, true, &first), &Roster::new(1), MAX_PAGES);
-    let mut board = roster(31, vec![omitted(-500)]);
-    assert_eq!(delta.compare(&[omitted(since)], at(40), &board), None);
-    see(&mut board, 40, vec![omitted(since)]);
-    let mut read = |sent: u64| {
-        for number in 1.. {
-            let newest = sent as i64 - 20 * i64::from(number - 1);
-            let first = 1000 * sent as usize + 20 * number as usize;
-            let mut rows = rows(first, &newest_first(newest));
-            if listed == Some((sent, number)) {
-                rows[10].id = AgentId("omitted".into());
-            }
-            let page = page(number, sent, false, &rows);
-            match delta.take(page, &board, MAX_PAGES) {
-                Step::ReadOn(_) => {}
-                step => return (number, step),
-            }
-        }
-        unreachable!()
-    };
-    let readings = [45, 50, 60].map(&mut read).to_vec();
-    assert_eq!(delta.pages(), 1.0, "it took no longer to reach back");
-    (delta, board, readings)
-}
-
-/// The row of an agent whom the list omits, with this date.
-fn omitted(since: i64) -> Agent {
-    Agent {
-        id: AgentId("omitted".into()),
-        ..rows(0, &[Some(since)]).remove(0)
-    }
-}
-
-#[test]
-fn a_reading_reaches_back_to_a_change_that_only_other_lists_have_shown() {
-    // The look may have crossed with the first reading.
-    for (since, listed, second, third, doubt) in [
-        (20, None, 2, 3, Some(Doubt::LeftOut)),
-        (20, Some((50, 1)), 1, 1, None),
-        (20, Some((50, 2)), 2, 1, None),
-        // The agent was between two pages, or moved to the first one while the second was read.
-        (20, Some((60, 3)), 2, 3, None),
-        (20, Some((60, 1)), 2, 1, None),
-        // It is too long ago.
-        (-100, None, 1, 1, None),
-    ] {
-        let expected = [
-            (1, complete(45)),
-            (second, complete(50)),
-            (third, complete(60)),
-        ];
-        let told = format!("{since} {listed:?}");
-        let (mut delta, board, readings) = look_again_for(since, listed);
-        assert_eq!(readings, expected, "{told}");
-        // They may have been deleted before the second reading, and a copy that lags shows them still.
-        let mut look = |seconds| delta.compare(&[omitted(since)], at(seconds), &board);
-        assert_eq!(look(89), None, "{told}");
-        assert_eq!(look(90), doubt, "{told}");
-    }
-}
-
-#[test]
-fn an_agent_who_was_deleted_after_a_missed_change_does_not_end_the_trust_in_the_list() {
-    let (mut delta, board, readings) = look_again_for(20, None);
-    assert_eq!(readings.last(), Some(&(3, complete(60))));
-    let asked_for = |delta: &Delta, seconds| delta.absent(at(seconds)).count();
-    assert_eq!((asked_for(&delta, 89), asked_for(&delta, 90)), (0, 1));
-    for seconds in [95, 105, 115, 300] {
-        let others = rows(2000, &newest_first(seconds as i64 - 50));
-        assert_eq!(delta.compare(&others, at(seconds), &board), None);
-        let list = rows(3000, &newest_first(seconds as i64));
-        let step = delta.take(page(1, seconds, true, &list), &board, MAX_PAGES);
-        assert_eq!(step, complete(seconds));
-    }
-}
-
-#[test]
-fn a_reading_that_cannot_reach_back_to_a_missed_change_serves_as_any_other() {
-    for is_answered in [true, false] {
-        let mut delta = begun(0);
-        let first = rows(0, &newest_first(30));
-        delta.take(page(1, 31, true, &first), &Roster::new(1), MAX_PAGES);
-        let board = roster(31, vec![omitted(-500)]);
-        assert_eq!(delta.compare(&[omitted(20)], at(33), &board), None);
-        let next = rows(100, &newest_first(45));
-        let step = delta.take(page(1, 45, false, &next), &board, MAX_PAGES);
-        assert_eq!(step, Step::ReadOn(2));
-        match is_answered {
-            // A row of the second page cannot be read. The reading needs none of its rows.
-            true => {
-                let second = rows(200, &newest_first(25));
-                let page = DeltaPage {
-                    skipped: 1,
-                    ..page(2, 45, false, &second)
-                };
-                assert_eq!(delta.take(page, &board, MAX_PAGES), complete(45));
-            }
-            // The next one does not ask for it again.
-            false => {
-                delta.interrupted();
-                let next = rows(300, &newest_first(45));
-                let step = delta.take(page(1, 50, false, &next), &board, MAX_PAGES);
-                assert_eq!(step, complete(50));
-            }
-        }
-    }
-}
-
 #[test]
 fn the_length_of_readings_is_forgotten_after_an_hour_or_a_failure() {
     let read = || {
@@ -695,5 +584,29 @@ fn beside_other_lists_the_first_reading_reaches_back_beyond_what_a_copy_may_lag(
             step = delta.take(page(number, 9, false, &listed), &nobody, MAX_PAGES);
         }
         assert_eq!(step, complete(9));
+    }
+}
+
+#[test]
+fn a_first_reading_that_lags_or_cannot_be_read_leaves_the_next_one_long() {
+    let nobody = Roster::new(1);
+    for skipped in [0, 1] {
+        let mut delta = Delta::default();
+        delta.begin(at(0), rows(0, &[Some(0); 3]).iter());
+        delta.saw([].iter(), true);
+        let newest = if skipped == 0 { -40 } else { 6 };
+        let listed = rows(0, &newest_first(newest));
+        let first = DeltaPage {
+            skipped,
+            ..page(1, 7, true, &listed)
+        };
+        assert_eq!(delta.take(first, &nobody, MAX_PAGES), Step::Lagging);
+        for (number, step) in [(1, Step::ReadOn(2)), (2, Step::ReadOn(3)), (3, complete(9))] {
+            let newest = 28 - 20 * i64::from(number);
+            let listed = rows(number as usize * 20, &newest_first(newest));
+            let page = page(number, 9, false, &listed);
+            assert_eq!(delta.take(page, &nobody, MAX_PAGES), step);
+        }
+        assert_eq!(delta.pages(), 1.0, "its length says nothing about others");
     }
 }
