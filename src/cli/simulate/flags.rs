@@ -70,8 +70,8 @@ pub struct Flags {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Lists")]
     pub late_commits: Duration,
     /// How long a cache on the way repeats an answer, with its Age
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Lists")]
-    pub cache: Duration,
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Lists")]
+    pub cache: Option<Duration>,
     /// What ordering= does to a list of agents
     #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
     pub ordering: Ordering,
@@ -173,8 +173,9 @@ impl Flags {
             lag_varies,
             lag_spares,
             late_commits,
-            cache,
             still_dates_percent,
+            // Only a flag that is given counts, see below.
+            cache: _,
             // The report says the others.
             agent_status: _,
             app_user: _,
@@ -207,10 +208,7 @@ impl Flags {
             lag_spares,
             late_commits,
             // A report knows only how long a cache keeps answers at least.
-            cache: match cache.is_zero() {
-                true => reported.cache,
-                false => cache,
-            },
+            cache: self.cache.unwrap_or(reported.cache),
             still_dates_percent,
             ..reported
         };
@@ -264,7 +262,7 @@ impl Flags {
             late_commits: self.late_commits,
             clocks_apart: self.clocks_apart,
             dates_ahead: SignedDuration::ZERO,
-            cache: self.cache,
+            cache: self.cache.unwrap_or_default(),
             ordering_name: self.ordering_name.clone(),
             ties: self.ties,
             page_size_max: self.page_size_max,

@@ -32,6 +32,9 @@ const FURTHEST_WEST: i64 = -12 * 3_600;
 /// In an account at work, the newest change of a status is younger than this, in seconds.
 const NEWEST_CHANGE: i64 = 300;
 
+/// No cache keeps an agent's status for longer than a day, in seconds. A header may say anything.
+const LONGEST_CACHED: u64 = 86_400;
+
 /// What a simulator needs to behave like an account.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Likeness {
@@ -117,7 +120,7 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
         links_origin: (found.links == Some(Links::Elsewhere))
             .then(|| "https://links.invalid".to_owned()),
         ordering: ordering(found.ordering.as_ref(), ordering_field),
-        ordering_name: ordering_name(found.ordering.as_ref(), ordering_field),
+        ordering_name: ordering_name(found, ordering_field),
         nulls: nulls(found),
         undated_percent: found.undated_percent.unwrap_or_default().min(100),
         endless_pages: found.past_the_end == Some(PastTheEnd::BeginsAgain),
@@ -131,7 +134,7 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
         clocks_apart,
         // The oldest answer may have left the cache a second later.
         cache: found.cached_seconds.map_or(Duration::ZERO, |seconds| {
-            Duration::from_secs(seconds.saturating_add(1))
+            Duration::from_secs(seconds.min(LONGEST_CACHED) + 1)
         }),
         ..Quirks::default()
     }
@@ -218,11 +221,13 @@ fn ordering(ordering: Option<&Ordering>, asked: &str) -> simulator::Ordering {
 }
 
 /// Returns the name that has an effect in `ordering=`, if it is not the usual one.
-fn ordering_name(ordering: Option<&Ordering>, asked: &str) -> Option<String> {
-    let has_effect = match ordering? {
-        Ordering::ByOther(date) => !is_as_asked(*date, asked),
-        Ordering::NewestFirst | Ordering::OldestFirst | Ordering::Unsorted => true,
-        Ordering::Ignored | Ordering::Refused => false,
+fn ordering_name(found: &Findings, asked: &str) -> Option<String> {
+    let has_effect = match found.ordering {
+        Some(Ordering::ByOther(date)) => !is_as_asked(date, asked),
+        Some(Ordering::NewestFirst | Ordering::OldestFirst | Ordering::Unsorted) => true,
+        Some(Ordering::Ignored | Ordering::Refused) => false,
+        // A first page that has only agents without a date is sorted; only which way is open.
+        None => found.undated_first == Some(true),
     };
     (has_effect && asked != ORDERING_FIELD).then(|| asked.to_owned())
 }

@@ -188,7 +188,7 @@ async fn a_simulator_like_a_report_gives_the_same_report() {
 async fn what_ten_requests_do_not_show_is_said_and_changes_no_finding() {
     let plain = report(&LARGE, None).await;
     for (flags, subject) in [
-        (&["--lag", "3s"][..], "copies that lag"),
+        (&["--lag", "3s"][..], "copies of the data that lag"),
         (
             &["--late-commits", "3s"],
             "changes that appear late or keep their date",
@@ -226,6 +226,24 @@ async fn a_cache_keeps_answers_for_as_long_as_the_report_shows() {
     assert_eq!(likeness.not_imitated, [""; 0]);
     let again = twice(&[], Some(&likeness)).await;
     assert_eq!(comparable(&again), comparable(&odd));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flag_switches_off_a_reported_cache_and_none_lasts_for_ever() {
+    let mut odd = report(&[], None).await;
+    odd.found.cached_seconds = Some(12);
+    let likeness = Likeness::of_report(&odd);
+    for (flags, expected) in [
+        (&[][..], 13),
+        (&["--cache", "0s"], 0),
+        (&["--cache", "5s"], 5),
+    ] {
+        let cache = quirks(flags, Some(&likeness)).cache;
+        assert_eq!(cache, Duration::from_secs(expected), "{flags:?}");
+    }
+    odd.found.cached_seconds = Some(u64::MAX);
+    let cache = Likeness::of_report(&odd).quirks.cache;
+    assert_eq!(cache, Duration::from_secs(86_401));
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,19 +287,26 @@ async fn pages_of_another_size_are_imitated() {
 
 #[tokio::test(start_paused = true)]
 async fn the_ordering_field_is_imitated_too() {
-    let name = ["--agents", "300", "--ordering-name", "modified"];
-    for (flags, expected) in [
-        (&[][..], Ordering::NewestFirst),
-        (&["--ordering", "ascending-only"], Ordering::OldestFirst),
+    for (size, flags, expected) in [
+        (LARGE, &[][..], Some(Ordering::NewestFirst)),
         (
-            &["--ordering", "wrong-field"],
-            Ordering::ByOther(OtherDate::LoggedInSince),
+            LARGE,
+            &["--ordering", "ascending-only"],
+            Some(Ordering::OldestFirst),
         ),
+        (
+            LARGE,
+            &["--ordering", "wrong-field"],
+            Some(Ordering::ByOther(OtherDate::LoggedInSince)),
+        ),
+        // The first page has only agents without a date.
+        (HUGE, &["--undated", "60%"], None),
     ] {
-        let odd = report_by(&[&name, flags].concat(), None, "modified").await;
+        let name = ["--ordering-name", "modified"];
+        let odd = report_by(&[&size, &name, flags].concat(), None, "modified").await;
         let likeness = Likeness::of_report(&odd);
         let again = report_by(&[], Some(&likeness), "modified").await;
-        assert_eq!(again.found.ordering, Some(expected));
+        assert_eq!(again.found.ordering, expected);
         assert_eq!(comparable(&again), comparable(&odd));
         let usual = report(&[], Some(&likeness)).await;
         assert_eq!(usual.found.ordering, Some(Ordering::Ignored));

@@ -127,12 +127,13 @@ impl Answer {
     }
 
     /// Whether the end of the list was seen, so that it has all rows. If lists are endless, there is a next page even then, and only a page that is
-    /// not full is the last.
+    /// not full is the last. Pages may be shorter than was asked for, so the count must not say more.
     pub fn is_whole(&self, lists_are_endless: bool) -> bool {
         let size = self.question.page_size();
         self.list.as_ref().is_some_and(|list| {
             let fits = size.is_some_and(|size| (list.rows.len() as u32) < size.min(PAGE_SIZE));
-            list.is_bare || list.next.is_none() || lists_are_endless && fits
+            let has_all = list.total() == list.rows.len() as u64;
+            list.is_bare || list.next.is_none() || lists_are_endless && fits && has_all
         })
     }
 

@@ -105,7 +105,7 @@ async fn findings_that_a_small_account_cannot_show_are_not_judged() {
 
 type Case = (&'static str, usize, fn(&mut Quirks), fn(&Findings) -> bool);
 
-const CASES: [Case; 29] = [
+const CASES: [Case; 30] = [
     (
         "ordering off",
         LARGE,
@@ -252,6 +252,19 @@ const CASES: [Case; 29] = [
         |f| f.past_the_end == Some(PastTheEnd::BeginsAgain),
     ),
     (
+        "endless short pages",
+        120,
+        |q| {
+            q.endless_pages = true;
+            q.page_limit = std::num::NonZeroUsize::new(100);
+        },
+        |f| {
+            f.past_the_end == Some(PastTheEnd::BeginsAgain)
+                && f.agents == Some(120)
+                && f.count == Some(Count::Exact)
+        },
+    ),
+    (
         "links",
         LARGE,
         |q| q.links_origin = Some("http://10.0.0.7".to_owned()),
@@ -302,6 +315,46 @@ async fn each_quirk_of_an_account_is_found_and_a_plain_account_has_none() {
     }
 }
 
+#[test]
+fn the_reason_for_an_open_finding_fits_the_account() {
+    let paged = |agents, largest_page| Findings {
+        agents: Some(agents),
+        largest_page,
+        envelope: Some(Envelope::Pages),
+        ..Findings::default()
+    };
+    let everybody = "everybody and the queue";
+    let long = "the list of everybody has more than one page";
+    let empty = "the queue is empty, or was not read";
+    let whole = Findings {
+        page_size_max: Some(PageSizeMax::Whole),
+        ..paged(300, Some(250))
+    };
+    let bare = Findings {
+        envelope: Some(Envelope::BareArray),
+        ..paged(300, None)
+    };
+    let (hidden, short) = (
+        "an answer is missing, or does not show it",
+        "the account is too small, or an answer is missing",
+    );
+    for (found, subject, why) in [
+        (paged(300, Some(250)), everybody, long),
+        (paged(120, Some(100)), everybody, long),
+        (paged(120, Some(100)), "page_size=max", hidden),
+        (paged(120, None), "page_size=max", short),
+        (whole, everybody, empty),
+        (paged(120, None), everybody, empty),
+        (bare, everybody, empty),
+        (Findings::default(), everybody, short),
+    ] {
+        let said = words::words(&found, "modified");
+        let mut lines = said.iter().filter(|line| line.contains(subject));
+        let line = lines.next().expect("a line about it");
+        assert!(line.ends_with(&format!("({why})")), "{line}, not: {why}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_ordering_field_is_tried() {
     let (simulator, clock) = account(LARGE);
@@ -337,6 +390,13 @@ async fn nothing_is_sent_during_a_pause_and_a_survey_ends_when_one_begins() {
     let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
     let report = report.expect("two answers");
     assert_eq!((report.answers.len(), report.requests), (2, 3));
+    // It did not send ten requests, so nothing may say so.
+    assert!(
+        report
+            .said
+            .iter()
+            .all(|line| !line.contains("ten requests"))
+    );
     let stopped = report.stopped.expect("a reason");
     assert!(stopped.contains("429"), "{stopped}");
     assert_eq!(simulator.requests(), 4);

@@ -41,12 +41,14 @@ pub(super) fn words(found: &Findings, ordering_field: &str) -> Vec<String> {
 
 /// Says why a finding is open.
 fn why_open(subject: &str, found: &Findings) -> &'static str {
-    let is_large = found
-        .agents
-        .is_some_and(|agents| agents > u64::from(PAGE_SIZE));
+    let page = found.largest_page.unwrap_or(u64::from(PAGE_SIZE));
+    let is_large = found.agents.is_some_and(|agents| agents > page);
+    let is_bare = found.envelope == Some(Envelope::BareArray);
+    let came_whole = is_bare || !is_large || found.page_size_max == Some(PageSizeMax::Whole);
     match subject {
-        _ if found.envelope == Some(Envelope::BareArray) && OF_PAGES.contains(&subject) => {
-            "lists have no pages"
+        _ if is_bare && OF_PAGES.contains(&subject) => "lists have no pages",
+        "everybody and the queue" if came_whole && found.agents.is_some() => {
+            "the queue is empty, or was not read"
         }
         "everybody and the queue" if is_large => "the list of everybody has more than one page",
         "ordering" if found.undated_first == Some(true) => {
@@ -67,12 +69,13 @@ const OF_PAGES: [&str; 6] = [
     "links",
 ];
 
-const FEW_REQUESTS: &str = "ten requests do not show it; the options of openseat simulate have it";
+/// A survey may end before its tenth request, so this says no number.
+const FEW_REQUESTS: &str = "a few requests cannot show it; openseat simulate has options for it";
 
 /// What no survey finds, as opposed to a daemon that reads lists for hours.
 fn unseen(found: &Findings) -> Vec<&'static str> {
     let mut unseen = vec![
-        "copies that lag",
+        "copies of the data that lag",
         "changes that appear late or keep their date",
         "the order of equal dates",
         "rows that move between pages",
