@@ -270,10 +270,11 @@ fn lists_not_imitated(found: &Findings) -> [(bool, &'static str); 10] {
         .is_some_and(|size| size != default_size);
     let other_order = matches!(
         found.ordering,
-        Some(Ordering::Refused)
-            | Some(Ordering::ByOther(
-                OtherDate::ReadySince | OtherDate::WebPhoneRegisteredOn
-            ))
+        Some(
+            Ordering::Refused
+                | Ordering::Unsorted
+                | Ordering::ByOther(OtherDate::ReadySince | OtherDate::WebPhoneRegisteredOn)
+        )
     );
     let statuses = is_other(found.statuses_list, &[Access::Forbidden]);
     let everybody = [Access::Forbidden, Access::NotFound];
