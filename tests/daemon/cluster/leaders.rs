@@ -26,6 +26,10 @@ async fn two_with_a_long_lease(
     soon("it leads", || leader.leads()).await;
     let follower = start(1).await;
     soon("it follows", async || known(&follower.decision().await)).await;
+    soon("it knows all queues", async || {
+        get(follower.address, "/readyz").await.status == 200
+    })
+    .await;
     [leader, follower]
 }
 
