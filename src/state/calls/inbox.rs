@@ -14,9 +14,8 @@ use super::event::Event;
 /// The most memory for events that are not stored yet: about 5 s of them at 20,000 decisions a second. If the disk hangs for longer, some are lost.
 pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// Events in one chunk. A single growing list would be moved as it grows, while decisions wait. The thread lets others run after each chunk, so this is
-/// also how long it may hold up the core that answers: some hundredths of a millisecond.
-const CHUNK: usize = 64;
+/// Events in one chunk. A single growing list would be moved as it grows, while decisions wait.
+const CHUNK: usize = 512;
 
 /// How long the thread waits for more events before it writes. Each batch costs a transaction.
 const GATHER: Duration = Duration::from_millis(250);
@@ -55,11 +54,7 @@ impl Inbox {
         let is_first = waiting.chunks.is_empty();
         match waiting.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(event),
-            _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(event);
-                waiting.chunks.push_back(chunk);
-            }
+            _ => waiting.chunks.push_back(vec![event]),
         }
         drop(waiting);
         if is_first {
