@@ -10,7 +10,7 @@ const SLACK: f64 = 3.0;
 
 impl Fixture {
     /// Makes the task continue with these queues, as a reload does.
-    async fn take(&mut self, queues: Vec<QueueSettings>) {
+    pub(super) async fn take(&mut self, queues: Vec<QueueSettings>) {
         self.keys = queues.iter().map(|queue| queue.key.clone()).collect();
         self.ids = queues.iter().map(id_of_queue).collect();
         self.board.set_queues(self.keys.clone());

@@ -167,3 +167,23 @@ async fn a_stored_request_is_withdrawn_if_no_job_is_due_any_more() {
     assert_eq!(fixture.sent(), [""; 0]);
     assert_eq!(fixture.budget.usage().used, used);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_stored_during_a_reload_is_for_the_new_config() {
+    let (mut fixture, slow) = start().await;
+    slow.is_slow.store(true, Relaxed);
+    let used = fixture.budget.usage().used;
+    while fixture.budget.usage().used == used {
+        sleep(SECOND / 10).await;
+    }
+    let kept = fixture.queues[2].clone();
+    fixture.take(vec![kept]).await;
+    slow.is_slow.store(false, Relaxed);
+    fixture.sent();
+    sleep(MINUTE).await;
+    let sent = fixture.sent();
+    let polls = sent.iter().filter(|path| path.contains("queue="));
+    let own = format!("queue={}&", fixture.ids[0]);
+    assert!(polls.clone().count() > 0, "{sent:?}");
+    assert!(polls.clone().all(|path| path.contains(&own)), "{sent:?}");
+}
