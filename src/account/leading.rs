@@ -98,7 +98,7 @@ impl Account {
         cluster.map(|cluster| Arc::clone(&cluster.member))
     }
 
-    fn news(&mut self) -> Entry {
+    pub(super) fn news(&mut self) -> Entry {
         let mut entry = Entry {
             doubted: std::mem::take(&mut self.told.doubted),
             ..Entry::default()

@@ -208,7 +208,20 @@ impl Fixture {
         self.task.abort();
         let (asks, asked) = mpsc::channel(64);
         let (health, healths) = watch::channel(Health::default());
-        let account = Account::new(Deps {
+        let account = self.account(known, health, asked);
+        (self.asks, self.health) = (asks, healths);
+        self.stop = CancellationToken::new();
+        self.task = tokio::spawn(account.run(self.stop.clone()));
+    }
+
+    /// Returns a task that has not started.
+    fn account(
+        &self,
+        known: Known,
+        health: watch::Sender<Health>,
+        asks: mpsc::Receiver<Ask>,
+    ) -> Account {
+        Account::new(Deps {
             owner: owner(),
             queues: self.queues.clone(),
             options: self.options,
@@ -228,13 +241,10 @@ impl Fixture {
             clock: self.clock.clone(),
             names: watch::Sender::new(Arc::default()),
             health,
-            asks: asked,
+            asks,
             token: None,
             heartbeat: crate::process::heartbeat::Heartbeats::default().begin("main"),
-        });
-        (self.asks, self.health) = (asks, healths);
-        self.stop = CancellationToken::new();
-        self.task = tokio::spawn(account.run(self.stop.clone()));
+        })
     }
 
     /// Returns the task's knowledge.

@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     cluster::entry::{Entry, Rows, SeenRow},
-    fixtures::agent,
-    model::names::Names,
+    fixtures::{agent, date, raw},
+    model::{agent::Agent, known::Sighting, names::Names},
 };
 
 /// A queue's poll of half a minute ago, in which the only agent is at lunch.
@@ -91,4 +91,60 @@ async fn a_follower_forgets_agents_who_belong_to_no_queue_and_are_not_seen_any_m
     task.hear(Entry::default());
     sleep(SECOND).await;
     assert_eq!(known().await, 0);
+}
+
+/// A row of an agent who has been at lunch since this many seconds after a fixed moment.
+fn since(id: &str, seconds: i64) -> Agent {
+    let row = json!({
+        "app_user": id, "full_name": id, "agent_status": "Lunch", "status": "Lunch",
+        "queue_logged_in": true, "agent_status_modified_on": date(seconds).to_string(),
+    });
+    Agent {
+        status_since: Some(date(seconds)),
+        raw: raw(&row).into(),
+        ..agent(id, id, "Lunch")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_told_again_leaves_its_agent_as_doubtful_as_the_leader_knows_them() {
+    let (fixture, _) = fixture(2, 2);
+    let account = || {
+        let (health, asks) = (watch::Sender::default(), mpsc::channel(1).1);
+        fixture.account(Known::default(), health, asks)
+    };
+    let (mut leader, mut follower) = (account(), account());
+    let begun = fixture.clock.now().earlier(MINUTE);
+    let at = |seconds: u32| begun.later(seconds * SECOND);
+    let see = |leader: &mut Account, seconds, rows: [Agent; 2]| {
+        let rows = rows.into_iter().map(|row| Sighting {
+            agent: Arc::new(row),
+            at: at(seconds),
+            by_sweep: true,
+        });
+        leader.roster.see(rows.collect());
+    };
+    let known = |account: &Account| {
+        let newest = account.roster.newest(&AgentId("a".into())).unwrap();
+        account.roster.known_as_of(newest)
+    };
+    leader
+        .roster
+        .poll(0, at(0), SECOND, true, vec![since("a", 10)]);
+    leader
+        .roster
+        .poll(1, at(0), SECOND, true, vec![since("b", 20)]);
+    see(&mut leader, 1, [since("a", 10), since("b", 20)]);
+    leader.roster.confirm_available(at(2), Vec::new());
+    // A list contradicts both rows: they are known no better than before, whatever lists confirm by omission.
+    see(&mut leader, 3, [since("a", 5), since("b", 15)]);
+    leader.roster.confirm_available(at(4), Vec::new());
+    follower.take_news(&leader.news());
+    assert_eq!([known(&leader), known(&follower)], [at(2); 2]);
+    // A list that lags as well shows one of them again. That renews the row, and proves nothing.
+    see(&mut leader, 5, [since("a", 10), since("b", 15)]);
+    let news = leader.news();
+    assert_eq!(news.seen.len(), 1);
+    follower.take_news(&news);
+    assert_eq!([known(&leader), known(&follower)], [at(2); 2]);
 }
