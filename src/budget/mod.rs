@@ -297,6 +297,7 @@ impl Budget {
         }
         Ok(Permit {
             member: Arc::clone(&self.member),
+            owner,
             number,
             polling: purpose.is_polling(),
             witness: None,
