@@ -17,8 +17,8 @@ const STATUS_PART: f64 = 0.7;
 /// The capacity of both buckets together, in requests: about that of the budget's own bucket at 1000 an hour.
 const CAPACITY: f64 = 40.0;
 
-/// The part of its pace that the background keeps in each bucket while questions wait.
-const MIN_PACE: f64 = 0.4;
+/// The part of its pace that the background keeps in each bucket while questions wait, and statuses while long lists are read.
+pub(super) const MIN_PACE: f64 = 0.4;
 
 /// While some queue is unknown, a queue is polled at least every third period, because calls of unknown queues are lost.
 const CATCH_UP_PERIODS: f64 = 3.0;

@@ -68,7 +68,10 @@ impl Schedule {
             return Next::Start { job, cold: true };
         }
         if now < self.slot {
-            return Next::Wait(self.slot - now);
+            return match self.late_sweep(now) {
+                Ok(job) => Next::Start { job, cold: false },
+                Err(at) => Next::Wait(self.slot.min(at) - now),
+            };
         }
         match self.again(now) {
             Some(job) => Next::Start { job, cold: false },

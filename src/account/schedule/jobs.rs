@@ -68,11 +68,13 @@ impl Schedule {
     pub fn started(&mut self, job: Job, now: Duration, period: Duration) {
         self.period = period;
         self.last_question.get_or_insert(now);
-        if self.reads_on(now) == Some(job) {
+        let reads_on = self.reads_on(now) == Some(job);
+        if reads_on || now < self.slot && job.is_about_statuses() {
             self.begun(job, now);
             self.pass_out_of_turn(now);
-            // The rest of a list is earned before the next slot.
-            self.slot = self.slot.max(now) + period;
+            // It is earned before the next slot, which is later in an idle account, unless it is the rest of a list.
+            let stretch = if reads_on { 1.0 } else { self.stretch(now) };
+            self.slot = self.slot.max(now) + period.mul_f64(stretch);
             return;
         }
         let is_first =

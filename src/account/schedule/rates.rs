@@ -39,10 +39,10 @@ impl Schedule {
             .sum();
         let poll = self.roots(|queue| !self.is_alone(queue)) / polls.max(f64::EPSILON);
         let turn = f64::from(SWEEPS_IN_TURN) + poll * f64::from(TURN - SWEEPS_IN_TURN);
+        // For each page of statuses.
+        let between_sweeps = (turn / f64::from(SWEEPS_IN_TURN)).min(self.longest_per_page());
         let sweep = period.mul_f64(
-            f64::from(self.status_pages()) * turn
-                / f64::from(SWEEPS_IN_TURN)
-                / (1.0 - of_alone).max(f64::EPSILON),
+            f64::from(self.status_pages()) * between_sweeps / (1.0 - of_alone).max(f64::EPSILON),
         );
         // Computed once for all queues, because this function runs after each poll.
         let [all, alone, shared] = [
@@ -50,7 +50,7 @@ impl Schedule {
             self.roots(|queue| self.is_alone(queue)),
             self.roots(|queue| !self.is_alone(queue)),
         ];
-        let of_turn = poll * f64::from(TURN - SWEEPS_IN_TURN) / turn;
+        let of_turn = 1.0 - 1.0 / between_sweeps;
         let members = |queue: &Queue| {
             let (group, share) = match (sweeps, self.is_alone(queue)) {
                 (false, _) => (all, 1.0),

@@ -5,10 +5,13 @@
 //!
 //! A list of several pages is read at once, out of turn. Its further pages count as the sweep's slots, so for every three of them a queue gets a slot
 //! in addition. Otherwise the members of queues would hardly be read while a reading takes several pages.
+//!
+//! A queue of several pages takes several slots at once. If statuses would wait too long for their next slot, they are read out of turn as well.
 
 use std::time::Duration;
 
-use super::{Queue, Schedule, jobs::Job};
+use super::{Queue, Schedule, buckets::MIN_PACE, jobs::Job};
+use crate::account::feeds::Request;
 
 /// Slots in a turn: three for the sweep and one for a queue. In simulations of accounts with 20 to 500 agents, no other split was better in all of
 /// them, and a learned split was no better.
@@ -130,6 +133,42 @@ impl Schedule {
         self.queues
             .iter()
             .any(|queue| is_unknown(queue) && !queue.attempts.in_flight)
+    }
+
+    /// Returns the next request for statuses if it cannot wait for its slot, or else when that will be so.
+    pub(super) fn late_sweep(&self, now: Duration) -> Result<Job, Duration> {
+        let attempts = &self.sweeping.attempts;
+        // The first one waits until queues were polled.
+        let Some(last) = attempts.last_start.filter(|_| !attempts.in_flight) else {
+            return Err(Duration::MAX);
+        };
+        let late = last + self.longest_between_sweeps(now);
+        if now < late {
+            return Err(late);
+        }
+        let sweep = self.sweep(now).filter(|_| !self.saves(now));
+        sweep.ok_or(Duration::MAX)
+    }
+
+    /// Returns the longest time between two readings of statuses, in periods for each of their pages, whatever is polled meanwhile.
+    pub(super) fn longest_per_page(&self) -> f64 {
+        let usual = f64::from(TURN) / f64::from(SWEEPS_IN_TURN);
+        match self.sweeping.request {
+            // The longer it waits, the more pages the next reading takes. But queues keep their slots.
+            Request::Delta(_) => (usual / MIN_PACE / self.slots_of_a_reading()).max(usual),
+            _ => usual / MIN_PACE,
+        }
+    }
+
+    /// Returns how many pages are read at once. Each page of a sweep has its own slot.
+    fn slots_of_a_reading(&self) -> f64 {
+        f64::from(self.sweeping.feed_pages.unwrap_or(1))
+    }
+
+    fn longest_between_sweeps(&self, now: Duration) -> Duration {
+        let periods = self.longest_per_page() * self.slots_of_a_reading();
+        let share = (1.0 - self.share_alone()).max(1e-6);
+        self.period.mul_f64(periods / share * self.stretch(now))
     }
 
     pub(super) fn pass_turn(&mut self, job: Job, now: Duration) {

@@ -86,7 +86,7 @@ fn ask(play: &mut Play, queue: usize, of_membership: f64) -> Option<Job> {
     let job = play.schedule.may_ask(job, play.now).then_some(job)?;
     play.log.push((play.now, job));
     play.schedule.begun(job, play.now);
-    play.end(job, 1);
+    play.end(job, play.requests(job));
     Some(job)
 }
 
@@ -131,19 +131,21 @@ proptest! {
 
     #[test]
     fn whatever_waits_statuses_keep_two_fifths_of_their_pace(
-        queues in 2..60_usize,
+        // The requests of a poll of each queue.
+        pages in prop::collection::vec(prop_oneof![3 => Just(1_u32), 1 => 1..9_u32], 2..60),
         // Half of the accounts are fed by the list of changes.
         is_delta in any::<bool>(),
         failing in 0..3_usize,
         questions in prop::collection::vec((0..60_usize, 0.0..=1.0, 0..15_000_u64), 100..600),
     ) {
-        let mut play = Play::warm(vec![(SHARED, 1); queues], LIVELY);
+        let queues = pages.iter().map(|pages| (SHARED, *pages));
+        let mut play = Play::warm(queues, LIVELY);
         play.failing = failing;
         if is_delta {
             play.schedule.ask_next(Request::Delta(1), false, Some(1));
         }
         for (queue, of_membership, pause_ms) in questions {
-            ask(&mut play, queue % queues, of_membership);
+            ask(&mut play, queue % pages.len(), of_membership);
             play.go(Duration::from_millis(pause_ms));
         }
         let of = |job| match is_delta {

@@ -8,6 +8,8 @@ mod opening;
 mod properties;
 mod sweeps;
 
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 
 use super::{demand::*, due::*, jobs::*, retry::*, sweeping::*, turns::*, *};
@@ -60,6 +62,8 @@ struct Play {
     sweep: u32,
     /// The pages of the lists of available agents, which are read at once, if statuses come from these.
     feed: Option<u32>,
+    /// The pages of the next readings of the list of changes; those after that have one.
+    changes: VecDeque<u32>,
     /// The polls of this many queues, the first ones, fail.
     failing: usize,
     log: Vec<(Duration, Job)>,
@@ -74,6 +78,7 @@ impl Play {
             now: START,
             sweep: 1,
             feed: None,
+            changes: VecDeque::new(),
             failing: 0,
             log: Vec::new(),
         }
@@ -117,6 +122,16 @@ impl Play {
         }
         if let (Job::Available(_, page), Some(pages)) = (job, self.feed) {
             self.ask_for_available(if page < pages { page + 1 } else { 1 });
+        }
+        if let Job::Delta(page) = job {
+            let is_last = page >= self.changes.front().copied().unwrap_or(1);
+            if is_last {
+                self.changes.pop_front();
+            }
+            let next = if is_last { 1 } else { page + 1 };
+            let pages = self.schedule.status_pages();
+            self.schedule
+                .ask_next(Request::Delta(next), !is_last, Some(pages));
         }
         self.end(job, requests);
     }

@@ -132,13 +132,15 @@ fn expected_times_come_true() {
             1 + place as u32 % 3,
         )
     };
-    let cases: [Case; 8] = [
+    let cases: [Case; 9] = [
         (vec![(SHARED, 1); 1], &[], 1, LIVELY),
         (vec![(SHARED, 1); 5], &[], 1, LIVELY),
         (vec![(SHARED, 1); 20], &skewed, 1, LIVELY),
         (vec![(SHARED, 1); 20], &skewed, 3, LIVELY),
         (vec![(SHARED, 1); 20], &skewed, 1, POLLS),
         (vec![(SHARED, 3); 20], &skewed, 4, LIVELY),
+        // Statuses keep two fifths of their pace.
+        (vec![(SHARED, 12); 20], &[], 1, LIVELY),
         ((0..20).map(mixed).collect(), &[], 3, LIVELY),
         ((0..20).map(mixed).collect(), &skewed, 1, LIVELY),
     ];
@@ -309,4 +311,91 @@ fn queues_that_could_not_be_polled_do_not_displace_statuses_later() {
     play.go(HOUR);
     let read = gaps(&play.times(|job| matches!(job, Job::Available(_, 1))));
     assert!(longest(&read) < 3.0 * mean(&read), "{read:?}");
+}
+
+/// Statuses come from one of these lists.
+#[derive(Clone, Copy, Debug)]
+enum Fed {
+    Sweeps,
+    Changes,
+    /// Lists of available agents of so many pages.
+    Available(u32),
+}
+
+fn fed() -> impl Strategy<Value = Fed> {
+    prop_oneof![
+        Just(Fed::Sweeps),
+        Just(Fed::Changes),
+        (1..9_u32).prop_map(Fed::Available)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_is_polled_statuses_keep_two_fifths_of_their_pace(
+        // The requests of a poll of each queue.
+        pages in prop::collection::vec(prop_oneof![3 => Just(1_u32), 1 => 1..20_u32], 20..60),
+        alone in 0..4_usize,
+        fed in fed(),
+        failing in 0..3_usize,
+        changes in prop::collection::vec(1..4_u32, 0..200),
+    ) {
+        let need = |place| if place < alone { ALONE } else { SHARED };
+        let queues = pages.iter().enumerate().map(|(place, pages)| (need(place), *pages));
+        let mut play = Play::warm(queues, LIVELY);
+        play.go(PERIOD * TURN); // The first sweep.
+        (play.failing, play.changes) = (failing, changes.into());
+        match fed {
+            Fed::Sweeps => {}
+            Fed::Changes => play.schedule.ask_next(Request::Delta(1), false, Some(1)),
+            Fed::Available(pages) => {
+                play.feed = Some(pages);
+                play.ask_for_available(1);
+            }
+        }
+        prop_assume!(play.schedule.sweeps(play.now));
+        play.log.clear();
+        play.go(HOUR);
+        let most = play.feed.unwrap_or(1);
+        let share = 1.0 - play.schedule.share_alone();
+        // That of a usual turn, and two fifths of it.
+        let usual = f64::from(TURN) / f64::from(SWEEPS_IN_TURN) * f64::from(most) / share;
+        let longest = longest(&gaps(&play.times(Job::is_about_statuses))) / PERIOD.as_secs_f64();
+        prop_assert!(longest < usual / 0.4 + 0.01, "{} of {} periods", longest, usual);
+    }
+}
+
+#[test]
+fn long_readings_of_the_list_of_changes_leave_the_queues_their_slots() {
+    for (queue, pages, least) in [(1, 3, 0.25), (12, 1, 0.65), (12, 2, 0.38), (12, 3, 0.24)] {
+        let mut play = Play::warm([(SHARED, queue); 60], LIVELY);
+        play.go(PERIOD * TURN); // The first sweep.
+        play.changes = vec![pages; 2_000].into();
+        let ask = Request::Delta(1);
+        play.schedule.ask_next(ask, false, Some(pages));
+        play.go(PERIOD * 200);
+        play.log.clear();
+        play.go(4 * HOUR);
+        let read = play.times(Job::is_about_statuses).len() as f64;
+        let polls = play.times(|job| matches!(job, Job::Poll(_))).len() as f64 * f64::from(queue);
+        let part = polls / (polls + read);
+        assert!(part >= least, "{queue}, {pages}: {part}");
+        // The pace is kept.
+        let earned = 4.0 * HOUR.as_secs_f64() / PERIOD.as_secs_f64();
+        assert!(
+            ((polls + read) / earned - 1.0).abs() < 0.02,
+            "{queue}, {pages}: {polls} and {read} of {earned}"
+        );
+        let expected = play.schedule.expected(PERIOD);
+        let (turn, was) = (
+            expected[0].members.as_secs_f64(),
+            4.0 * HOUR.as_secs_f64() * 60.0 * f64::from(queue) / polls,
+        );
+        assert!(
+            (turn / was - 1.0).abs() < 0.1,
+            "{queue}, {pages}: {turn} s, not {was}"
+        );
+    }
 }
