@@ -29,7 +29,7 @@ impl Account {
         }
         let feed = match list {
             Everyone::WithStatus(_) => Feed::Available,
-            Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => Feed::Delta,
+            Everyone::NewestFirst(_) | Everyone::Listed | Everyone::AtOnce => Feed::Delta,
         };
         let skipped = listed.notes.skipped;
         self.count_skipped(feed, skipped);

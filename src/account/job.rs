@@ -173,7 +173,10 @@ impl Account {
             Job::Poll(queue) => Work::Agents(id(queue)),
             Job::Sweep(page) => Work::RosterPage(Everyone::Listed, page),
             Job::Whole => Work::RosterPage(Everyone::AtOnce, 1),
-            Job::Delta(page) => Work::RosterPage(Everyone::NewestFirst, page),
+            Job::Delta(page) => {
+                let size = self.feeds.size_of_changes(page);
+                Work::RosterPage(Everyone::NewestFirst(size), page)
+            }
             Job::Available(status, page) => Work::RosterPage(Everyone::WithStatus(status), page),
         };
         let (client, names) = (

@@ -35,11 +35,6 @@ impl Newest {
         }
     }
 
-    /// Returns the newest date, which may be wrong.
-    pub fn newest(&self) -> Option<Timestamp> {
-        self.0.first().copied()
-    }
-
     /// Returns the newest date that is none of these.
     pub fn newest_but(&self, strays: &Strays) -> Option<Timestamp> {
         let mut dates = self.0.iter().copied();

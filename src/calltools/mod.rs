@@ -14,7 +14,7 @@ pub use client::{
     AgentList, Change, Client, Endpoint, Everyone, Notes, Observer, Oddity, RequestError,
     RosterPage,
 };
-pub(crate) use client::{ORDERING_FIELD, PAGE_SIZE};
+pub(crate) use client::{ORDERING_FIELD, PAGE_SIZE, overlapping};
 pub(crate) use http::tls_message;
 pub use http::{HttpSettings, HttpTransport, SetupError, trust};
 pub(crate) use http::{cause, resolver};

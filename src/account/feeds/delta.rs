@@ -7,24 +7,24 @@
 //! the last reading, because single dates may be wrong, and a little further, because CallTools may commit changes late. Then the agents who are not
 //! on the list have not changed, and are known as of the request for its first page. Pure.
 //!
-//! If a reading takes several pages, and these come from copies of the data that lag by different times, a change that is between two pages can be on
-//! neither. Then the next page of the full list, or the queue's next poll, shows it.
+//! If a reading takes several pages, these have to [meet](seam). And an agent who belongs on a later page may change again before it is read, and so move
+//! to the first one, which was read already. So after such a reading, agents who are not on the list are known only as of the reading before: the next
+//! one shows who has moved. One who moves in two readings in a row, or while first pages lag, is known as of too late a moment until the next reading.
 
 mod checks;
 mod reading;
+mod seam;
 
 use std::{collections::HashMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use self::reading::{Chain, Reading};
+use self::{
+    reading::{Chain, Reading},
+    seam::Edge,
+};
 use super::{
-    dates::{Dates, distinct},
-    doubt::Doubt,
-    lag::Lag,
-    lengths::Lengths,
-    misses::Misses,
-    omitted::Omitted,
+    dates::Dates, doubt::Doubt, lag::Lag, lengths::Lengths, misses::Misses, omitted::Omitted,
     page::DeltaPage,
 };
 use crate::{
@@ -217,11 +217,6 @@ impl Delta {
         }
     }
 
-    /// Returns how many rows come before a page, if the pages before it are full.
-    pub fn rows_before(&self, page: u32) -> usize {
-        (page as usize - 1) * self.page_size
-    }
-
     /// Returns the mean number of pages of the last readings.
     pub fn pages(&self) -> f64 {
         self.lengths.mean()
@@ -271,49 +266,48 @@ impl Delta {
             self.reading = None;
             return self.lags();
         }
-        let Some(Dates {
-            undated,
-            dated,
-            is_rest_undated,
-        }) = Dates::read(page.rows)
-        else {
+        let Some(dates) = Dates::read(page.rows) else {
             return Step::Distrusted(Doubt::Unordered);
         };
-        if !page.last {
-            self.page_size = page.rows.len();
-        }
+        let size = page.rows.len() + page.skipped;
         let is_first = self.reading.is_none();
-        if is_first && page.page > 1 && undated == 0 {
+        if is_first && !page.last {
+            self.page_size = size;
+        }
+        if is_first && page.page > 1 && dates.undated == 0 {
             // The number of undated rows has shrunk.
             self.undated = self.undated.saturating_sub(self.page_size.max(1));
             return Step::ReadOn(page.page - 1);
         }
+        let before = self.rows_before(page.page);
         self.omitted.listed(page.rows);
         let reading = self.reading.get_or_insert_with(|| Reading::new(page.as_of));
         if page.as_of.boot < reading.as_of.boot {
             reading.as_of = page.as_of; // A cache had kept it.
         }
+        if reading.edge.is_some_and(|edge| !edge.meets(&dates)) {
+            return self.gap(page.page);
+        }
+        reading.edge = Some(Edge::of(&dates, size));
         if reading.length.is_none() {
             reading.skipped += page.skipped;
         }
         if reading.pages == 0 {
-            self.undated = (page.page as usize - 1) * self.page_size + undated;
+            self.undated = before + dates.undated;
         }
-        let Some(&oldest) = dated.last() else {
+        let Some(&oldest) = dates.dated.last() else {
             return self.take_undated(page);
         };
-        reading.pages += 1;
-        reading.oldest = Some(oldest);
-        reading.dates += distinct(&dated);
-        let is_first_dated = reading.newest.newest().is_none();
-        reading.newest.add(dated.iter().copied());
-        if is_first_dated && let Err(doubt) = self.look_for_absent(page, oldest, roster) {
+        reading.add(&dates.dated, oldest);
+        if reading.pages == 1
+            && let Err(doubt) = self.look_for_absent(page, oldest, roster)
+        {
             return Step::Distrusted(doubt);
         }
         if !self.keeps_rows {
             self.learn_lateness(page, roster);
         }
-        let ends = page.last || is_rest_undated;
+        let ends = page.last || dates.is_rest_undated;
         self.advance(page.page, oldest, ends, most)
     }
 
@@ -327,8 +321,8 @@ impl Delta {
         let Some(reading) = &mut self.reading else {
             return Step::Failed;
         };
-        if reading.newest.newest().is_some() || page.rows.is_empty() && page.page == 1 {
-            return self.complete(); // The dated rows have ended, or there are no agents.
+        if page.rows.is_empty() && page.page == 1 {
+            return self.complete(); // There are no agents.
         }
         if page.last {
             return Step::Distrusted(Doubt::Undated);
@@ -413,6 +407,11 @@ impl Delta {
         chain.reach = reading.newest.reach();
         self.is_long = false;
         chain.strays = reading.newest.strays();
+        // Who belonged on a later page may have changed again before it was read, and be on none. The next reading shows them.
+        let as_of = match length > 1 {
+            true => chain.as_of,
+            false => reading.as_of,
+        };
         chain.as_of = reading.as_of;
         if !self.proved {
             self.proved = reading.dates >= DATES_TO_PROVE && self.absent.is_empty();
@@ -421,9 +420,7 @@ impl Delta {
                 return Step::Distrusted(Doubt::Unproven);
             }
         }
-        Step::Complete {
-            as_of: reading.as_of,
-        }
+        Step::Complete { as_of }
     }
 
     fn lags(&mut self) -> Step {

@@ -410,11 +410,6 @@ impl Feeds {
         }
     }
 
-    /// Returns how many rows come before a page of the list ordered by change, as far as known.
-    pub fn rows_before(&self, page: u32) -> usize {
-        self.delta.rows_before(page)
-    }
-
     /// Returns whether a page of this list may count.
     fn may_use(&self, feed: Feed, now: Moment) -> bool {
         self.trust(feed) == Trust::Trusted || self.may_try(feed, now)

@@ -1,6 +1,6 @@
 //! Agents whose last change only other lists have shown.
 //!
-//! One change may be missed by accident: it was committed late, or hidden between two pages. So the next reading reaches back to it, if it can, and
+//! One change may be missed by accident: it was committed late, or its agent changed again while later pages were read. So the next reading reaches back to it, if it can, and
 //! another a little later. If both lack the agent, the list omits them, unless they were deleted meanwhile: a later look at another list shows that
 //! they were not. Two missed changes in a row of the same agent show that as well. Pure.
 
@@ -36,7 +36,7 @@ struct Miss {
 enum Check {
     /// The next reading shall reach back to it.
     Due,
-    /// A reading that reached back to it lacked the agent: they may have been between two of its pages. Another one shall reach back.
+    /// A reading that reached back to it lacked the agent: they may have moved while it was read. Another one shall reach back.
     Lacked,
     /// Another one lacked the agent as well. If they still exist, the list omits them.
     LackedTwice,

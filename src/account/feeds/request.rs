@@ -97,6 +97,16 @@ impl Feeds {
         }
     }
 
+    /// Returns the size to request for a page of the list ordered by change.
+    pub fn size_of_changes(&self, page: u32) -> u32 {
+        self.delta.size_of(page)
+    }
+
+    /// Returns how many rows come before a page of the list ordered by change, as far as known.
+    pub fn rows_before(&self, page: u32) -> usize {
+        self.delta.rows_before(page)
+    }
+
     fn filtered(&self) -> Option<Request> {
         let (status, page) = self.available.next_page()?;
         Some(Request::Available { status, page })

@@ -667,7 +667,9 @@ async fn a_list_of_changes_that_was_too_long_is_used_again_ten_minutes_later() {
             (settings.mean_idle, settings.mean_call) = (5 * MINUTE, 5 * MINUTE);
         });
     });
-    fixture.sent();
+    let second = "agentstatuses/?page_size=18&page=2&ordering=";
+    let sent = fixture.sent();
+    assert!(sent.iter().any(|path| path.contains(second)), "{sent:?}");
     let rest = delta.until.unwrap().boot - fixture.clock.now().boot;
     assert!((5 * MINUTE..10 * MINUTE).contains(&rest), "{rest:?}");
     sleep(rest).await;

@@ -56,8 +56,8 @@ pub enum Everyone {
     Listed,
     /// All on one page, if CallTools allows it.
     AtOnce,
-    /// All, the most recently changed status first.
-    NewestFirst,
+    /// All, the most recently changed status first, on pages of this size.
+    NewestFirst(u32),
     /// Those whose status has this id.
     WithStatus(u64),
 }
@@ -69,23 +69,26 @@ impl Everyone {
         match self {
             Everyone::Listed => page,
             Everyone::AtOnce => format!("{}/?page_size=max", Endpoint::AgentStatuses),
-            Everyone::NewestFirst => format!("{page}&ordering=-{ordering_field}"),
+            Everyone::NewestFirst(size) => {
+                let page = path_of(Endpoint::AgentStatuses, ask, size);
+                format!("{page}&ordering=-{ordering_field}")
+            }
             Everyone::WithStatus(id) => {
-                let page = path_of(Endpoint::AgentStatuses, ask, overlapping(ask.page));
+                let smaller = |size, page| overlapping(size, page, OVERLAP + page);
+                let size = (2..=ask.page).fold(PAGE_SIZE, smaller);
+                let page = path_of(Endpoint::AgentStatuses, ask, size);
                 format!("{page}&agent_status={id}")
             }
         }
     }
 }
 
-/// Returns a size for this page with which it begins before the end of the page before it. Agents come and go while a list is read, so rows move
-/// between its pages; an agent who is on two pages shows that none has moved past the edge between them.
-fn overlapping(page: u32) -> u32 {
-    let smaller = |size: u32, page: u32| {
-        let end = size * (page - 1);
-        (end.saturating_sub(OVERLAP + page) / (page - 1)).max(1)
-    };
-    (2..=page).fold(PAGE_SIZE, smaller)
+/// Returns a size for this page with which it begins with the last `overlap` rows of the page before it, which has `size` rows, or a few more. Agents come
+/// and go while a list is read, so rows move between its pages; an agent who is on two pages shows that none has moved past the edge between them.
+pub(crate) fn overlapping(size: u32, page: u32, overlap: u32) -> u32 {
+    let earlier = page.saturating_sub(1).max(1);
+    let begin = (size * earlier).saturating_sub(overlap);
+    (begin / earlier).max(1)
 }
 
 /// Returns the URL of a page, relative to `…/api/`.
@@ -108,6 +111,22 @@ fn path_of(endpoint: Endpoint, ask: Ask, page_size: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_changes_have_the_size_that_is_asked_for() {
+        let path = |page, size| {
+            let ask = Ask { page, queue: None };
+            Everyone::NewestFirst(size).path(ask, "changed")
+        };
+        let first = "agentstatuses/?page_size=250&ordering=-changed";
+        assert_eq!(path(1, 250), first);
+        let second = "agentstatuses/?page_size=246&page=2&ordering=-changed";
+        assert_eq!(path(2, 246), second);
+        assert_eq!(overlapping(250, 2, 4), 246);
+        // All pages before it have its size, too.
+        assert_eq!(overlapping(246, 3, 4), 244);
+        assert_eq!(overlapping(2, 2, 4), 1);
+    }
 
     #[test]
     fn each_page_of_available_agents_begins_before_the_end_of_the_page_before_it() {

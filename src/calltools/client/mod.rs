@@ -18,7 +18,7 @@ use std::{
 
 use tokio::time::Instant;
 
-pub(crate) use self::endpoint::{ORDERING_FIELD, PAGE_SIZE};
+pub(crate) use self::endpoint::{ORDERING_FIELD, PAGE_SIZE, overlapping};
 pub use self::{
     endpoint::{Endpoint, Everyone},
     oddity::{Change, Oddity},

@@ -2,8 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::seam::Edge;
 use crate::{
-    account::newest::{Newest, Strays},
+    account::{
+        feeds::dates::distinct,
+        newest::{Newest, Strays},
+    },
     clock::Moment,
 };
 
@@ -35,10 +39,13 @@ pub(super) struct Reading {
     pub undated_pages: u32,
     /// How many pages of dated rows it took to reach back to the last reading. The others look for agents who were missed.
     pub length: Option<u32>,
-    /// The newest dates.
+    /// The newest dates. A later page may come from a copy that lags less, but what it shows of later dates is not all of them, so these do not count.
     pub newest: Newest,
     /// The oldest date; `None` if it has all dates.
     pub oldest: Option<Timestamp>,
+    /// The end of the last page, which the next one has to meet, and how often one did not.
+    pub edge: Option<Edge>,
+    pub gaps: u32,
     /// The number of distinct dates.
     pub dates: usize,
     /// Whether it lacks changes that are known.
@@ -56,9 +63,21 @@ impl Reading {
             length: None,
             newest: Newest::default(),
             oldest: None,
+            edge: None,
+            gaps: 0,
             dates: 0,
             is_lagging: false,
             skipped: 0,
         }
+    }
+
+    /// Adds the dates of a page, the newest first. Those in which it overlaps the page before it count once.
+    pub(super) fn add(&mut self, dated: &[Timestamp], oldest: Timestamp) {
+        let is_known = |date: &Timestamp| self.oldest.is_some_and(|oldest| *date >= oldest);
+        let new = &dated[dated.partition_point(is_known)..];
+        self.pages += 1;
+        self.dates += distinct(new);
+        self.newest.add(new.iter().copied());
+        self.oldest = Some(oldest);
     }
 }
