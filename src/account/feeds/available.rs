@@ -248,7 +248,8 @@ impl Available {
         let absent = absent.into_iter().map(|row| row.agent.id.clone());
         let (slipped, gone): (Vec<_>, Vec<_>) = absent.partition(|id| slipped.contains(id));
         (self.read, self.order) = (Some(as_of), reading.order);
-        let agents = reading.places.into_keys().collect();
+        let places = reading.places.into_iter();
+        let agents = places.map(|(id, place)| (id, place.since)).collect();
         if let Some(high) = reading.high.max(self.last.high()) {
             self.last.add(Listed {
                 as_of,

@@ -179,10 +179,11 @@ impl Delta {
         self.chain.map(|chain| chain.as_of)
     }
 
-    /// Records that the last complete reading is no newer than this.
-    pub fn confirm(&mut self, as_of: Moment) {
+    /// Records as of when the last complete reading confirms what is known, and the look that it lags behind, if it does.
+    pub fn confirm(&mut self, as_of: Moment, lag: Option<Moment>) {
         if let Some(chain) = &mut self.chain {
-            chain.known = later(chain.known, as_of);
+            chain.known = later(chain.known, earlier(as_of, lag));
+            chain.as_of = earlier(chain.as_of, lag);
         }
     }
 
@@ -190,6 +191,7 @@ impl Delta {
     pub fn lags_behind(&mut self, look: Moment) {
         if let Some(chain) = &mut self.chain {
             chain.known = earlier(chain.known, Some(look));
+            chain.as_of = earlier(chain.as_of, Some(look));
         }
     }
 
@@ -279,16 +281,18 @@ impl Delta {
             self.undated = self.undated.saturating_sub(self.page_size.max(1));
             return Step::ReadOn(page.page - 1);
         }
+        // A page that is longer comes from a CallTools that ignores the size, so none of its pages overlap.
+        let requested = self.size_of(page.page);
         let before = self.rows_before(page.page);
         self.omitted.listed(page.rows);
         let reading = self.reading.get_or_insert_with(|| Reading::new(page.as_of));
         if page.as_of.boot < reading.as_of.boot {
             reading.as_of = page.as_of; // A cache had kept it.
         }
-        if reading.edge.is_some_and(|edge| !edge.meets(&dates)) {
+        if reading.edge.is_some_and(|edge| !edge.meets(&dates)) && size <= requested as usize {
             return self.gap(page.page);
         }
-        reading.edge = Some(Edge::of(&dates, size));
+        (reading.edge, reading.gaps) = (Some(Edge::of(&dates, size)), 0);
         if reading.length.is_none() {
             reading.skipped += page.skipped;
         }

@@ -4,7 +4,7 @@
 //! agents. An agent may cross the edge of a page while the list is read, so one reading may omit anyone. Two readings that omit the same agent are
 //! wrong, unless the row comes from a copy of CallTools' data that lags; so they must be further apart than copies usually lag.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// Changes that are this much older than the newest on a list must be on it, however the servers' clocks differ. Two readings that are this far apart
-/// do not omit the same agent by accident.
-const SETTLED: SignedDuration = SignedDuration::from_secs(30);
+/// do not omit the same agent by accident, because copies of CallTools' data lag by less.
+pub(super) const SETTLED: SignedDuration = SignedDuration::from_secs(30);
 
 /// A complete reading.
 #[derive(Debug)]
@@ -26,13 +26,20 @@ pub(super) struct Listed {
     /// The third newest date on its first page, because single ones may be wrong, or of an earlier reading. Later pages may show what happened after an
     /// agent's page was read.
     pub high: Timestamp,
-    /// The agents on it.
-    pub agents: HashSet<AgentId>,
+    /// The agents on it, and since when each has been available.
+    pub agents: HashMap<AgentId, Option<Timestamp>>,
 }
 
 impl Listed {
     fn has(&self, row: &Agent) -> bool {
-        self.agents.contains(&row.id)
+        self.agents.contains_key(&row.id)
+    }
+
+    /// Returns whether it shows an agent as available who no longer was since this date. The row with that date may come from a copy that lags: then
+    /// the agent may have come again since.
+    fn has_in_spite_of(&self, row: &Agent, date: Timestamp) -> bool {
+        let listed = self.agents.get(&row.id);
+        listed.is_some_and(|since| since.is_none_or(|since| since <= date))
     }
 
     /// Returns whether a change with this date must be on it.
@@ -87,7 +94,7 @@ impl LastListed {
                 (true, Some(earlier)) if earlier.must_show(date) => {
                     !earlier.has(row) && !newest.has(row)
                 }
-                (false, _) if newest.must_show(date) => newest.has(row),
+                (false, _) if newest.must_show(date) => newest.has_in_spite_of(row, date),
                 _ => continue,
             };
             compared += 1;
@@ -113,11 +120,11 @@ mod tests {
 
     /// A reading without these of thirty agents.
     fn reading(seconds: u64, without: std::ops::Range<usize>) -> Listed {
-        let mut agents: HashSet<_> = rows(0..30, "Available")
+        let mut agents: HashMap<_, _> = rows(0..30, "Available")
             .into_iter()
-            .map(|row| row.id)
+            .map(|row| (row.id, row.status_since))
             .collect();
-        agents.retain(|id| {
+        agents.retain(|id, _| {
             !rows(without.clone(), "Available")
                 .iter()
                 .any(|row| row.id == *id)
@@ -170,6 +177,17 @@ mod tests {
         assert_eq!(last.compare(&rows(30..60, "On a Call"), at(1)), None);
         let missed = last.compare(&rows(0..3, "On a Call"), at(1));
         assert_eq!(missed, Some(Doubt::Missed));
+    }
+
+    #[test]
+    fn a_poll_from_a_copy_that_lags_shows_no_misses() {
+        // They had left, and have come again since.
+        let mut again = reading(40, 0..0);
+        let rows = rows(0..3, "On a Call");
+        for row in &rows {
+            again.agents.insert(row.id.clone(), Some(date(30)));
+        }
+        assert_eq!(read([again]).compare(&rows, at(41)), None);
     }
 
     #[test]

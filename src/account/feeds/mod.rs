@@ -138,7 +138,11 @@ impl Feeds {
 
     /// Returns whether a reading of the feed in use may hide an agent between two of its pages, so that their status is known from the reading before.
     pub fn may_hide(&self) -> bool {
-        self.in_use() == Feed::Available && self.available_pages() > 1
+        match self.in_use() {
+            Feed::Delta => self.delta.pages() > 1.0,
+            Feed::Available => self.available_pages() > 1,
+            Feed::Sweep | Feed::Queues => false,
+        }
     }
 
     /// Sets the account's statuses that make an agent ready. After a change, `roster` must have been read again with it.
@@ -272,7 +276,7 @@ impl Feeds {
     pub fn confirm(&mut self, taken: &Taken, lag: Option<Moment>, roster: &mut Roster) {
         match taken {
             Taken::Changes { as_of } => {
-                self.delta.confirm(earlier(*as_of, lag));
+                self.delta.confirm(*as_of, lag);
                 self.confirm_changes(roster);
             }
             Taken::Available {

@@ -1,6 +1,7 @@
 //! Tests the feeds against a small model of a CallTools that misbehaves.
 
 mod dates;
+mod pages;
 mod readings;
 mod recalled;
 
@@ -726,24 +727,6 @@ proptest! {
                 prop_assert!(high <= Some(newest) || may_go_back || world.feeds.in_use() != Feed::Delta);
                 high = Some(newest);
             }
-        }
-    }
-
-    /// The same, if changes take several pages, each from a copy of its own.
-    #[test]
-    fn nothing_looks_newer_than_it_was_although_pages_come_from_different_copies(seed in any::<u64>(), lag in prop_oneof![Just(0), 1..21u64]) {
-        let mut world = World::new(Lie::PagesLag(0), seed);
-        while world.feeds.in_use() != Feed::Delta {
-            world.ask();
-        }
-        world.lie = Lie::PagesLag(lag);
-        while world.feeds.in_use() == Feed::Delta && world.now < 15 * 60_000 {
-            world.ask();
-            if world.dice.usize(..8) == 0 {
-                let queue = world.dice.usize(..4);
-                world.poll(queue);
-            }
-            world.check();
         }
     }
 }

@@ -6,13 +6,13 @@
 
 use jiff::Timestamp;
 
-use super::{Delta, Step};
+use super::{Delta, Step, reading::Reading};
 use crate::{
     account::feeds::dates::Dates,
     calltools::{PAGE_SIZE, overlapping},
 };
 
-/// How many pages of a reading are read again because they do not meet the page before. Another copy answers, or the same one has caught up.
+/// How often a page is read again because it does not meet the page before, then from half of that page on: its copy lags, or agents were deleted.
 const MAX_GAPS: u32 = 1;
 
 /// The last row of a page, one more, and one in this many of all are also on the next page: four of 250. They are few, because more rows come with the
@@ -41,15 +41,16 @@ impl Edge {
         }
     }
 
-    /// Returns whether so many rows have the same date, as after a change of many agents at once, that the next page cannot begin before them.
-    fn is_one_date(self) -> bool {
-        self.alike * 2 > self.rows
+    /// Returns whether so many rows have the same date, as after a change of many agents at once, that the next page would repeat most of this one to
+    /// begin before them. Their order may differ from page to page, so any of them can be on neither.
+    pub(super) fn is_of_one_date(self) -> bool {
+        self.alike * 3 > self.rows
     }
 
-    /// Returns the size with which this page, the next one, begins before the end of the page.
-    fn overlap_by(self, page: u32) -> u32 {
-        let alike = if self.is_one_date() { 0 } else { self.alike };
-        let overlap = self.rows / ROWS_PER_OVERLAP + 1 + alike;
+    /// Returns the size with which this page, the next one, begins before the end of the page: a few rows, or half of the page if it is read again.
+    fn overlap_by(self, page: u32, again: bool) -> u32 {
+        let few = self.rows / ROWS_PER_OVERLAP + 1 + self.alike;
+        let overlap = if again { few.max(self.rows / 2) } else { few };
         overlapping(self.rows as u32, page, overlap as u32)
     }
 
@@ -58,15 +59,15 @@ impl Edge {
         let (Some(oldest), Some(&newest)) = (self.oldest, next.dated.first()) else {
             return self.oldest.is_none() && next.undated > 0;
         };
-        next.undated > 0 || newest > oldest || newest == oldest && self.is_one_date()
+        next.undated > 0 || newest > oldest
     }
 }
 
 impl Delta {
     /// Returns the size to request for a page. All pages but the first of a reading are a little smaller, so that they overlap.
     pub fn size_of(&self, page: u32) -> u32 {
-        let edge = self.reading.as_ref().and_then(|reading| reading.edge);
-        edge.map_or(PAGE_SIZE, |edge| edge.overlap_by(page))
+        let edge = |reading: &Reading| Some(reading.edge?.overlap_by(page, reading.gaps > 0));
+        self.reading.as_ref().and_then(edge).unwrap_or(PAGE_SIZE)
     }
 
     /// Returns how many rows come before a page, if the pages before it are full.
@@ -79,19 +80,23 @@ impl Delta {
         (page as usize - 1) * size
     }
 
-    /// Handles a page that does not meet the page before it.
+    /// Handles a page that does not meet the page before it: reads it again, or ends the reading.
     pub(super) fn gap(&mut self, page: u32) -> Step {
         let Some(reading) = &mut self.reading else {
             return Step::Failed;
         };
+        let is_of_one_date = reading.edge.is_some_and(Edge::is_of_one_date);
         reading.gaps += 1;
-        if reading.gaps <= MAX_GAPS {
+        if reading.gaps <= MAX_GAPS && !is_of_one_date {
             return Step::ReadOn(page);
         }
         if reading.length.is_some() {
             return self.complete(); // It was read only for agents who were missed.
         }
         self.reading = None;
-        self.lags()
+        match is_of_one_date {
+            true => Step::Failed,
+            false => self.lags(),
+        }
     }
 }

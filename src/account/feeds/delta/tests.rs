@@ -418,7 +418,7 @@ fn a_chain_without_any_date_begins_at_its_first_reading() {
         complete(10)
     );
     assert_eq!(delta.confirmed(), Some((at(0), at(0))));
-    delta.confirm(at(10));
+    delta.confirm(at(10), None);
     assert_eq!(delta.confirmed(), Some((at(0), at(10))));
 }
 
