@@ -16,7 +16,7 @@ use crate::{
 
 /// Changes that are this much older than the newest on a list must be on it, however the servers' clocks differ. Two readings that are this far apart
 /// do not omit the same agent by accident, because copies of CallTools' data lag by less.
-pub(super) const SETTLED: SignedDuration = SignedDuration::from_secs(30);
+const SETTLED: SignedDuration = SignedDuration::from_secs(30);
 
 /// A complete reading.
 #[derive(Debug)]
