@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use super::{Delta, Step, reading::Reading};
+use super::{Delta, Step};
 use crate::{
     account::feeds::dates::Dates,
     calltools::{PAGE_SIZE, overlapping},
@@ -66,8 +66,9 @@ impl Edge {
 impl Delta {
     /// Returns the size to request for a page. All pages but the first of a reading are a little smaller, so that they overlap.
     pub fn size_of(&self, page: u32) -> u32 {
-        let edge = |reading: &Reading| Some(reading.edge?.overlap_by(page, reading.gaps > 0));
-        self.reading.as_ref().and_then(edge).unwrap_or(PAGE_SIZE)
+        let reading = self.reading.as_ref();
+        let edge = reading.and_then(|reading| Some((reading.edge?, reading.gaps > 0)));
+        edge.map_or(PAGE_SIZE, |(edge, again)| edge.overlap_by(page, again))
     }
 
     /// Returns how many rows come before a page, if the pages before it are full.
