@@ -376,9 +376,6 @@ impl Account {
             Ok(permit) => permit,
             Err(refusal) => return self.refused(refusal),
         };
-        if !self.deps.budget.gave(&permit) {
-            return permit.withdraw();
-        }
         self.permitted();
         let Ok((job, purpose)) = self.next_job() else {
             return permit.withdraw();

@@ -297,7 +297,6 @@ impl Budget {
         }
         Ok(Permit {
             member: Arc::clone(&self.member),
-            owner,
             number,
             polling: purpose.is_polling(),
             witness: None,

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Budget, Refusal,
+    Refusal,
     member::Member,
-    owner::OwnerId,
     witness::{Admitted, Witness},
 };
 
@@ -55,8 +54,6 @@ impl Drop for Admission {
 #[must_use = "a permit is a spent request"]
 pub struct Permit {
     pub(super) member: Arc<Member>,
-    /// The owner whose hour it was spent from.
-    pub(super) owner: OwnerId,
     pub(super) number: u64,
     pub(super) polling: bool,
     pub(super) witness: Option<(Arc<dyn Witness>, Admitted)>,
@@ -84,13 +81,5 @@ impl Permit {
         if let Some((witness, admitted)) = &self.witness {
             witness.answered(admitted);
         }
-    }
-}
-
-impl Budget {
-    /// Returns whether this budget has given a permit, and the account has the same token since. With another token it may be another account, whose hour
-    /// may have no room for the request.
-    pub fn gave(&self, permit: &Permit) -> bool {
-        Arc::ptr_eq(&self.member, &permit.member) && permit.owner == self.member.owner()
     }
 }

@@ -37,7 +37,7 @@ use crate::{
     clock::{Clock, Moment},
     model::{
         agent::Agent,
-        fault::{Down, Fault},
+        fault::Fault,
         field::BadRow,
         names::{NamedQueue, Names, Status},
         raw::Pattern,
@@ -304,13 +304,6 @@ impl Client {
         let request = self.transport.get(path);
         if !permit.is_valid() {
             return Err(Fault::ClusterDown(None));
-        }
-        if !self.budget.gave(&permit) {
-            permit.withdraw();
-            return Err(Fault::down(
-                Down::ConnectionLost,
-                "the account got another token before the request was sent",
-            ));
         }
         let reply = request.await;
         permit.answered();

@@ -72,38 +72,3 @@ async fn a_request_with_a_token_that_came_after_its_permit_is_not_sent() {
     assert!(list.is_err());
     assert!(!token.sent.load(Ordering::Relaxed));
 }
-
-/// The same without a cluster.
-#[derive(Debug)]
-struct AnotherToken {
-    budget: Arc<Budget>,
-    sent: AtomicBool,
-}
-
-impl Transport for AnotherToken {
-    fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
-        self.budget.goes_on_as("another".to_owned());
-        Box::pin(async {
-            self.sent.store(true, Ordering::Relaxed);
-            Ok(page_of(&[], 1, 0))
-        })
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_of_an_account_that_gets_another_token_is_not_sent_and_does_not_count() {
-    let clock = Arc::new(VirtualClock::default());
-    let limit = NonZeroU32::new(10).unwrap();
-    let budget = Arc::new(Budget::in_memory(limit, 0, clock.clone()));
-    let transport = Arc::new(AnotherToken {
-        budget: budget.clone(),
-        sent: AtomicBool::default(),
-    });
-    let (wire, observer) = (transport.clone(), Arc::new(Heard::default()));
-    let client = Client::new(wire, budget.clone(), clock, observer);
-    let names = Names::default();
-    let list = client.agents(1, &names, Purpose::OnDemand, None).await;
-    assert!(list.is_err());
-    assert!(!transport.sent.load(Ordering::Relaxed));
-    assert_eq!(budget.usage().used, 0);
-}
