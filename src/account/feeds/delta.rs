@@ -325,8 +325,8 @@ impl Delta {
         let Some(reading) = &mut self.reading else {
             return Step::Failed;
         };
-        if page.rows.is_empty() && page.page == 1 {
-            return self.complete(); // There are no agents.
+        if reading.pages > 0 || page.rows.is_empty() && page.page == 1 {
+            return self.complete(); // The dated rows have ended, or there are no agents.
         }
         if page.last {
             return Step::Distrusted(Doubt::Undated);

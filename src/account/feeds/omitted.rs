@@ -1,8 +1,8 @@
 //! Agents whose last change only other lists have shown.
 //!
-//! One change may be missed by accident: it was committed late, or its agent changed again while later pages were read. So the next reading reaches back to it, if it can, and
-//! another a little later. If both lack the agent, the list omits them, unless they were deleted meanwhile: a later look at another list shows that
-//! they were not. Two missed changes in a row of the same agent show that as well. Pure.
+//! One change may be missed by accident: it was committed late, or its agent changed again while later pages were read. So the next reading reaches
+//! back to it, if it can, and another a little later. If both lack the agent, the list omits them, unless they were deleted meanwhile: a later look
+//! at another list shows that they were not. Two missed changes in a row of the same agent show that as well. Pure.
 
 use std::{collections::HashMap, time::Duration};
 

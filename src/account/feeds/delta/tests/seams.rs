@@ -61,6 +61,15 @@ fn a_list_whose_pages_have_more_rows_than_requested_cannot_overlap() {
     let rows = rows(200, &newest_first(80));
     let second = page(2, 100, false, &rows);
     assert_eq!(delta.take(second, &Roster::new(1), MAX_PAGES), complete(0));
+    // Nor do its undated rows, which may begin with a page.
+    let mut delta = begun(65);
+    assert_eq!(take(&mut delta, 1, &newest_first(100)), Step::ReadOn(2));
+    let undated = self::rows(300, &[None; 20]);
+    let second = page(2, 100, true, &undated);
+    assert_eq!(
+        delta.take(second, &Roster::new(1), MAX_PAGES),
+        complete(100)
+    );
 }
 
 #[test]
