@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # How fast openseat answers, compared with nginx on the same machine at the same time.
 #
-#   ./benches/serve.sh            five rounds of three seconds with the `dist` build that packages have; prints a table of medians
+#   ./benches/serve.sh            15 rounds of one second with the `dist` build that packages have; prints a table of medians
 #   ./benches/serve.sh --check    the same, and fails if a bound is missed
 #   ./benches/serve.sh --smoke    one short round of each with the debug build, or with $OPENSEAT, to see that it works; checks no figure
 #
 # One core answers: nginx with one worker, or openseat with everything it does (one thread that serves, one that polls), is pinned to it.
 # The other core asks: wrk with one thread and 32 connections that stay open, next to the simulated CallTools that openseat polls
 # meanwhile. The servers run in parallel and are asked in turn. The speed of a machine changes from minute to minute, so each ratio is of two
-# rounds that follow each other; the table has the medians of these ratios.
+# rounds that follow each other; the table has the medians of these ratios. Rounds are short and many: a pause of the machine spoils one round, not
+# the median.
 # nginx serves a fixed text, which is openseat's own answer; and, from its proxy_cache, the agents of a queue as CallTools lists them.
 #
-# wrk itself needs a whole core at these rates, and over TLS it is slower than either server. So the table also compares the answers per second
-# of processor time: what a core of the server could do with a client that is fast enough. And any pause of the machine is among
-# the slowest answers of its round, so the table also has the 99th percentiles of each server's quietest round.
+# wrk itself needs a whole core at these rates. So the table also compares the answers per second of processor time: what a core of the server could
+# do with a client that is fast enough. Over TLS, wrk is slower than either server: openseat waits for it a seventh of the time, and each time that
+# openseat has fallen asleep, wrk pays for waking it. So there, the bound is on the answers per second of processor time. Any pause of the
+# machine is among the slowest answers of its round, so the table also has the 99th percentiles of each server's quietest round.
 #
 # Two serving threads would need a third core for the client. So their row compares only the answers per second of processor time, with one
 # thread and with two, while client and server share the cores: threads that wait for each other would need more of it for each answer.
@@ -23,7 +25,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-turns=5 seconds=3 profile=dist check=no
+turns=15 seconds=1 profile=dist check=no
 for argument in "$@"; do
     case $argument in
     --check) check=yes ;;
@@ -249,16 +251,18 @@ quietest() {
 
 rows=() missed=()
 
-# row TITLE OURS THEIRS [LEAST [MOST]]: adds a row. LEAST bounds the throughput, or else the answers per processor time; MOST bounds the 99th
-# percentile. All are ratios to theirs.
+# row TITLE OURS THEIRS [LEAST [MOST [cpu]]]: adds a row. LEAST bounds the throughput, or the answers per processor time if `cpu` is given; MOST
+# bounds the 99th percentile. All are ratios to theirs.
 row() {
-    local title=$1 ours=$2 theirs=$3 least=${4:-} most=${5:-} throughput=– per_core slowest=– quietest=– bounded
+    local title=$1 ours=$2 theirs=$3 least=${4:-} most=${5:-} of=${6:-} throughput=– per_core slowest=– quietest=– bounded
     bounded=$(ratio "$ours" "$theirs" 3)
-    per_core=$bounded${least:+ ($least)}
-    if [[ $(median "$ours" 1) != – ]]; then
-        per_core=$bounded
-        bounded=$(ratio "$ours" "$theirs" 1)
-        throughput=$bounded${least:+ ($least)}
+    per_core=$bounded
+    [[ $(median "$ours" 1) == – ]] || throughput=$(ratio "$ours" "$theirs" 1)
+    if [[ $of == cpu ]]; then
+        per_core+=${least:+ ($least)}
+    else
+        bounded=$throughput
+        throughput+=${least:+ ($least)}
     fi
     if [[ $(median "$ours" 2) != – ]]; then
         slowest=$(ratio "$ours" "$theirs" 2) quietest=$(quietest "$ours" "$theirs")
@@ -335,7 +339,7 @@ done
 row "a decision, 20 queues; nginx: a fixed text of the same size" decision fixed 1.0 1.2
 row "the same with a bearer token" guarded fixed 1.0 1.2
 row "the same with a new call_id each time; nginx: asked the same way" calls fixed-calls 1.0 1.2
-row "the same over TLS, with a bearer token; nginx: the fixed text over TLS" tls fixed-tls 1.0 1.2
+row "the same over TLS, with a bearer token; nginx: the fixed text over TLS" tls fixed-tls 1.0 1.2 cpu
 row "the same; nginx: CallTools' own list of the queue ($(stat -c %s "$scratch/cached") bytes), cached" decision cached 2.0
 row "50 decisions in one answer; nginx: a file of the same size ($(stat -c %s "$scratch/large") bytes)" batch large 0.3
 row "50 decisions in one answer; nginx: the fixed text" batch fixed-late 0.3
@@ -352,7 +356,7 @@ if (($(nproc) > 1)); then
         ask_per_cpu two "$pid" "$url/v1/queues/${ids[0]}/decision"
     done
     # 0.9 for each of two is 1.8 for both.
-    row "a decision, two threads; instead of nginx: one thread" two one 0.9
+    row "a decision, two threads; instead of nginx: one thread" two one 0.9 "" cpu
 fi
 
 if [[ $profile == dist ]]; then
