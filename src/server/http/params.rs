@@ -131,6 +131,9 @@ pub fn own_name(name: &str) -> Option<&'static str> {
 /// Whether two names differ by at most one letter: replaced, added, removed, or swapped with its neighbour. It allocates nothing, unlike `strsim`,
 /// because each parameter of each request for a decision is compared.
 fn is_within_one_letter(one: &[u8], other: &[u8]) -> bool {
+    if one.len().abs_diff(other.len()) > 1 {
+        return false; // Most names end here.
+    }
     let same = |(a, b): &(&u8, &u8)| a.eq_ignore_ascii_case(b);
     let begin = one.iter().zip(other).take_while(same).count();
     let (one, other) = (&one[begin..], &other[begin..]);

@@ -9,13 +9,11 @@ mod question;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Response, header};
 
 pub use self::question::Question;
 use self::{
@@ -74,15 +72,21 @@ impl FastPath {
     }
 }
 
-/// Turns the request into its answer: its header map is reused.
-pub fn response(request: Request<Incoming>, body: Bytes) -> Response<Full<Bytes>> {
-    const JSON: HeaderValue = HeaderValue::from_static("application/json");
-    let mut response = Response::new(Full::new(body));
-    let mut headers: HeaderMap = request.into_parts().0.headers;
-    headers.clear();
-    headers.insert(header::CONTENT_TYPE, JSON);
+/// The headers of each answer. To clone them takes half as long as to insert them into an empty map.
+static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     access::finish(&mut headers);
-    *response.headers_mut() = headers;
+    headers
+});
+
+/// Returns the response with this answer.
+pub fn response<B>(body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.headers_mut() = HEADERS.clone();
     response
 }
 
