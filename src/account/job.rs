@@ -69,7 +69,7 @@ impl Work {
             }
             Work::RosterPage(list, page) => {
                 let roster_page = client.roster_page(list, page, names, permit).await;
-                Outcome::RosterPage(list, page, roster_page.map_err(RequestError::from))
+                Outcome::RosterPage(list, page, roster_page)
             }
         }
     }

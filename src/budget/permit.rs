@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Refusal,
+    Budget, Cause, Purpose, Refusal,
     member::Member,
     witness::{Admitted, Witness},
 };
@@ -81,5 +81,42 @@ impl Permit {
         if let Some((witness, admitted)) = &self.witness {
             witness.answered(admitted);
         }
+    }
+}
+
+impl Budget {
+    /// Confirms that a request may still be sent, with the token that the account has now. It was counted when its permit was given. If the account has got
+    /// the token of another one since, both spend from one hour, which may have more requests than the limit.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the hour of this token has no room for the request, or does not count it. Then the request is withdrawn.
+    pub fn confirm(&self, permit: Permit) -> Result<Permit, Refusal> {
+        let owner = self.member.owner();
+        let until = self.member.with(|book| {
+            let allowance = self.allowance_in(book);
+            let window = &book.hour(owner).window;
+            if window.is_under_way(permit.number, permit.polling)
+                && window.used() <= allowance.limit as usize
+            {
+                return None;
+            }
+            book.withdraw(permit.member.owner(), permit.number, permit.polling);
+            let room_at = book
+                .hour(owner)
+                .window
+                .room_at(allowance, Purpose::OnDemand);
+            Some(book.moment(room_at.unwrap_or(book.now())))
+        });
+        let Some(until) = until else {
+            return Ok(permit);
+        };
+        tracing::debug!(
+            account = self.account,
+            "a request is not sent: since it was counted, its hour has filled, as with the token of another account, or has passed"
+        );
+        Err(Refusal {
+            until,
+            cause: Cause::Spent,
+        })
     }
 }

@@ -176,6 +176,15 @@ impl Window {
             .flat_map(|log| log.answered.iter().chain(log.under_way.values()))
     }
 
+    /// Returns whether a request without an answer is in the window.
+    pub fn is_under_way(&self, id: u64, polling: bool) -> bool {
+        let log = match polling {
+            true => &self.polling,
+            false => &self.on_demand,
+        };
+        log.under_way.contains_key(&id)
+    }
+
     /// Returns how many requests are in the window.
     pub fn used(&self) -> usize {
         self.polling.len() + self.on_demand.len()

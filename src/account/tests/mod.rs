@@ -316,7 +316,15 @@ fn is_sweep(path: &str) -> bool {
 
 impl Transport for Wire {
     fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
-        self.sent.lock().unwrap().push(path.to_owned());
+        Box::pin(async {
+            self.sent.lock().unwrap().push(path.to_owned());
+            self.answer(path).await
+        })
+    }
+}
+
+impl Wire {
+    fn answer<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
         if let Some((fails, fault)) = self.fails.lock().unwrap().clone()
             && fails(path)
         {

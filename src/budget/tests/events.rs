@@ -29,7 +29,7 @@ pub(super) enum Event {
     Pass { seconds: u32 },
     /// The wall clock is set, while the process runs or while it is down.
     StepWall { seconds: i32, while_down: bool },
-    /// The process is killed and starts again, perhaps with another name or token.
+    /// The process is killed and starts again, perhaps with another name or token, which may be that of the other account.
     Kill { renamed: u8 },
     /// The process stops cleanly and starts again.
     Restart { renamed: u8 },
@@ -40,8 +40,12 @@ pub(super) enum Event {
     Reboot { seconds: u32, behind_seconds: u32 },
     /// The process restarts in a time namespace, where boot time differs.
     Namespace { boot_offset_seconds: u32 },
-    /// The token's file was changed and is read again, while the account goes on.
-    NewToken,
+    /// The token's file was changed and is read again, while the account goes on, perhaps with the token of the other account.
+    NewToken { borrows: bool },
+    /// The other account sends requests as fast as its budget allows.
+    OthersBurst { wanted: u8 },
+    /// This happens while a request is being stored. Then it is sent, if it still may be.
+    StoredMeanwhile { event: Box<Event> },
     /// Requests are sent as fast as the budget allows; each answer takes this long.
     Burst {
         wanted: u8,
@@ -79,15 +83,27 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
+/// An event that leaves the process running.
+fn meanwhile() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        1 => (1u32..10_000).prop_map(|seconds| Event::Pass { seconds }),
+        2 => (0u8..4).prop_map(|renamed| Event::Reload { renamed }),
+        2 => any::<bool>().prop_map(|borrows| Event::NewToken { borrows }),
+        1 => (1u8..40).prop_map(|wanted| Event::OthersBurst { wanted }),
+    ]
+}
+
 pub(super) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (1u32..2_000).prop_map(|seconds| Event::Pass { seconds }),
         1 => (2_000u32..10_000).prop_map(|seconds| Event::Pass { seconds }),
         2 => (-10_000i32..10_000, any::<bool>()).prop_map(|(seconds, while_down)| Event::StepWall { seconds, while_down }),
-        2 => (0u8..3).prop_map(|renamed| Event::Kill { renamed }),
-        1 => (0u8..3).prop_map(|renamed| Event::Restart { renamed }),
-        1 => (0u8..3).prop_map(|renamed| Event::Reload { renamed }),
-        1 => Just(Event::NewToken),
+        2 => (0u8..4).prop_map(|renamed| Event::Kill { renamed }),
+        1 => (0u8..4).prop_map(|renamed| Event::Restart { renamed }),
+        1 => (0u8..4).prop_map(|renamed| Event::Reload { renamed }),
+        1 => any::<bool>().prop_map(|borrows| Event::NewToken { borrows }),
+        3 => (1u8..40).prop_map(|wanted| Event::OthersBurst { wanted }),
+        3 => meanwhile().prop_map(|event| Event::StoredMeanwhile { event: event.into() }),
         1 => (1u32..5_000, 0u32..20_000).prop_map(|(seconds, behind_seconds)| Event::Reboot { seconds, behind_seconds }),
         1 => (0u32..200_000).prop_map(|boot_offset_seconds| Event::Namespace { boot_offset_seconds }),
         8 => (1u8..40, 0u16..10_000, 0u8..3).prop_map(|(wanted, latency_ms, purpose)| Event::Burst { wanted, latency_ms, purpose }),

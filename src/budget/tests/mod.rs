@@ -1,6 +1,7 @@
 //! Tests the promise on a simulated machine. At random, its clocks are stepped, and it sleeps, reboots and kills its processes. Its disk fails,
 //! hangs and recovers. People damage its state folder while a process runs and while none does. Its config gives the account new names and
-//! tokens. The simulated CallTools records the true time of each arrival.
+//! tokens, also that of another account, and also while a request is being stored. The simulated CallTools records the true time of each
+//! arrival, for both accounts.
 //!
 //! All code and files are real, except that the clocks are simulated and the test runs the ledger's thread step by step: a hanging disk is a
 //! thread that does nothing.

@@ -15,6 +15,8 @@ use crate::clock::{Clock, Moment};
 
 const HOUR_MS: u64 = HOUR.as_millis() as u64;
 
+const OTHERS_TOKEN: &str = "the other account's token";
+
 /// A request whose process was killed arrives within this time: the longest timeout that the config allows is a minute.
 const LATEST_ARRIVAL_MS: u64 = 60_000;
 
@@ -53,6 +55,8 @@ impl Clock for MachineClock {
 #[derive(Debug)]
 struct Process {
     budget: Budget,
+    /// The budget of another account of the config, with another account at CallTools.
+    other: Budget,
     ledger: Arc<Ledger>,
     keeper: Keeper,
     clock: Arc<MachineClock>,
@@ -84,6 +88,8 @@ pub(super) struct World {
     reserve: u32,
     /// The account's name and its token, as numbers. Only one of them changes at a time.
     owner: (u32, u32),
+    /// Whether the account has the token of the other account instead.
+    borrows: bool,
     disk: Disk,
     /// Whether a clock was changed since the files were last written.
     has_changed: bool,
@@ -92,8 +98,8 @@ pub(super) struct World {
     /// Whether the files were damaged in a way that may be a loss.
     is_suspect: bool,
     backup: Option<Vec<u8>>,
-    /// The true times at which requests arrived.
-    arrivals_ms: Vec<u64>,
+    /// The true times at which requests arrived, with the account's own tokens, and with that of the other account.
+    arrivals_ms: [Vec<u64>; 2],
     /// The true times before which not everything is known.
     holes_ms: Vec<u64>,
 }
@@ -116,12 +122,13 @@ impl World {
             limit,
             reserve: reserve.min(limit - 1),
             owner: (0, 0),
+            borrows: false,
             disk: Disk::Well,
             has_changed: false,
             is_blind: false,
             is_suspect: false,
             backup: None,
-            arrivals_ms: Vec::new(),
+            arrivals_ms: Default::default(),
             holes_ms: Vec::new(),
         };
         world.start();
@@ -149,19 +156,36 @@ impl World {
         match part {
             0 => {}
             1 => self.owner.0 += 1,
-            _ => self.owner.1 += 1,
+            2 => self.new_token(false),
+            _ => self.new_token(true),
         }
     }
 
+    fn new_token(&mut self, borrows: bool) {
+        self.owner.1 += u32::from(!borrows);
+        self.borrows = borrows;
+    }
+
     fn identity(&self) -> String {
-        format!("token {}", self.owner.1)
+        match self.borrows {
+            true => OTHERS_TOKEN.to_owned(),
+            false => format!("token {}", self.owner.1),
+        }
     }
 
     fn budget(&self, ledger: &Arc<Ledger>, clock: &Arc<MachineClock>) -> Budget {
-        let owner = BudgetOwner {
-            account: format!("name {}", self.owner.0),
-            identity: self.identity(),
-        };
+        let name = format!("name {}", self.owner.0);
+        self.budget_of(name, self.identity(), ledger, clock)
+    }
+
+    fn budget_of(
+        &self,
+        account: String,
+        identity: String,
+        ledger: &Arc<Ledger>,
+        clock: &Arc<MachineClock>,
+    ) -> Budget {
+        let owner = BudgetOwner { account, identity };
         let limit = NonZeroU32::new(self.limit).unwrap();
         Budget::new(
             Arc::clone(ledger),
@@ -188,8 +212,11 @@ impl World {
         }
         (self.is_blind, self.is_suspect) = (false, false);
         let budget = self.budget(&ledger, &clock);
+        let (name, token) = ("other".to_owned(), OTHERS_TOKEN.to_owned());
+        let other = self.budget_of(name, token, &ledger, &clock);
         self.process = Some(Process {
             budget,
+            other,
             ledger,
             keeper,
             clock,
@@ -327,12 +354,25 @@ impl World {
             let Some(permit) = self.admit(purpose) else {
                 return n as u32;
             };
-            self.arrivals_ms
-                .push(self.true_ms() + latency_ms * (n % 3) / 2);
+            let permit = self.confirm(permit).expect("nothing has changed since");
+            self.arrives_after(latency_ms * (n % 3) / 2);
             self.pass_ms(latency_ms);
             permit.answered();
         }
         u32::from(wanted)
+    }
+
+    /// Sends up to `wanted` requests of the other account.
+    fn others_burst(&mut self, wanted: u8) {
+        for _ in 0..wanted {
+            let other = &self.process.as_ref().unwrap().other;
+            let Ok(permit) = other.spend(Purpose::OnDemand) else {
+                return;
+            };
+            self.write();
+            self.arrivals_ms[1].push(self.true_ms());
+            permit.answered();
+        }
     }
 
     /// Returns a permit, after the ledger was written.
@@ -340,6 +380,17 @@ impl World {
         let permit = self.process.as_ref()?.budget.spend(purpose).ok()?;
         self.write();
         Some(permit)
+    }
+
+    /// Returns the permit if its request may be sent with the token of this moment.
+    fn confirm(&self, permit: Permit) -> Option<Permit> {
+        self.process.as_ref()?.budget.confirm(permit).ok()
+    }
+
+    /// A request with the token of this moment arrives so much later.
+    fn arrives_after(&mut self, ms: u64) {
+        let at = self.true_ms() + ms;
+        self.arrivals_ms[usize::from(self.borrows)].push(at);
     }
 
     /// The new budget is created before the old one is dropped, as in the daemon.
@@ -350,7 +401,27 @@ impl World {
         self.write();
     }
 
+    /// Does this while a request is being stored, which is then sent if it still may be.
+    fn apply_meanwhile(&mut self, event: &Event) {
+        let permit = self.admit(Purpose::OnDemand);
+        self.apply(event);
+        if let Some(permit) = permit.and_then(|permit| self.confirm(permit)) {
+            self.arrives_after(0);
+            permit.answered();
+        }
+    }
+
     pub(super) fn apply(&mut self, event: &Event) {
+        self.happens(event);
+        match &self.process {
+            // A running daemon looks at its clock within seconds.
+            Some(process) => process.look(),
+            None => self.start(),
+        }
+        self.write();
+    }
+
+    fn happens(&mut self, event: &Event) {
         match *event {
             Event::Pass { seconds } => self.pass_ms(u64::from(seconds) * 1000),
             Event::StepWall { .. } | Event::Reboot { .. } | Event::Namespace { .. }
@@ -377,11 +448,13 @@ impl World {
                 self.rename(renamed);
                 self.reload();
             }
-            Event::NewToken => {
-                self.owner.1 += 1;
+            Event::NewToken { borrows } => {
+                self.new_token(borrows);
                 let identity = self.identity();
                 self.process.as_ref().unwrap().budget.goes_on_as(identity);
             }
+            Event::OthersBurst { wanted } => self.others_burst(wanted),
+            Event::StoredMeanwhile { ref event } => self.apply_meanwhile(event),
             Event::Reboot {
                 seconds,
                 behind_seconds,
@@ -410,8 +483,7 @@ impl World {
             }
             Event::KilledInFlight { arrives_after_ms } => {
                 if let Some(permit) = self.admit(Purpose::OnDemand) {
-                    let arrives_ms = self.true_ms() + u64::from(arrives_after_ms);
-                    self.arrivals_ms.push(arrives_ms);
+                    self.arrives_after(u64::from(arrives_after_ms));
                     self.kill();
                     drop(permit);
                 }
@@ -449,17 +521,15 @@ impl World {
                 }
             }
         }
-        match &self.process {
-            // A running daemon looks at its clock within seconds.
-            Some(process) => process.look(),
-            None => self.start(),
-        }
-        self.write();
     }
 
     /// Describes the first hour with more arrivals than allowed.
     pub(super) fn worst_hour(&self) -> Option<String> {
-        let mut arrivals = self.arrivals_ms.clone();
+        let mut accounts = self.arrivals_ms.iter();
+        accounts.find_map(|arrivals| self.worst_hour_of(arrivals.clone()))
+    }
+
+    fn worst_hour_of(&self, mut arrivals: Vec<u64>) -> Option<String> {
         arrivals.sort_unstable();
         arrivals.iter().enumerate().find_map(|(i, &from)| {
             let sent = arrivals[i..].partition_point(|at| *at < from + HOUR_MS);

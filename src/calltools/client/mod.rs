@@ -194,14 +194,14 @@ impl Client {
     /// depends on the whole list: how many rows may be missing or unreadable.
     ///
     /// # Errors
-    /// [`Fault`] if it could not be read.
+    /// [`RequestError`] if it could not be read.
     pub async fn roster_page(
         &self,
         list: Everyone,
         page: u32,
         names: &Names,
         permit: Permit,
-    ) -> Result<RosterPage, Fault> {
+    ) -> Result<RosterPage, RequestError> {
         let ask = Ask { page, queue: None };
         let as_of = self.clock.now();
         let path = list.path(ask, &self.ordering_field);
@@ -260,13 +260,13 @@ impl Client {
     /// Sends one GET and returns the reply, with any status. Used to find out how an API behaves.
     ///
     /// # Errors
-    /// [`Fault`] if there was no reply, or if CallTools asked for a pause, which then holds for the account.
+    /// [`RequestError`] if there was no reply, or if CallTools asked for a pause, which then holds for the account.
     pub async fn probe(
         &self,
         endpoint: Endpoint,
         path: &str,
         permit: Permit,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Reply, RequestError> {
         self.exchange(endpoint, path, permit, |reply, now| {
             match page::fault(reply, now) {
                 pause @ (Fault::Throttled { .. } | Fault::UpstreamDown { wait: Some(_), .. }) => {
@@ -284,7 +284,7 @@ impl Client {
         path: &str,
         ask: Ask,
         permit: Permit,
-    ) -> Result<Page, Fault> {
+    ) -> Result<Page, RequestError> {
         self.exchange(endpoint, path, permit, |reply, now| {
             Page::read(reply, ask, now)
         })
@@ -298,22 +298,24 @@ impl Client {
         path: &str,
         permit: Permit,
         read: impl FnOnce(&Reply, Moment) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, RequestError> {
         let sent = Instant::now();
-        // In this order: a token that comes after the permit ends the permit first, so it never sends a request of the old token's hour.
+        // In this order: the budget knows a token before a request is created with it. So a token that comes after the permit is noticed, and no request
+        // is sent with it that counts in another hour, or in one that is spent.
         let request = self.transport.get(path);
         if !permit.is_valid() {
-            return Err(Fault::ClusterDown(None));
+            return Err(Fault::ClusterDown(None).into());
         }
+        let permit = self.budget.confirm(permit)?;
         let reply = request.await;
         permit.answered();
         let answer = reply.and_then(|reply| read(&reply, self.clock.now()));
         let outcome = answer.as_ref().map_or_else(Fault::as_str, |_| "ok");
         self.observer.request(endpoint, outcome, sent.elapsed());
         match answer {
-            Err(Fault::Throttled { until }) => Err(Fault::Throttled {
+            Err(Fault::Throttled { until }) => Err(RequestError::Fault(Fault::Throttled {
                 until: Some(self.throttled(until)),
-            }),
+            })),
             Err(fault) => {
                 if let Fault::UpstreamDown {
                     wait: Some(wait), ..
@@ -321,9 +323,9 @@ impl Client {
                 {
                     self.budget.pause(wait);
                 }
-                Err(fault)
+                Err(fault.into())
             }
-            answer => answer,
+            Ok(answer) => Ok(answer),
         }
     }
 

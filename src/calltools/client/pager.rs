@@ -158,7 +158,7 @@ impl<'a> Pager<'a> {
         page: u32,
         permit: Permit,
         reading: &mut Reading<'_, T>,
-    ) -> Result<Option<u32>, Fault> {
+    ) -> Result<Option<u32>, RequestError> {
         let ask = Ask {
             page,
             queue: self.queue,
@@ -168,7 +168,7 @@ impl<'a> Pager<'a> {
         let asked = self.client.clock.now();
         let page = self.client.page(self.endpoint, &path, ask, permit).await?;
         reading.dates_from(asked, page.age);
-        reading.list.add(page)
+        Ok(reading.list.add(page)?)
     }
 
     /// Waits for a permit to continue, within [`MAX_WAIT`]. A list that was started is worth a wait.

@@ -219,6 +219,9 @@ impl Machine {
             if !permit.is_valid() {
                 continue;
             }
+            let Ok(permit) = sender.budget.confirm(permit) else {
+                continue;
+            };
             if !sender.checks && self.leads_elsewhere(&sender) {
                 *self.world.twice.lock().unwrap() += 1;
             }

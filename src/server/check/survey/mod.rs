@@ -223,8 +223,8 @@ impl Surveyor<'_> {
         let reply = match reply {
             Ok(reply) if reply.status == 401 => return Err(Fault::BadToken.into()),
             Ok(reply) => Ok(reply),
-            Err(fault) if stops(&fault, answers) => return Err(fault.into()),
-            Err(fault) => Err(fault.as_str()),
+            Err(RequestError::Fault(fault)) if !stops(&fault, answers) => Err(fault.as_str()),
+            Err(error) => return Err(error),
         };
         let names = answers.names();
         Ok(Answer::new((question, path), (asked, took), reply, &names))
