@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Account, RefreshError, job::Outcome};
+use super::{Account, RefreshError, fault_of, job::Outcome};
 use crate::{
     account::schedule::{Ending, Job, NAMES_LIVE},
     calltools::{RequestError, Row},
@@ -190,11 +190,16 @@ impl Account {
         }
         self.naming.guesses = guesses;
         let account = &*self.name;
+        let advice = error.map(|error| match error {
+            RequestError::Fault(fault) => fault.advice(),
+            RequestError::Refused(refusal) => fault_of(*refusal).advice(),
+        });
         match guesses {
             true => tracing::warn!(
                 account,
                 error = error.map(tracing::field::display),
-                "statuses/ cannot be read, so a status counts as available only if its name is \"Available\"; openseat keeps trying. Let the token's user read it"
+                advice,
+                "statuses/ cannot be read, so a status counts as available only if its name is \"Available\"; openseat keeps trying"
             ),
             false => tracing::info!(
                 account,

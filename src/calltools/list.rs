@@ -46,6 +46,10 @@ pub(super) trait Entry: Sized {
     /// The word for the entries in messages.
     const NOUN: &'static str;
 
+    /// How many entries may be missing from a list of any length. A count can be one too high for good, and an entry of a list of names is as good if
+    /// another one is missing.
+    const MAX_MISSING: u64 = 1;
+
     /// Parses a row. `names` are the account's names known so far; rows of agents share memory with `pattern`.
     fn read(json: &str, names: &Names, pattern: &mut Pattern) -> Result<Self, BadRow>;
 
@@ -66,6 +70,8 @@ pub(super) trait Entry: Sized {
 impl Entry for Row {
     type Key = AgentId;
     const NOUN: &'static str = "agents";
+    /// With one of a few agents missing, the queue would seem to have fewer seats.
+    const MAX_MISSING: u64 = 0;
 
     fn read(json: &str, names: &Names, pattern: &mut Pattern) -> Result<Self, BadRow> {
         Row::read(json, names, pattern)
@@ -163,7 +169,8 @@ impl Extent {
     }
 
     /// Checks whether a list of which this many rows were `seen` is complete enough.
-    fn check(&self, seen: usize, noun: &str) -> Result<(), Fault> {
+    fn check<T: Entry>(&self, seen: usize) -> Result<(), Fault> {
+        let noun = T::NOUN;
         let Some(count) = self.count else {
             return match (self.is_a_circle, self.breaks_off) {
                 (true, _) => Err(circle()),
@@ -172,7 +179,8 @@ impl Extent {
             };
         };
         let missing = count.saturating_sub(seen as u64);
-        if (seen == 0 && count > 0) || missing * ROWS_PER_MISSING_ROW > count {
+        let is_short = missing > T::MAX_MISSING && missing * ROWS_PER_MISSING_ROW > count;
+        if (seen == 0 && count > 0) || is_short {
             return Err(Fault::down(
                 Down::Incomplete,
                 format!("CallTools counts {count} {noun} and lists {seen} of them"),
@@ -271,7 +279,7 @@ impl<'a, T: Entry> List<'a, T> {
     pub fn check(&mut self) -> Result<(), Fault> {
         let rows = self.extent.rows;
         check_rows(self.skipped, rows, self.problem)?;
-        self.extent.check(self.seen(), T::NOUN)?;
+        self.extent.check::<T>(self.seen())?;
         T::settle(&mut self.entries).map_err(|problem| unreadable(rows, rows, problem))
     }
 
@@ -329,9 +337,7 @@ impl Tally {
         check_rows(self.skipped, self.extent.rows, self.problem)?;
         match page.next {
             Some(_) => Ok(()),
-            None => self
-                .extent
-                .check(self.agents.len() + self.skipped, Row::NOUN),
+            None => self.extent.check::<Row>(self.agents.len() + self.skipped),
         }
     }
 }
@@ -349,7 +355,7 @@ impl RosterPage {
             Some(_) => Ok(()),
             None => {
                 let seen = earlier + self.agents.len() + self.notes.skipped;
-                self.extent.check(seen, Row::NOUN)
+                self.extent.check::<Row>(seen)
             }
         }
     }

@@ -273,7 +273,7 @@ async fn a_count_that_is_turned_off_is_ignored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_lacks_many_is_a_fault_and_then_costs_one_request() {
-    for (rows, count) in [(0, 8), (3, 250), (1, 2), (200, 250)] {
+    for (rows, count) in [(0, 8), (3, 250), (1, 2), (8, 9), (200, 250)] {
         let list = agents(rows);
         let world = world(1000, move |page, _| Ok(page_of(&list, page, count)));
         for requests in [2, 3, 4] {
