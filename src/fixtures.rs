@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     budget::Budget,
-    calltools::RequestError,
+    calltools::{RequestError, Transport},
     clock::{Clock, Moment},
     config::Config,
     decision::{
@@ -158,6 +158,16 @@ pub(crate) async fn surveyed(
     ordering_field: &str,
     clock: &Arc<dyn Clock>,
 ) -> Result<SurveyReport, RequestError> {
+    surveyed_over(simulator.transport(TOKEN), simulator, ordering_field, clock).await
+}
+
+/// The same over another way to the account.
+pub(crate) async fn surveyed_over(
+    transport: Arc<dyn Transport>,
+    simulator: &Simulator,
+    ordering_field: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<SurveyReport, RequestError> {
     let queue = simulator.world(|world| world.queues()[0].id);
     let text = format!(
         "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\n\
@@ -168,7 +178,7 @@ pub(crate) async fn surveyed(
     let reach = Reach {
         config: Arc::new(config.accounts[0].clone()),
         budget: Arc::new(Budget::in_memory(limit, 50, Arc::clone(clock))),
-        transport: simulator.transport(TOKEN),
+        transport,
         token: None,
         health: None,
     };

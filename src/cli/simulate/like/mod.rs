@@ -111,7 +111,11 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
         foreign_queue: foreign_queue(found.unknown_queue),
         statuses_forbidden: found.statuses_list == Some(Access::Forbidden),
         sweep: sweep(found),
-        status_filter_ignored: found.status_filter == Some(Filter::Ignored),
+        // Either way, the filter cannot be used.
+        status_filter_ignored: matches!(
+            found.status_filter,
+            Some(Filter::Ignored | Filter::Refused)
+        ),
         change_filter: found.change_filter == Some(Filter::Works),
         count_off_by: match found.count {
             Some(Count::OffBy(off)) => off,

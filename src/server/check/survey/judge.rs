@@ -1,13 +1,14 @@
 //! Judges answers. Pure; findings that they do not show stay `None`.
 
+mod rows;
+
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{
     answer::{Answer, AnsweredRow, Answers, List},
     findings::{
-        Access, Agreement, Count, DateForm, Envelope, Filter, Findings, Form, Links, PageSizeMax,
-        PastTheEnd, People, Presence, UnknownQueue,
+        Access, Agreement, Count, Envelope, Filter, Findings, Links, PageSizeMax, PastTheEnd,
+        UnknownQueue,
     },
     order,
     paths::{Subject, middle_date},
@@ -60,18 +61,25 @@ struct Judge<'a> {
 
 /// Lists.
 impl Judge<'_> {
-    /// Returns the number of rows of a complete list, or else its `count`, corrected by the known error of counts.
+    /// Returns the number of rows of a complete list, or else its `count`, corrected by the known error of counts. `None` if there is neither.
     fn size(&self, question: Question) -> Option<u64> {
-        let answer = self.answers.get(question)?;
-        let list = answer.list.as_ref()?;
+        let asked = self.answers.get(question)?;
+        let others: &[Question] = match question {
+            Question::Everybody => &EVERYBODY,
+            _ => &[],
+        };
+        let others = others.iter().filter_map(|one| self.answers.get(*one));
+        let mut lists = [asked].into_iter().chain(others);
+        if let Some(whole) = lists.find(|answer| self.is_whole(answer)) {
+            return Some(whole.list.as_ref()?.rows.len() as u64);
+        }
         let off = match self.count() {
             Some(Count::OffBy(off)) => off,
             _ => 0,
         };
-        Some(match self.is_whole(answer) {
-            true => list.rows.len() as u64,
-            false => list.total().saturating_add_signed(-off),
-        })
+        let list = asked.list.as_ref()?;
+        list.count?;
+        Some(list.total().saturating_add_signed(-off))
     }
 
     fn access(&self, question: Question) -> Option<Access> {
@@ -118,20 +126,23 @@ impl Judge<'_> {
 
     fn page_size_max(&self) -> Option<PageSizeMax> {
         let answer = self.answers.get(Question::Largest)?;
-        let all = self.size(Question::Everybody)?;
+        self.answers.list(Question::Everybody)?;
+        let all = self.size(Question::Everybody);
         if matches!(answer.status(), Some(400 | 404)) {
             return Some(PageSizeMax::Refused);
         }
         let list = self.pages(Question::Largest)?;
         let rows = list.rows.len() as u64;
         let page = self.largest_page().unwrap_or(u64::from(PAGE_SIZE));
-        if rows < page && rows < all && list.next.is_some() {
+        let goes_on = list.next.is_some() && all.is_none_or(|all| rows < all);
+        if rows < page && goes_on {
             return Some(PageSizeMax::Ignored);
         }
         // A complete list no longer than a page looks like a page.
-        (all > page).then_some(match list.next {
-            Some(_) if rows < all => PageSizeMax::Clipped,
-            _ => PageSizeMax::Whole,
+        let is_long = all.map_or(goes_on, |all| all > page);
+        is_long.then_some(match goes_on {
+            true => PageSizeMax::Clipped,
+            false => PageSizeMax::Whole,
         })
     }
 
@@ -291,6 +302,9 @@ impl Judge<'_> {
     }
 }
 
+/// The questions whose answers list everybody.
+const EVERYBODY: [Question; 3] = [Question::Everybody, Question::Ordered, Question::Largest];
+
 /// One agent may change between two requests; two changes at once are rare.
 const FEW: usize = 2;
 
@@ -299,105 +313,6 @@ pub(super) const DATE: &str = "agent_status_modified_on";
 
 fn is_refused(answer: &Answer) -> bool {
     matches!(answer.status(), Some(400 | 403 | 404))
-}
-
-/// Rows.
-impl Judge<'_> {
-    /// Returns the most informative rows of agents: all if they came at once, otherwise a page, otherwise the queue's.
-    fn rows(&self) -> Option<&Vec<AnsweredRow>> {
-        let all = self.answers.get(Question::Largest);
-        let all = all.filter(|answer| self.is_whole(answer));
-        let lists = [Question::Everybody, Question::Queue].into_iter();
-        let lists = all
-            .into_iter()
-            .chain(lists.filter_map(|one| self.answers.get(one)));
-        let mut rows = lists.filter_map(|answer| Some(&answer.list.as_ref()?.rows));
-        rows.find(|rows| !rows.is_empty())
-    }
-
-    fn people(&self) -> Option<People> {
-        let agents = self.rows()?.iter().filter_map(|row| row.agent.as_ref());
-        let mut people = People::default();
-        for agent in agents {
-            let is_available = agent.available == Some(true);
-            people.listed += 1;
-            people.on_call += u64::from(agent.on_call);
-            people.available += u64::from(is_available);
-            people.available_on_call += u64::from(is_available && agent.on_call);
-            let is_unready = !agent.on_call && agent.ready == Some(false);
-            people.available_not_ready += u64::from(is_available && is_unready);
-        }
-        Some(people)
-    }
-
-    fn undated_percent(&self) -> Option<u8> {
-        let rows = self.rows()?;
-        let undated = rows.iter().filter(|row| row.changed().is_none()).count();
-        let percent = (undated * 100 + rows.len() / 2) / rows.len();
-        // A single one in thousands is not none.
-        Some(percent.max(usize::from(undated > 0)) as u8)
-    }
-
-    fn queue_logged_in(&self, question: Question) -> Option<Presence> {
-        let rows = &self.answers.list(question)?.rows;
-        let has = rows
-            .iter()
-            .filter(|row| row.value.get("queue_logged_in").is_some())
-            .count();
-        match (has, rows.len()) {
-            (_, 0) => None,
-            (0, _) => Some(Presence::None),
-            (has, all) if has == all => Some(Presence::All),
-            _ => Some(Presence::Some),
-        }
-    }
-
-    fn form(&self, field: &str) -> Option<Form> {
-        let form = |row: &AnsweredRow| match row.value.get(field) {
-            None | Some(Value::Null) => Form::Null,
-            Some(Value::Number(_)) => Form::Number,
-            Some(Value::Object(_)) => Form::Object,
-            Some(Value::String(text)) if text.contains('/') => Form::Url,
-            Some(Value::String(text)) if is_number(text) => Form::Number,
-            Some(_) => Form::Text,
-        };
-        one(self.rows()?.iter().map(form)).map(|form| form.unwrap_or(Form::Mixed))
-    }
-
-    fn dates(&self) -> Option<DateForm> {
-        let rows = self.rows()?;
-        let dated = rows
-            .iter()
-            .filter_map(|row| Some((row.text(DATE)?, row.changed())));
-        let mut forms: Vec<DateForm> = dated.map(|(text, read)| date_form(text, read)).collect();
-        // Python omits a fraction that is zero.
-        if forms.contains(&DateForm::Fractions) {
-            forms.retain(|form| *form != DateForm::Seconds);
-        }
-        one(forms.into_iter()).map(|form| form.unwrap_or(DateForm::Unreadable))
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Returns the value that all share; `Some(None)` if they differ, `None` if there are none.
-fn one<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<Option<T>> {
-    let first = values.next()?;
-    Some(values.all(|value| value == first).then_some(first))
-}
-
-fn date_form(text: &str, read: Option<Timestamp>) -> DateForm {
-    let time = text.split_once(['T', ' ']).map_or("", |(_, time)| time);
-    let has_offset = time.contains(['+', '-']) && !time.ends_with("+00:00");
-    match read {
-        None => DateForm::Unreadable,
-        Some(_) if has_offset => DateForm::Offset,
-        Some(_) if text.contains(' ') => DateForm::Spaced,
-        Some(_) if time.contains('.') => DateForm::Fractions,
-        Some(_) => DateForm::Seconds,
-    }
 }
 
 /// Clocks.

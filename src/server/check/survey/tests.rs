@@ -1,12 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
+
 use super::*;
 use crate::{
+    calltools::{Reply, Transport},
     clock::VirtualClock,
-    fixtures::surveyed,
+    fixtures::{surveyed, surveyed_over},
     simulator::{
         self, ForeignQueue, InjectedFault, LoggedInField, NullOrder, Quirks, Settings, Simulator,
-        StatusForm, SweepQuirk, UserForm, WorldSettings,
+        StatusForm, SweepQuirk, TOKEN, UserForm, WorldSettings,
     },
 };
 
@@ -469,4 +472,77 @@ async fn an_account_without_agents_is_not_a_failure() {
     let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
     let report = report.expect("answers");
     assert!(report.is_complete(), "{report:#?}");
+}
+
+/// A way to an account that edits each answer. It gets the path and the body.
+struct Edited(Arc<dyn Transport>, fn(&str, &mut Value));
+
+impl std::fmt::Debug for Edited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Edited")
+    }
+}
+
+impl Transport for Edited {
+    fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+        Box::pin(async move {
+            let mut reply = self.0.get(path).await?;
+            if let Ok(mut body) = serde_json::from_slice(&reply.body) {
+                self.1(path, &mut body);
+                reply.body = body.to_string().into();
+            }
+            Ok(reply)
+        })
+    }
+}
+
+async fn edited(quirk: impl FnOnce(&mut Quirks), edit: fn(&str, &mut Value)) -> SurveyReport {
+    let (simulator, clock) = account(LARGE);
+    simulator.quirks(quirk);
+    let transport = Arc::new(Edited(simulator.transport(TOKEN), edit));
+    let report = surveyed_over(transport, &simulator, "agent_status_modified_on", &clock).await;
+    report.expect("answers")
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_count_only_a_whole_list_has_a_size() {
+    let no_count: [fn(&str, &mut Value); 2] = [
+        |_, body| drop(body.as_object_mut().map(|list| list.remove("count"))),
+        |_, body| {
+            if body.get("count").is_some() {
+                body["count"] = i64::MAX.into();
+            }
+        },
+    ];
+    for edit in no_count {
+        let SurveyReport { found, said, .. } = edited(|_| (), edit).await;
+        assert_eq!((found.agents, found.count), (None, Some(Count::Absent)));
+        assert_eq!(found.past_the_end, Some(PastTheEnd::NotFound));
+        assert_eq!(found.page_size_max, Some(PageSizeMax::Clipped));
+        let line = "everybody: agentstatuses/ without a queue can be read";
+        assert!(said.iter().any(|said| said == line), "{said:#?}");
+        // A page with more than 250 rows shows everybody.
+        let long = |q: &mut Quirks| q.page_limit = std::num::NonZeroUsize::new(1_000);
+        assert_eq!(edited(long, edit).await.found.agents, Some(300));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_without_a_date_are_counted_on_more_than_one_page() {
+    let quirk = |q: &mut Quirks| {
+        q.undated_percent = 60;
+        q.nulls = NullOrder::Smallest;
+    };
+    let found = edited(quirk, |path, body| {
+        let is_usual = path.starts_with("agentstatuses/") && !path.contains("ordering");
+        let rows = body.get_mut("results").and_then(Value::as_array_mut);
+        if let (true, Some(rows)) = (is_usual, rows) {
+            rows.retain(|row| row["agent_status_modified_on"].is_null());
+        }
+    })
+    .await
+    .found;
+    assert_eq!(found.undated_first, Some(false));
+    let percent = found.undated_percent.expect("rows");
+    assert!((50..=70).contains(&percent), "{percent}");
 }
