@@ -132,6 +132,29 @@ async fn a_record_that_is_deleted_while_it_runs_is_created_again() {
 
 #[tokio::test]
 #[ignore = "needs root"]
+async fn a_disk_that_was_read_only_at_the_start_shows_as_usable_without_a_call() {
+    let (time, home, calltools) = setup().await;
+    let folder = home.state();
+    let disk = Disk::mount(&folder, SMALL);
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    daemon.get("/v1/queues/sales/decision?call_id=before").await;
+    soon("a file", async || folder.join(CALLS_FILE).exists()).await;
+    daemon.stop().await;
+    disk.set_read_only(true);
+    let daemon = calltools.daemon(&home, &time).await;
+    soon("a failure", async || daemon.is_degraded("calls").await).await;
+    disk.set_read_only(false);
+    soon("the record to work", async || {
+        !daemon.is_degraded("calls").await
+    })
+    .await;
+    drop(daemon);
+    drop(disk);
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
 async fn a_full_disk_delays_no_decision_and_the_record_continues_once_there_is_room() {
     let (time, home, calltools) = setup().await;
     let folder = home.state();

@@ -9,7 +9,7 @@ use crate::{
     state::steady::SteadyWall,
 };
 
-/// The pause after the file could not be written.
+/// How often a file that cannot be used is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How often old events are removed.
@@ -28,6 +28,7 @@ pub(super) struct Keeper {
 /// The file.
 pub(super) struct Book {
     file: File,
+    condition: Arc<Condition>,
     index: RefCell<Index>,
     keep: Duration,
     largest: u64,
@@ -44,18 +45,23 @@ impl Keeper {
     /// Stores events until the end has come and the rest is written.
     pub fn run(mut self) {
         self.restore();
-        let mut pause = TRIM_EVERY;
         loop {
+            let pause = match self.is_degraded() {
+                true => RETRY,
+                false => TRIM_EVERY,
+            };
             let has_ended = self.shared.inbox.wait(pause);
             self.shared.collect_aside();
-            pause = match self.store() {
-                true => TRIM_EVERY,
-                false => RETRY,
-            };
+            self.store();
             if has_ended {
                 return self.give_up();
             }
         }
+    }
+
+    fn is_degraded(&self) -> bool {
+        let book = self.book.as_ref();
+        book.is_some_and(|book| book.condition.is_degraded())
     }
 
     /// Reads the last answers of an earlier process. A missing file is not created until there is something to store.
@@ -72,11 +78,9 @@ impl Keeper {
         }
     }
 
-    /// Writes everything that is not stored yet, and removes what is old. Returns whether all of it was written.
-    fn store(&mut self) -> bool {
-        let Some(book) = &mut self.book else {
-            return true;
-        };
+    /// Writes everything that is not stored yet, and removes what is old.
+    fn store(&mut self) {
+        let Some(book) = &mut self.book else { return };
         loop {
             let batch = self.shared.memory().batch();
             if batch.is_empty() {
@@ -89,9 +93,7 @@ impl Keeper {
                     .expect("the base is read when the file is opened");
                 index.write(connection, batch.iter().map(|event| &**event), base)
             });
-            let Some(is_run_full) = written else {
-                return false;
-            };
+            let Some(is_run_full) = written else { return };
             let bytes = self.shared.memory().forget(batch.len());
             self.shared.inbox.free(bytes);
             if is_run_full {
@@ -102,7 +104,7 @@ impl Keeper {
             }
         }
         book.trim(&self.shared);
-        true
+        book.recover(&self.shared);
     }
 
     /// Counts what could not be written by the end as lost.
@@ -121,7 +123,13 @@ impl Keeper {
 impl Book {
     pub fn new(keeping: Keeping<'_>, condition: Arc<Condition>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            file: File::new(&SCHEMA, keeping.path, condition, Arc::clone(&clock)),
+            file: File::new(
+                &SCHEMA,
+                keeping.path,
+                Arc::clone(&condition),
+                Arc::clone(&clock),
+            ),
+            condition,
             index: RefCell::default(),
             keep: keeping.keep,
             largest: keeping.largest,
@@ -141,6 +149,13 @@ impl Book {
             |connection| index.borrow_mut().read(connection, &shared.base),
             |connection| work(connection, &mut index.borrow_mut()),
         )
+    }
+
+    /// Opens the file again if it could not be used: the next event may come hours later.
+    fn recover(&mut self, shared: &Shared) {
+        if self.condition.is_degraded() {
+            self.with(shared, |_, _| Ok(()));
+        }
     }
 
     /// Removes old events if it is time and the wall clock can be trusted.

@@ -444,3 +444,14 @@ fn a_damaged_file_is_set_aside() {
     assert!(log.finish(TIMEOUT));
     assert_eq!((log.lost(), disk.rows("event")), (0, 1));
 }
+
+#[test]
+fn a_file_that_can_be_used_again_shows_without_a_new_event() {
+    let disk = Disk::new();
+    fs::create_dir(disk.path()).unwrap();
+    let log = disk.log();
+    let condition = log.condition().unwrap();
+    until("a failure", || condition.is_degraded());
+    fs::remove_dir(disk.path()).unwrap();
+    until("a file that works", || !condition.is_degraded());
+}

@@ -55,6 +55,9 @@ pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 /// How many looks can wait to be written: those of a minute.
 const MAX_WAITING: usize = 12;
 
+/// How often a file that cannot be used is tried again, also if there is nothing to write, as while all queues are closed.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Records the history. See the [module](self).
 #[derive(Debug)]
 pub struct Recorder {
@@ -77,8 +80,11 @@ impl Recorder {
         let mut file = File::new(&SCHEMA, path, Arc::clone(&condition), Arc::clone(&clock));
         let keep = Duration::from_secs(u64::from(days) * 86_400);
         let mut wall = SteadyWall::new(clock.now());
-        let (mut trimmed, now) = (None, Arc::clone(&clock));
-        let writer = Writer::start("history", MAX_WAITING, move |looks: Vec<Vec<Note>>| {
+        let (mut trimmed, now, state) = (None, Arc::clone(&clock), Arc::clone(&condition));
+        let write = move |looks: Vec<Vec<Note>>| {
+            if looks.is_empty() && !state.is_degraded() {
+                return;
+            }
             let now = now.now();
             file.with(|connection| write::write(connection, looks.iter().flatten()));
             let trusted = wall.trusted(now);
@@ -86,7 +92,8 @@ impl Recorder {
                 trimmed = Some(now);
                 file.with(|connection| trim::trim(connection, trusted, keep, MAX_BYTES));
             }
-        })?;
+        };
+        let writer = Writer::start_with_rounds("history", MAX_WAITING, RETRY, write)?;
         Ok(Self {
             history: History::new(path),
             writer,

@@ -1,12 +1,12 @@
 //! From the board and the counters to what a reader sees.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf, thread};
 
 use jiff::{Timestamp, ToSpan};
 
 use super::{record::Watch, *};
 use crate::{
-    clock::Moment,
+    clock::{Moment, steady},
     decision::{
         OnUnknown, Policy,
         board::{Board, QueueKey},
@@ -620,4 +620,23 @@ async fn the_task_writes_the_last_minute_when_it_stops() {
     let range = Range::new(at(now, -120), at(now, 120), SECOND * 240).unwrap();
     assert_eq!(history.decisions(&key(0), range).unwrap()[0].count, 1);
     assert_eq!(history.changes(&key(0), 5).unwrap().len(), 1);
+}
+
+#[test]
+fn a_file_that_can_be_used_again_shows_without_a_new_entry() {
+    let mut fixture = Fixture::new(1);
+    fs::create_dir(fixture.path()).unwrap();
+    fixture.polled(0, available(1));
+    assert!(fixture.look() > 0);
+    let condition = fixture.recorder.condition();
+    let until = |is_degraded| {
+        let begun = steady();
+        while condition.is_degraded() != is_degraded {
+            assert!(steady() - begun < TIMEOUT, "not {is_degraded}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until(true);
+    fs::remove_dir(fixture.path()).unwrap();
+    until(false);
 }
