@@ -1,17 +1,20 @@
-//! Reads the files that people name: the config, tokens, keys, certificates.
+//! Reads the files that people name: the config, tokens, keys, certificates. Creates openseat's own.
 //!
 //! Only regular files, up to a size limit, and within a deadline. A named pipe without a writer or a network file system that hangs would
 //! otherwise block the reader, and no signal ends that.
 
 use std::{
-    fs::{File, FileType},
-    io::{self, Read},
-    os::unix::fs::FileTypeExt,
+    fs::{File, FileType, OpenOptions},
+    io::{self, ErrorKind, Read},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, fchown},
     path::Path,
     time::Duration,
 };
 
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::geteuid,
+};
 use zeroize::Zeroizing;
 
 use crate::process::aside::{self, Unfinished};
@@ -41,7 +44,7 @@ impl FileError {
     /// Says what to do if openseat may not read the file; empty for other errors. Under systemd's `DynamicUser=` no file can belong to its user.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::System(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Self::System(error) if error.kind() == ErrorKind::PermissionDenied => {
                 "; let systemd pass it with LoadCredential=, or make it readable by openseat's user"
             }
             _ => "",
@@ -75,6 +78,53 @@ pub fn open(path: &Path) -> Result<File, FileError> {
         Some(kind) => Err(FileError::Kind(kind)),
         None => Ok(file),
     }
+}
+
+/// Opens a file to write it, or creates it; then only its owner may read it. If root creates it, it belongs to the owner of its folder: a daemon
+/// with a user of its own must be able to use what a command run by root has left there.
+///
+/// # Errors
+/// The system's. If the file belongs to another user, the error says what to do.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).truncate(false).mode(0o600);
+    // A named pipe would wait for a reader.
+    options.custom_flags(OFlags::NONBLOCK.bits() as i32);
+    let opened = match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            if geteuid().is_root() {
+                // Without the right to do that, root can still use the file.
+                let _ = give_to_the_folders_owner(&file, path);
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => options.create(true).open(path),
+        Err(error) => Err(error),
+    };
+    opened.map_err(|error| with_the_owner(error, path))
+}
+
+fn give_to_the_folders_owner(file: &File, path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(".")).metadata()?;
+    fchown(file, Some(folder.uid()), Some(folder.gid()))
+}
+
+/// Says whose the file is, if that is why it cannot be used.
+fn with_the_owner(error: io::Error, path: &Path) -> io::Error {
+    let user = geteuid().as_raw();
+    let owner = match path.metadata().map(|found| found.uid()) {
+        Ok(owner) if owner != user && error.kind() == ErrorKind::PermissionDenied => owner,
+        _ => return error,
+    };
+    let owner = match owner {
+        0 => "root".to_owned(),
+        owner => format!("user {owner}"),
+    };
+    let path = path.display();
+    let why = format!(
+        "permission denied: it belongs to {owner}, and openseat runs as user {user}; as root, run `chown {user} {path}*`"
+    );
+    io::Error::new(ErrorKind::PermissionDenied, why)
 }
 
 fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {

@@ -5,8 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::schema::make_private;
-use crate::clock::Moment;
+use crate::{clock::Moment, process::file::create_private};
 
 /// The suffixes of the files that SQLite keeps beside a database.
 pub(super) const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
@@ -43,7 +42,7 @@ pub fn quarantine_orphan_wal(path: &Path, now: Moment) -> io::Result<()> {
     if path.exists() || !left_over.iter().any(|companion| companion.exists()) {
         return Ok(());
     }
-    make_private(path)?;
+    create_private(path)?;
     quarantine(path, now).map(drop)
 }
 

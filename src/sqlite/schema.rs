@@ -1,9 +1,10 @@
 //! The schema of a kind of file, and opening, checking and migrating a file to it.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use rustix::fs::OFlags;
+
+use crate::process::file::create_private;
 
 /// How long to wait for another process's transaction. Each takes milliseconds, on a slow disk perhaps a second.
 const BUSY: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ pub enum OpenError {
     /// SQLite's error.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// An error of its folder.
+    /// The system's error for it or its folder.
     #[error("{0}")]
     Folder(io::Error),
     /// The file, or its folder, is read-only.
@@ -69,13 +70,18 @@ impl Schema {
         self.migrations.len() as i64
     }
 
-    /// Opens or creates a file in WAL mode, with the current schema.
+    /// Opens or creates a file in WAL mode, with the current schema. SQLite gives its companions the same owner and mode.
     ///
     /// # Errors
     /// [`OpenError`]; the file is unchanged.
     pub fn open(&self, path: &Path) -> Result<Connection, OpenError> {
-        // If this fails, SQLite says why.
-        let _ = make_private(path);
+        match create_private(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(OpenError::Folder(error));
+            }
+            // SQLite says what else is wrong.
+            _ => {}
+        }
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         self.prepare(&mut connection).map_err(|error| match error {
@@ -187,15 +193,6 @@ fn marks(path: &Path) -> rusqlite::Result<(i64, i32)> {
 pub fn does_not_fit(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqlInputError { .. })
         || error.sqlite_error_code() == Some(ErrorCode::Unknown)
-}
-
-/// Creates an empty file that only its owner may read, if there is none. SQLite gives its companions the same mode.
-pub(super) fn make_private(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
-    // A named pipe would wait for a reader.
-    options.custom_flags(OFlags::NONBLOCK.bits() as i32);
-    options.open(path).map(drop)
 }
 
 /// Checks the whole file for damage, if that is cheap.

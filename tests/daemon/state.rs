@@ -1,6 +1,15 @@
 //! A state folder that is full, read-only, missing, damaged, from a newer version, or in use by another process.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use openseat::{
     config::Config,
@@ -358,4 +367,62 @@ async fn a_folder_with_every_file_of_a_daemon_is_made_private_again() {
     for file in files.iter().filter(|file| file.is_file()) {
         assert_eq!(mode(file), 0o600, "{file:?}");
     }
+}
+
+/// Nobody on this machine.
+const USER: u32 = 47_110;
+const GROUP: u32 = 47_111;
+
+#[tokio::test]
+#[ignore = "needs root"]
+async fn files_that_root_creates_belong_to_the_owner_of_the_folder() {
+    let (time, home, calltools) = setup().await;
+    fs::create_dir(home.state()).expect("a folder");
+    chown(home.state(), Some(USER), Some(GROUP)).expect("root may do that");
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    daemon.get("/v1/queues/sales/decision?call_id=a").await;
+    for file in [LEDGER_FILE, STORE_FILE, HISTORY_FILE, CALLS_FILE] {
+        let log = home.state().join(format!("{file}-wal"));
+        soon(file, async || log.exists()).await;
+    }
+    // A crash, so that everything stays where it is.
+    drop(daemon);
+    let files = fs::read_dir(home.state()).expect("a folder");
+    let files = files.map(|file| file.expect("a file").path());
+    let files: Vec<_> = files.filter(|path| path.is_file()).collect();
+    assert!(files.len() >= 13, "{files:?}");
+    for file in files {
+        let found = fs::metadata(&file).expect("it exists");
+        assert_eq!((found.uid(), found.gid()), (USER, GROUP), "{file:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
+async fn a_ledger_of_another_user_is_reported_with_what_to_do() {
+    let (_, home, calltools) = setup().await;
+    home.set_token("main", TOKEN);
+    let config = home.config(&[calltools.account()]);
+    let ledger = home.state().join(LEDGER_FILE);
+    fs::create_dir(home.state()).expect("a folder");
+    // Other users may not be allowed to enter the folder of the build.
+    let program = home.path().join("openseat");
+    fs::copy(env!("CARGO_BIN_EXE_openseat"), &program).expect("a copy");
+    for entry in fs::read_dir(home.path()).expect("a folder") {
+        chown(entry.expect("an entry").path(), Some(USER), None).expect("root may do that");
+    }
+    chown(home.path(), Some(USER), None).expect("root may do that");
+    fs::write(&ledger, "").expect("a file");
+    fs::set_permissions(&ledger, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let mut command = Command::new(program);
+    command.args(["run", "--config"]).arg(config);
+    command.uid(USER).gid(USER).env_clear();
+    let program = Program::launch(&home, command);
+    let advice = format!(
+        "permission denied: it belongs to root, and openseat runs as user {USER}; as root, run `chown {USER} {}*`",
+        ledger.display()
+    );
+    program.logs(&advice).await;
+    program.logs("the budget ledger is lost").await;
 }

@@ -4,13 +4,11 @@
 //! another ledger: they do not match the witness.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Read as _},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
-
-use rustix::fs::OFlags;
 
 use super::folder::same;
 use crate::process::file;
@@ -60,11 +58,7 @@ impl Witness {
     pub fn write(&mut self, testimony: Testimony) -> io::Result<bool> {
         let is_new = !self.is_still_there();
         if is_new {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(false).mode(0o600);
-            // A named pipe would wait for a reader.
-            options.custom_flags(OFlags::NONBLOCK.bits() as i32);
-            let file = options.open(&self.path)?;
+            let file = file::create_private(&self.path)?;
             let length = text(testimony).len() as u64;
             if file.metadata()?.len() > length {
                 file.set_len(length)?;
