@@ -1,7 +1,8 @@
 //! Access: what a request must look like, who may send it, and the headers of every answer.
 //!
 //! hyper has parsed the head and bounded its size. [`answer`] rejects what hyper lets through, before a request is routed: a missing or second
-//! `Host`, a target that belongs to another host, and methods that ask for something other than an answer.
+//! `Host`, and a target that is no path or belongs to another host, such as that of `CONNECT`. An `Upgrade` header is ignored, as RFC 9110 allows:
+//! rejecting it would turn away clients that merely offer HTTP/2.
 //!
 //! Then the route is found, and the [`Rule`] in its row of the [table](crate::server::routes::table) says the rest ([`guard`], in front of every
 //! handler): by which names this server may be called, whether another site's page may lead here, what the caller must show, and how long a
@@ -18,7 +19,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Version,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Version,
     header::{self, HeaderName},
     request::Parts,
     uri::Authority,
@@ -85,6 +86,9 @@ pub async fn answer(router: &Router, via: Via, mut request: Request<Incoming>) -
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.fill(&mut response, uri.path());
     }
+    if has_no_length(response.status()) {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
     finish(response.headers_mut());
     // Without the query, which may contain a secret.
     tracing::trace!(%method, path = uri.path(), status = response.status().as_u16(), "answered");
@@ -112,6 +116,12 @@ pub async fn guard(
         }
         Err(denied) => denied.into_response(&parts.uri),
     }
+}
+
+/// Whether an answer with this status has no body, so that a length must not say how long it is (RFC 9110, section 8.6). axum adds a length of 0 to
+/// every answer without a body, and hyper leaves it in answers to HEAD.
+fn has_no_length(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Adds the headers of every answer, unless the answer sets its own: pages are allowed a little more.
@@ -175,7 +185,6 @@ pub async fn guarded(router: &Router, request: Request<Body>) -> Response {
 
 /// Checks what applies to every route.
 fn check_form(request: &Request<Incoming>) -> Result<(), Problem> {
-    check_method(request.method())?;
     let host = host(request.version(), request.headers())?;
     check_target(request, host.as_ref())
 }
@@ -200,18 +209,6 @@ fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), De
         bytes: rule.max_body,
         time: app.limits.head,
     });
-    Ok(())
-}
-
-/// Rejects `CONNECT`, which wants a tunnel, and `TRACE`, which wants an echo of its headers. An `Upgrade` header is ignored, as RFC 9110 allows:
-/// rejecting it would turn away clients that merely offer HTTP/2.
-fn check_method(method: &Method) -> Result<(), Problem> {
-    if method == Method::CONNECT || method == Method::TRACE {
-        let allow = HeaderValue::from_static("GET, HEAD, POST, DELETE");
-        return Err(Problem::method_not_allowed()
-            .with(header::ALLOW, allow)
-            .and_close());
-    }
     Ok(())
 }
 

@@ -19,9 +19,12 @@ async fn ambiguous_requests_are_rejected() {
         ("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (
             "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n",
-            405,
+            400,
         ),
-        ("TRACE /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (
+            "CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\n\r\n",
+            400,
+        ),
         (
             "POST /v1/queues/sales/refresh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8193\r\n\r\n",
             413,
@@ -111,17 +114,69 @@ async fn a_wrong_method_gets_the_list_of_allowed_ones() {
         ("DELETE", "/v1/queues/sales/decision", "GET,HEAD,POST"),
         ("GET", "/v1/queues/sales/refresh", "POST"),
         ("DELETE", "/v1/queues", "GET,HEAD"),
+        ("TRACE", "/v1/queues", "GET,HEAD"),
+        ("CONNECT", "/v1/queues", "GET,HEAD"),
+        ("PRI", "/v1/queues", "GET,HEAD"),
     ];
     for (method, target, allow) in cases {
-        let answer = server.ask(method, target, "").await;
+        let answer = server.ask(method, target, "X-Secret: 7c3e\r\n").await;
+        assert!(!answer.body.contains("7c3e"), "{answer:?}");
         assert_eq!(
             (answer.status, &*answer.problem()),
             (405, "method-not-allowed")
         );
         assert_eq!(answer.header("allow"), Some(allow), "{method} {target}");
     }
-    let answer = server.get("/v2").await;
-    assert_eq!((answer.status, &*answer.problem()), (404, "no-such-path"));
+    for method in ["GET", "PUT", "TRACE", "CONNECT"] {
+        let answer = server.ask(method, "/v2", "").await;
+        assert_eq!((answer.status, &*answer.problem()), (404, "no-such-path"));
+        let answer = server.ask(method, "/api/nope", "").await;
+        let found = (answer.status, &*answer.body);
+        assert_eq!(found, (404, "{\"detail\":\"Not found.\"}"), "{method}");
+    }
+    for method in ["PUT", "TRACE", "CONNECT"] {
+        let answer = server.ask(method, "/api/queues/", "").await;
+        let words = format!("{{\"detail\":\"Method \\\"{method}\\\" not allowed.\"}}");
+        assert_eq!((answer.status, answer.body), (405, words));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_has_no_body_has_no_length() {
+    let world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    let person = "Accept: text/html\r\n";
+    let page = server.ask("GET", "/", person).await;
+    let tag = page.header("etag").expect("a tag");
+    let unchanged = format!("{person}If-None-Match: {tag}\r\n");
+    for method in ["GET", "HEAD"] {
+        for (target, headers, status) in [
+            ("/v1/queues/sales/decision?format=status", "", 204),
+            ("/", &*unchanged, 304),
+        ] {
+            let answer = server.ask(method, target, headers).await;
+            let found = (answer.status, answer.header("content-length"));
+            assert_eq!(found, (status, None), "{method} {target}");
+        }
+    }
+    let head = server.ask("HEAD", "/livez", "").await;
+    let length = server.get("/livez").await.body.len().to_string();
+    assert_eq!(head.header("content-length"), Some(&*length));
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_after_a_method_that_no_path_has() {
+    let server = World::with(&["main/sales"]).serve().await;
+    for method in ["PUT", "TRACE", "CONNECT"] {
+        let requests = format!(
+            "{method} /livez HTTP/1.1\r\nHost: localhost\r\n\r\n\
+             GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        );
+        let answer = server.raw(&requests).await;
+        assert_eq!(answer.status, 405, "{method}");
+        assert!(answer.body.contains("HTTP/1.1 200 OK\r\n"), "{answer:?}");
+    }
 }
 
 #[tokio::test]
