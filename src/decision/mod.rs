@@ -51,6 +51,12 @@ impl Patience {
         wait: Duration::from_millis(800),
     };
 
+    /// The largest age that may count as fresh.
+    pub const MAX_FRESH: Duration = Duration::from_secs(3600);
+
+    /// Why it may not be larger.
+    pub const WHY_MAX_FRESH: &str = "nothing older than an hour counts as fresh";
+
     /// Callers cannot hold a ringing call for longer.
     pub const MAX_WAIT: Duration = Duration::from_secs(5);
 }

@@ -25,8 +25,10 @@ const FORMAT: Parameter = Parameter {
 
 const FRESH: Parameter = Parameter {
     name: "fresh",
-    meaning: "Wait for newer data if the data is older than this, the decision is in doubt, and the budget can spare a request; a duration such as `2s` or `1m`",
-    shape: Shape::Pattern("^(0(ms|s|m|h)?|[1-9][0-9]{0,5}(ms|s|m|h))$"),
+    meaning: "Wait for newer data if the data is older than this, the decision is in doubt, and the budget can spare a request; a duration of at most 1 h, such as `2s` or `1m`",
+    shape: Shape::Pattern(
+        "^(0(ms|s|m|h)?|[1-9][0-9]{0,5}ms|([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600)s|([1-9]|[1-5][0-9]|60)m|1h)$",
+    ),
     example: "2s",
 };
 

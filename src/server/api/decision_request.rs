@@ -343,6 +343,13 @@ fn patience(
         )));
     }
     let fresh = parse_duration("fresh", fresh)?.unwrap_or(default.fresh);
+    if fresh > Patience::MAX_FRESH {
+        return Err(Problem::bad_parameter(format!(
+            "\"fresh\" must be at most {}: {}",
+            humantime::format_duration(Patience::MAX_FRESH),
+            Patience::WHY_MAX_FRESH
+        )));
+    }
     Ok(Some(Patience { fresh, wait }))
 }
 

@@ -53,6 +53,7 @@ impl Document {
             "paths": paths,
             "components": {
                 "schemas": schemas.all(),
+                "responses": other_responses(operations),
                 "securitySchemes": security_schemes(),
             },
         });
@@ -208,12 +209,33 @@ fn responses(operation: &Operation, schemas: &mut Schemas) -> Map<String, Value>
                 &format!("`{}`: {}", problem.name, problem.meaning),
             );
         }
-        response["content"][PROBLEM_JSON] = problem_media(same, operation);
+        response["content"][PROBLEM_JSON] = problem_media(same, &operation.example_path());
         if let Some((name, meaning)) = header_of(same[0]) {
             response["headers"][name] = header(meaning);
         }
     }
     responses
+}
+
+/// The answers of no operation: to another path, or to another method. By the name of the problem.
+fn other_responses(operations: &[Operation]) -> Map<String, Value> {
+    let of_operations: Vec<_> = operations
+        .iter()
+        .flat_map(Operation::all_problems)
+        .collect();
+    let others = problem_types::ALL.iter();
+    let others = others.filter(|problem| !of_operations.contains(problem));
+    let response = |problem: &ProblemType| {
+        let mut response = json!({
+            "description": problem.meaning,
+            "content": { PROBLEM_JSON: problem_media(&[problem], "/v1/nowhere") },
+        });
+        if let Some((name, meaning)) = header_of(problem) {
+            response["headers"][name] = header(meaning);
+        }
+        (problem.name.to_owned(), response)
+    };
+    others.map(response).collect()
 }
 
 fn response(responses: &mut Map<String, Value>, status: u16) -> &mut Value {
@@ -249,6 +271,7 @@ fn header_of(problem: ProblemType) -> Option<(&'static str, &'static str)> {
             "WWW-Authenticate",
             "`Bearer`, and for callers that are not browsers also `Basic realm=\"openseat\"`",
         )),
+        405 => Some(("Allow", "The methods of this path")),
         429 | 503 => Some(("Retry-After", "Seconds to wait, if known")),
         _ => None,
     }
@@ -265,10 +288,10 @@ fn media(content: Content, generator: &mut SchemaGenerator) -> Value {
     json!({ "schema": (content.schema)(generator), "example": example })
 }
 
-fn problem_media(problems: &[ProblemType], operation: &Operation) -> Value {
+fn problem_media(problems: &[ProblemType], path: &str) -> Value {
     let urns: Vec<_> = problems.iter().map(|problem| problem.urn()).collect();
     let example = |problem: &ProblemType| {
-        let example = json!({ "value": example_of(problem, operation) });
+        let example = json!({ "value": example_of(problem, path) });
         (problem.name.to_owned(), example)
     };
     let examples: Map<_, _> = problems.iter().map(example).collect();
@@ -283,13 +306,13 @@ fn problem_media(problems: &[ProblemType], operation: &Operation) -> Value {
     })
 }
 
-fn example_of(problem: ProblemType, operation: &Operation) -> Value {
+fn example_of(problem: ProblemType, path: &str) -> Value {
     let mut example = json!({
         "type": problem.urn(),
         "title": problem.title,
         "status": problem.status.as_u16(),
         "detail": problem.meaning,
-        "instance": operation.example_path(),
+        "instance": path,
     });
     if problem == problem_types::NO_SEAT {
         example["reason"] = "below_threshold".into();
