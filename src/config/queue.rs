@@ -38,9 +38,11 @@ const FORGOTTEN_AFTER: RangeInclusive<Duration> =
 const WHY_FORGOTTEN_AFTER: &str =
     "agents often wait a minute between calls, and more than a week has no effect";
 
-const FRESH: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+const FRESH: RangeInclusive<Duration> = Duration::ZERO..=Patience::MAX_FRESH;
 
-const WHY_FRESH: &str = "nothing older than an hour counts as fresh";
+/// What to do about a queue whose name at CallTools is none that the config can have.
+const INSTEAD_OF_NAME: &str =
+    "; write the queue's id instead, the number in the address of its settings page";
 
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Patience::MAX_WAIT;
 
@@ -119,7 +121,9 @@ fn cost(value: &Value<'_>) -> Checked<f64> {
 
 /// Reads whether decisions wait for fresh answers: they do if one of the two keys is present.
 fn patience(section: &Section<'_>) -> Checked<Option<Patience>> {
-    let fresh = section.optional("fresh", |value| value.duration(FRESH, WHY_FRESH));
+    let fresh = section.optional("fresh", |value| {
+        value.duration(FRESH, Patience::WHY_MAX_FRESH)
+    });
     let wait = section.optional("wait", |value| value.duration(WAIT, WHY_WAIT));
     let (fresh, wait) = (fresh?, wait?);
     Ok((fresh.is_some() || wait.is_some()).then(|| Patience {
@@ -188,7 +192,8 @@ fn reference(value: &Value<'_>) -> Checked<QueueRef> {
             Ok(reference)
         }
         DeValue::String(text) if !is_id(text) => {
-            value.name().map(|name| QueueRef::Name(name.to_owned()))
+            let name = value.name_or(INSTEAD_OF_NAME);
+            name.map(|name| QueueRef::Name(name.to_owned()))
         }
         DeValue::String(_) | DeValue::Integer(_) => match peek(value) {
             Some(QueueRef::Id(id)) if id > 0 => Ok(QueueRef::Id(id)),

@@ -17,10 +17,7 @@ use super::{
     place::Place,
     source::{Checked, Reported},
 };
-use crate::model::quantity::Quantity;
-
-/// Far above any name in use, far below what would make metrics unreadable.
-const MAX_NAME: usize = 200;
+use crate::model::{naming::unfit, quantity::Quantity};
 
 /// One value of the file.
 #[derive(Clone, Copy)]
@@ -99,23 +96,18 @@ impl<'s> Value<'s> {
         self.as_text().ok_or_else(|| self.not_a("a string"))
     }
 
-    /// Reads a text that names something: not empty, on one line, without space around it.
+    /// Reads a text that names something.
     pub(super) fn name(&self) -> Checked<&'s str> {
+        self.name_or("")
+    }
+
+    /// Reads a text that names something. If it is not a fit name, the message ends with `advice`.
+    pub(super) fn name_or(&self, advice: &str) -> Checked<&'s str> {
         let name = self.text()?;
-        let flaw = if name.trim().is_empty() {
-            "is empty"
-        } else if name.contains(char::is_control) {
-            "has a control character in it, such as a tab or a line break"
-        } else if name.trim() != name {
-            "begins or ends with a space"
-        } else if name.contains('/') {
-            "has a slash in it, which would look like two names in the URL of a decision"
-        } else if name.len() > MAX_NAME {
-            return Err(self.wrong(format!("is longer than {MAX_NAME} bytes")));
-        } else {
-            return Ok(name);
-        };
-        Err(self.wrong(flaw))
+        match unfit(name) {
+            None => Ok(name),
+            Some(flaw) => Err(self.wrong(format_args!("{flaw}{advice}"))),
+        }
     }
 
     pub(super) fn flag(&self) -> Checked<bool> {

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::clock::Moment;
+use crate::{clock::Moment, model::naming::unfit};
 
 /// Why a request to CallTools returned no rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,11 +255,11 @@ impl NoSuchQueue {
                 "queue names are case-sensitive; copy the name from CallTools' queue list, or use the id from the address of the queue's settings page".to_owned()
             }
             NoSuchQueue::Name { nearest, .. } => {
-                let is_odd = |name: &String| name.trim() != name || name.contains('/');
+                let by_id = |name: &String| Some(format!(" (Write the queue's id instead of \"{name}\": that name {}.)", unfit(name)?));
                 format!(
                     "queue names are case-sensitive; did you mean {}?{}",
                     nearest.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or "),
-                    if nearest.iter().any(is_odd) { " (Instead of a name with a slash, or a space at its end, write the queue's id.)" } else { "" }
+                    nearest.iter().filter_map(by_id).collect::<String>()
                 )
             }
             NoSuchQueue::Ambiguous { ids, .. } => format!(
@@ -367,6 +367,26 @@ pub fn next_one(until: Moment, now: Moment) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_advice_says_which_names_the_config_cannot_have() {
+        let advice = |nearest: &[&str]| {
+            let nearest = nearest.iter().map(ToString::to_string).collect();
+            Fault::NoSuchQueue(NoSuchQueue::Name {
+                asked: "sales".to_owned(),
+                nearest,
+                there: QueueListing::default(),
+            })
+            .advice()
+        };
+        let fit = advice(&["sales-1", "50% off? #1"]);
+        assert!(!fit.contains("the queue's id"), "{fit}");
+        for name in ["a/b", "sales ", "a\tb", ".."] {
+            let advice = advice(&["sales-1", name]);
+            let by_id = format!("(Write the queue's id instead of \"{name}\": that name ");
+            assert!(advice.contains(&by_id), "{advice}");
+        }
+    }
 
     #[test]
     fn the_advice_about_an_id_also_fits_a_queue_that_the_config_names() {

@@ -7,5 +7,6 @@ pub(crate) mod field;
 pub mod hours;
 pub mod known;
 pub mod names;
+pub mod naming;
 pub mod quantity;
 pub mod raw;

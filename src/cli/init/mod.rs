@@ -30,6 +30,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::{Config, QueueRef, TokenSource, pasted, process_env},
+    model::naming::unfit,
     process::{runtime::block_on, spelling::nearest},
     server::check::{Count, ListedQueue, list},
     state::LAST_WRITES,
@@ -242,13 +243,11 @@ impl Account {
     }
 }
 
-/// Returns a queue as the config names it: by its name if that is unique, else by its id.
+/// Returns a queue as the config names it: by its name if that is unique and the config can have it, else by its id.
 fn queue_value(queue: &ListedQueue, queues: &[ListedQueue]) -> String {
     let name = &queue.name;
     let is_clear = matches!(pasted::queue(name), Ok(QueueRef::Name(_)))
-        && !name.contains(|letter: char| letter == '/' || letter.is_control())
-        && name.trim() == name
-        && !name.is_empty()
+        && unfit(name).is_none()
         && queues.iter().filter(|other| other.name == *name).count() == 1;
     match is_clear {
         true => quoted(name),
@@ -373,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_with_an_ambiguous_name_is_written_by_its_id() {
+    fn a_queue_whose_name_is_ambiguous_or_unfit_is_written_by_its_id() {
         let queues = [
             queue(1, "sales"),
             queue(2, "a/b"),
@@ -381,13 +380,29 @@ mod tests {
             queue(4, "twice"),
             queue(5, "twice"),
             queue(6, " space"),
-            queue(7, "Zoë's \"best\""),
+            queue(7, "a\tb"),
+            queue(8, ".."),
+            queue(9, &"x".repeat(201)),
+            queue(10, ""),
+            queue(11, "Zoë's \"best\""),
+            queue(12, "50% off? #1"),
         ];
-        let values: Vec<_> = queues.iter().map(|one| queue_value(one, &queues)).collect();
+        let values = queues.each_ref().map(|one| queue_value(one, &queues));
         assert_eq!(values[0], "\"sales\"");
-        assert_eq!(values[1..6], ["2", "3", "4", "5", "6"]);
-        let text: toml::Table = format!("x = {}", values[6]).parse().expect("TOML");
-        assert_eq!(text["x"].as_str(), Some("Zoë's \"best\""));
+        let ids = ["2", "3", "4", "5", "6", "7", "8", "9", "10"];
+        assert_eq!(values[1..10], ids);
+        for (value, queue) in values.iter().zip(&queues).skip(10) {
+            let text: toml::Table = format!("x = {value}").parse().expect("TOML");
+            assert_eq!(text["x"].as_str(), Some(&*queue.name));
+        }
+        // The config takes each of them.
+        let queues = values.map(|value| format!("{{ queue = {value} }}"));
+        let text = format!(
+            "state.dir = false\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_file = \"./a\"\nqueue = [{}]",
+            queues.join(", ")
+        );
+        let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
+        assert!(config.is_ok(), "{config:?}");
     }
 
     #[test]
