@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
-    daemon,
+    daemon::{self, Severity},
 };
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -29,11 +29,12 @@ pub fn run(command: &ConfigCommand) -> ExitCode {
 fn check(config: &Config) -> ExitCode {
     let mut good = true;
     for problem in daemon::file_problems(config, SystemClock::new().now()) {
-        match problem.is_mistake {
+        let is_mistake = problem.severity == Severity::Mistake;
+        match is_mistake {
             true => complain(&problem.text),
             false => warn(&problem.text),
         }
-        good &= !problem.is_mistake;
+        good &= !is_mistake;
     }
     let queues = config.accounts.iter().map(|account| account.queues.len());
     let text = format!(

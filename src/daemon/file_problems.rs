@@ -1,16 +1,17 @@
-//! Checks every file that a config names, for `openseat config check`. Nothing is started, and all mistakes are reported together.
+//! Checks every file that a config names, for `openseat config check`, and to name all that keep a daemon from its start. Nothing is started, and all
+//! mistakes are reported together.
 
 use std::error::Error;
 
 use super::{
-    files::{SHARED, ca_pem},
+    files::{Files, SHARED, ca_pem},
     wiring::check_authorities,
 };
 use crate::{
     clock::Moment,
     config::{self, BearerTokens, Config, Notify, SecretFault, TokenSource},
     notify::recipients,
-    process::causes::causes,
+    process::{aside, causes::causes, file::FileError},
     server::{Tls, TlsError},
 };
 
@@ -19,15 +20,26 @@ use crate::{
 pub struct FileProblem {
     /// What is wrong, where, and what to do.
     pub text: String,
-    /// Whether a daemon with this config would not start, or would reject a reload. Otherwise it works, or only the service can tell.
-    pub is_mistake: bool,
+    /// What it means for a daemon with this config.
+    pub severity: Severity,
+}
+
+/// What a problem with a file means for a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It would not start, and would reject a reload.
+    Mistake,
+    /// The same, unless the service has a token that other processes lack.
+    OnlyHere,
+    /// It would start.
+    Harmless,
 }
 
 impl FileProblem {
     fn mistake(error: &(dyn Error + 'static)) -> Self {
         Self {
             text: causes(error),
-            is_mistake: true,
+            severity: Severity::Mistake,
         }
     }
 
@@ -66,13 +78,52 @@ pub fn file_problems(config: &Config, now: Moment) -> Vec<FileProblem> {
     problems
 }
 
+/// Reads the files at the start.
+///
+/// # Errors
+/// All files that cannot be read or used.
+pub(super) async fn read_files(config: &Config, now: Moment) -> anyhow::Result<Files> {
+    match Files::read(config, now).await {
+        Ok(files) => Ok(files),
+        Err(error) => Err(with_all_mistakes(error, config, now).await),
+    }
+}
+
+/// Adds all other mistakes in a config's files to the one that was met first, so that people can correct them together. Files are not read again if
+/// one of them hangs: it has delayed the answer already.
+pub(super) async fn with_all_mistakes(
+    first: anyhow::Error,
+    config: &Config,
+    now: Moment,
+) -> anyhow::Error {
+    let hangs = |cause: &(dyn Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(FileError::Unfinished(_)))
+    };
+    if first.chain().any(hangs) {
+        return first;
+    }
+    let config = config.clone();
+    let problems = aside::bounded(move || file_problems(&config, now)).await;
+    let texts = problems.unwrap_or_default().into_iter();
+    let texts = texts.filter(|problem| problem.severity != Severity::Harmless);
+    let texts: Vec<_> = texts.map(|problem| problem.text).collect();
+    match texts.len() {
+        0 | 1 => first,
+        _ => first.context(texts.join("\n")),
+    }
+}
+
 /// Checks a token. One that only the service has cannot be checked from here.
 fn token(source: &TokenSource) -> Option<FileProblem> {
     let error = source.read().err()?;
     let is_elsewhere = matches!(error.cause, SecretFault::NoCredential | SecretFault::NotSet);
     let is_file = matches!(source, TokenSource::File(_));
+    let severity = match is_file || !is_elsewhere {
+        true => Severity::Mistake,
+        false => Severity::OnlyHere,
+    };
     Some(FileProblem {
-        is_mistake: is_file || !is_elsewhere,
+        severity,
         ..FileProblem::mistake(&error)
     })
 }
@@ -91,7 +142,7 @@ fn clients(clients: &[config::Client], bearer: Option<BearerTokens>) -> Vec<File
     for client in clients {
         let problem = |text: String| FileProblem {
             text: format!("client \"{}\": {text}", client.name),
-            is_mistake: true,
+            severity: Severity::Mistake,
         };
         match BearerTokens::read(&client.token_file) {
             Err(error) => problems.push(problem(causes(&error))),
@@ -106,13 +157,16 @@ fn clients(clients: &[config::Client], bearer: Option<BearerTokens>) -> Vec<File
     problems
 }
 
-/// Checks the certificate. At a start, one whose dates callers reject is served anyway: there is no other.
-fn certificate(files: &config::TlsFiles, now: Moment) -> Option<FileProblem> {
-    let error = Tls::read_in_place_of(files, None, now).err()?;
-    Some(FileProblem {
-        is_mistake: !matches!(error, TlsError::OutOfDate { .. }),
-        ..FileProblem::mistake(&error)
-    })
+/// Checks the certificate and its key. At a start, one whose dates callers reject is served anyway: there is no other.
+fn certificate(files: &config::TlsFiles, now: Moment) -> Vec<FileProblem> {
+    let problem = |error: &TlsError| match error {
+        TlsError::OutOfDate { .. } => FileProblem {
+            severity: Severity::Harmless,
+            ..FileProblem::mistake(error)
+        },
+        _ => FileProblem::mistake(error),
+    };
+    Tls::mistakes(files, now).iter().map(problem).collect()
 }
 
 /// Checks the addresses of notifications, each file once.

@@ -31,11 +31,11 @@ use tokio_util::sync::CancellationToken;
 use self::systemd::Notifier;
 use self::{
     accounts::{NewAccount, RunningAccount},
-    files::Files,
+    file_problems::read_files,
     wiring::{Wiring, keys, reservations},
 };
 pub use self::{
-    file_problems::{FileProblem, file_problems},
+    file_problems::{FileProblem, Severity, file_problems},
     wiring::{owner, transport},
 };
 pub use crate::process::state_folder::{CALLS_FILE, HISTORY_FILE, LEDGER_FILE, STORE_FILE};
@@ -117,7 +117,7 @@ impl Daemon {
         clock: Arc<dyn Clock>,
         passed: Vec<Detached>,
     ) -> anyhow::Result<Self> {
-        let files = Files::read(config, clock.now()).await?;
+        let files = read_files(config, clock.now()).await?;
         let Bound {
             listeners,
             agent_checks,

@@ -9,6 +9,7 @@ use super::{
     RunningDaemon,
     accounts::{NewAccount, RunningAccount},
     desk,
+    file_problems::with_all_mistakes,
     files::{AccountFiles, Callers, Files},
     until_told,
     wiring::{Prepared, configured, key, keys},
@@ -76,9 +77,10 @@ impl RunningDaemon {
         exposed.map_err(|error| ReloadError::Config(error.to_string()))?;
         let unusable = |error: anyhow::Error| ReloadError::Unusable(causes(error.as_ref()));
         let (tls, now) = (self.current.app().tls.clone(), self.wiring.clock.now());
-        let files = Files::read_again(&config, tls, now)
-            .await
-            .map_err(unusable)?;
+        let files = match Files::read_again(&config, tls, now).await {
+            Ok(files) => files,
+            Err(error) => return Err(unusable(with_all_mistakes(error, &config, now).await)),
+        };
         let prepared = self.prepare(&config, files.accounts).map_err(unusable)?;
         // Nothing can fail from here on.
         if let (Some(engine), Some(password)) = (&self.engine, &files.cluster_password) {

@@ -105,10 +105,21 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
         "client \"buyer-9\": another caller has one of its tokens",
         "tls_cert ",
         "has no whole certificate in PEM form",
+        "tls_key ",
+        "has no whole private key in PEM form",
         "slack.url has no address; write one line such as https://",
     ]);
     assert!(!output.err.contains("buyer-8"), "{}", output.err);
-    assert_eq!(output.err.lines().count(), 10, "{}", output.err);
+    assert_eq!(output.err.lines().count(), 11, "{}", output.err);
+    // The daemon does not start, and names the same mistakes.
+    let started = fixture.run(&["run"]).await.exits(1);
+    let lines = output.err.lines().map(|line| {
+        let line = line.strip_prefix("openseat: ").unwrap_or(line);
+        line.strip_prefix("warning: ").unwrap_or(line)
+    });
+    let named: Vec<_> = lines.filter(|line| !started.err.contains(line)).collect();
+    assert!(named.is_empty(), "{named:?}\n{}", started.err);
+    assert_eq!(started.err.lines().count(), 11, "{}", started.err);
     assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 

@@ -136,6 +136,18 @@ impl Tls {
         Err(TlsError::OutOfDate { path, fault })
     }
 
+    /// Finds what is wrong with the files, with both of them if so, as a certificate that replaces none.
+    pub fn mistakes(files: &TlsFiles, now: Moment) -> Vec<TlsError> {
+        let of_cert = certificates(&files.cert).err();
+        let of_key = private_key(&files.key).err();
+        let mistakes: Vec<_> = of_cert.into_iter().chain(of_key).collect();
+        if !mistakes.is_empty() {
+            return mistakes;
+        }
+        let together = Self::read_in_place_of(files, None, now).err();
+        together.into_iter().collect()
+    }
+
     fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         let chain = certificates(&files.cert)?;
         let key = private_key(&files.key)?;
