@@ -389,10 +389,12 @@ pub struct Simulate {
     /// Number of queues in the account
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub queues: u32,
-    /// Number of agents in the account
+    /// Number of agents in the account; --seats adds to it
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub agents: u32,
     /// Keep every queue at exactly this many seats: no agent comes, goes or takes a call
+    ///
+    /// The account then has this many more agents for each queue. They alone are available.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=250))]
     pub seats: Option<u32>,
     /// Behave like the account in a report of `openseat check --report`
