@@ -401,7 +401,10 @@ async fn files_that_root_creates_belong_to_the_owner_of_the_folder() {
 #[tokio::test]
 #[ignore = "needs root"]
 async fn a_ledger_of_another_user_is_reported_with_what_to_do() {
-    let (_, home, calltools) = setup().await;
+    let (home, calltools) = (
+        TestFolder::of_any_user(),
+        CallTools::start(&Time::new()).await,
+    );
     home.set_token("main", TOKEN);
     let config = home.config(&[calltools.account()]);
     let ledger = home.state().join(LEDGER_FILE);

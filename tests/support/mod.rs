@@ -155,6 +155,11 @@ impl TestFolder {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
+    /// A folder for a program of another user, who may not enter the folder for this run's files.
+    pub fn of_any_user() -> Self {
+        Self(tempfile::tempdir_in("/tmp").expect("a folder"))
+    }
+
     pub fn path(&self) -> &Path {
         self.0.path()
     }
