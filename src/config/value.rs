@@ -17,7 +17,7 @@ use super::{
     place::Place,
     source::{Checked, Reported},
 };
-use crate::model::{naming::unfit, quantity::Quantity};
+use crate::model::{config_name::unfit, quantity::Quantity};
 
 /// One value of the file.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::{clock::Moment, model::naming::unfit};
+use crate::{clock::Moment, model::config_name::unfit};
 
 /// Why a request to CallTools returned no rows.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::{Config, QueueRef, TokenSource, pasted, process_env},
-    model::naming::unfit,
+    model::config_name::unfit,
     process::{runtime::block_on, spelling::nearest},
     server::check::{Count, ListedQueue, list},
     state::LAST_WRITES,
