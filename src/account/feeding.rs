@@ -41,7 +41,8 @@ impl Account {
         self.schedule.saw_unlisted(&listed.notes.unknown_statuses);
         self.notice_step_back(&listed.agents);
         let now = self.deps.clock.now();
-        let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
+        let (last, rows) = (listed.next.is_none(), &listed.agents);
+        let as_of = self.shown_at(feed, rows, listed.as_of);
         let taken = match list {
             Everyone::WithStatus(status) => {
                 let page = FilteredPage {
@@ -78,6 +79,23 @@ impl Account {
         self.renew_others(None);
         self.keep_statuses_now_and_then();
         Ok(())
+    }
+
+    /// Returns as of when an answer is that was requested at this moment. It may lag behind those of other lists.
+    pub(super) fn shown_at(&mut self, feed: Feed, rows: &[Agent], requested: Moment) -> Moment {
+        let now = self.deps.clock.now();
+        let as_of = self.feeds.shown_at(feed, rows, requested, now);
+        let lag = requested.boot_since(as_of);
+        if lag > 2 * self.told_lag {
+            self.told_lag = lag;
+            tracing::info!(
+                account = &*self.name,
+                feed = feed.as_str(),
+                by = ?lag,
+                "this feed lags behind other lists of CallTools, so statuses from it count as that much older"
+            );
+        }
+        as_of
     }
 
     /// Notices that CallTools' dates have gone back, before the roster takes the rows of a list.

@@ -59,8 +59,8 @@ use api::{Api, Outcome, Request};
 pub use api::Received;
 pub use fault::InjectedFault;
 pub use quirks::{
-    DateForm, ForeignQueue, LoggedInField, NullOrder, Ordering, PageSizeMax, Quirks, RetryAfter,
-    StatusForm, SweepQuirk, Ties, UserForm,
+    DateForm, ForeignQueue, LaggingLists, LoggedInField, NullOrder, Ordering, PageSizeMax, Quirks,
+    RetryAfter, StatusForm, SweepQuirk, Ties, UserForm,
 };
 pub use route::Endpoint;
 pub use serve::{Serving, serve};

@@ -58,6 +58,8 @@ pub struct Quirks {
     pub page_size_max: PageSizeMax,
     /// How far the replica that serves agents' rows lags.
     pub lag: Duration,
+    /// Which lists it serves.
+    pub lag_of: LaggingLists,
     /// Each answer that lags is behind by a random time, up to `lag`.
     pub lag_varies: bool,
     /// The percentage of answers that come from elsewhere and do not lag.
@@ -96,6 +98,18 @@ pub enum UserForm {
     Url,
     /// An object with the UUID as its `id`.
     Object,
+}
+
+/// The lists of agents that a replica serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LaggingLists {
+    /// All.
+    #[default]
+    All,
+    /// Those in the order of an `ordering=`.
+    Ordered,
+    /// Those of all queues, but not the polls of single ones.
+    OfAllQueues,
 }
 
 /// How dates are written.

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Feed, Feeds, Standing, WholeList};
+use super::{Feed, Feeds, Standing, WholeList, behind::Behind};
 use crate::{
     account::roster::Roster,
     clock::Moment,
@@ -112,6 +112,7 @@ impl Feeds {
 
     /// Continues after CallTools' dates have gone back by this time.
     pub fn stepped_back(&mut self, step: SignedDuration) {
+        self.behind = Behind::default();
         self.delta.stepped_back(step);
         self.available.stepped_back();
     }

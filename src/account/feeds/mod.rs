@@ -8,6 +8,7 @@
 //! they are in use, one of its pages is read every two minutes. Pure: [`crate::account`] sends the requests and reports the answers.
 
 mod available;
+mod behind;
 mod choice;
 mod dates;
 mod delta;
@@ -30,7 +31,7 @@ mod whole;
 
 use std::{borrow::Cow, time::Duration};
 
-use self::{available::Available, delta::Delta};
+use self::{available::Available, behind::Behind, delta::Delta};
 pub use self::{
     available::ReadyStatus,
     choice::{Choice, FAILURE_LASTS, Pages, Trust},
@@ -65,6 +66,7 @@ pub struct Feeds {
     delta: Delta,
     available: Available,
     choice: Choice,
+    behind: Behind,
     /// The next page of an unfinished reading.
     unfinished: Option<Request>,
     /// How many readings in a row tried feeds that are not in use.
@@ -98,6 +100,7 @@ impl Default for Feeds {
             delta: Delta::default(),
             available: Available::default(),
             choice: Choice::default(),
+            behind: Behind::default(),
             unfinished: None,
             tries: 0,
             sweep_pages: 1,
@@ -394,17 +397,6 @@ impl Feeds {
     fn available_pages(&self) -> u32 {
         let pages = self.known_available.div_ceil(PAGE_SIZE as usize).max(1) as u32;
         self.available.pages().unwrap_or(pages)
-    }
-
-    /// Forgets a list of changes that is not in use and was not read for a while.
-    fn forget_old_changes(&mut self, now: Moment) {
-        let is_old = |as_of: Moment| now.longest_since(as_of) >= CHANGES_FORGOTTEN;
-        self.delta.lengths.forget_old(now);
-        if self.in_use() != Feed::Delta && self.delta.as_of().is_some_and(is_old) {
-            self.delta.forget_chain();
-            self.choice.forget(Feed::Delta);
-            self.recalled = None;
-        }
     }
 
     fn prove_delta(&mut self, now: Moment) {

@@ -1,7 +1,7 @@
 //! Continues the list of changes of an earlier task, which may have been the leader on another machine: a list of 10,000 agents is read for minutes
 //! before it can begin anew.
 
-use super::{CHANGES_FORGOTTEN, Feeds, Taken, omitted::CROSSING};
+use super::{CHANGES_FORGOTTEN, Feed, Feeds, Taken, omitted::CROSSING};
 use crate::{
     account::{newest::Newest, roster::Roster},
     clock::Moment,
@@ -56,5 +56,16 @@ impl Feeds {
     pub(super) fn forget_recalled(&mut self) {
         self.recalled = None;
         self.delta.forget_chain();
+    }
+
+    /// Forgets a list of changes that is not in use and was not read for a while.
+    pub(super) fn forget_old_changes(&mut self, now: Moment) {
+        let is_old = |as_of: Moment| now.longest_since(as_of) >= CHANGES_FORGOTTEN;
+        self.delta.lengths.forget_old(now);
+        if self.in_use() != Feed::Delta && self.delta.as_of().is_some_and(is_old) {
+            self.delta.forget_chain();
+            self.choice.forget(Feed::Delta);
+            self.recalled = None;
+        }
     }
 }

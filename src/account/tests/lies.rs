@@ -12,7 +12,7 @@ use super::{
 use crate::{
     account::feeds::Feed,
     logged::listen,
-    simulator::{DateForm, NullOrder, Ordering, PageSizeMax, Quirks, Ties, World},
+    simulator::{DateForm, LaggingLists, NullOrder, Ordering, PageSizeMax, Quirks, Ties, World},
 };
 
 /// A way in which an account's lists can mislead, and what is expected of the board.
@@ -272,6 +272,59 @@ async fn old_answers_make_statuses_old_but_not_wrong() {
         },
     ] {
         lived(&case, 23).await;
+    }
+}
+
+/// Lives 20 minutes in a world whose lists of all agents lag behind the polls of queues. Returns the mean age in seconds once the lag is known.
+async fn lived_behind(lag: Duration, quirks: fn(&mut Quirks), feed_at_the_end: Feed) -> f64 {
+    let mut setting = large(24);
+    setting.world.mean_idle = 40 * SECOND;
+    let fixture = setting.start();
+    fixture.simulator.quirks(|one| {
+        (one.lag, one.lag_of) = (lag, LaggingLists::OfAllQueues);
+        quirks(one);
+    });
+    let mut truth = Truth::of(&fixture);
+    truth
+        .follow(&fixture, 4 * MINUTE, &mut |_: &Fixture, _: &Truth| {})
+        .await;
+    let mut places = fixture.places().cycle();
+    let (mut ages, mut decisions) = (Duration::ZERO, 0);
+    let mut look = |fixture: &Fixture, truth: &Truth| {
+        for place in places.by_ref().take(5) {
+            let shown = truth.shown_too_new(fixture, place, Duration::ZERO);
+            assert!(shown.is_none(), "{feed_at_the_end:?}: {shown:?}");
+            let decision = fixture.decide(place);
+            assert!(
+                decision.reason.is_known(),
+                "{feed_at_the_end:?}: {decision:?}"
+            );
+            ages += decision.age.unwrap();
+            decisions += 1;
+        }
+    };
+    truth.follow(&fixture, 16 * MINUTE, &mut look).await;
+    assert_eq!(feed(&fixture), feed_at_the_end);
+    assert_eq!(fixture.distrusted(), 0);
+    ages.as_secs_f64() / f64::from(decisions)
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_as_old_as_a_list_that_lags_behind_others() {
+    let unordered: fn(&mut Quirks) = |quirks| quirks.ordering = Ordering::Off;
+    let neither: fn(&mut Quirks) = |quirks| {
+        (quirks.ordering, quirks.status_filter_ignored) = (Ordering::Off, true);
+    };
+    for (feed, quirks) in [
+        (Feed::Delta, (|_| {}) as fn(&mut Quirks)),
+        (Feed::Available, unordered),
+        (Feed::Sweep, neither),
+    ] {
+        let honest = lived_behind(Duration::ZERO, quirks, feed).await;
+        let behind = lived_behind(4 * SECOND, quirks, feed).await;
+        // The board is as old as the list, and a second more.
+        let lag = behind - honest;
+        assert!((3.5..6.5).contains(&lag), "{feed:?}: {honest} {behind}");
     }
 }
 

@@ -6,8 +6,8 @@ use clap::{ArgAction, Args};
 use jiff::SignedDuration;
 
 use crate::simulator::{
-    DateForm, ForeignQueue, InjectedFault, LoggedInField, NullOrder, Ordering, PageSizeMax, Quirks,
-    RetryAfter, Simulator, StatusForm, SweepQuirk, Ties, UserForm,
+    DateForm, ForeignQueue, InjectedFault, LaggingLists, LoggedInField, NullOrder, Ordering,
+    PageSizeMax, Quirks, RetryAfter, Simulator, StatusForm, SweepQuirk, Ties, UserForm,
 };
 
 /// Options that a report covers, so `--like` excludes them.
@@ -63,6 +63,9 @@ pub struct Flags {
     /// How many answers in a hundred lag
     #[arg(long, value_name = "PERCENT", default_value = "100%", value_parser = percent, help_heading = "Lists")]
     pub lag_share: u8,
+    /// Which lists of agents lag
+    #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
+    pub lag_of: LaggingLists,
     /// Each answer that lags is behind by a random time, up to --lag
     #[arg(long, help_heading = "Lists")]
     pub lag_varies: bool,
@@ -170,6 +173,7 @@ impl Flags {
             retry_after,
             ties,
             lag,
+            lag_of,
             lag_varies,
             lag_spares,
             late_commits,
@@ -204,6 +208,7 @@ impl Flags {
             retry_after,
             ties,
             lag,
+            lag_of,
             lag_varies,
             lag_spares,
             late_commits,
@@ -257,6 +262,7 @@ impl Flags {
             still_dates_percent: self.still_dates,
             endless_pages: self.endless_pages,
             lag: self.lag,
+            lag_of: self.lag_of,
             lag_varies: self.lag_varies,
             lag_spares: 100 - self.lag_share,
             late_commits: self.late_commits,

@@ -12,7 +12,7 @@ use crate::{
         api_error::ApiError,
         order::{self, SortField, SortOrder},
         page::{List, Query},
-        quirks::{ForeignQueue, SweepQuirk, Ties},
+        quirks::{ForeignQueue, LaggingLists, SweepQuirk, Ties},
         replies::json_reply,
         rows::View,
         world::Person,
@@ -38,7 +38,11 @@ impl Api {
             return Err(ApiError::NotFound("Not found."));
         }
         let shift = self.row_shift();
-        let lag = self.lag_of_an_answer();
+        let lag = match self.quirks.lag_of {
+            LaggingLists::Ordered if list.query.get("ordering").is_none() => Duration::ZERO,
+            LaggingLists::OfAllQueues if !sweep => Duration::ZERO,
+            _ => self.lag_of_an_answer(),
+        };
         let salt = match self.quirks.ties {
             Ties::Stable => 1,
             // Odd, so that no two numbers become equal.
