@@ -147,11 +147,28 @@ impl Account {
 
     /// Tells the schedule what to request next.
     pub(super) fn ask_next(&mut self) {
-        let (request, at_once) = self.feeds.next(self.deps.clock.now());
+        let now = self.deps.clock.now();
+        let did_try = self.schedule.tries_lists(now.boot);
+        let (request, at_once) = self.feeds.next(now);
         let feed = self.feeds.in_use();
         let pages = (feed != Feed::Sweep).then(|| self.feeds.pages());
         self.schedule.ask_next(request, at_once, pages);
+        self.try_lists(now);
+        if did_try && !self.schedule.sweeps(now.boot) {
+            self.feeds.pause_trials(now);
+            self.try_lists(now);
+            tracing::info!(
+                account = &*self.name,
+                "no list of the whole account has proved to take fewer requests than polling the queues one by one; openseat stops reading it"
+            );
+        }
         self.show_feed();
+    }
+
+    /// Tells the schedule from when to try lists although the full one does not pay.
+    fn try_lists(&mut self, now: Moment) {
+        let from = self.feeds.tries_from(now).map(|from| from.boot);
+        self.schedule.try_lists(from, now.boot);
     }
 
     /// Updates the statuses that make an agent ready.

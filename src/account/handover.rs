@@ -72,6 +72,7 @@ impl Account {
         self.feeds.begin_again(swept, looked, pages, now);
         self.sweep.trust();
         self.schedule.trusted_before(pages);
+        self.ask_next();
         self.set_sweeps_trusted(true);
         swept
             .iter()

@@ -291,22 +291,16 @@ impl Account {
             last: next.is_none(),
             agents,
         };
-        let did_pay = self.schedule.sweeps(self.now());
+        let did_pay = self.schedule.full_list().pays;
         self.schedule.swept(page, next);
+        self.plan(); // Whether lists are tried depends on the planned max_age.
         self.ask_next();
         self.naming.swept_before = None; // This sweep is newer.
         match self.sweep.take(swept, &mut self.roster) {
             Verdict::Doubted(doubt) => return self.distrust(doubt.sentence()),
             Verdict::Kept => {
                 self.plan(); // The list may be longer than expected.
-                if did_pay && !self.schedule.sweeps(self.now()) {
-                    tracing::info!(
-                        account = &*self.name,
-                        pages = page,
-                        "the account's list of agents is so long that polling the queues one by one costs less; openseat stops reading it"
-                    );
-                }
-                return;
+                return self.tell_length(page, did_pay);
             }
             Verdict::Taken if !was_trusted => {
                 tracing::info!(
@@ -330,6 +324,27 @@ impl Account {
         self.plan();
         self.renew_others(None);
         self.keep_statuses_now_and_then();
+    }
+
+    /// Logs that the full list turned out not to pay.
+    fn tell_length(&self, pages: u32, did_pay: bool) {
+        let (account, now) = (&*self.name, self.now());
+        if !did_pay || self.schedule.full_list().pays {
+            return;
+        }
+        if self.schedule.tries_lists(now) {
+            tracing::info!(
+                account,
+                pages,
+                "the account's list of agents is so long that polling the queues one by one costs less; openseat reads it with every other request, to try lists that cost less"
+            );
+        } else if !self.schedule.sweeps(now) {
+            tracing::info!(
+                account,
+                pages,
+                "the account's list of agents is so long that polling the queues one by one costs less; openseat stops reading it"
+            );
+        }
     }
 
     /// Polls the queues of agents who came online sooner, because such agents log in to their queues.
@@ -401,9 +416,9 @@ impl Account {
         self.schedule.suspend(self.now(), lasts);
         self.set_sweeps_trusted(false);
         self.faults.forget_feed();
-        let until = self.deps.clock.now().later(lasts);
+        let now = self.deps.clock.now();
         self.feeds
-            .suspend_full_list(standing, why.to_owned(), until);
+            .suspend_full_list(standing, why.to_owned(), now.later(lasts), now);
         self.sweep.reset();
         self.deps.metrics.sweep_distrusted(&self.name);
         tracing::warn!(

@@ -445,11 +445,26 @@ mod tests {
         let larger = "Statuses come from sweeps of the account: one request for 250 agents. In a larger account, a list that takes \
                       fewer requests replaces them once it has proved correct: the list of changes";
         for (queues, keys, expected) in [
-            (1, "", "Statuses come from polls of the queues: polling the queues one by one takes fewer requests.".to_owned()),
-            (9, "sweep = false", "Statuses come from polls of the queues: the config has sweep = false.".to_owned()),
-            (9, "", format!("{larger}, or the lists of available agents.")),
+            (
+                1,
+                "",
+                "Statuses come from polls of the queues: polling the queues one by one is as fast."
+                    .to_owned(),
+            ),
+            (
+                9,
+                "sweep = false",
+                "Statuses come from polls of the queues: the config has sweep = false.".to_owned(),
+            ),
+            (
+                9,
+                "",
+                format!("{larger}, or the lists of available agents."),
+            ),
         ] {
-            let some: String = (0..queues).map(|id| format!("{{ queue = {} }}, ", id + 1)).collect();
+            let some: String = (0..queues)
+                .map(|id| format!("{{ queue = {} }}, ", id + 1))
+                .collect();
             let config = format!(
                 "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\n{keys}\nqueue = [{some}{{ queue = 20 }}]\n"
             );

@@ -191,7 +191,7 @@ Everything fits.
 soon is off for sales-queue, 5450; it is measured all the same, and `openseat status` shows what it would gain.
 This assumes one page (250 agents) for each queue.
 With two pages each, openseat would poll every 16 s, and answers would be 9 s old on average and 17 s at worst: sales-queue would not fit.
-Statuses come from polls of the queues: polling the queues one by one takes fewer requests.
+Statuses come from polls of the queues: polling the queues one by one is as fast.
 ";
     assert_eq!(output.out, expected);
     let json = fixture.run(&["plan", "--json"]).await.exits(0).json();

@@ -94,10 +94,15 @@ impl Choice {
 
     /// Returns whether a feed may be tried now.
     pub fn may_try(&self, feed: Feed, now: Moment) -> bool {
+        let is_over = |until: Moment| now.boot >= until.boot;
+        self.trust(feed) != Trust::Trusted && self.rests_until(feed).is_none_or(is_over)
+    }
+
+    /// Returns until when a feed is not tried.
+    pub fn rests_until(&self, feed: Feed) -> Option<Moment> {
         match self.trust(feed) {
-            Trust::Untried => true,
-            Trust::Trusted => false,
-            Trust::Resting(until) | Trust::Distrusted(_, until) => now.boot >= until.boot,
+            Trust::Untried | Trust::Trusted => None,
+            Trust::Resting(until) | Trust::Distrusted(_, until) => Some(until),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Follows the full list, which the other feeds depend on.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 
 use super::{Feed, Feeds, Standing, WholeList, behind::Behind};
@@ -8,6 +10,12 @@ use crate::{
     clock::Moment,
     model::{agent::Agent, known::Sighting},
 };
+
+/// If the full list does not pay, and no list does that it could prove, these are tried again after this time, …
+const TRY_AGAIN: Duration = Duration::from_secs(3600);
+
+/// … or after so many times as long as it took to read the full list, so that queues lose at most a twentieth of their polls.
+const PAUSE_AFTER_TRIAL: u32 = 10;
 
 impl Feeds {
     /// Records a page of the full list, before `roster` takes it. `next` is the page after it.
@@ -21,6 +29,9 @@ impl Feeds {
     ) {
         (self.since_full, self.full_at, self.tries) = (0, Some(as_of), 0);
         self.full_failed = false;
+        if page == 1 {
+            (self.full_begun, self.full_again) = (Some(as_of), None);
+        }
         self.sweep_pages = match next {
             Some(next) => self.sweep_pages.max(next),
             None => page,
@@ -53,10 +64,32 @@ impl Feeds {
         };
         self.counted_at = Some(now);
         self.full_suspended = None;
+        self.pause_trials(now);
         if self.in_use() == Feed::Sweep {
             self.prove_delta(now);
         }
         self.choose(roster, now)
+    }
+
+    /// Records that a reading of the full list has ended, at its end or before: only after a pause is it read again to try other lists.
+    pub fn pause_trials(&mut self, now: Moment) {
+        if self.full_again.is_some() {
+            return;
+        }
+        // While another list is in use, a page of the full list is read now and then. That takes longer than a trial.
+        if let (Feed::Sweep, Some(begun)) = (self.in_use(), self.full_begun) {
+            self.full_took = now.longest_since(begun);
+        }
+        let pause = TRY_AGAIN.max(self.full_took * PAUSE_AFTER_TRIAL);
+        self.full_again = Some(now.later(pause));
+    }
+
+    /// Trusts the list of changes, if it was proved.
+    pub(super) fn prove_delta(&mut self, now: Moment) {
+        if self.delta.is_proved() && self.may_try(Feed::Delta, now) {
+            self.choice.proved(Feed::Delta);
+            self.recalled = None;
+        }
     }
 
     /// Records the answer to a request for the full list in one piece. Returns whether it is the whole list.
@@ -99,12 +132,19 @@ impl Feeds {
     }
 
     /// Suspends the full list until then, and with it all feeds that depend on it.
-    pub fn suspend_full_list(&mut self, standing: Standing, why: String, until: Moment) {
+    pub fn suspend_full_list(
+        &mut self,
+        standing: Standing,
+        why: String,
+        until: Moment,
+        now: Moment,
+    ) {
         self.full_suspended = Some((standing, why.into(), until));
         self.unfinished = None;
         self.delta.end();
         self.available.end();
         self.choice.suspended();
+        self.pause_trials(now);
         self.recalled = None;
         self.kept.clear();
         (self.known_available, self.counted_at) = (0, None);

@@ -85,6 +85,12 @@ pub struct Feeds {
     full_at: Option<Moment>,
     /// Whether the last request for a page of it failed while another feed was in use.
     full_failed: bool,
+    /// When it was last read from its start, …
+    full_begun: Option<Moment>,
+    /// … and, if that reading has ended, when lists that it has not proved are tried again, although it does not pay.
+    full_again: Option<Moment>,
+    /// How long the last reading of it took while no other list was in use.
+    full_took: Duration,
     /// The standing of the full list while it is suspended, why, and until when.
     full_suspended: Option<(Standing, Cow<'static, str>, Moment)>,
     whole: WholeList,
@@ -111,6 +117,9 @@ impl Default for Feeds {
             since_full: 0,
             full_at: None,
             full_failed: false,
+            full_begun: None,
+            full_took: Duration::ZERO,
+            full_again: None,
             full_suspended: None,
             whole: WholeList::default(),
             kept: Vec::new(),
@@ -397,13 +406,6 @@ impl Feeds {
     fn available_pages(&self) -> u32 {
         let pages = self.known_available.div_ceil(PAGE_SIZE as usize).max(1) as u32;
         self.available.pages().unwrap_or(pages)
-    }
-
-    fn prove_delta(&mut self, now: Moment) {
-        if self.delta.is_proved() && self.may_try(Feed::Delta, now) {
-            self.choice.proved(Feed::Delta);
-            self.recalled = None;
-        }
     }
 
     /// Returns whether a page of this list may count.

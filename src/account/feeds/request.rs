@@ -107,6 +107,39 @@ impl Feeds {
         self.delta.rows_before(page)
     }
 
+    /// Returns from when to read the full list, although it takes more requests than the queues' polls, to try lists that may take fewer. `None` if
+    /// there are none.
+    pub fn tries_from(&self, now: Moment) -> Option<Moment> {
+        let feeds = [Feed::Delta, Feed::Available].into_iter();
+        let others = feeds.filter(|feed| *feed != self.in_use() && self.can_replace(*feed));
+        let first = others
+            .map(|feed| self.choice.rests_until(feed).unwrap_or(now))
+            .min_by_key(|from| from.boot)?;
+        match self.tried_again(now) {
+            Some(again) if again.boot > first.boot => Some(again),
+            _ => Some(first),
+        }
+    }
+
+    /// Returns when lists are tried again that a reading of the whole full list has not proved. One request after its end belongs to the trial,
+    /// because only the end shows how many agents are available.
+    pub(super) fn tried_again(&self, now: Moment) -> Option<Moment> {
+        let is_over = self.unfinished.is_none() && (self.tries > 0 || self.trial(now).is_none());
+        self.full_again.filter(|_| is_over)
+    }
+
+    /// Returns whether a list may replace the full list, once it is proved.
+    fn can_replace(&self, feed: Feed) -> bool {
+        let is_counted = self.known_available > 0;
+        match feed {
+            Feed::Delta => self.sweep_pages > 1,
+            _ => {
+                let can_gain = !is_counted || self.may_gain(feed);
+                self.available.is_possible() && !self.needs_reasons && can_gain
+            }
+        }
+    }
+
     fn filtered(&self) -> Option<Request> {
         let (status, page) = self.available.next_page()?;
         Some(Request::Available { status, page })

@@ -50,8 +50,12 @@ pub struct FeedStanding {
 pub struct FullList {
     /// Whether the config has `sweep = false`.
     pub is_off: bool,
-    /// Whether it takes fewer requests than the queues' own polls.
+    /// Whether it, or the list that replaces it, takes so few requests that it is better than the queues' own polls.
     pub pays: bool,
+    /// The most requests of such a list. 0 if no list is better than polls.
+    pub most: u32,
+    /// Whether polls keep the data within its `max_age` while lists are tried with every other request.
+    pub bears_trials: bool,
     /// Whether it agrees with the queues.
     pub is_trusted: bool,
 }
@@ -66,7 +70,7 @@ impl FullList {
 /// A standing, the reason, and until when.
 type Reason = (Standing, Cow<'static, str>, Option<Moment>);
 
-const POLLS_COST_LESS: &str = "polling the queues one by one takes fewer requests";
+const POLLS_ARE_AS_FAST: &str = "polling the queues one by one is as fast";
 
 impl Feeds {
     /// Returns the standing of each feed, the best for the largest accounts first.
@@ -115,11 +119,14 @@ impl Feeds {
             return (Standing::NoGain, why.into(), None);
         }
         let why = match full {
-            FullList { is_off: true, .. } => "the config has sweep = false",
-            FullList { pays: false, .. } => POLLS_COST_LESS,
-            _ => "no list of the whole account is trusted",
+            FullList { is_off: true, .. } => "the config has sweep = false".into(),
+            FullList { most: 0, .. } => POLLS_ARE_AS_FAST.into(),
+            FullList { pays: false, most, .. } => {
+                format!("no list of the whole account has proved to take so few requests that it pays: at most {most}").into()
+            }
+            _ => "no list of the whole account is trusted".into(),
         };
-        (Standing::InUse, why.into(), None)
+        (Standing::InUse, why, None)
     }
 
     fn sweep_stands(&self, full: FullList, now: Moment) -> Reason {
@@ -131,7 +138,7 @@ impl Feeds {
             return later(*standing, why.clone(), *until, now);
         }
         if !full.pays {
-            return (Standing::NoGain, POLLS_COST_LESS.into(), None);
+            return (Standing::NoGain, self.too_long(Feed::Sweep, full), None);
         }
         if !full.is_trusted {
             let why = "it is being compared with the queues";
@@ -155,8 +162,8 @@ impl Feeds {
         if let Some(why) = self.impossible(feed, full) {
             return (Standing::Impossible, why.into(), None);
         }
-        if !full.pays {
-            return (Standing::NoGain, POLLS_COST_LESS.into(), None);
+        if full.most == 0 {
+            return (Standing::NoGain, POLLS_ARE_AS_FAST.into(), None);
         }
         let sentence = |doubt: Doubt| Cow::from(doubt.sentence());
         match self.trust(feed) {
@@ -167,6 +174,7 @@ impl Feeds {
                 let why = "it took too many requests, did not fit the known statuses, had rows that cannot be read, or was not answered";
                 later(Standing::Resting, why.into(), until, now)
             }
+            _ if !full.pays => self.is_tried_beside_polls(feed, full, now),
             _ if !full.is_trusted || self.full_at.is_none() => {
                 let why = "it is tried once sweeps of the account are trusted";
                 (Standing::Untried, why.into(), None)
@@ -180,6 +188,41 @@ impl Feeds {
                 (Standing::Untried, why.into(), None)
             }
             Trust::Untried | Trust::Trusted => (Standing::NoGain, self.comparison(feed), None),
+        }
+    }
+
+    /// Returns the standing of a list that is tried although the full list does not pay.
+    fn is_tried_beside_polls(&self, feed: Feed, full: FullList, now: Moment) -> Reason {
+        if self
+            .requests_of(feed)
+            .is_some_and(|requests| requests > full.most)
+        {
+            return (Standing::NoGain, self.too_long(feed, full), None);
+        }
+        match self.tried_again(now).filter(|again| now.boot < again.boot) {
+            Some(again) => {
+                let why = "it has not proved true beside a sweep of the account; it is tried again";
+                (Standing::Untried, why.into(), Some(again))
+            }
+            None if !full.bears_trials => {
+                let why = "it cannot be tried: without every other request, polls of the queues would be too rare for max_age";
+                (Standing::Untried, why.into(), None)
+            }
+            None => {
+                let why = "it is being compared with a sweep of the account and with the queues";
+                (Standing::Untried, why.into(), None)
+            }
+        }
+    }
+
+    /// Says that a list takes too many requests for these queues.
+    fn too_long(&self, feed: Feed, full: FullList) -> Cow<'static, str> {
+        match (self.requests_of(feed), full.most) {
+            (_, 0) | (None, _) => POLLS_ARE_AS_FAST.into(),
+            (Some(requests), most) => format!(
+                "a reading takes {requests} requests or more; if it takes more than {most}, {POLLS_ARE_AS_FAST}"
+            )
+            .into(),
         }
     }
 

@@ -109,7 +109,7 @@ impl Schedule {
 
     /// Returns the queue with the greatest demand × (time since its last poll)² per request.
     pub(super) fn most_overdue(&self, now: Duration, of: impl Fn(&Queue) -> bool) -> Option<Job> {
-        let sweeps = self.sweeps(now);
+        let sweeps = self.sweeps(now) && !self.tries_lists(now);
         let expires = self.members_max_age.as_secs_f64() * EXPIRING_AGE;
         let score = |queue: &Queue| {
             let since = match queue.last_poll() {

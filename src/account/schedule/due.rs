@@ -129,7 +129,7 @@ impl Schedule {
         }
         let sweep = self.sweep(now);
         let first = match self.whose_turn(now) {
-            _ if sweep.is_some() && !self.sweeping.was_whole => None,
+            _ if sweep.is_some() && !self.sweeping.was_whole && !self.tries_lists(now) => None,
             Turn::Alone => self.most_overdue(now, |queue| self.is_alone(queue)),
             Turn::Queue if self.sweeps(now) => {
                 self.most_overdue(now, |queue| !self.is_alone(queue))

@@ -96,6 +96,7 @@ impl Schedule {
             self.last_poll_in_turn = Some((now, self.cost(job)));
         }
         self.pay(job, now);
+        self.sweeping.is_tried = self.tries_lists(now);
         self.in_flight += 1;
         self.attempts(job).start(now);
         match job {

@@ -10,7 +10,8 @@
 //!   is polled at a rate proportional to the root of its demand, which minimizes the age of answers (Cho and Garcia-Molina, *Effective page
 //!   refresh policies*, 2003; Azar et al., *Tractable near-optimal policies for crawling*, PNAS 2018).
 //! - **A sweep pays** while it has fewer pages than half of the requests to poll the queues. A single queue is always polled. A queue whose
-//!   criteria read what a sweep does not show is polled alone, at its share.
+//!   criteria read what a sweep does not show is polled alone, at its share. If a sweep does not pay, but a list of one request would, the lists are
+//!   tried in every other slot.
 //! - **Questions that wait** use requests that were [saved up](buckets); in small accounts, each gets [its own](on_demand).
 //! - **Faults** delay a queue, with exponential backoff and jitter. A bad token delays the whole account. The first success ends the delay.
 //! - **Without questions** for a while, the pace slows down until the next question.
@@ -218,6 +219,8 @@ impl Schedule {
                 trusted: false,
                 distrusted: false,
                 was_whole: false,
+                tries_from: None,
+                is_tried: false,
                 not_before: Duration::ZERO,
             },
             statuses_given_up: false,

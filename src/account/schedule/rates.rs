@@ -4,13 +4,25 @@ use std::time::Duration;
 
 use super::{
     Expected, Queue, Schedule,
+    sweeping::TRIAL_PART,
     turns::{SWEEPS_IN_TURN, TURN},
 };
+
+/// While lists are tried, polls must be no further apart than this part of the maximum age. The rest is for slow answers and uneven turns.
+const TRIAL_AGE: f64 = 0.75;
 
 impl Schedule {
     /// Returns the times between readings of each queue, without faults, at one request per `period`.
     pub fn expected(&self, period: Duration) -> Vec<Expected> {
-        self.expected_with(self.is_swept(), period)
+        if self.is_swept() {
+            return self.expected_with(true, period);
+        }
+        let of_trial = if self.sweeping.is_tried {
+            TRIAL_PART
+        } else {
+            0.0
+        };
+        self.expected_with(false, period.div_f64(1.0 - of_trial))
     }
 
     /// Returns the same for equal demand, with trusted sweeps unless they contradicted the queues. This plan does not change with demand or with a
@@ -30,6 +42,7 @@ impl Schedule {
         self.options.sweep && self.sweeping.trusted && self.sweep_pays()
     }
 
+    /// Returns the same with or without sweeps, while no lists are tried.
     pub(super) fn expected_with(&self, sweeps: bool, period: Duration) -> Vec<Expected> {
         let of_alone = if sweeps { self.share_alone() } else { 0.0 };
         // The mean cost of a poll of a queue, and from it that of a turn.
@@ -82,7 +95,32 @@ impl Schedule {
     pub fn sweeps(&self, now: Duration) -> bool {
         self.options.sweep
             && now >= self.sweeping.not_before
-            && (self.sweep_pays() || self.sweep_keeps_the_plan())
+            && (self.is_sweep_worth() || self.may_try_lists(now))
+    }
+
+    /// Returns whether sweeps are part of the schedule now only because lists are tried that would pay, although the full list does not.
+    pub fn tries_lists(&self, now: Duration) -> bool {
+        self.may_try_lists(now) && self.sweeps(now) && !self.is_sweep_worth()
+    }
+
+    fn may_try_lists(&self, now: Duration) -> bool {
+        let may_try = self.sweeping.tries_from.is_some_and(|from| from <= now);
+        may_try && self.most_pages() > 0 && self.polls_bear_a_trial()
+    }
+
+    /// Returns whether polls at the pace that a trial of lists leaves them keep all queues' data within its limits.
+    pub(super) fn polls_bear_a_trial(&self) -> bool {
+        let meanwhile = self.expected_with(false, self.period.div_f64(1.0 - TRIAL_PART));
+        let is_kept = |(queue, expected): (&Queue, Expected)| {
+            queue.rests
+                || expected.statuses <= self.tightest.mul_f64(TRIAL_AGE)
+                    && expected.members <= self.members_max_age.mul_f64(TRIAL_AGE)
+        };
+        self.queues.iter().zip(meanwhile).all(is_kept)
+    }
+
+    fn is_sweep_worth(&self) -> bool {
+        self.sweep_pays() || self.sweep_keeps_the_plan()
     }
 
     /// Returns whether a sweep that does not pay at the current demand is needed for the other queues, whose `max_age` was planned with sweeps.
@@ -91,22 +129,29 @@ impl Schedule {
         let is_too_rare = |(queue, expected): (&Queue, Expected)| {
             !queue.rests && expected.statuses > self.tightest
         };
-        self.pays_with(|_| 1.0) && self.queues.iter().zip(by_polls()).any(is_too_rare)
+        let pays = self.status_pages() <= self.most_pages_with(|_| 1.0);
+        pays && self.queues.iter().zip(by_polls()).any(is_too_rare)
     }
 
-    /// Returns whether a sweep pays: *P* pages are fewer than *Q/2*, where *Q = (Σ√(dp))² / Σd* is the number of requests to poll as many equally
-    /// demanded queues as these amount to.
+    /// Returns whether a sweep pays.
     pub(super) fn sweep_pays(&self) -> bool {
-        self.pays_with(|queue| self.weight(queue))
+        self.status_pages() <= self.most_pages()
     }
 
-    fn pays_with(&self, weight: impl Fn(&Queue) -> f64) -> bool {
+    /// Returns the maximum of pages of a list that pays: fewer than *Q/2*, where *Q = (Σ√(dp))² / Σd* is the number of requests to poll as many
+    /// equally demanded queues as these amount to.
+    pub(super) fn most_pages(&self) -> u32 {
+        self.most_pages_with(|queue| self.weight(queue))
+    }
+
+    fn most_pages_with(&self, weight: impl Fn(&Queue) -> f64) -> u32 {
         let shared = || self.awake().filter(|queue| !self.is_alone(queue));
         let demand: f64 = shared().map(&weight).sum();
         let root = |queue: &Queue| (weight(queue) * queue.cost()).sqrt();
         let roots: f64 = shared().map(root).sum();
         // The small number allows for rounding: at exactly half, sweeps gain nothing.
-        f64::from(self.status_pages()) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
+        let half = roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9;
+        (half.ceil() as u32).saturating_sub(1)
     }
 
     /// Returns the queues that take turns: all but those that rest.

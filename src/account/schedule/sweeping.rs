@@ -8,6 +8,9 @@ use crate::account::feeds::{FullList, Request};
 /// Distrusted sweeps are tried again after this time: by then, the token may have more rights.
 pub(in crate::account) const TRUST_AGAIN: Duration = Duration::from_secs(3600);
 
+/// The part of the slots that a trial of lists takes while statuses come from polls: every other one.
+pub(super) const TRIAL_PART: f64 = 0.5;
+
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sweeping {
@@ -28,6 +31,10 @@ pub(super) struct Sweeping {
     pub feed_pages: Option<u32>,
     /// Whether a sweep was read to its end, or suspended.
     pub was_whole: bool,
+    /// From when lists are tried that would pay, although the full list does not; `None` if there are none.
+    pub tries_from: Option<Duration>,
+    /// Whether they were tried when the last request was sent.
+    pub is_tried: bool,
     pub not_before: Duration,
 }
 
@@ -44,6 +51,14 @@ impl Schedule {
         self.sweeping.request = request;
         self.sweeping.reads_on = reads_on;
         self.sweeping.feed_pages = feed_pages;
+    }
+
+    /// Sets from when lists are tried that would pay, although the full list does not. A trial reads that from its start.
+    pub fn try_lists(&mut self, from: Option<Duration>, now: Duration) {
+        self.sweeping.tries_from = from;
+        if !self.sweeps(now) {
+            self.sweeping.page = 1;
+        }
     }
 
     /// Returns the next request for statuses.
@@ -77,7 +92,7 @@ impl Schedule {
 
     /// Returns whether statuses take several requests. Then callers do not wait for them, because their questions would take the feed's slots.
     pub fn statuses_take_long(&self, now: Duration) -> bool {
-        self.sweeps(now) && self.status_pages() > 1
+        self.sweeps(now) && !self.tries_lists(now) && self.status_pages() > 1
     }
 
     /// Returns the request that shows the statuses of a queue's agents, if a single one does.
@@ -98,6 +113,8 @@ impl Schedule {
         FullList {
             is_off: !self.options.sweep,
             pays: self.sweep_pays(),
+            most: self.most_pages(),
+            bears_trials: self.polls_bear_a_trial(),
             is_trusted: self.sweeping.trusted,
         }
     }

@@ -20,6 +20,8 @@ pub(super) const TURN: u32 = 4;
 pub(super) const SWEEPS_IN_TURN: u32 = 3;
 
 /// The same while some queues are unknown: their calls are lost, and slightly older statuses lose fewer.
+///
+/// And the same while the account's lists are tried although statuses come from polls: these go on at half their pace.
 const TURN_CATCHING_UP: u32 = 2;
 
 const SWEEPS_CATCHING_UP: u32 = 1;
@@ -114,7 +116,7 @@ impl Schedule {
 
     /// Returns the slots in a turn, and how many of them are the sweep's.
     fn turn_at(&self, now: Duration) -> (u32, u32) {
-        match self.is_catching_up(now) {
+        match self.is_catching_up(now) || self.tries_lists(now) {
             true => (TURN_CATCHING_UP, SWEEPS_CATCHING_UP),
             false => (TURN, SWEEPS_IN_TURN),
         }

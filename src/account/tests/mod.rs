@@ -38,6 +38,7 @@ use crate::{
 mod cluster;
 mod counted;
 mod feeds;
+mod few_queues;
 mod floods;
 mod foresight;
 mod fresh;
@@ -87,6 +88,8 @@ struct Fixture {
 struct Setting {
     world: WorldSettings,
     requests_per_hour: u32,
+    /// How many of the account's queues the config has.
+    configured: usize,
     options: ScheduleOptions,
     /// The rules of the last queues; the others count seats.
     rules: Vec<Rule>,
@@ -106,6 +109,7 @@ impl Setting {
         Self {
             world,
             requests_per_hour: 1000,
+            configured: usize::MAX,
             options: ScheduleOptions {
                 sweep: true,
                 idle_pace: 1.0,
@@ -133,8 +137,10 @@ impl Setting {
         });
         let limit = NonZeroU32::new(self.requests_per_hour).unwrap();
         let budget = Arc::new(Budget::in_memory(limit, 50, clock.clone()));
-        let ids: Vec<u64> =
-            simulator.world(|world| world.queues().iter().map(|queue| queue.id).collect());
+        let ids: Vec<u64> = simulator.world(|world| {
+            let queues = world.queues().iter().take(self.configured);
+            queues.map(|queue| queue.id).collect()
+        });
         let names: Vec<String> = simulator.world(|world| {
             let names = world.queues().iter().map(|queue| queue.name.clone());
             names.collect()

@@ -209,9 +209,10 @@ fn nobody(_: u32) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_without_end_or_without_anybody_is_given_up() {
-    // With few queues, reading half as many pages costs more than polling; with many, the maximum length of any list ends the sweep.
+    // With few queues, reading half as many pages costs more than polling, so further pages are only read to try other lists. The maximum length
+    // of any list ends the sweep.
     for (body, queues, pages, distrusted) in [
-        (strangers as Body, 40, 20, 0),
+        (strangers as Body, 40, 100, 1),
         (strangers, 400, 100, 1),
         (nobody, 40, 30, 1),
     ] {

@@ -12,8 +12,8 @@ use crate::{account::feeds::FeedStanding, clock::Moment};
 pub struct FeedJson {
     /// `delta`, `available`, `sweep` or `queues`.
     feed: &'static str,
-    /// `in_use`; `no_gain` (it needs as many requests or more); `untried` (not yet proven correct); `impossible`; `resting` (it took too many
-    /// requests) or `distrusted`, both until a set time.
+    /// `in_use`; `no_gain` (it needs as many requests or more, or so many that polling the queues is as fast); `untried` (not yet proven
+    /// correct); `impossible`; `resting` (it took too many requests) or `distrusted`, both until a set time.
     standing: &'static str,
     /// The reason for that, in words.
     why: String,

@@ -12,6 +12,8 @@ use crate::{
 const TRUSTED: FullList = FullList {
     is_off: false,
     pays: true,
+    most: 9,
+    bears_trials: true,
     is_trusted: true,
 };
 
@@ -55,6 +57,10 @@ fn one_feed_is_in_use_and_the_others_say_why_they_are_not() {
         pays: false,
         ..TRUSTED
     };
+    let no_list_pays = FullList {
+        most: 0,
+        ..too_long
+    };
     let unproved = FullList {
         is_trusted: false,
         ..TRUSTED
@@ -64,7 +70,8 @@ fn one_feed_is_in_use_and_the_others_say_why_they_are_not() {
         (1, TRUSTED, small),
         (8, TRUSTED, [Untried, Untried, InUse, NoGain]),
         (8, unproved, [Untried, Untried, Untried, InUse]),
-        (8, too_long, [NoGain, NoGain, NoGain, InUse]),
+        (8, too_long, [Untried, Untried, NoGain, InUse]),
+        (8, no_list_pays, [NoGain, NoGain, NoGain, InUse]),
         (8, off, [Impossible, Impossible, Impossible, InUse]),
     ] {
         let standings = standings(&account(pages), full);
@@ -105,7 +112,7 @@ fn a_feed_that_is_given_up_says_until_when() {
 fn a_distrusted_full_list_says_why_and_until_when() {
     let mut feeds = account(1);
     let until = now().later(Duration::from_secs(60));
-    feeds.suspend_full_list(Distrusted, "it lies".to_owned(), until);
+    feeds.suspend_full_list(Distrusted, "it lies".to_owned(), until, now());
     let full = FullList {
         is_trusted: false,
         ..TRUSTED
