@@ -1,6 +1,6 @@
 //! Applies lists of changes and of available agents, and keeps the schedule, the log and the metrics informed of the feed in use.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Account,
@@ -42,7 +42,7 @@ impl Account {
         self.notice_step_back(&listed.agents);
         let now = self.deps.clock.now();
         let (last, rows) = (listed.next.is_none(), &listed.agents);
-        let as_of = self.shown_at(feed, rows, listed.as_of);
+        let as_of = self.learn_lag(feed, rows, listed.as_of);
         let taken = match list {
             Everyone::WithStatus(status) => {
                 let page = FilteredPage {
@@ -81,13 +81,14 @@ impl Account {
         Ok(())
     }
 
-    /// Returns as of when an answer is that was requested at this moment. It may lag behind those of other lists.
-    pub(super) fn shown_at(&mut self, feed: Feed, rows: &[Agent], requested: Moment) -> Moment {
+    /// Records an answer that was requested at this moment. Returns as of when it is: it may lag behind those of other lists.
+    pub(super) fn learn_lag(&mut self, feed: Feed, rows: &[Agent], requested: Moment) -> Moment {
         let now = self.deps.clock.now();
-        let as_of = self.feeds.shown_at(feed, rows, requested, now);
+        let as_of = self.feeds.learn_lag(feed, rows, requested, now);
         let lag = requested.boot_since(as_of);
-        if lag > 2 * self.told_lag {
-            self.told_lag = lag;
+        let is_told = |(told, by): (Feed, Duration)| told == feed && lag <= 2 * by;
+        if !lag.is_zero() && !self.told_lag.is_some_and(is_told) {
+            self.told_lag = Some((feed, lag));
             tracing::info!(
                 account = &*self.name,
                 feed = feed.as_str(),

@@ -148,8 +148,8 @@ pub struct Account {
     refused_since: Option<Moment>,
     /// The time between requests when a slow pace was last reported.
     told_period: Duration,
-    /// The longest lag of a feed that was reported.
-    told_lag: Duration,
+    /// The lag of a feed that was last reported.
+    told_lag: Option<(feeds::Feed, Duration)>,
     /// The token of the newest request.
     token_sent: Option<Digest>,
     /// When to read the token's file again if CallTools refuses it.
@@ -221,7 +221,7 @@ impl Account {
             deps,
             refused_since: None,
             told_period: Duration::ZERO,
-            told_lag: Duration::ZERO,
+            told_lag: None,
             token_sent: None,
             token_look_at: Duration::ZERO,
             login_assumed: false,

@@ -203,7 +203,7 @@ impl Account {
         if let Some(doubt) = self.sweep.compare(&rows, as_of, &self.roster) {
             self.distrust(doubt.sentence());
         }
-        self.shown_at(Feed::Queues, &rows, as_of);
+        self.learn_lag(Feed::Queues, &rows, as_of);
         self.audit_feed(&rows, as_of);
         self.roster.poll(place, as_of, took, complete, rows);
         self.keep_poll(place);
@@ -280,7 +280,7 @@ impl Account {
                 .collect(),
         );
         self.notice_step_back(&agents);
-        let as_of = self.shown_at(Feed::Sweep, &agents, requested);
+        let as_of = self.learn_lag(Feed::Sweep, &agents, requested);
         self.audit_feed(&agents, as_of);
         self.feeds
             .full_page(page, next, as_of, &agents, &self.roster);

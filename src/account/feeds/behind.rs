@@ -15,9 +15,12 @@ use crate::{account::newest::Newest, clock::Moment, model::agent::Agent};
 /// For how long at least an answer counts. While a feed is in use, polls are few, so it takes minutes until one shows a change right after it.
 const COUNTS: Duration = Duration::from_secs(600);
 
-/// So many answers of a feed must have shown later changes than those before. In a full list of ten pages, a change waits for half a minute until
-/// its page is read again, and the shortest of 20 such times is between one and two seconds.
+/// So many answers of a feed must have shown later changes than those before.
 const NEWS: u32 = 20;
+
+/// A change waits until its page is read again. If six times the lag is longer than that, for each such answer, one list in 400 would seem to lag by
+/// chance.
+const CERTAIN: f64 = 6.0;
 
 /// Answers differ by less in how long they take. Copies that lag by less are common, and nobody's decision depends on that.
 const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
@@ -32,39 +35,63 @@ const LONGEST: SignedDuration = SignedDuration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Behind {
     lists: [List; 4],
+    /// When the current answers began, …
+    began: Option<Moment>,
+    /// … and those before them.
+    began_before: Option<Moment>,
 }
 
 impl Behind {
-    /// Adds an answer of a list. Polls of queues of all lengths show how new answers can be.
+    /// Adds an answer of a list. Polls of queues show how new answers can be.
     pub fn add(&mut self, feed: Feed, rows: &[Agent], requested: Moment, answered: Moment) {
+        self.forget(answered);
         let dates = rows.iter().filter_map(|row| row.status_since);
-        if let Some(newest) = Newest::of(dates).likely() {
-            self.lists[feed as usize].add(newest, requested, answered);
-        }
+        self.lists[feed as usize].add(Newest::of(dates).likely(), requested, answered);
     }
 
-    /// Returns as of when an answer of a feed is that was requested at this moment.
-    pub fn shown_at(&self, feed: Feed, requested: Moment) -> Moment {
-        let own = self.lists[feed as usize].counted(requested);
+    /// Returns as of when an answer of a feed is that was requested at this moment. A reading of the feed takes so many pages.
+    pub fn shown_at(&self, feed: Feed, pages: u32, requested: Moment) -> Moment {
+        let own = self.lists[feed as usize].counted();
         let all = self
             .lists
             .iter()
-            .filter_map(|list| list.counted(requested).answered);
+            .filter_map(|list| list.counted().age_answered);
         let lag = own
-            .requested
+            .age_requested
             .zip(all.min())
             .map(|(own, least)| own.saturating_sub(least));
-        let is_lag = |lag: &SignedDuration| own.news >= NEWS && (SHORTEST..=LONGEST).contains(lag);
+        let began = self.began_before.or(self.began).unwrap_or(requested);
+        let waits = requested.boot_since(began).as_secs_f64() * f64::from(pages)
+            / f64::from(own.answers.max(1));
+        let is_lag = |lag: &SignedDuration| {
+            let is_certain = f64::from(own.news) * lag.as_secs_f64() >= CERTAIN * waits;
+            own.news >= NEWS && is_certain && (SHORTEST..=LONGEST).contains(lag)
+        };
         let lag = lag.filter(is_lag);
         lag.map_or(requested, |lag| {
             requested.earlier(lag.unsigned_abs() + MARGIN)
         })
     }
+
+    /// Lets answers count no longer that are old. Those of all lists begin anew together, because CallTools' clock may have been set meanwhile.
+    fn forget(&mut self, now: Moment) {
+        let began = *self.began.get_or_insert(now);
+        let age = now.boot_since(began);
+        if age < COUNTS {
+            return;
+        }
+        let is_recent = age < 2 * COUNTS;
+        for list in &mut self.lists {
+            let last = std::mem::take(&mut list.current);
+            list.last = if is_recent { last } else { Answers::default() };
+        }
+        (self.began, self.began_before) = (Some(now), is_recent.then_some(began));
+    }
 }
 
 impl Feeds {
-    /// Returns as of when an answer is that was requested at this moment: its list may lag behind others.
-    pub fn shown_at(
+    /// Records an answer, and returns as of when it is: its list may lag behind others.
+    pub fn learn_lag(
         &mut self,
         feed: Feed,
         rows: &[Agent],
@@ -72,10 +99,13 @@ impl Feeds {
         now: Moment,
     ) -> Moment {
         self.behind.add(feed, rows, requested, now);
-        match feed {
-            Feed::Queues => requested, // Too few of their members change.
-            _ => self.behind.shown_at(feed, requested),
-        }
+        let pages = match feed {
+            Feed::Queues => return requested, // Too few of a queue's members change.
+            Feed::Delta => 1,
+            Feed::Available => self.available_pages(),
+            Feed::Sweep => self.sweep_pages,
+        };
+        self.behind.shown_at(feed, pages, requested)
     }
 }
 
@@ -84,8 +114,6 @@ impl Feeds {
 struct List {
     /// The newest change so far.
     newest: Option<Timestamp>,
-    /// When the current answers began.
-    began: Option<Moment>,
     current: Answers,
     /// Those before them.
     last: Answers,
@@ -94,42 +122,39 @@ struct List {
 /// Some answers of a list.
 #[derive(Clone, Copy, Debug, Default)]
 struct Answers {
+    answers: u32,
     /// How many showed a later change than all before.
     news: u32,
     /// The age of the newest change of any when it was requested. CallTools may have looked later, so this never makes a lag too long, …
-    requested: Option<SignedDuration>,
+    age_requested: Option<SignedDuration>,
     /// … and when the answer was known. CallTools has looked earlier, so this never makes the lag of another list too long.
-    answered: Option<SignedDuration>,
+    age_answered: Option<SignedDuration>,
 }
 
 impl List {
-    fn add(&mut self, newest: Timestamp, requested: Moment, answered: Moment) {
-        let began = self.began.get_or_insert(answered);
-        if answered.boot_since(*began) >= COUNTS {
-            *began = answered;
-            self.last = std::mem::take(&mut self.current);
-        }
+    /// Adds an answer with its newest change.
+    fn add(&mut self, newest: Option<Timestamp>, requested: Moment, answered: Moment) {
+        self.current.answers += 1;
+        let Some(newest) = newest else { return };
         self.current.news += u32::from(self.newest.is_none_or(|known| newest > known));
         self.newest = self.newest.max(Some(newest));
         let age = |at: Moment| {
             let boot = SignedDuration::try_from(at.boot).unwrap_or(SignedDuration::MAX);
             Some(boot.saturating_sub(newest.as_duration()))
         };
-        self.current.requested = least([self.current.requested, age(requested)]);
-        self.current.answered = least([self.current.answered, age(answered)]);
+        let ages = &mut self.current;
+        ages.age_requested = least([ages.age_requested, age(requested)]);
+        ages.age_answered = least([ages.age_answered, age(answered)]);
     }
 
     /// Returns the answers that count.
-    fn counted(&self, now: Moment) -> Answers {
-        let began = self.began.map(|began| now.boot_since(began));
-        if began.is_some_and(|age| age >= 2 * COUNTS) {
-            return Answers::default();
-        }
+    fn counted(&self) -> Answers {
         let (current, last) = (self.current, self.last);
         Answers {
+            answers: current.answers + last.answers,
             news: current.news + last.news,
-            requested: least([current.requested, last.requested]),
-            answered: least([current.answered, last.answered]),
+            age_requested: least([current.age_requested, last.age_requested]),
+            age_answered: least([current.age_answered, last.age_answered]),
         }
     }
 }
@@ -161,7 +186,7 @@ mod tests {
     fn lag(behind: &Behind, requested: u64) -> f64 {
         let requested = at(requested);
         requested
-            .boot_since(behind.shown_at(Feed::Delta, requested))
+            .boot_since(behind.shown_at(Feed::Delta, 1, requested))
             .as_secs_f64()
     }
 
@@ -243,10 +268,24 @@ mod tests {
             add(&mut behind, Feed::Queues, requested + 2, 0);
         }
         assert_eq!(lag(&behind, 4_100), 6.5, "and a new one counts by then");
-        assert_eq!(
-            lag(&behind, 4_100 + 1_300),
-            0.0,
-            "answers of long ago count no longer"
-        );
+        // The answers before a pause are too old.
+        add(&mut behind, Feed::Queues, 5_400, 0);
+        add(&mut behind, Feed::Delta, 5_402, 6);
+        assert_eq!(lag(&behind, 5_402), 0.0);
+    }
+
+    #[test]
+    fn a_list_of_many_pages_has_to_show_more_changes() {
+        let mut behind = Behind::default();
+        add(&mut behind, Feed::Queues, 100, 0);
+        let mut lags = |answers: std::ops::Range<u64>| {
+            for n in answers {
+                add(&mut behind, Feed::Sweep, 100 + 4 * n, 4);
+            }
+            let requested = at(500);
+            behind.shown_at(Feed::Sweep, 10, requested) != requested
+        };
+        assert!(!lags(0..40), "each page is read every 40 s");
+        assert!(lags(40..100));
     }
 }

@@ -286,7 +286,7 @@ async fn lived_behind(lag: Duration, quirks: fn(&mut Quirks), feed_at_the_end: F
     });
     let mut truth = Truth::of(&fixture);
     truth
-        .follow(&fixture, 4 * MINUTE, &mut |_: &Fixture, _: &Truth| {})
+        .follow(&fixture, 6 * MINUTE, &mut |_: &Fixture, _: &Truth| {})
         .await;
     let mut places = fixture.places().cycle();
     let (mut ages, mut decisions) = (Duration::ZERO, 0);
@@ -303,7 +303,7 @@ async fn lived_behind(lag: Duration, quirks: fn(&mut Quirks), feed_at_the_end: F
             decisions += 1;
         }
     };
-    truth.follow(&fixture, 16 * MINUTE, &mut look).await;
+    truth.follow(&fixture, 14 * MINUTE, &mut look).await;
     assert_eq!(feed(&fixture), feed_at_the_end);
     assert_eq!(fixture.distrusted(), 0);
     ages.as_secs_f64() / f64::from(decisions)
