@@ -18,9 +18,9 @@ const COUNTS: Duration = Duration::from_secs(600);
 /// So many answers of a feed must have shown later changes than those before.
 const NEWS: u32 = 20;
 
-/// A change waits until its page is read again. If six times the lag is longer than that, for each such answer, one list in 400 would seem to lag by
-/// chance.
-const CERTAIN: f64 = 6.0;
+/// A change waits until its page is read again, at most for a time *w*. So a list seems to lag by *t* by chance, too: after *n* such answers with a
+/// probability of e^(-nt/w). With this *nt/w* that is one in twenty, and then answers only seem a little older than they are.
+const CERTAIN: f64 = 3.0;
 
 /// Answers differ by less in how long they take. Copies that lag by less are common, and nobody's decision depends on that.
 const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
