@@ -160,7 +160,7 @@ impl Account {
             self.try_lists(now);
             tracing::info!(
                 account = &*self.name,
-                "no list of the whole account has proved to take fewer requests than polling the queues one by one; openseat stops reading it"
+                "no list of the whole account has proved so far to take fewer requests than polling the queues one by one; openseat stops reading it for now"
             );
         }
         self.show_feed();

@@ -17,6 +17,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(3600);
 /// … or after so many times as long as it took to read the full list, so that queues lose at most a twentieth of their polls.
 const PAUSE_AFTER_TRIAL: u32 = 10;
 
+/// The longest such pause: a reading that was interrupted for hours does not show how long one takes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3600);
+
 impl Feeds {
     /// Records a page of the full list, before `roster` takes it. `next` is the page after it.
     pub fn full_page(
@@ -30,7 +33,9 @@ impl Feeds {
         (self.since_full, self.full_at, self.tries) = (0, Some(as_of), 0);
         self.full_failed = false;
         if page == 1 {
-            (self.full_begun, self.full_again) = (Some(as_of), None);
+            // While another list is in use, a page of the full list is read now and then. That takes longer than a trial.
+            let is_at_once = self.in_use() == Feed::Sweep;
+            (self.full_begun, self.full_again) = (is_at_once.then_some(as_of), None);
         }
         self.sweep_pages = match next {
             Some(next) => self.sweep_pages.max(next),
@@ -76,12 +81,11 @@ impl Feeds {
         if self.full_again.is_some() {
             return;
         }
-        // While another list is in use, a page of the full list is read now and then. That takes longer than a trial.
-        if let (Feed::Sweep, Some(begun)) = (self.in_use(), self.full_begun) {
+        if let Some(begun) = self.full_begun.take() {
             self.full_took = now.longest_since(begun);
         }
-        let pause = TRY_AGAIN.max(self.full_took * PAUSE_AFTER_TRIAL);
-        self.full_again = Some(now.later(pause));
+        let pause = self.full_took * PAUSE_AFTER_TRIAL;
+        self.full_again = Some(now.later(pause.clamp(TRY_AGAIN, LONGEST_PAUSE)));
     }
 
     /// Trusts the list of changes, if it was proved.

@@ -85,9 +85,9 @@ pub struct Feeds {
     full_at: Option<Moment>,
     /// Whether the last request for a page of it failed while another feed was in use.
     full_failed: bool,
-    /// When it was last read from its start, …
+    /// When the reading of it began that goes on now, if no other list is in use, …
     full_begun: Option<Moment>,
-    /// … and, if that reading has ended, when lists that it has not proved are tried again, although it does not pay.
+    /// … and, if none goes on, when lists that it has not proved are tried again, although it does not pay.
     full_again: Option<Moment>,
     /// How long the last reading of it took while no other list was in use.
     full_took: Duration,

@@ -7,6 +7,7 @@ use super::{
     sweeping::TRIAL_PART,
     turns::{SWEEPS_IN_TURN, TURN},
 };
+use crate::account::feeds::Request;
 
 /// While lists are tried, polls must be no further apart than this part of the maximum age. The rest is for slow answers and uneven turns.
 const TRIAL_AGE: f64 = 0.75;
@@ -30,6 +31,9 @@ impl Schedule {
     pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
         let mut even = self.clone();
         even.mean_asked = 0.0;
+        if even.sweeping.request == Request::Whole {
+            even.sweeping.request = Request::Full; // Once CallTools gives the list in one piece, it has one page.
+        }
         for queue in &mut even.queues {
             queue.rests = false; // The plan is for hours in which all queues are open.
         }
