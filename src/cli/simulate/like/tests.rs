@@ -423,9 +423,10 @@ fn quirks(flags: &[&str], likeness: Option<&Likeness>) -> Quirks {
 
 #[tokio::test(start_paused = true)]
 async fn each_flag_that_a_report_does_not_determine_adds_to_it() {
-    let added: [(&str, &[&str]); 9] = [
+    let added: [(&str, &[&str]); 10] = [
         ("retry_after", &["--retry-after", "absent"]),
         ("lag", &["--lag", "30s"]),
+        ("lag_of", &["--lag-of", "ordered"]),
         ("lag_varies", &["--lag-varies"]),
         ("lag_share", &["--lag-share", "10%"]),
         ("late_commits", &["--late-commits", "5s"]),
