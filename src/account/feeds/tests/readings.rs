@@ -457,3 +457,19 @@ fn changes_that_were_not_read_for_a_while_are_tried_from_the_start_again() {
     assert_eq!(feeds.next(now).0, Request::Delta(1));
     assert_eq!(feeds.delta.as_of(), Some(sent));
 }
+
+#[test]
+fn the_pause_after_a_trial_is_of_ten_readings_and_at_most_six_hours() {
+    let hour = 3_600_000;
+    let (mut feeds, roster, rows) = (Feeds::default(), Roster::new(1), changes(300));
+    let mut pause = |took: u64| {
+        feeds.full_page(1, Some(2), moment(0), &rows[..250], &roster);
+        feeds.pause_trials(moment(took));
+        // A reading that has ended once does not prolong it.
+        feeds.pause_trials(moment(2 * took));
+        feeds.full_again.unwrap().boot_since(moment(took))
+    };
+    assert_eq!(pause(60_000), Duration::from_millis(hour));
+    assert_eq!(pause(hour / 4), Duration::from_millis(10 * hour / 4));
+    assert_eq!(pause(hour), Duration::from_millis(6 * hour));
+}
