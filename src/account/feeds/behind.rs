@@ -28,7 +28,7 @@ const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 /// The newest change of another list was not quite new either.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Feeds that lag by more lose trust, because they lack changes that are known. So this is no lag: some date is wrong.
+/// Copies that lag by more are rare, and a list of changes then loses trust, because it lacks what is known. So it is likelier that some date is wrong.
 const LONGEST: SignedDuration = SignedDuration::from_secs(30);
 
 /// How old the newest changes were that lists have shown, by CallTools' dates and our clock. So only differences between lists mean something.
